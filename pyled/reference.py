@@ -1,0 +1,320 @@
+"""The definition of LED: its whole forward pass in plain NumPy, read top to bottom.
+
+Slow on purpose, and the judge of everything else in pyled. It computes one document at a time, attention one head
+at a time over a dense matrix, in the float type of the weights (float64 for the truth). `weights` maps the names of
+a checkpoint, without the prefix `led.`, to arrays; `config` is a LEDConfig. Every function that stands for a module
+of the checkpoint reports its result by `see(name, array)`, under the module's own name.
+
+Letters: S source tokens, T target tokens, E model size, H heads, D head size (E = H*D), F feed-forward size,
+V vocabulary, G global tokens.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]
+Weights = Mapping[str, Floats]
+See = Callable[[str, Floats], None]
+
+LAYER_NORM_EPSILON = 1e-5  # torch.nn.LayerNorm's default, which LED keeps
+IGNORED_LABEL = -100  # torch.nn.CrossEntropyLoss's default ignore_index
+
+
+def see_nothing(name: str, array: Floats) -> None:
+    """The `see` of a caller who wants results only."""
+
+
+# 1. The pieces
+
+
+def linear(x: Floats, weights: Weights, name: str) -> Floats:
+    """x W^T + b, with W: (outputs, inputs) as torch stores it."""
+    return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+
+def layer_norm(x: Floats, weights: Weights, name: str) -> Floats:
+    """Each row shifted to mean 0 and scaled to (biased) variance 1, then scaled and shifted by the weights."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = (centred * centred).mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(variance + LAYER_NORM_EPSILON) * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+
+def softmax(scores: Floats) -> Floats:
+    """Rows of scores to rows of probabilities; -inf means never."""
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def activation(x: Floats, kind: str) -> Floats:
+    """The non-linearity of the feed-forward layers. `gelu` is the exact one, by erf; BART's and LED's."""
+    if kind == "gelu":
+        erf = np.vectorize(math.erf, otypes=[x.dtype])
+        return x * (1 + erf(x / math.sqrt(2))) / 2
+    if kind in ("gelu_new", "gelu_pytorch_tanh"):
+        return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))) / 2
+    if kind == "quick_gelu":
+        return x / (1 + np.exp(-1.702 * x))
+    if kind in ("silu", "swish"):
+        return x / (1 + np.exp(-x))
+    if kind == "relu":
+        return np.maximum(x, 0)
+    raise ValueError(f"no activation {kind!r}")
+
+
+def feed_forward(x: Floats, weights: Weights, name: str, kind: str, see: See) -> Floats:
+    """Two linear layers with the activation between: E -> F -> E."""
+    inner = linear(x, weights, f"{name}.fc1")  # (S, F)
+    see(f"{name}.fc1", inner)
+    outer = linear(activation(inner, kind), weights, f"{name}.fc2")  # (S, E)
+    see(f"{name}.fc2", outer)
+    return outer
+
+
+def head_of(x: Floats, h: int, H: int) -> Floats:
+    """The columns of head h: (S, H*D) -> (S, D)."""
+    D = x.shape[1] // H
+    return x[:, h * D : (h + 1) * D]
+
+
+def embed(tokens: Floats, first_position: int, weights: Weights, name: str, see: See) -> Floats:
+    """Token plus position, normed. Positions start at 0, without BART's offset of 2; there is no scale."""
+    positions = weights[f"{name}.embed_positions.weight"][first_position : first_position + len(tokens)]
+    hidden = layer_norm(tokens + positions, weights, f"{name}.layernorm_embedding")  # (S, E)
+    see(f"{name}.layernorm_embedding", hidden)
+    return hidden
+
+
+# 2. The encoder
+
+
+def may_attend(i: int, j: int, w: int, is_real: NDArray[np.bool_], is_global: NDArray[np.bool_]) -> bool:
+    """Whether token i attends to token j: the whole of LED's pattern.
+
+    Every token sees its neighbours up to w away and every global token; a global token sees all. Nobody sees
+    padding, and padding sees nothing.
+    """
+    if not (is_real[i] and is_real[j]):
+        return False
+    return bool(abs(i - j) <= w or is_global[j] or is_global[i])
+
+
+def encoder_attention(
+    hidden: Floats,
+    w: int,
+    is_real: NDArray[np.bool_],
+    is_global: NDArray[np.bool_],
+    H: int,
+    weights: Weights,
+    name: str,
+    see: See,
+) -> Floats:
+    """Self-attention of one encoder layer: windowed for most tokens, full for the global ones.
+
+    A global token's own row is computed by a second set of projections (`*_global`); as a key it is seen by the
+    others through the first set.
+
+    hidden: (S, E) float
+    is_real: (S,) bool
+    is_global: (S,) bool
+    returns: (S, E) float
+    """
+    S, E = hidden.shape
+    scale = math.sqrt(E // H)
+    inner = f"{name}.longformer_self_attn"
+    is_global = is_global & is_real  # a global flag on padding is dropped, as upstream
+    projected = {part: linear(hidden, weights, f"{inner}.{part}") for part in ("query", "key", "value")}
+    if is_global.any():
+        for part in ("query_global", "key_global", "value_global"):
+            source = hidden[is_global] if part == "query_global" else hidden  # (G, E) or (S, E)
+            projected[part] = linear(source, weights, f"{inner}.{part}")
+    for part, array in projected.items():
+        see(f"{inner}.{part}", array)
+
+    context = np.zeros((S, E), hidden.dtype)
+    probs = np.zeros((H, S, S), hidden.dtype)
+    global_row = np.cumsum(is_global) - 1  # the row of a global token in query_global
+    for h in range(H):
+        q, k, v = (head_of(projected[part], h, H) for part in ("query", "key", "value"))
+        for i in range(S):
+            keys = [j for j in range(S) if may_attend(i, j, w, is_real, is_global)]
+            if not keys:
+                continue  # padding: its context stays 0
+            if is_global[i]:
+                query = head_of(projected["query_global"], h, H)[global_row[i]]
+                k_i, v_i = head_of(projected["key_global"], h, H), head_of(projected["value_global"], h, H)
+            else:
+                query, k_i, v_i = q[i], k, v
+            probs[h, i, keys] = softmax(k_i[keys] @ query / scale)
+            head_of(context, h, H)[i] = probs[h, i, keys] @ v_i[keys]
+    see(f"{name}.probs", probs)
+    see(inner, context)
+    output = linear(context, weights, f"{name}.output")
+    see(f"{name}.output", output)
+    return output
+
+
+def encoder(
+    tokens: Floats,
+    is_real: NDArray[np.bool_],
+    is_global: NDArray[np.bool_],
+    weights: Weights,
+    config: Any,
+    see: See = see_nothing,
+) -> Floats:
+    """The encoder's stack over the embedded tokens of one document.
+
+    tokens: (S, E) float
+    is_real: (S,) bool
+    is_global: (S,) bool
+    returns: (S, E) float
+    """
+    hidden = embed(tokens, 0, weights, "encoder", see)
+    for i in range(config.encoder_layers):
+        layer = f"encoder.layers.{i}"
+        w = config.one_sided_window(i)
+        attended = encoder_attention(
+            hidden, w, is_real, is_global, config.encoder_attention_heads, weights, f"{layer}.self_attn", see
+        )
+        hidden = layer_norm(hidden + attended, weights, f"{layer}.self_attn_layer_norm")
+        see(f"{layer}.self_attn_layer_norm", hidden)
+        fed = feed_forward(hidden, weights, layer, config.activation_function, see)
+        hidden = layer_norm(hidden + fed, weights, f"{layer}.final_layer_norm")
+        see(f"{layer}.final_layer_norm", hidden)
+    return hidden
+
+
+# 3. The decoder
+
+
+def decoder_attention(
+    hidden: Floats, source: Floats, may: NDArray[np.bool_], H: int, weights: Weights, name: str, see: See
+) -> Floats:
+    """Attention of the target's rows to the rows of `source`: the target itself, or the encoder's states.
+
+    A row that may attend to nothing attends to all keys alike, as 5.23.0 does.
+
+    hidden: (T, E) float
+    source: (S, E) float
+    may: (T, S) bool
+    returns: (T, E) float
+    """
+    T, E = hidden.shape
+    q = linear(hidden, weights, f"{name}.q_proj") / math.sqrt(E // H)  # (T, E)
+    k = linear(source, weights, f"{name}.k_proj")  # (S, E)
+    v = linear(source, weights, f"{name}.v_proj")  # (S, E)
+    see(f"{name}.k_proj", k)
+    see(f"{name}.v_proj", v)
+    context = np.zeros((T, E), hidden.dtype)
+    probs = np.zeros((H, T, len(source)), hidden.dtype)
+    for h in range(H):
+        scores = head_of(q, h, H) @ head_of(k, h, H).T  # (T, S)
+        scores = np.where(may, scores, -np.inf)
+        scores[~may.any(axis=1)] = 0
+        probs[h] = softmax(scores)
+        head_of(context, h, H)[:] = probs[h] @ head_of(v, h, H)
+    see(f"{name}.probs", probs)
+    output = linear(context, weights, f"{name}.out_proj")
+    see(f"{name}.out_proj", output)
+    return output
+
+
+def decoder(
+    tokens: Floats,
+    target_is_real: NDArray[np.bool_] | None,
+    states: Floats,
+    source_is_real: NDArray[np.bool_],
+    weights: Weights,
+    config: Any,
+    see: See = see_nothing,
+) -> Floats:
+    """The decoder's stack over the embedded target tokens, given the encoder's states.
+
+    tokens: (T, E) float
+    target_is_real: (T,) bool, or None; without effect where T is 1, as in 5.23.0
+    states: (S, E) float
+    source_is_real: (S,) bool
+    returns: (T, E) float
+    """
+    T = len(tokens)
+    H = config.decoder_attention_heads
+    earlier = np.tri(T, dtype=bool)  # (T, T): a row sees itself and what came before
+    if target_is_real is not None and T > 1:
+        earlier &= target_is_real
+    across = np.broadcast_to(source_is_real, (T, len(states)))
+
+    hidden = embed(tokens, 0, weights, "decoder", see)
+    for i in range(config.decoder_layers):
+        layer = f"decoder.layers.{i}"
+        attended = decoder_attention(hidden, hidden, earlier, H, weights, f"{layer}.self_attn", see)
+        hidden = layer_norm(hidden + attended, weights, f"{layer}.self_attn_layer_norm")
+        see(f"{layer}.self_attn_layer_norm", hidden)
+        attended = decoder_attention(hidden, states, across, H, weights, f"{layer}.encoder_attn", see)
+        hidden = layer_norm(hidden + attended, weights, f"{layer}.encoder_attn_layer_norm")
+        see(f"{layer}.encoder_attn_layer_norm", hidden)
+        fed = feed_forward(hidden, weights, layer, config.activation_function, see)
+        hidden = layer_norm(hidden + fed, weights, f"{layer}.final_layer_norm")
+        see(f"{layer}.final_layer_norm", hidden)
+    return hidden
+
+
+# 4. The head, and the loss
+
+
+def lm_logits(hidden: Floats, weights: Weights, see: See = see_nothing) -> Floats:
+    """A score for every word of the vocabulary after every target token: (T, E) -> (T, V)."""
+    logits = hidden @ weights["lm_head.weight"].T + weights["final_logits_bias"]
+    see("logits", logits)
+    return logits
+
+
+def shift_right(labels: NDArray[np.int64], start: int, pad: int) -> NDArray[np.int64]:
+    """The decoder's input for wanted outputs: the start token, then each label one place later. (T,) -> (T,)"""
+    shifted = np.concatenate([[start], labels[:-1]])
+    return np.where(shifted == IGNORED_LABEL, pad, shifted)
+
+
+def loss(logits: Floats, labels: NDArray[np.int64]) -> float:
+    """The mean of -log p(label) over all labels but -100, of one document or of a batch.
+
+    logits: (..., T, V) float
+    labels: (..., T) int
+    """
+    logits, labels = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
+    counted = labels != IGNORED_LABEL
+    kept, wanted = logits[counted], labels[counted]
+    top = kept.max(axis=1, keepdims=True)
+    log_total = np.log(np.exp(kept - top).sum(axis=1)) + top[:, 0]
+    return float(np.mean(log_total - kept[np.arange(len(wanted)), wanted])) if len(wanted) else math.nan
+
+
+# 5. The whole
+
+
+def forward(
+    input_ids: NDArray[np.int64],
+    decoder_input_ids: NDArray[np.int64],
+    is_real: NDArray[np.bool_],
+    is_global: NDArray[np.bool_],
+    weights: Weights,
+    config: Any,
+    see: See = see_nothing,
+    target_is_real: NDArray[np.bool_] | None = None,
+) -> Floats:
+    """One document and one target, from ids to logits.
+
+    input_ids: (S,) int
+    decoder_input_ids: (T,) int
+    is_real: (S,) bool
+    is_global: (S,) bool
+    target_is_real: (T,) bool, or None
+    returns: (T, V) float
+    """
+    source = weights["encoder.embed_tokens.weight"][input_ids]  # (S, E)
+    target = weights["decoder.embed_tokens.weight"][decoder_input_ids]  # (T, E)
+    states = encoder(source, is_real, is_global, weights, config, see)
+    hidden = decoder(target, target_is_real, states, is_real, weights, config, see)
+    return lm_logits(hidden, weights, see)
