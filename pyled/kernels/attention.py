@@ -209,10 +209,10 @@ def _attend_rows(q, k, v, is_key, scale, context):
     A row's arithmetic does not depend on the number of rows.
 
     q, context: (R, D) float
-    k, v: (S, D) float
+    k, v: (capacity, D) float, of which the first S are read
     is_key: (S,) bool
     """
-    R, S = q.shape[0], k.shape[0]
+    R, S = q.shape[0], is_key.shape[0]
     scores = np.empty((R, S), q.dtype)
     top = np.full(R, -np.inf, q.dtype)
     for j in range(S):
@@ -251,7 +251,7 @@ def grouped(q: Floats, k: Floats, v: Floats, is_key: Bools) -> Floats:
     without any key attend to all keys alike. The same bits for a row, however many rows and groups there are.
 
     q: (N, H, R, D) float
-    k, v: (N, H, S, D) float
+    k, v: (N, H, capacity, D) float, of which the first S are read
     is_key: (N, S) bool
     returns: (N, H, R, D) float
     """

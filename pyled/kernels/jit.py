@@ -1,5 +1,7 @@
 """How kernels are compiled, cached and run in parallel: the one place for flags, cache folder and threads."""
 
+import atexit
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -7,7 +9,6 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,8 @@ def _cache_folder() -> Path:
     candidates = [here / "__pycache__" / name]
     if os.environ.get("NUMBA_CACHE_DIR"):
         candidates = [Path(os.environ["NUMBA_CACHE_DIR"]) / "pyled" / name]
-    user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if os.path.isabs(user_cache):  # without a home, "~" stays as it is
-        candidates.append(Path(user_cache) / "pyled" / name)
+    with contextlib.suppress(RuntimeError):  # no home
+        candidates.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyled" / name)
     for folder in candidates:
         if _is_writable(folder):
             return folder
@@ -57,8 +57,6 @@ def _cache_folder() -> Path:
     def remove() -> None:
         if os.getpid() == process:  # not in a fork
             shutil.rmtree(private, ignore_errors=True)
-
-    import atexit
 
     atexit.register(remove)
     return Path(private)
@@ -83,7 +81,7 @@ def kernel(*, parallel: bool = False, fastmath: set[str] = FUSED) -> Callable[[C
     return compile_lazily
 
 
-@contextmanager
+@contextlib.contextmanager
 def launching() -> Iterator[None]:
     """Held round every call of a parallel kernel."""
     with _launch_lock:
