@@ -104,7 +104,7 @@ class LEDSeq2SeqModelOutput(Output):
 
 @dataclass
 class LEDSeq2SeqLMOutput(Output):
-    """What LEDForConditionalGeneration returns: loss, () float; logits, (B, T, V) float; then as LEDSeq2SeqModelOutput."""
+    """What LEDForConditionalGeneration returns: `loss`, (), `logits`, (B, T, V), then as LEDSeq2SeqModelOutput."""
 
     loss: Floats | None = None
     logits: Floats | None = None
