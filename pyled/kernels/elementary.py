@@ -13,6 +13,9 @@ from .jit import FAST_SUMS, kernel
 
 SMALLEST_EXPONENT = -87.0  # below it, exp is 0 in float32 but for numbers without full precision
 
+# exp(r) = 1 + r + r^2 (c0 + c1 r + ... + c4 r^4) for |r| <= ln 2 / 2, fitted for the least relative error, 3.1e-9.
+EXP = (0.499999934, 0.166665204, 0.0416683908, 0.00836874536, 0.00138145405)
+
 
 @kernel()
 def exp_float32(x):
@@ -23,13 +26,12 @@ def exp_float32(x):
     clamped = max(x, np.float32(SMALLEST_EXPONENT))
     n = np.float32(math.floor(clamped * np.float32(1.4426950408889634) + np.float32(0.5)))
     r = (clamped - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)
-    p = np.float32(1 / 720)
-    p = p * r + np.float32(1 / 120)
-    p = p * r + np.float32(1 / 24)
-    p = p * r + np.float32(1 / 6)
-    p = p * r + np.float32(1 / 2)
-    p = p * r + np.float32(1)
-    p = p * r + np.float32(1)
+    p = np.float32(EXP[4])
+    p = p * r + np.float32(EXP[3])
+    p = p * r + np.float32(EXP[2])
+    p = p * r + np.float32(EXP[1])
+    p = p * r + np.float32(EXP[0])
+    p = (p * r) * r + r + np.float32(1)
     power_of_two = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
     return np.float32(0) if x < np.float32(SMALLEST_EXPONENT) else p * power_of_two
 
@@ -64,7 +66,7 @@ ERFC_END = 4.0
 @kernel()
 def gelu_float32(x):
     """x times the share of a normal distribution below x, in float32 and in vector lanes; off by 7e-8 |x| at most."""
-    u = abs(x) * np.float32(0.7071067811865476)
+    u = min(abs(x) * np.float32(0.7071067811865476), np.float32(ERFC_END))
     p = np.float32(ERFC[7])
     p = p * u + np.float32(ERFC[6])
     p = p * u + np.float32(ERFC[5])
