@@ -103,7 +103,7 @@ def beam_search(
             all_scores += (scores,)
         if all_logits is not None:
             all_logits += (logits,)
-        candidates = _continuations(running, scores, K, length - P)
+        candidates = _continuations(running, scores, length, K, done)
         stopped = ended(candidates.ids[:, :, : length + 1].reshape(B * K, length + 1), all_scores).reshape(B, K)
         finished = _collect(finished, candidates, stopped, done, settings, length + 1 - P)
         lost = ~done & ~finished.ended.any(axis=1)
@@ -142,13 +142,16 @@ def _start(prompt: Ids, settings: Settings) -> tuple[Hypotheses, Hypotheses]:
     return Hypotheses(ids, first, rows, none), Hypotheses(ids, scores, rows, none)
 
 
-def _continuations(running: Hypotheses, scores: Scores, count: int, generated: int) -> Hypotheses:
-    """The `count` best ways to extend the running hypotheses by one token; scores: (R, V) of that token."""
+def _continuations(running: Hypotheses, scores: Scores, length: int, count: int, done: Flags) -> Hypotheses:
+    """The `count` best ways to extend the running hypotheses, of `length` tokens, by one; scores: (R, V)."""
     B, n = running.scores.shape
     V = scores.shape[1]
+    generated = length - (running.ids.shape[2] - running.rows.shape[2])
     with np.errstate(over="ignore"):  # remove_invalid_values leaves the smallest float32, and twice that is -inf
         sums = (scores.reshape(B, n, V) + running.scores[:, :, None]).reshape(B, n * V)
-    chosen = best(sums, count)  # (B, K)
+    tops = sums.max(axis=1)  # (B,)
+    refuse_dead_ends(tops[~done], np.flatnonzero(~done), length)
+    chosen = best(np.where(np.isnan(tops)[:, None], -np.inf, sums), count)  # (B, K)
     beams, tokens = chosen // V, chosen % V
     taken = running.take(beams)
     position = taken.ids.shape[2] - taken.rows.shape[2] + generated

@@ -216,8 +216,9 @@ def users_own(ids: Ids, scores: Scores, processor: Any) -> Scores:
 
 
 def renormalize(ids: Ids, scores: Scores) -> Scores:
-    """Make log-probabilities of the scores again."""
-    return log_softmax(scores)
+    """Make log-probabilities of the scores again. A row without a possible token stays so (upstream: NaN)."""
+    possible = scores.max(axis=1, keepdims=True) != NEVER
+    return np.where(possible, log_softmax(scores), scores)
 
 
 def chain(
