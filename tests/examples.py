@@ -1,4 +1,4 @@
-"""How many examples each property is tried on: PYLED_EXAMPLES, 25 unless set."""
+"""How many examples each property is tried with: few by default, PYLED_EXAMPLES=1000 for a long run."""
 
 import os
 

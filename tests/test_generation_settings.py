@@ -138,7 +138,9 @@ def test_no_room_after_the_prompt_is_refused():
 
 def test_notes_say_what_was_assumed_or_overruled():
     own = GenerationConfig(max_length=9, min_length=2, eos_token_id=2, decoder_start_token_id=2)
-    settings, _ = settle({"max_new_tokens": 5, "min_new_tokens": 7, "temperature": 0.5, "output_scores": True}, None, own)
+    settings, _ = settle(
+        {"max_new_tokens": 5, "min_new_tokens": 7, "temperature": 0.5, "output_scores": True}, None, own
+    )
     expected = [
         "temperature=0.5 has no effect on greedy and beam search",
         "max_new_tokens=5 (call) takes precedence over max_length=9 (generation_config)",
@@ -225,7 +227,7 @@ def test_numpy_numbers_and_tuples_are_values():
         ({"num_beems": 4}, "'num_beems' is no generation setting: did you mean 'num_beams'?"),
         ({"qqqq": 4}, "'qqqq' is no generation setting: see GenerationConfig for the names"),
         ({"do_sample": True}, "do_sample=True (call) asks for what pyled does not implement: pass do_sample=False"),
-        ({"num_beam_groups": 2}, "num_beam_groups=2 (call) asks for what pyled does not implement: pass num_beam_groups=1"),
+        ({"num_beam_groups": 2}, "num_beam_groups=2 (call) asks for what pyled does not implement: pass num_beam_groups"),
         ({"constraints": [1]}, "pass constraints=[]"),
         ({"assistant_model": object}, "pass assistant_model=None"),
         ({"output_attentions": True}, "pass output_attentions=False"),
@@ -240,9 +242,9 @@ def test_numpy_numbers_and_tuples_are_values():
         ({"suppress_tokens": [50]}, "suppress_tokens holds 50"),
         ({"forced_eos_token_id": [2, 60]}, "forced_eos_token_id holds 60"),
         ({"decoder_start_token_id": [2, 3]}, "decoder_start_token_id lists 2 ids for 1 documents"),
-        ({"decoder_start_token_id": None, "bos_token_id": None}, "neither decoder_start_token_id nor bos_token_id is set"),
+        ({"decoder_start_token_id": None, "bos_token_id": None}, "neither decoder_start_token_id nor bos_token_id is"),
         ({"exponential_decay_length_penalty": [2, 1.5], "eos_token_id": None}, "needs an end of sequence to raise"),
-        ({"suppress_tokens": [0], "forced_bos_token_id": 0}, "forced_bos_token_id=[0] is forced and listed in suppress"),
+        ({"suppress_tokens": [0], "forced_bos_token_id": 0}, "forced_bos_token_id=[0] is forced and listed in"),
         ({"suppress_tokens": [2, 3], "forced_eos_token_id": [2, 3]}, "forced_eos_token_id=[2, 3] is forced and listed"),
     ],
 )  # fmt: skip
@@ -354,6 +356,6 @@ def test_old_config_json_names_forcing_the_first_token():
 
 
 def test_the_fields_are_the_settings_with_checks():
-    assert {name for name in GenerationConfig.__dataclass_fields__} - {"extra", "source"} == set(CHECKS)
+    assert set(GenerationConfig.__dataclass_fields__) - {"extra", "source"} == set(CHECKS)
     assert set(DEFAULTS) <= set(CHECKS)
     assert set(Settings.__dataclass_fields__) - {"prompt_length", "origin", "notes"} <= set(CHECKS)
