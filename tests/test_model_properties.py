@@ -11,9 +11,12 @@ from examples import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyled import reference
+from pyled import layers, reference
 from pyled.config import LEDConfig
 from pyled.errors import InputError, PyledWarning
+from pyled.generation import generate, resolve
+from pyled.generation_config import GenerationConfig
+from pyled.inputs import check_length, checked_embeds, checked_ids, checked_mask, source_masks
 from pyled.models import LEDForConditionalGeneration, LEDModel
 
 EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
@@ -177,6 +180,72 @@ def test_generation_gives_the_same_tokens_alone_and_in_a_batch():
             assert (together[b, len(alone) :] == model.config.pad_token_id).all()
 
 
+class DocumentOfRow:
+    """The state of a search that keeps no cache: which document each row belongs to."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def select(self, rows):
+        return DocumentOfRow(self.rows[rows])
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_generation_with_a_cache_is_the_search_over_the_definition(beams):
+    """The definition decodes all tokens anew in each step, each row with its own document."""
+    model = small_model("float64", init_std=1.0)
+    lengths, ids, begin = [9, 5], some_ids(9, 2, 9), np.array([[2, 7], [2, 8]])
+    mask = (np.arange(9) < np.array(lengths)[:, None]).astype(int)
+    exact = {name.removeprefix("led."): array for name, array in model.state_dict().items()}
+
+    def step(rows, state):
+        logits = []
+        for row, document in zip(rows, state.rows, strict=True):
+            S = lengths[document]
+            real, none = np.ones(S, bool), np.zeros(S, bool)
+            logits.append(reference.forward(ids[document, :S], row, real, none, exact, model.config)[-1])
+        return np.stack(logits), state
+
+    call = {"num_beams": beams, "max_length": 9, "no_repeat_ngram_size": 2}
+    own = GenerationConfig.from_model_config(model.config)
+    effective, prompt = resolve(
+        call, None, own, batch_size=2, vocab_size=31, positions=12, decoder_input_ids=begin, has_encoder_ids=True
+    )
+    truth = generate(step, DocumentOfRow(np.repeat([0, 1], beams)), prompt, effective).sequences
+    got = model.generate(ids, attention_mask=mask, decoder_input_ids=begin, **call)
+    assert got.tolist() == truth.tolist()
+
+
+def test_a_selected_cache_goes_on_as_its_rows_would():
+    model = small_model("float64")
+    ids, targets = some_ids(10, 2, 9), some_ids(11, 2, 5)
+    source = model.get_encoder()(ids)
+    past = model(encoder_outputs=source, decoder_input_ids=targets[:, :4]).past_key_values.select(np.array([1, 0]))
+    got = model(encoder_outputs=source, decoder_input_ids=targets[::-1, 4:], past_key_values=past).logits
+    assert_within("logits", got, model(ids, decoder_input_ids=targets).logits[::-1, 4:], 0.0)
+
+
+@pytest.mark.parametrize("T", [1, 2, 5])
+def test_asking_for_probabilities_changes_no_bit(T):
+    model = small_model()
+    ids, targets = some_ids(7, 2, 9), some_ids(8, 2, T)
+    mask, marks = [[1] * 9, [1] * 6 + [0] * 3], [[1] + [0] * 8] * 2
+    plain = model(ids, mask, targets, global_attention_mask=marks)
+    shown = model(ids, mask, targets, global_attention_mask=marks, output_attentions=True, output_hidden_states=True)
+    assert np.array_equal(plain.encoder_last_hidden_state, shown.encoder_last_hidden_state)
+    assert np.array_equal(plain.logits, shown.logits)
+
+
+def test_rows_beyond_a_slice_of_the_feed_forward(monkeypatch):
+    monkeypatch.setattr(layers, "FEED_FORWARD_ROWS", 4)
+    model = small_model("float64")
+    x = np.random.default_rng(0).standard_normal((10, 12))
+    for rows in (3, 4, 5, 10):
+        inner = reference.activation(reference.linear(x[:rows], model.weights, "encoder.layers.0.fc1"), "gelu")
+        truth = reference.linear(inner, model.weights, "encoder.layers.0.fc2")
+        assert_within("fed", layers.feed_forward(x[:rows], model.weights, "encoder.layers.0", "gelu"), truth, 0.0)
+
+
 def test_hidden_states_of_layers_are_not_overwritten_by_later_ones():
     model = small_model("float64")
     output = model(some_ids(5, 1, 9), decoder_input_ids=some_ids(6, 1, 3), output_hidden_states=True)
@@ -231,6 +300,50 @@ def test_every_mistake_in_an_argument_has_its_message(arguments, message):
     arguments = {"decoder_input_ids": IDS, **arguments} if "input_ids" not in arguments else arguments
     with pytest.raises(InputError, match=message):
         small_model()(**arguments)
+
+
+def refusal(function, *arguments, **more):
+    """The message with which a function refuses its arguments; None if it takes them."""
+    try:
+        function(*arguments, **more)
+    except InputError as e:
+        return str(e)
+    return None
+
+
+def test_masks_say_what_they_should():
+    mask, marks = [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]], [[1, -1, -1, 1], [0, 1, 0, -1], [1, 0, 0, 0]]
+    masks = source_masks(mask, marks, (3, 4))
+    assert masks.is_key.tolist() == [[bool(m) for m in row] for row in mask]
+    assert masks.is_real.tolist() == [[True, False, False, False], [False, True, True, False], [False] * 4]
+    assert masks.is_global.tolist() == [[True, False, False, False], [False, True, False, False], [False] * 4]
+    assert masks.lengths == (2, 4, 4)  # a prefix; one that begins with padding; nothing real
+    assert masks.dropped == 2
+    every = source_masks(None, None, (1, 3))
+    assert every.is_real.all() and every.is_key.all() and not every.is_global.any() and every.dropped == 0
+
+
+def test_what_a_mask_may_hold():
+    source = "attention_mask", (1, 3), (0, 1)
+    assert refusal(checked_mask, [[1, 0, 1]], *source) is None
+    assert "has shape (1, 2)" in refusal(checked_mask, [[1, 1]], *source)
+    assert "holds 0.5" in refusal(checked_mask, [[1, 0.5, 1]], *source)
+    assert "holds 3" in refusal(checked_mask, [[1, 3, 1]], *source)
+    assert "; mark global tokens" in refusal(checked_mask, [[1, 2, 1]], *source)
+    assert "; mark global tokens" not in refusal(checked_mask, [[1, 2, 1]], "another", (1, 3), (0, 1))
+
+
+def test_ids_and_embeds_at_the_edge_of_what_is_allowed():
+    assert refusal(checked_ids, [[0, 30]], "ids", 31) is None
+    assert refusal(checked_ids, [[-100, 5]], "ids", 31, also=(-100,)) is None
+    for ids, more in (([[31]], {}), ([[-1]], {}), ([[5.0]], {}), ([5], {}), ([[]], {}), ([[-99]], {"also": (-100,)})):
+        assert refusal(checked_ids, ids, "ids", 31, **more) is not None
+    assert refusal(checked_ids, np.zeros((1, 0), int), "ids", 31) is not None
+    assert refusal(checked_embeds, np.zeros((1, 3, 12)), "embeds", 12, np.float32) is None
+    for shape in ((1, 3, 12, 1), (3, 12), (1, 3, 11), (1, 0, 12)):
+        assert refusal(checked_embeds, np.zeros(shape), "embeds", 12, np.float32) is not None
+    assert refusal(check_length, 12, 12, "decoder", "cut") is None
+    assert refusal(check_length, 13, 12, "decoder", "cut") == "13 tokens, but this decoder has 12 positions: cut"
 
 
 def test_a_past_of_other_documents_is_refused():

@@ -217,6 +217,23 @@ def test_a_special_token_given_whole_keeps_its_flags():
     assert tokenizer.tokenize(" <mask> a") == ["Ġ", "<mask> ", "a"]
 
 
+def test_of_added_tokens_that_begin_alike_the_longest():
+    tokenizer = LEDTokenizer.from_pretrained(TINY, additional_special_tokens=["##", "###", "##a"])
+    assert tokenizer.tokenize("###a##a##") == ["###", "a", "##a", "##"]
+
+
+def test_added_tokens_that_are_not_special_are_found_where_special_ones_are_text():
+    tokenizer = LEDTokenizer(TINY / "vocab.json", TINY / "merges.txt", added_tokens_decoder={600: AddedToken("[new]")})
+    ids = tokenizer("a[new]</s>", split_special_tokens=True)["input_ids"]
+    assert ids.count(600) == 1 and ids.count(PLAIN.eos_token_id) == 1
+
+
+def test_single_words_at_the_edges_of_a_text():
+    tokenizer = LEDTokenizer(TINY / "vocab.json", TINY / "merges.txt", added_tokens_decoder={600: AddedToken("cat", single_word=True)})
+    for text, count in (("cat", 1), ("cat a", 1), ("a cat", 1), ("cats", 0), ("a scat", 0), ("cat, cat", 2)):
+        assert tokenizer.encode(text).count(600) == count, text
+
+
 # Warnings and refusals
 
 
