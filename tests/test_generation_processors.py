@@ -93,6 +93,14 @@ def test_one_grams_ban_every_id_and_a_short_prefix_nothing():
     assert not np.isneginf(processors.no_repeat_ngram(ids, zeros(1, 4), 3)).any()
 
 
+def test_ngrams_as_long_as_all_tokens_so_far():
+    assert np.flatnonzero(np.isneginf(processors.no_repeat_ngram(np.array([[1, 1]]), zeros(1, 4), 2))).tolist() == [1]
+    assert np.flatnonzero(np.isneginf(processors.no_repeat_ngram(np.array([[3]]), zeros(1, 4), 1))).tolist() == [3]
+    index = processors.index_ngrams(np.array([[2, 0, 2, 3, 1]]), 2)
+    after = processors.encoder_no_repeat_ngram(np.array([[2]]), zeros(1, 4), index, 2)
+    assert np.flatnonzero(np.isneginf(after)).tolist() == [0, 3]
+
+
 def test_encoder_ngrams_are_those_of_the_document_of_the_row():
     encoder_ids = np.array([[1, 2, 1, 3], [1, 0, 0, 0]])
     index = processors.index_ngrams(encoder_ids, 2)

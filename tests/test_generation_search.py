@@ -285,18 +285,51 @@ def test_best_is_a_stable_sort(count, kinds, seed):
     assert best(values, count).tolist() == expected
 
 
+@many
+@given(st.integers(1, 6), st.integers(0, 3), st.sampled_from([6, 40, 1024]), st.integers(0, 2**32 - 1))
+def test_best_of_a_single_row(count, kinds, size, seed):
+    values = np.random.default_rng(seed).integers(0, 2 + 10**kinds, size).astype(np.float32)
+    expected = sorted(range(size), key=lambda i: (-values[i], i))[:count]
+    assert best(values[None], count).tolist() == [expected]
+
+
+def test_best_of_more_than_there_are_groups():
+    values = np.random.default_rng(0).permutation(3000).astype(np.float32)
+    assert values[best(values[None], 300)[0]].tolist() == list(range(2999, 2699, -1))
+
+
+class Still:
+    """A state of nothing."""
+
+    def select(self, rows):
+        return self
+
+
+def always(scores):
+    """The step function whose logits are these, whatever came before."""
+    return lambda ids, state: (np.tile(np.float32(scores), (len(ids), 1)), state)
+
+
+@pytest.mark.parametrize(("ends", "by_criterion"), [([2, 5], False), (None, True), ([2], False)])
+def test_among_the_candidates_there_are_enough_that_go_on(ends, by_criterion):
+    """Two beams, two ends better than all else, and a reward for length: the ends must not use up all candidates.
+
+    The best are 7, 7 and an end, and then 7, 8 and an end (of equal scores the lowest token comes first).
+    """
+    scores = [-10, -10, 3, -10, -10, 2.9 if ends == [2, 5] else -10, -10, 2.5, 2.5]
+    call = {**IDS, "eos_token_id": ends, "num_beams": 2, "num_return_sequences": 2, "max_new_tokens": 3}
+    call |= {"early_stopping": "never", "length_penalty": 4.0}
+    effective, prompt = resolve(call, None, GenerationConfig(), batch_size=1, vocab_size=9, positions=10)
+    criteria = [lambda ids, scores: ids[:, -1] == 2] if by_criterion else []
+    output = generate(always(scores), Still(), prompt, effective, stopping_criteria=criteria)
+    assert output.sequences.tolist() == [[2, 7, 7, 2], [2, 7, 8, 2]]
+
+
 def test_of_equal_tokens_the_lowest_comes_first():
-    def flat(ids, state):
-        return np.zeros((len(ids), 7)), state
-
-    class Still:
-        def select(self, rows):
-            return self
-
     for beams, expected in ((1, [[2, 0, 0, 0]]), (2, [[2, 0, 0, 0], [2, 0, 0, 1]])):
         call = {**IDS, "eos_token_id": None, "max_new_tokens": 3, "num_beams": beams, "num_return_sequences": beams}
         effective, prompt = resolve(call, None, GenerationConfig(), batch_size=1, vocab_size=7, positions=10)
-        assert generate(flat, Still(), prompt, effective).sequences.tolist() == expected
+        assert generate(always([0] * 7), Still(), prompt, effective).sequences.tolist() == expected
 
 
 EASY = {"kind": "soft", "vocab": 9, "memory": 0, "spread": 5, "seeds": [5, 6], "eos": [2], "eos_bonus": 0}
@@ -410,6 +443,27 @@ def test_a_later_dead_end_is_refused_unless_something_has_ended(beams):
         call = {**IDS, "num_beams": beams, "max_new_tokens": 5}
         _, output = run(ending, call, logits_processor=[nothing_after_two])
         assert output.sequences.tolist() == [[2, 2], [2, 2]]
+
+
+def test_a_dead_end_where_a_better_result_was_hoped_for_leaves_what_has_ended():
+    def nothing_after_one(ids, scores):
+        return np.where(ids.shape[1] > 1, -np.inf, scores)
+
+    call = {**IDS, "num_beams": 3, "max_new_tokens": 5, "early_stopping": "never", "length_penalty": 2.0}
+    try:
+        _, output = run({**EASY, "eos_bonus": 9}, call, logits_processor=[nothing_after_one])
+    except GenerationError as e:
+        pytest.fail(str(e))
+    assert output.sequences.tolist() == [[2, 2], [2, 2]]
+
+
+def test_tokens_are_suppressed_at_the_beginning_after_a_forced_one():
+    _, forced = run(EASY, {**IDS, "forced_bos_token_id": 0, "max_new_tokens": 2})
+    assert forced.sequences[:, 1].tolist() == [0, 0]
+    second = int(forced.sequences[0, 2])
+    call = {**IDS, "forced_bos_token_id": 0, "max_new_tokens": 2, "begin_suppress_tokens": [second]}
+    _, output = run(EASY, call)
+    assert output.sequences[0, 1] == 0 and output.sequences[0, 2] != second
 
 
 @pytest.mark.parametrize("beams", [1, 3])

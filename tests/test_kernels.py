@@ -62,6 +62,18 @@ def test_banded_is_dense_attention_within_the_band(S, H, D, w, G, key_share, til
     assert_within("context", got, truth, FLOAT32_ERROR, dtype)
 
 
+@pytest.mark.parametrize("w", [1, 2, 3, 4, 5, 7, 8, 9, 23, 24])
+def test_banded_at_every_edge_of_a_tile(w):
+    """Tiles of 4 queries by 8 keys, where a band begins and ends within a tile, at its edge, and one beyond."""
+    q, k, v, none = random_arrays(w, np.float64, (24, 3), (24, 3), (24, 3), (0, 3))
+    i, j = np.arange(24)[:, None], np.arange(24)
+    for S in (24, 21):
+        is_key = np.ones(S, bool)
+        truth = dense_attention(q[:S], k[:S], v[:S], (abs(i - j) <= w)[:S, :S], 1)
+        got = attention.banded(q[:S], k[:S], v[:S], is_key, none, none, w, 1, 4, 8)
+        assert_within(f"context of {S}", got, truth, FLOAT32_ERROR)
+
+
 @EXAMPLE
 @given(Q=st.integers(1, 20), S=st.integers(1, 20), seed=st.integers(0, 2**32 - 1), dtype=DTYPES)
 def test_banded_with_a_wide_window_is_full_attention_of_any_queries(Q, S, seed, dtype):

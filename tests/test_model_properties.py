@@ -11,7 +11,7 @@ from examples import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyled import layers, reference
+from pyled import cache, layers, reference
 from pyled.config import LEDConfig
 from pyled.errors import InputError, PyledWarning
 from pyled.generation import generate, resolve
@@ -190,30 +190,32 @@ class DocumentOfRow:
         return DocumentOfRow(self.rows[rows])
 
 
-@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("beams", [1, 2, 3])
 def test_generation_with_a_cache_is_the_search_over_the_definition(beams):
     """The definition decodes all tokens anew in each step, each row with its own document."""
     model = small_model("float64", init_std=1.0)
-    lengths, ids, begin = [9, 5], some_ids(9, 2, 9), np.array([[2, 7], [2, 8]])
-    mask = (np.arange(9) < np.array(lengths)[:, None]).astype(int)
+    ids, begin = some_ids(9, 2, 9), np.array([[2, 7, 9], [2, 8, 5]])
+    mask = np.array([[1, 1, 1, 0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0, 0, 0]])
     exact = {name.removeprefix("led."): array for name, array in model.state_dict().items()}
 
     def step(rows, state):
         logits = []
         for row, document in zip(rows, state.rows, strict=True):
-            S = lengths[document]
-            real, none = np.ones(S, bool), np.zeros(S, bool)
-            logits.append(reference.forward(ids[document, :S], row, real, none, exact, model.config)[-1])
+            is_real = mask[document] == 1
+            logits.append(reference.forward(ids[document], row, is_real, np.zeros(9, bool), exact, model.config)[-1])
         return np.stack(logits), state
 
     call = {"num_beams": beams, "max_length": 9, "no_repeat_ngram_size": 2}
+    call |= {"return_dict_in_generate": True, "output_logits": True}
     own = GenerationConfig.from_model_config(model.config)
     effective, prompt = resolve(
         call, None, own, batch_size=2, vocab_size=31, positions=12, decoder_input_ids=begin, has_encoder_ids=True
     )
-    truth = generate(step, DocumentOfRow(np.repeat([0, 1], beams)), prompt, effective).sequences
+    truth = generate(step, DocumentOfRow(np.repeat([0, 1], beams)), prompt, effective)
     got = model.generate(ids, attention_mask=mask, decoder_input_ids=begin, **call)
-    assert got.tolist() == truth.tolist()
+    assert got.sequences.tolist() == truth.sequences.tolist()
+    for n, (ours, exact_logits) in enumerate(zip(got.logits, truth.logits, strict=True)):
+        assert_within(f"logits {n}", ours, exact_logits.astype(np.float64), FLOAT32_ERROR)
 
 
 def test_a_selected_cache_goes_on_as_its_rows_would():
@@ -225,25 +227,60 @@ def test_a_selected_cache_goes_on_as_its_rows_would():
     assert_within("logits", got, model(ids, decoder_input_ids=targets).logits[::-1, 4:], 0.0)
 
 
-@pytest.mark.parametrize("T", [1, 2, 5])
-def test_asking_for_probabilities_changes_no_bit(T):
-    model = small_model()
-    ids, targets = some_ids(7, 2, 9), some_ids(8, 2, T)
-    mask, marks = [[1] * 9, [1] * 6 + [0] * 3], [[1] + [0] * 8] * 2
-    plain = model(ids, mask, targets, global_attention_mask=marks)
-    shown = model(ids, mask, targets, global_attention_mask=marks, output_attentions=True, output_hidden_states=True)
-    assert np.array_equal(plain.encoder_last_hidden_state, shown.encoder_last_hidden_state)
-    assert np.array_equal(plain.logits, shown.logits)
+def test_a_continuation_keeps_its_tokens_when_the_same_past_is_continued_otherwise():
+    model = small_model("float64")
+    ids, targets = some_ids(1, 1, 9), some_ids(2, 1, 8)
+    source = model.get_encoder()(ids)
+    past = model(encoder_outputs=source, decoder_input_ids=targets[:, :2]).past_key_values
+    first = model(encoder_outputs=source, decoder_input_ids=targets[:, 2:4], past_key_values=past).past_key_values
+    model(encoder_outputs=source, decoder_input_ids=targets[:, 6:8], past_key_values=past)
+    got = model(encoder_outputs=source, decoder_input_ids=targets[:, 4:6], past_key_values=first).logits
+    assert_within("logits", got, model(ids, decoder_input_ids=targets[:, :6]).logits[:, 4:], 0.0)
+
+
+def test_a_cache_that_grows_with_every_token_keeps_its_past(monkeypatch):
+    monkeypatch.setattr(cache, "BLOCK", 1)
+    model = small_model("float64")
+    ids, targets = some_ids(1, 2, 9), some_ids(2, 2, 7)
+    source, past, parts = model.get_encoder()(ids), None, []
+    for i in range(7):
+        output = model(encoder_outputs=source, decoder_input_ids=targets[:, i : i + 1], past_key_values=past)
+        past = output.past_key_values
+        parts.append(output.logits)
+    assert_within("logits", np.concatenate(parts, axis=1), model(ids, decoder_input_ids=targets).logits, 0.0)
+
+
+def test_asking_for_probabilities_changes_no_bit():
+    model = small_model(encoder_layers=1, attention_window=4)
+    ids, mask, marks = some_ids(7, 2, 9), [[1] * 9, [1] * 6 + [0] * 3], [[1] + [0] * 8] * 2
+    source = model.get_encoder()(ids, mask, marks)
+    shown = model.get_encoder()(ids, mask, marks, output_attentions=True)
+    assert np.array_equal(source.last_hidden_state, shown.last_hidden_state)
+    for P, T in ((0, 1), (4, 1), (0, 5), (4, 2)):
+        given = {"encoder_outputs": source, "attention_mask": mask}
+        targets = some_ids(P + T, 2, P + T)
+        if P:
+            given["past_key_values"] = model(decoder_input_ids=targets[:, :P], **given).past_key_values
+        plain = model(decoder_input_ids=targets[:, P:], **given).logits
+        assert np.array_equal(plain, model(decoder_input_ids=targets[:, P:], output_attentions=True, **given).logits)
+
+
+def test_the_loss_counts_padding_and_leaves_out_what_is_ignored():
+    labels = np.array([[5, 1, -100], [-100, 1, 7]])
+    output = small_model("float64")(some_ids(1, 2, 5), labels=labels)
+    powers = np.exp(output.logits)
+    probs = powers / powers.sum(axis=2, keepdims=True)
+    each = [-np.log(probs[b, t, labels[b, t]]) for b, t in ((0, 0), (0, 1), (1, 1), (1, 2))]
+    assert_within("loss", output.loss, np.array(np.mean(each)), 0.0)
 
 
 def test_rows_beyond_a_slice_of_the_feed_forward(monkeypatch):
     monkeypatch.setattr(layers, "FEED_FORWARD_ROWS", 4)
-    model = small_model("float64")
-    x = np.random.default_rng(0).standard_normal((10, 12))
-    for rows in (3, 4, 5, 10):
-        inner = reference.activation(reference.linear(x[:rows], model.weights, "encoder.layers.0.fc1"), "gelu")
-        truth = reference.linear(inner, model.weights, "encoder.layers.0.fc2")
-        assert_within("fed", layers.feed_forward(x[:rows], model.weights, "encoder.layers.0", "gelu"), truth, 0.0)
+    x, w1, w2 = (np.random.default_rng(0).standard_normal(shape) for shape in ((10, 12), (7, 12), (12, 7)))
+    weights = {"x.fc1.weight": w1, "x.fc1.bias": w1[:, 0], "x.fc2.weight": w2, "x.fc2.bias": w2[:, 0]}
+    for rows in (3, 4, 5, 9, 10):
+        got = layers.feed_forward(x[:rows], weights, "x", "relu")
+        assert_within("fed", got, np.maximum(x[:rows] @ w1.T + w1[:, 0], 0) @ w2.T + w2[:, 0], 0.0)
 
 
 def test_hidden_states_of_layers_are_not_overwritten_by_later_ones():
@@ -303,29 +340,29 @@ def test_every_mistake_in_an_argument_has_its_message(arguments, message):
 
 
 def refusal(function, *arguments, **more):
-    """The message with which a function refuses its arguments; None if it takes them."""
+    """The message with which a function refuses its arguments; "" if it takes them."""
     try:
         function(*arguments, **more)
     except InputError as e:
         return str(e)
-    return None
+    return ""
 
 
 def test_masks_say_what_they_should():
-    mask, marks = [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]], [[1, -1, -1, 1], [0, 1, 0, -1], [1, 0, 0, 0]]
+    mask, marks = [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]], [[1, -1, -1, 1], [0, 1, 0, -1], [1, 1, 0, 0]]
     masks = source_masks(mask, marks, (3, 4))
     assert masks.is_key.tolist() == [[bool(m) for m in row] for row in mask]
     assert masks.is_real.tolist() == [[True, False, False, False], [False, True, True, False], [False] * 4]
     assert masks.is_global.tolist() == [[True, False, False, False], [False, True, False, False], [False] * 4]
     assert masks.lengths == (2, 4, 4)  # a prefix; one that begins with padding; nothing real
-    assert masks.dropped == 2
+    assert masks.dropped == 3
     every = source_masks(None, None, (1, 3))
     assert every.is_real.all() and every.is_key.all() and not every.is_global.any() and every.dropped == 0
 
 
 def test_what_a_mask_may_hold():
     source = "attention_mask", (1, 3), (0, 1)
-    assert refusal(checked_mask, [[1, 0, 1]], *source) is None
+    assert refusal(checked_mask, [[1, 0, 1]], *source) == ""
     assert "has shape (1, 2)" in refusal(checked_mask, [[1, 1]], *source)
     assert "holds 0.5" in refusal(checked_mask, [[1, 0.5, 1]], *source)
     assert "holds 3" in refusal(checked_mask, [[1, 3, 1]], *source)
@@ -334,15 +371,15 @@ def test_what_a_mask_may_hold():
 
 
 def test_ids_and_embeds_at_the_edge_of_what_is_allowed():
-    assert refusal(checked_ids, [[0, 30]], "ids", 31) is None
-    assert refusal(checked_ids, [[-100, 5]], "ids", 31, also=(-100,)) is None
+    assert refusal(checked_ids, [[0, 30]], "ids", 31) == ""
+    assert refusal(checked_ids, [[-100, 5]], "ids", 31, also=(-100,)) == ""
     for ids, more in (([[31]], {}), ([[-1]], {}), ([[5.0]], {}), ([5], {}), ([[]], {}), ([[-99]], {"also": (-100,)})):
-        assert refusal(checked_ids, ids, "ids", 31, **more) is not None
-    assert refusal(checked_ids, np.zeros((1, 0), int), "ids", 31) is not None
-    assert refusal(checked_embeds, np.zeros((1, 3, 12)), "embeds", 12, np.float32) is None
+        assert refusal(checked_ids, ids, "ids", 31, **more) != ""
+    assert refusal(checked_ids, np.zeros((1, 0), int), "ids", 31) != ""
+    assert refusal(checked_embeds, np.zeros((1, 3, 12)), "embeds", 12, np.float32) == ""
     for shape in ((1, 3, 12, 1), (3, 12), (1, 3, 11), (1, 0, 12)):
-        assert refusal(checked_embeds, np.zeros(shape), "embeds", 12, np.float32) is not None
-    assert refusal(check_length, 12, 12, "decoder", "cut") is None
+        assert refusal(checked_embeds, np.zeros(shape), "embeds", 12, np.float32) != ""
+    assert refusal(check_length, 12, 12, "decoder", "cut") == ""
     assert refusal(check_length, 13, 12, "decoder", "cut") == "13 tokens, but this decoder has 12 positions: cut"
 
 

@@ -229,7 +229,9 @@ def test_added_tokens_that_are_not_special_are_found_where_special_ones_are_text
 
 
 def test_single_words_at_the_edges_of_a_text():
-    tokenizer = LEDTokenizer(TINY / "vocab.json", TINY / "merges.txt", added_tokens_decoder={600: AddedToken("cat", single_word=True)})
+    tokenizer = LEDTokenizer(
+        TINY / "vocab.json", TINY / "merges.txt", added_tokens_decoder={600: AddedToken("cat", single_word=True)}
+    )
     for text, count in (("cat", 1), ("cat a", 1), ("a cat", 1), ("cats", 0), ("a scat", 0), ("cat, cat", 2)):
         assert tokenizer.encode(text).count(600) == count, text
 

@@ -4,7 +4,7 @@ import json
 import random
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -72,6 +72,19 @@ def test_merging_equals_the_definition_on_merges_in_any_order(texts, rng, word):
     vocab, merges = train(texts, SMALLEST_VOCABULARY + 60)
     rng.shuffle(merges)
     assert list(BPE(vocab, merges).encode_word(word)) == defined(word, vocab, merges)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_short_word_merges_by_the_order_of_the_list(seed):
+    """Pairs that compete for a letter, in several orders; all words of up to 7 letters a and b."""
+    merges = [("a", "b"), ("b", "a"), ("a", "a"), ("ab", "a"), ("a", "ba"), ("ab", "ab"), ("aa", "b"), ("ba", "ab")]
+    random.Random(seed).shuffle(merges)
+    tokens = dict.fromkeys([*SYMBOLS.values(), *("".join(pair) for pair in merges)])
+    vocab = {token: number for number, token in enumerate(tokens)}
+    bpe = BPE(vocab, merges)
+    for length in range(1, 8):
+        for word in map("".join, product("ab", repeat=length)):
+            assert list(bpe.encode_word(word)) == defined(word, vocab, merges), word
 
 
 @properties
@@ -165,6 +178,14 @@ def test_the_cache_is_bounded_and_changes_nothing(monkeypatch):
         assert bpe.encode("".join(words)) == [number for word in words for number in defined(word, *vocabulary)]
         assert 0 < len(bpe.cache) <= 50
         assert all(len(word) <= bpe_module.LONGEST_CACHED for word in bpe.cache)
+
+
+def test_the_cache_never_holds_more_than_its_bound(monkeypatch):
+    monkeypatch.setattr(bpe_module, "CACHED_WORDS", 10)
+    bpe = BPE(*tiny())
+    for i in range(35):
+        bpe.encode(chr(ord("A") + i % 26) * (1 + i // 26))
+        assert 0 < len(bpe.cache) <= 10
 
 
 def test_a_cached_word_is_merged_once(monkeypatch):
