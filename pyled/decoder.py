@@ -4,6 +4,7 @@ Letters: R rows being decoded, T target tokens of this call, P past tokens, S so
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class DecoderRun:
     cross_attentions: list[Floats] = field(default_factory=list)
 
 
-def empty_past(R: int, documents: tuple[DocumentKeys, ...], config: LEDConfig, dtype: np.dtype) -> Cache:  # type: ignore[type-arg]
+def empty_past(R: int, documents: tuple[DocumentKeys, ...], config: LEDConfig, dtype: np.dtype[Any]) -> Cache:
     """A past without tokens for R rows, spread evenly over the documents in order."""
     H = config.decoder_attention_heads
     D = config.d_model // H

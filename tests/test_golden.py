@@ -1,6 +1,7 @@
 """The goldens themselves: whole, small, and made by the scripts that lie beside them."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from budget import assert_within, err
 
 import golden
+
+QUERIES_AND_KEYS = (".query.", ".key.", ".query_global.", ".key_global.", ".q_proj.", ".k_proj.")
 
 
 def sha256(path: Path) -> str:
@@ -57,6 +60,22 @@ def test_weights_follow_the_definition_in_plain_integers():
     made = golden.WEIGHTS.reals("led.encoder.layers.0.fc1.weight", 3, (2, 3))
     assert made.tolist() == [expected[:3], expected[3:]]
     assert (made.astype(np.float32) == made).all()
+
+
+def test_the_tiny_checkpoint_holds_the_weights_of_the_hash():
+    """Tied tensors once; queries' and keys' matrices doubled, biases an eighth (golden/tiny.py says why)."""
+    config = json.loads((golden.FOLDER / "tiny" / "config.json").read_text(encoding="utf-8"))
+    data = (golden.FOLDER / "tiny" / "model.safetensors").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    entries = json.loads(data[8 : 8 + size])
+    expected = golden.WEIGHTS.make_weights(config, 0, np.float32)
+    assert set(entries) - {"__metadata__"} == set(expected) - set(golden.WEIGHTS.TIED[1:])
+    for name, array in expected.items():
+        if name in entries:
+            start, stop = entries[name]["data_offsets"]
+            stored = np.frombuffer(data[8 + size + start : 8 + size + stop], "<f4").reshape(entries[name]["shape"])
+            factor = 1 / 8 if name.endswith("bias") else 2 if any(p in name for p in QUERIES_AND_KEYS) else 1
+            assert np.array_equal(stored, array * np.float32(factor)), name
 
 
 def test_err_is_absolute_for_small_truth_and_relative_for_large():

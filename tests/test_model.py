@@ -13,7 +13,7 @@ from pyled.outputs import LEDEncoderBaseModelOutput
 
 DTYPES = ["float64", "float32"]
 SINGLE_CALLS = [name for name in golden.names() if not golden.load(name).calls]
-SPLIT_CALLS = [name for name in golden.names() if golden.load(name).calls]
+STATES = ["untied", "decoder-mask", "decoder-tall"]  # cases that store the decoder's states
 
 
 def make(case, dtype, kind=LEDForConditionalGeneration):
@@ -100,9 +100,42 @@ def test_every_output_field_is_the_references(name, dtype):
                     assert_within(stage, got, expected, error_of(case, stage))
 
 
-@pytest.mark.parametrize("name", ["length-tall-17-global", "untied"])
+@pytest.mark.parametrize("name", STATES)
 def test_the_base_model_gives_the_decoders_last_states(name):
     case = golden.load(name)
     output = call(make(case, "float64", LEDModel), arguments(case))
     stage = f"decoder.layers.{case.config.decoder_layers - 1}.final_layer_norm"
     assert_within(stage, output.last_hidden_state, case.truth[stage], error_of(case, stage))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", golden.names("cache-"))
+def test_calls_that_share_a_cache(name, dtype):
+    case = golden.load(name)
+    model = make(case, dtype)
+    H, layers = case.config.decoder_attention_heads, range(case.config.decoder_layers)
+    past, done = None, 0
+    given = {n: a for n, a in case.inputs.items() if not n.startswith("decoder_")}
+    for n, count in enumerate(case.calls):
+        given["decoder_input_ids"] = case.inputs["decoder_input_ids"][:, done : done + count]
+        done += count
+        if "decoder_attention_mask" in case.inputs:
+            given["decoder_attention_mask"] = case.inputs["decoder_attention_mask"][:, :done]
+        output = call(model, given, past_key_values=past, use_cache=True, output_attentions=True)
+        assert past is None or past.get_seq_length() == done - count  # the past passed in has not changed
+        past = output.past_key_values
+        assert_within(
+            f"call {n} logits", output.logits, case.truth[f"call.{n}.logits"], error_of(case, f"call.{n}.logits")
+        )
+        for i in layers:
+            stage = f"call.{n}.decoder.layers.{i}.self_attn.probs"
+            assert_within(stage, output.decoder_attentions[i], case.truth[stage], error_of(case, stage))
+    assert len(past) == len(layers) and past.get_seq_length() == done
+    for i in layers:
+        parts = zip(("self_key", "self_value", "cross_key", "cross_value"), past[i], strict=True)
+        for part, got in parts:
+            truth = case.truth[f"cache.{i}.{part}"]
+            for b, length in enumerate(run_lengths(case)):
+                kept = slice(length) if part.startswith("cross") else slice(None)
+                assert got.shape[:2] == (len(truth), H)
+                assert_within(part, got[b][:, kept], truth[b][:, kept], error_of(case, f"cache.{i}.{part}"))

@@ -193,7 +193,8 @@ def _may_improve(running: Hypotheses, finished: Hypotheses, settings: Settings, 
     """
     never = settings.early_stopping == "never" and settings.length_penalty > 0
     length = finished.rows.shape[2] if never else generated
-    hoped = running.scores[:, :1] / np.float32(float(length) ** settings.length_penalty)  # (B, 1)
+    with np.errstate(over="ignore"):
+        hoped = running.scores[:, :1] / np.float32(float(length) ** settings.length_penalty)  # (B, 1)
     worst = np.where(finished.ended, finished.scores.min(axis=1, keepdims=True), ABSENT)  # (B, n)
     improvements: Flags = hoped > worst
     return np.asarray(improvements.any(axis=1))

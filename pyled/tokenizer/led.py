@@ -13,9 +13,9 @@ import numpy as np
 from ..errors import InputError, PyledWarning, TokenizerError
 from .bpe import BPE
 from .bytelevel import bytes_of_token, check_text
-from .encoding import GLOBAL_PAD, BatchEncoding, Lengths, pad_row, resolve_lengths
+from .encoding import GLOBAL_PAD, PADDED, BatchEncoding, Lengths, pad_row, resolve_lengths
 from .offsets import Spans, TokenShapes, added_span, trimmed
-from .pretrained import NAMES, NO_LIMIT, OPTIONS, read_options, write_options
+from .pretrained import NAMES, NO_LIMIT, OPTIONS, check_token_list, content_of, read_options, write_options
 from .special import AddedToken, SpecialTokens, added_token, number_added
 from .vocabulary import Vocabulary, read_tokenizer_json, read_vocabulary, write_tokenizer_json, write_vocabulary
 
@@ -102,30 +102,22 @@ class LEDTokenizer:
         self.split_special_tokens = _flag("split_special_tokens", split_special_tokens)
         self._warned: set[str] = set()
 
-        named = dict(
-            zip(NAMES, (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token), strict=True)
-        )
-        tokens = {name: added_token(token, name, lstrip=name == "mask_token") for name, token in named.items()}
-        additional = [added_token(t, "additional_special_tokens", special=True) for t in additional_special_tokens]
+        roles = (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token)
+        given = dict(zip(NAMES, roles, strict=True))
+        check_token_list(additional_special_tokens)
         listed = dict(added_tokens_decoder or {})
-        in_text = [token.content for token in (*tokens.values(), *additional, *listed.values())]
+        in_text = [content_of(token) for token in (*roles, *additional_special_tokens, *listed.values())]
         vocabulary = _read(vocab_file, merges_file, tokenizer_file, in_text)
-        in_file = {token.content: token for token in vocabulary.added_tokens.values()}
-        for name, token in tokens.items():
-            if (
-                isinstance(named[name], str) and name != "mask_token"
-            ):  # <mask> has its own default, whatever a file says
-                tokens[name] = in_file.get(token.content, token)
-        special: dict[str, AddedToken] = {}
-        for token in (*tokens.values(), *additional):
-            special.setdefault(token.content, replace(token, special=True))
+        named, additional = _special_tokens(given, additional_special_tokens, vocabulary.added_tokens, listed)
+        special = {token.content: token for token in [*named.values(), *additional]}
         added = number_added(vocabulary.ids, vocabulary.added_tokens | listed, special.values())
         self._set_vocabulary(replace(vocabulary, added_tokens=added))
-        self._named = {name: special[token.content] for name, token in tokens.items()}
-        for name, token in self._named.items():
+        self._named = named
+        for name, token in named.items():
             setattr(self, name, token.content)
             setattr(self, f"{name}_id", self._ids[token.content])
-        self.additional_special_tokens = list(dict.fromkeys(token.content for token in additional))
+        self._additional = additional
+        self.additional_special_tokens = [token.content for token in additional]
         self.all_special_tokens = list(special)
 
     def _set_vocabulary(self, vocabulary: Vocabulary) -> None:
@@ -305,7 +297,7 @@ class LEDTokenizer:
             return BatchEncoding(inputs | {"attention_mask": []} if return_attention_mask else inputs)
         is_batch = isinstance(ids[0], list)
         rows = [{k: v[i] for k, v in inputs.items()} for i in range(len(ids))] if is_batch else [inputs]
-        lengths = resolve_lengths(padding, None, max_length, pad_to_multiple_of, self.model_max_length, self._warn)
+        lengths = resolve_lengths(padding, False, max_length, pad_to_multiple_of, self.model_max_length, self._warn)
         n = 0 if lengths.pad_to is None else lengths.padded([len(row["input_ids"]) for row in rows])
         fill = self._fill
         if return_attention_mask is False:
@@ -404,8 +396,7 @@ class LEDTokenizer:
         sep, cls = (self.sep_token, self.sep_token_id), (self.cls_token, self.cls_token_id)
         write_tokenizer_json(self._vocabulary, sep, cls, flags, directory / "tokenizer.json")
         options = {name: getattr(self, name) for name in OPTIONS}
-        additional = [t for t in self._vocabulary.added_tokens.values() if t.content in self.additional_special_tokens]
-        write_options(directory, self._named, additional, self._vocabulary, options)
+        write_options(directory, self._named, self._additional, self._vocabulary, options)
 
 
 LEDTokenizerFast = LEDTokenizer  # the same: it is fast, and it has offsets
@@ -417,6 +408,33 @@ def _read(vocab_file: Any, merges_file: Any, tokenizer_file: Any, in_text: list[
     if vocab_file is None or merges_file is None:
         raise TokenizerError("a vocabulary is missing: pass vocab_file and merges_file, or tokenizer_file")
     return read_vocabulary(Path(vocab_file), Path(merges_file), in_text)
+
+
+def _special_tokens(
+    given: Mapping[str, Any],
+    additional: Sequence[Any],
+    in_file: Mapping[int, AddedToken],
+    listed: Mapping[int, AddedToken],
+) -> tuple[dict[str, AddedToken], list[AddedToken]]:
+    """The token of each role, and the additional ones. Roles that share a string share the first one's flags.
+
+    A string takes the flags that `tokenizer.json` has for it, an additional one also those of added_tokens_decoder;
+    `<mask>` always has its own: lstrip.
+    """
+    of_content = {token.content: token for token in in_file.values()}
+    special: dict[str, AddedToken] = {}
+
+    def resolve(value: Any, name: str) -> AddedToken:
+        if isinstance(value, str) and value in of_content and name != "mask_token":
+            token = of_content[value]
+        else:
+            token = added_token(value, name, lstrip=name == "mask_token", special=name not in NAMES)
+        return special.setdefault(token.content, replace(token, special=True))
+
+    named = {name: resolve(value, name) for name, value in given.items()}
+    of_content |= {token.content: token for token in listed.values()}
+    others = [resolve(value, "additional_special_tokens") for value in additional]
+    return named, list(dict.fromkeys(others))
 
 
 def _pairs(text: Any, pair: Any) -> list[tuple[str, str | None]]:
@@ -449,12 +467,16 @@ def _as_lists(inputs: Any) -> tuple[Row, bool]:
     lists: Row = {}
     has_arrays = False
     for name, value in inputs.items():
-        rows = value if isinstance(value, list | tuple) else [value]
-        has_arrays |= any(isinstance(row, np.ndarray) for row in rows)
-        lists[name] = value.tolist() if isinstance(value, np.ndarray) else list(value)
-        lists[name] = [v.tolist() if isinstance(v, np.ndarray) else v for v in lists[name]]
-    if len({len(value) for value in lists.values()}) > 1 and isinstance(lists["input_ids"][0], list):
+        if not isinstance(value, list | tuple | np.ndarray):
+            raise InputError(f"{name} is {type(value).__name__}: a list or an array was expected")
+        has_arrays |= isinstance(value, np.ndarray) or any(isinstance(row, np.ndarray) for row in value)
+        lists[name] = [row.tolist() if isinstance(row, np.ndarray | np.generic) else row for row in value]
+    is_batch = any(isinstance(row, list) for row in lists["input_ids"])
+    if is_batch and len({len(value) for value in lists.values()}) > 1:
         raise InputError("the values of an encoding to pad have different numbers of rows: give each the same")
+    for name in lists.keys() & PADDED:
+        if any(isinstance(row, list) != is_batch for row in lists[name]):
+            raise InputError(f"{name} to pad has rows in some places and numbers in others: give one or the other")
     return lists, has_arrays
 
 

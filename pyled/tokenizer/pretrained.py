@@ -42,18 +42,19 @@ def read_options(directory: Path, given: Mapping[str, Any], in_vocabulary: Mappi
         key: config[key] for key in (*NAMES, *OPTIONS, "additional_special_tokens") if config.get(key) is not None
     }
     options |= given
+    check_token_list(options.get("additional_special_tokens", []))
     listed = config.get("added_tokens_decoder")
     if listed is None:
         _add_special_tokens_map(directory / "special_tokens_map.json", options, given)
-        special = {_content(options[name]) for name in NAMES if name in options}
-        special |= {_content(token) for token in options.get("additional_special_tokens", ())}
+        special = {content_of(options[name]) for name in NAMES if name in options}
+        special |= {content_of(token) for token in options.get("additional_special_tokens", ())}
         added = _read_added_tokens(directory / "added_tokens.json", special) | dict(in_vocabulary)
     else:
         added = _listed_tokens(listed, directory / "tokenizer_config.json")
     of_content = {token.content: token for token in added.values()}
     for name in NAMES:
         if name in options:
-            options[name] = of_content.get(_content(options[name]), options[name])
+            options[name] = of_content.get(content_of(options[name]), options[name])
     return options | {"added_tokens_decoder": added}
 
 
@@ -79,8 +80,7 @@ def _add_special_tokens_map(path: Path, options: Options, given: Mapping[str, An
         if given.get(name):
             continue
         if name == "additional_special_tokens":
-            if not isinstance(value, list):
-                raise TokenizerError(f"{path}: {name} is {value!r:.40}, a list was expected")
+            check_token_list(value)
             known = options.get(name, [])
             options[name] = [*known, *(added_token(token, f"{path}, {name}", special=True) for token in value)]
         elif name in NAMES:
@@ -103,7 +103,14 @@ def _listed_tokens(listed: Any, path: Path) -> dict[int, AddedToken]:
     return {int(key): added_token(token, f"{where}, {key}") for key, token in listed.items()}
 
 
-def _content(value: Any) -> str:
+def check_token_list(value: object) -> None:
+    """Raise TokenizerError unless `value` is a list of tokens."""
+    if not isinstance(value, list | tuple):
+        raise TokenizerError(f"additional_special_tokens is {value!r:.40}: a list of tokens was expected")
+
+
+def content_of(value: object) -> str:
+    """The string of a token in any spelling; "" for what is no token."""
     content = value.get("content") if isinstance(value, dict) else value
     return str(content) if isinstance(content, str | AddedToken) else ""
 

@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,8 +135,9 @@ def _check_merges(pairs: Iterable[Any], ids: dict[str, int], where: Callable[[in
 def _line_of(path: Path, token: str) -> int:
     """The line on which a JSON file has a token as a key, however it is escaped; 1 if it hides too well."""
     text = path.read_text(encoding="utf-8")
-    places = [text.find(json.dumps(token, ensure_ascii=ascii_only) + ":") for ascii_only in (True, False)]
-    return text.count("\n", 0, max(0, *places)) + 1
+    spellings = "|".join(re.escape(json.dumps(token, ensure_ascii=ascii_only)) for ascii_only in (True, False))
+    match = re.search(rf"(?<!\\)(?:{spellings})\s*:", text)
+    return text.count("\n", 0, match.start() if match else 0) + 1
 
 
 def write_vocabulary(vocabulary: Vocabulary, vocab_file: Path, merges_file: Path) -> None:
