@@ -30,9 +30,7 @@ def shown_output(readme: str) -> str:
 
 def main() -> None:
     readme = README.read_text(encoding="utf-8")
-    readme = re.sub(
-        r"(\[`(pyled/[\w/.]+)`\]\([\w/.]+\)) \d+", lambda match: f"{match[1]} {lines_of(match[2])}", readme
-    )
+    readme = re.sub(r"(\[`(pyled/[\w/.]+)`\]\([\w/.]+\)) \d+", lambda match: f"{match[1]} {lines_of(match[2])}", readme)
     output = shown_output(readme)
     readme = re.sub(r"```text\n.*?```", lambda _: f"```text\n{output}\n```", readme, count=1, flags=re.DOTALL)
     README.write_text(readme, encoding="utf-8")
