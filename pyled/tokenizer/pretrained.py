@@ -12,10 +12,9 @@ from typing import Any
 
 from ..errors import TokenizerError
 from ..files import parse_json, read_json, write_json
-from .special import AddedToken, added_token
+from .special import NAMES, AddedToken, added_token
 from .vocabulary import Vocabulary
 
-NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 OPTIONS = (
     "errors",
     "add_prefix_space",
@@ -48,10 +47,11 @@ def read_options(directory: Path, given: Mapping[str, Any], in_vocabulary: Mappi
         _add_special_tokens_map(directory / "special_tokens_map.json", options, given)
         special = {content_of(options[name]) for name in NAMES if name in options}
         special |= {content_of(token) for token in options.get("additional_special_tokens", ())}
-        added = _read_added_tokens(directory / "added_tokens.json", special) | dict(in_vocabulary)
+        with_flags = dict(in_vocabulary)
+        added = _read_added_tokens(directory / "added_tokens.json", special) | with_flags
     else:
-        added = _listed_tokens(listed, directory / "tokenizer_config.json")
-    of_content = {token.content: token for token in added.values()}
+        with_flags = added = _listed_tokens(listed, directory / "tokenizer_config.json")
+    of_content = {token.content: token for token in with_flags.values()}
     for name in NAMES:
         if name in options:
             options[name] = of_content.get(content_of(options[name]), options[name])
