@@ -323,6 +323,8 @@ def compare(case, expected, answer):
         return "same", worst
     if any(bool(torch.isnan(step).any()) for step in answer.scores):
         return "the reference goes on with NaN", 0.0
+    if np.inf in expected.get("sequences_scores", []):  # remove_invalid_values, then a decay penalty on what it left
+        return "the reference returns infinite scores", 0.0
     if any("token is forbidden" in words for words in found) and is_dead_end(case, expected, answer):
         return "a dead end for both", 0.0
     with torchs_order():

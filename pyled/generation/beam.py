@@ -15,28 +15,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .contract import GenerateBeamEncoderDecoderOutput, Ids, Progress, Scores, Step
-from .greedy import refuse_dead_ends
 from .processors import log_softmax
 from .settings import Settings
-from .stopping import Stops
+from .stopping import Stops, refuse_dead_ends, refuse_nan
 
 ABSENT = np.float32(-1e9)
+_GROUPS = 256
 
 Flags = NDArray[np.bool_]
 
 
 def best(scores: Scores, count: int) -> Ids:
-    """The indices of the `count` largest of each row, largest first, of equal ones the lowest; scores: (B, any).
+    """The indices of the `count` largest of each row, largest first, of equal ones the lowest; scores: (B, any)."""
+    return np.stack([_best_of(row, count) for row in scores])
 
-    Only the winners are sorted: the count-th largest value bounds them, and those equal to it come last.
+
+def _best_of(values: Scores, count: int) -> Ids:
+    """As `best`, of one row: only those that reach the count-th largest value are sorted.
+
+    A bound is found first, faster than by partitioning 200,000 scores: cut into _GROUPS groups, `count` of them have a
+    member that is no less than the count-th largest of their maxima.
     """
-    result = np.empty((len(scores), count), np.int64)
-    for row, values in enumerate(scores):
-        bound = np.partition(values, len(values) - count)[len(values) - count]
-        above = np.flatnonzero(values > bound)  # fewer than count
-        equal = np.flatnonzero(values == bound)[: count - len(above)]
-        result[row] = np.concatenate([above[np.argsort(-values[above], kind="stable")], equal])
-    return result
+    reaching = np.arange(len(values))
+    if count <= _GROUPS and len(values) >= 4 * _GROUPS:
+        whole = len(values) // _GROUPS * _GROUPS
+        maxima = values[:whole].reshape(-1, _GROUPS).max(axis=0)
+        reaching = np.flatnonzero(values >= np.partition(maxima, -count)[-count])
+    few = values[reaching]
+    last = np.partition(few, -count)[-count]
+    above = np.flatnonzero(few > last)  # fewer than count
+    equal = np.flatnonzero(few == last)[: count - len(above)]
+    order = np.concatenate([above[np.argsort(-few[above], kind="stable")], equal])
+    return reaching[order]
 
 
 @dataclass(frozen=True)
@@ -106,8 +116,8 @@ def beam_search(
         candidates = _continuations(running, scores, length, K, done)
         stopped = ended(candidates.ids[:, :, : length + 1].reshape(B * K, length + 1), all_scores).reshape(B, K)
         finished = _collect(finished, candidates, stopped, done, settings, length + 1 - P)
-        lost = ~done & ~finished.ended.any(axis=1)
-        refuse_dead_ends(candidates.scores[lost, 0], np.flatnonzero(lost), length)
+        lost = ~done & ~finished.ended.any(axis=1) & (candidates.scores[:, 0] <= ABSENT / 2)
+        refuse_dead_ends(np.flatnonzero(lost), length)
         running = _go_on(candidates, stopped, n)
         length += 1
         improvable &= _may_improve(running, finished, settings, length - P)
@@ -146,17 +156,17 @@ def _continuations(running: Hypotheses, scores: Scores, length: int, count: int,
     """The `count` best ways to extend the running hypotheses, of `length` tokens, by one; scores: (R, V)."""
     B, n = running.scores.shape
     V = scores.shape[1]
-    generated = length - (running.ids.shape[2] - running.rows.shape[2])
+    P = running.ids.shape[2] - running.rows.shape[2]
     with np.errstate(over="ignore"):  # remove_invalid_values leaves the smallest float32, and twice that is -inf
         sums = (scores.reshape(B, n, V) + running.scores[:, :, None]).reshape(B, n * V)
     tops = sums.max(axis=1)  # (B,)
-    refuse_dead_ends(tops[~done], np.flatnonzero(~done), length)
-    chosen = best(np.where(np.isnan(tops)[:, None], -np.inf, sums), count)  # (B, K)
+    refuse_nan(np.flatnonzero(np.isnan(tops) & ~done), length)
+    sums[np.isnan(tops)] = -np.inf  # of documents that are done, then
+    chosen = best(sums, count)  # (B, K)
     beams, tokens = chosen // V, chosen % V
     taken = running.take(beams)
-    position = taken.ids.shape[2] - taken.rows.shape[2] + generated
-    taken.ids[:, :, position] = tokens
-    taken.rows[:, :, generated] = beams + np.arange(B)[:, None] * n
+    taken.ids[:, :, length] = tokens
+    taken.rows[:, :, length - P] = beams + np.arange(B)[:, None] * n
     return Hypotheses(taken.ids, np.take_along_axis(sums, chosen, axis=1), taken.rows, taken.ended)
 
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GenerationError
 from .contract import GenerateEncoderDecoderOutput, Ids, Progress, Scores, Step
 from .settings import Settings
-from .stopping import Stops
+from .stopping import Stops, refuse_dead_ends, refuse_nan
 
 
 def greedy_search(
@@ -41,7 +40,9 @@ def greedy_search(
         if all_logits is not None:
             all_logits += (logits,)
         tokens = scores.argmax(axis=1)  # (B,)
-        refuse_dead_ends(scores[going, tokens[going]], np.flatnonzero(going), length)
+        chosen = scores[np.arange(B), tokens]
+        refuse_nan(np.flatnonzero(np.isnan(chosen) & going), length)
+        refuse_dead_ends(np.flatnonzero((chosen == -np.inf) & going), length)
         if settings.eos_token_id:
             tokens = np.where(going, tokens, settings.pad_token_id)
         ids[:, length] = tokens
@@ -49,21 +50,3 @@ def greedy_search(
         going &= ~ended(ids[:, :length], all_scores)
         progress(length - P, limit - P)
     return GenerateEncoderDecoderOutput(ids[:, :length], all_scores, all_logits)
-
-
-def refuse_dead_ends(best: Scores, documents: Ids, length: int) -> None:
-    """Raise GenerationError where the best score of a document is no score. best, documents: (any,).
-
-    Upstream goes on: greedily with token 0, in beam search with what is left of the prompt.
-    """
-    for score, document in zip(best, documents, strict=True):
-        if np.isnan(score):
-            raise GenerationError(
-                f"document {document}: the scores of token {length} are not numbers; check the weights, or pass "
-                "remove_invalid_values=True"
-            )
-        if score == -np.inf:
-            raise GenerationError(
-                f"document {document}: every token is forbidden at position {length}; loosen bad_words_ids, "
-                "suppress_tokens, no_repeat_ngram_size or whatever else forbids tokens"
-            )

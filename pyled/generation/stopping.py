@@ -1,4 +1,4 @@
-"""When a row has ended: an end of sequence, the length limit, or a criterion of the user's."""
+"""When a row has ended - an end of sequence, the length limit, a criterion of the user's - and when none can go on."""
 
 from collections.abc import Callable, Sequence
 
@@ -33,3 +33,24 @@ def stops(settings: Settings, criteria: Sequence[StoppingCriterion] = ()) -> Sto
         return done
 
     return ended
+
+
+def refuse_nan(documents: NDArray[np.int64], length: int) -> None:
+    """Raise GenerationError if there are any; documents: those with NaN among the scores of their token `length`."""
+    if len(documents):
+        raise GenerationError(
+            f"document {documents[0]}: scores of token {length} are not numbers; check the model's weights, or pass "
+            "remove_invalid_values=True"
+        )
+
+
+def refuse_dead_ends(documents: NDArray[np.int64], length: int) -> None:
+    """Raise GenerationError if there are any; documents: those that no token may continue and that have no result.
+
+    Upstream goes on: greedily with token 0, in beam search with what is left of the prompt.
+    """
+    if len(documents):
+        raise GenerationError(
+            f"document {documents[0]}: every token is forbidden at position {length}; loosen bad_words_ids, "
+            "suppress_tokens, no_repeat_ngram_size or whatever else forbids tokens"
+        )

@@ -13,6 +13,7 @@ from ..errors import InputError
 TRUNCATIONS = ("longest_first", "only_first", "only_second", "do_not_truncate")
 PADDINGS = ("longest", "max_length", "do_not_pad")
 PADDED = {"input_ids", "attention_mask", "special_tokens_mask", "token_type_ids", "global_attention_mask"}
+Row = dict[str, Any]  # the lists of one text: input_ids, attention_mask, ...
 UNLIMITED = 10**20  # a model_max_length above it means that there is none
 GLOBAL_PAD = -1  # transformers 4.57.6 pads global_attention_mask so, for 0 means "attends locally" there
 

@@ -1,6 +1,5 @@
-"""8. LEDTokenizer: text to `<s> text </s>` and back, with the names and the results of transformers 4.57.6."""
+"""9. LEDTokenizer: text to `<s> text </s>` and back, with the names and the results of transformers 4.57.6."""
 
-import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,18 +10,17 @@ from typing import Any, Self
 import numpy as np
 
 from ..errors import InputError, PyledWarning, TokenizerError
+from .arguments import check_flag, check_limit, check_side, row_of_ids, rows_to_pad, text_pairs
 from .bpe import BPE
 from .bytelevel import bytes_of_token, check_text
-from .encoding import GLOBAL_PAD, PADDED, BatchEncoding, Lengths, pad_row, resolve_lengths
+from .encoding import GLOBAL_PAD, BatchEncoding, Lengths, Row, pad_row, resolve_lengths
 from .offsets import Spans, TokenShapes, added_span, trimmed
-from .pretrained import NAMES, NO_LIMIT, OPTIONS, check_token_list, content_of, read_options, write_options
-from .special import AddedToken, SpecialTokens, added_token, number_added
+from .pretrained import OPTIONS, check_token_list, content_of, read_options, write_options
+from .special import NAMES, AddedToken, SpecialTokens, added_token, number_added, special_tokens
 from .vocabulary import Vocabulary, read_tokenizer_json, read_vocabulary, write_tokenizer_json, write_vocabulary
 
 # What decode(clean_up_tokenization_spaces=True) replaces, in this order, by the same without its spaces.
 _SPACED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -42,10 +40,11 @@ class _Tokens:
 class LEDTokenizer:
     """LED's tokenizer: byte-level BPE, special tokens found in the raw text, `<s> A </s>`, `<s> A </s></s> B </s>`.
 
-    vocab_file, merges_file: the two files of the vocabulary; or tokenizer_file: a `tokenizer.json`. The options are
-    those of transformers 4.57.6 `LEDTokenizerFast`. A special token is a string or an AddedToken; as a string,
-    `<mask>` takes the white space before it along, and one that the vocabulary lacks is added at its end.
-    `errors` is kept for the files; decoding always replaces bytes that are no UTF-8, as the fast class does.
+    vocab_file, merges_file: the two files of the vocabulary; or tokenizer_file: a `tokenizer.json`, which may have
+    been read already. The options are those of transformers 4.57.6 `LEDTokenizerFast`. A special token is a string or
+    an AddedToken; as a string, `<mask>` takes the white space before it along, and one that the vocabulary lacks is
+    added at its end. `errors` is kept for the files; decoding always replaces bytes that are no UTF-8, as the fast
+    class does.
 
     Raises TokenizerError for a bad vocabulary or option.
     """
@@ -72,7 +71,7 @@ class LEDTokenizer:
         self,
         vocab_file: str | Path | None = None,
         merges_file: str | Path | None = None,
-        tokenizer_file: str | Path | None = None,
+        tokenizer_file: str | Path | Vocabulary | None = None,
         errors: str = "replace",
         bos_token: str | AddedToken = "<s>",
         eos_token: str | AddedToken = "</s>",
@@ -93,22 +92,22 @@ class LEDTokenizer:
         split_special_tokens: bool = False,
     ) -> None:
         self.errors = errors
-        self.add_prefix_space = _flag("add_prefix_space", add_prefix_space)
-        self.trim_offsets = _flag("trim_offsets", trim_offsets)
-        self.model_max_length = _limit(model_max_length)
-        self.padding_side = _side("padding_side", padding_side)
-        self.truncation_side = _side("truncation_side", truncation_side)
-        self.clean_up_tokenization_spaces = _flag("clean_up_tokenization_spaces", clean_up_tokenization_spaces)
-        self.split_special_tokens = _flag("split_special_tokens", split_special_tokens)
+        self.add_prefix_space = check_flag("add_prefix_space", add_prefix_space)
+        self.trim_offsets = check_flag("trim_offsets", trim_offsets)
+        self.model_max_length = check_limit(model_max_length)
+        self.padding_side = check_side("padding_side", padding_side)
+        self.truncation_side = check_side("truncation_side", truncation_side)
+        self.clean_up_tokenization_spaces = check_flag("clean_up_tokenization_spaces", clean_up_tokenization_spaces)
+        self.split_special_tokens = check_flag("split_special_tokens", split_special_tokens)
         self._warned: set[str] = set()
 
         roles = (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token)
         given = dict(zip(NAMES, roles, strict=True))
         check_token_list(additional_special_tokens)
-        listed = dict(added_tokens_decoder or {})
+        listed = {i: added_token(t, "added_tokens_decoder") for i, t in (added_tokens_decoder or {}).items()}
         in_text = [content_of(token) for token in (*roles, *additional_special_tokens, *listed.values())]
         vocabulary = _read(vocab_file, merges_file, tokenizer_file, in_text)
-        named, additional = _special_tokens(given, additional_special_tokens, vocabulary.added_tokens, listed)
+        named, additional = special_tokens(given, additional_special_tokens, vocabulary.added_tokens, listed)
         special = {token.content: token for token in [*named.values(), *additional]}
         added = number_added(vocabulary.ids, vocabulary.added_tokens | listed, special.values())
         self._set_vocabulary(replace(vocabulary, added_tokens=added))
@@ -146,12 +145,9 @@ class LEDTokenizer:
         if not path.is_dir():
             raise TokenizerError(f"{path} is no directory: pass the directory of a downloaded checkpoint")
         if (path / "tokenizer.json").exists():
-            files = {"tokenizer_file": path / "tokenizer.json"}
-            in_vocabulary = read_tokenizer_json(path / "tokenizer.json").added_tokens
-        else:
-            files = {"vocab_file": path / "vocab.json", "merges_file": path / "merges.txt"}
-            in_vocabulary = {}
-        return cls(**files, **read_options(path, options, in_vocabulary))  # type: ignore[arg-type]
+            vocabulary = read_tokenizer_json(path / "tokenizer.json")
+            return cls(tokenizer_file=vocabulary, **read_options(path, options, vocabulary.added_tokens))
+        return cls(path / "vocab.json", path / "merges.txt", **read_options(path, options, {}))
 
     # Text to ids
 
@@ -188,7 +184,7 @@ class LEDTokenizer:
         plain_special = self.split_special_tokens if split_special_tokens is None else split_special_tokens
         rows = [
             self._row(first, second, lengths, add_special_tokens, plain_special, return_offsets_mapping)
-            for first, second in _pairs(text, text_pair)
+            for first, second in text_pairs(text, text_pair)
         ]
         names = ["input_ids"] if return_attention_mask is False else ["input_ids", "attention_mask"]
         names += ["special_tokens_mask"] * return_special_tokens_mask + ["offset_mapping"] * return_offsets_mapping
@@ -290,7 +286,7 @@ class LEDTokenizer:
         `global_attention_mask` is padded with -1, if an attention mask is returned. Arrays give arrays. Raises
         InputError.
         """
-        inputs, has_arrays = _as_lists(encoded_inputs)
+        inputs, has_arrays = rows_to_pad(encoded_inputs)
         tensors = "np" if has_arrays and return_tensors is None else return_tensors
         ids = inputs["input_ids"]
         if not ids:
@@ -321,7 +317,7 @@ class LEDTokenizer:
         The bytes of all tokens are joined before they are read as UTF-8; what is none becomes U+FFFD. Raises
         TokenizerError for a negative id, InputError for what is no row of ids.
         """
-        ids = _id_list([token_ids] if isinstance(token_ids, int) else token_ids)
+        ids = row_of_ids([token_ids] if isinstance(token_ids, int) else token_ids)
         added = self._vocabulary.added_tokens
         skipped = {number for number, token in added.items() if token.special} if skip_special_tokens else set()
         n = len(self._bytes)
@@ -342,7 +338,7 @@ class LEDTokenizer:
         n = len(self._tokens)
         tokens = [
             self._tokens[i] if i < n else None
-            for i in _id_list([ids] if isinstance(ids, int) else ids)
+            for i in row_of_ids([ids] if isinstance(ids, int) else ids)
             if not (skip_special_tokens and i in self.all_special_ids) or isinstance(ids, int)
         ]
         return tokens[0] if isinstance(ids, int) else tokens
@@ -403,6 +399,8 @@ LEDTokenizerFast = LEDTokenizer  # the same: it is fast, and it has offsets
 
 
 def _read(vocab_file: Any, merges_file: Any, tokenizer_file: Any, in_text: list[str]) -> Vocabulary:
+    if isinstance(tokenizer_file, Vocabulary):
+        return tokenizer_file
     if tokenizer_file is not None:
         return read_tokenizer_json(Path(tokenizer_file))
     if vocab_file is None or merges_file is None:
@@ -410,113 +408,7 @@ def _read(vocab_file: Any, merges_file: Any, tokenizer_file: Any, in_text: list[
     return read_vocabulary(Path(vocab_file), Path(merges_file), in_text)
 
 
-def _special_tokens(
-    given: Mapping[str, Any],
-    additional: Sequence[Any],
-    in_file: Mapping[int, AddedToken],
-    listed: Mapping[int, AddedToken],
-) -> tuple[dict[str, AddedToken], list[AddedToken]]:
-    """The token of each role, and the additional ones. Roles that share a string share the first one's flags.
-
-    A string takes the flags that `tokenizer.json` has for it, an additional one also those of added_tokens_decoder;
-    `<mask>` always has its own: lstrip.
-    """
-    of_content = {token.content: token for token in in_file.values()}
-    special: dict[str, AddedToken] = {}
-
-    def resolve(value: Any, name: str) -> AddedToken:
-        if isinstance(value, str) and value in of_content and name != "mask_token":
-            token = of_content[value]
-        else:
-            token = added_token(value, name, lstrip=name == "mask_token", special=name not in NAMES)
-        return special.setdefault(token.content, replace(token, special=True))
-
-    named = {name: resolve(value, name) for name, value in given.items()}
-    of_content |= {token.content: token for token in listed.values()}
-    others = [resolve(value, "additional_special_tokens") for value in additional]
-    return named, list(dict.fromkeys(others))
-
-
-def _pairs(text: Any, pair: Any) -> list[tuple[str, str | None]]:
-    """Each text of a call with its pair. An empty pair of a single text counts as none, as in transformers."""
-    if isinstance(text, str):
-        return [(check_text(text), check_text(pair, "text_pair") if pair else None)]
-    if not isinstance(text, list | tuple):
-        raise InputError(f"text is {type(text).__name__}: pass a string, or a list of strings")
-    if pair is not None and (not isinstance(pair, list | tuple) or len(pair) != len(text)):
-        n = f"{len(pair)} texts" if isinstance(pair, list | tuple) else type(pair).__name__
-        raise InputError(f"text is a list of {len(text)} texts and text_pair is {n}: pass a list as long")
-    pairs: list[tuple[str, str | None]] = []
-    for i, item in enumerate(text):
-        has_both = pair is None and isinstance(item, list | tuple) and len(item) == 2
-        first, second = item if has_both else (item, None if pair is None else pair[i])
-        is_single = pair is None and not has_both
-        pairs.append((check_text(first, f"text[{i}]"), None if is_single else check_text(second, f"text_pair[{i}]")))
-    return pairs
-
-
-def _as_lists(inputs: Any) -> tuple[Row, bool]:
-    """What `pad` is given, as one mapping to lists, and whether there was an array in it."""
-    if isinstance(inputs, list | tuple) and inputs and all(isinstance(row, Mapping) for row in inputs):
-        names = list(inputs[0])
-        if any(row.keys() != inputs[0].keys() for row in inputs):
-            raise InputError(f"the encodings to pad differ in their keys: each must have {', '.join(map(str, names))}")
-        inputs = {name: [row[name] for row in inputs] for name in names}
-    if not isinstance(inputs, Mapping) or "input_ids" not in inputs:
-        raise InputError("there are no input_ids to pad: pass an encoding, or a list of encodings")
-    lists: Row = {}
-    has_arrays = False
-    for name, value in inputs.items():
-        if not isinstance(value, list | tuple | np.ndarray):
-            raise InputError(f"{name} is {type(value).__name__}: a list or an array was expected")
-        has_arrays |= isinstance(value, np.ndarray) or any(isinstance(row, np.ndarray) for row in value)
-        lists[name] = [row.tolist() if isinstance(row, np.ndarray | np.generic) else row for row in value]
-    is_batch = any(isinstance(row, list) for row in lists["input_ids"])
-    if is_batch and len({len(value) for value in lists.values()}) > 1:
-        raise InputError("the values of an encoding to pad have different numbers of rows: give each the same")
-    for name in lists.keys() & PADDED:
-        if any(isinstance(row, list) != is_batch for row in lists[name]):
-            raise InputError(f"{name} to pad has rows in some places and numbers in others: give one or the other")
-    return lists, has_arrays
-
-
-def _id_list(ids: Any) -> list[int]:
-    """A row of ids as Python integers of at least 0."""
-    try:
-        row = [operator.index(i) for i in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]
-    except TypeError:
-        raise InputError(
-            f"a row of ids is a list of integers, not {ids!r:.60}: for several rows call batch_decode"
-        ) from None
-    if row and min(row) < 0:
-        raise TokenizerError(
-            f"{min(row)} is no id: replace what is negative, such as the -100 of labels, by the pad id"
-        )
-    return row
-
-
 def _cleaned_up(text: str) -> str:
     for spaced in _SPACED:
         text = text.replace(spaced, spaced.strip())
     return text
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TokenizerError(f"{name} is {value!r:.40}: True or False was expected")
-    return value
-
-
-def _side(name: str, value: object) -> str:
-    if value not in ("left", "right"):
-        raise TokenizerError(f"{name} is {value!r:.40}: 'left' or 'right' was expected")
-    return str(value)
-
-
-def _limit(value: object) -> int:
-    """model_max_length as an integer; transformers also writes it as 1e30, which means none."""
-    if value is None:
-        return NO_LIMIT
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value != int(value):
-        raise TokenizerError(f"model_max_length is {value!r:.40}: an integer of at least 1 was expected")
-    return int(value)

@@ -12,10 +12,9 @@ from typing import Any
 
 from ..errors import TokenizerError
 from ..files import parse_json, read_json, write_json
-from .special import AddedToken, added_token
+from .special import NAMES, AddedToken, added_token
 from .vocabulary import Vocabulary
 
-NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 OPTIONS = (
     "errors",
     "add_prefix_space",

@@ -6,14 +6,15 @@ can hold them is how Hugging Face defines it; `split_special_tokens=True` reads 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from operator import itemgetter
 from typing import Any
 
 from ..errors import TokenizerError
 from .bytelevel import LETTER, WHITE_SPACE
 
+NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _SPACES = re.compile(f"[{WHITE_SPACE}]*")
 
@@ -92,6 +93,33 @@ def number_added(
             )
         added[due] = token
     return dict(sorted(added.items()))
+
+
+def special_tokens(
+    given: Mapping[str, Any],
+    additional: Sequence[Any],
+    in_file: Mapping[int, AddedToken],
+    listed: Mapping[int, AddedToken],
+) -> tuple[dict[str, AddedToken], list[AddedToken]]:
+    """The token of each role, and the additional ones. Roles that share a string share the first one's flags.
+
+    A string takes the flags that `tokenizer.json` has for it, an additional one also those of added_tokens_decoder;
+    `<mask>` always has its own: lstrip.
+    """
+    of_content = {token.content: token for token in in_file.values()}
+    special: dict[str, AddedToken] = {}
+
+    def resolve(value: Any, name: str) -> AddedToken:
+        if isinstance(value, str) and value in of_content and name != "mask_token":
+            token = of_content[value]
+        else:
+            token = added_token(value, name, lstrip=name == "mask_token", special=name not in NAMES)
+        return special.setdefault(token.content, replace(token, special=True))
+
+    named = {name: resolve(value, name) for name, value in given.items()}
+    of_content |= {token.content: token for token in listed.values()}
+    others = [resolve(value, "additional_special_tokens") for value in additional]
+    return named, list(dict.fromkeys(others))
 
 
 class SpecialTokens:

@@ -1,0 +1,361 @@
+"""GenerationConfig and the effective settings, held to transformers 5.23.0 by golden/generation.json."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pyled.config import LEDConfig
+from pyled.errors import GenerationError, InputError
+from pyled.generation import resolve
+from pyled.generation.settings import DEFAULTS, Settings
+from pyled.generation_config import CHECKS, NOT_IMPLEMENTED, NOT_RETURNED, WITHOUT_EFFECT, GenerationConfig
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "generation.json").read_text())
+IDS = GOLDEN["ids"]
+
+
+def settle(call=None, argument=None, own=None, **more):
+    """`resolve` for one document, 50 tokens and 100 positions, unless told otherwise."""
+    given = {"batch_size": 1, "vocab_size": 50, "positions": 100, **more}
+    return resolve(call or {}, argument, own if own is not None else GenerationConfig(**IDS), **given)
+
+
+# Against the reference
+
+
+@pytest.mark.parametrize("case", GOLDEN["settings"], ids=lambda case: json.dumps(case)[:90])
+def test_effective_settings_are_those_of_the_reference(case):
+    own = GenerationConfig(**{**IDS, **case["own"]})
+    argument = GenerationConfig(**case["argument"]) if "argument" in case else None
+    given = np.array(case["prompt"]) if "prompt" in case else None
+    batch_size = len(given) if given is not None else 1
+    expected = dict(case["expected"])
+    if "refused" in expected:
+        with pytest.raises(GenerationError):
+            settle(case.get("call"), argument, own, batch_size=batch_size, decoder_input_ids=given)
+        return
+    settings, prompt = settle(case.get("call"), argument, own, batch_size=batch_size, decoder_input_ids=given)
+    assert prompt.tolist() == expected.pop("prompt")
+    expected["eos_token_id"] = expected["eos_token_id"] or []
+    for name in ("max_length", "min_length", "num_beams", "num_return_sequences", "length_penalty", "early_stopping",
+                 "repetition_penalty", "encoder_repetition_penalty", "no_repeat_ngram_size",
+                 "encoder_no_repeat_ngram_size"):  # fmt: skip
+        value = expected.pop(name, DEFAULTS[name])
+        assert getattr(settings, name) == (DEFAULTS[name] if value is None else value), name  # None turns it off there
+    for name, value in expected.items():
+        held = getattr(settings, name)
+        if isinstance(held, tuple):
+            held, value = list(held), [value] if isinstance(value, int) else value or []
+        assert held == value, name
+
+
+@pytest.mark.parametrize("case", GOLDEN["legacy"], ids=lambda case: json.dumps(case)[:90])
+def test_keys_of_an_old_config_json_are_read_as_the_reference_reads_them(case):
+    config = GenerationConfig.from_model_config(LEDConfig.from_dict({**IDS, **case["keys"]}))
+    assert config.to_dict() == case["expected"]
+    assert config.source == "config.json"
+
+
+# Where a value comes from
+
+
+@pytest.mark.parametrize(
+    ("call", "argument", "own", "value", "origin"),
+    [
+        (None, None, None, 1, "default"),
+        (None, None, 5, 5, "config.json"),
+        (None, 4, 5, 4, "generation_config"),
+        (3, 4, 5, 3, "call"),
+        (3, None, None, 3, "call"),
+        (None, 4, None, 4, "generation_config"),
+    ],
+)
+def test_the_first_that_sets_a_value_wins_and_is_named(call, argument, own, value, origin):
+    model = GenerationConfig.from_model_config(LEDConfig.from_dict({} if own is None else {"num_beams": own}))
+    settings, _ = settle(
+        {} if call is None else {"num_beams": call},
+        None if argument is None else GenerationConfig(num_beams=argument),
+        model,
+    )
+    assert (settings.num_beams, settings.origin["num_beams"]) == (value, origin)
+
+
+def test_origin_knows_the_file(tmp_path):
+    GenerationConfig(num_beams=4, max_length=9, **IDS).save_pretrained(tmp_path)
+    settings, _ = settle({"max_new_tokens": 3}, None, GenerationConfig.from_pretrained(tmp_path))
+    assert settings.origin["num_beams"] == "generation_config.json"
+    assert settings.origin["max_length"] == "call"
+    assert settings.origin["length_penalty"] == "default"
+    assert set(settings.origin) == set(CHECKS)
+
+
+def test_none_in_the_call_turns_off_what_a_file_sets():
+    own = GenerationConfig(no_repeat_ngram_size=3, forced_bos_token_id=0, bad_words_ids=[[4]], **IDS)
+    settings, _ = settle({"no_repeat_ngram_size": None, "forced_bos_token_id": None, "bad_words_ids": None}, None, own)
+    assert (settings.no_repeat_ngram_size, settings.forced_bos_token_id, settings.bad_words_ids) == (0, None, ())
+    assert settings.origin["no_repeat_ngram_size"] == "call"
+
+
+def test_none_in_the_call_is_unset_where_nothing_is_no_value():
+    own = GenerationConfig(max_length=9, num_beams=3, num_return_sequences=2, length_penalty=2.0, **IDS)
+    names = ("max_length", "num_beams", "num_return_sequences", "length_penalty")
+    settings, _ = settle(dict.fromkeys(names), None, own)
+    assert [getattr(settings, name) for name in names] == [9, 3, 2, 2.0]
+
+
+# Lengths
+
+
+def test_a_length_from_the_caller_beyond_the_positions_is_refused():
+    assert settle({"max_length": 101})[0].max_length == 101  # the last token is never fed back
+    message = "max_length=102 makes 102 tokens with the prompt, but this decoder has 100 positions: pass max_length of "
+    with pytest.raises(GenerationError, match=message + "at most 101, or max_new_tokens of 100"):
+        settle({"max_length": 102})
+    with pytest.raises(GenerationError, match="max_new_tokens=101 makes 102 tokens"):
+        settle({"max_new_tokens": 101})
+    with pytest.raises(GenerationError, match="100 positions"):
+        settle({}, GenerationConfig(max_length=102))
+
+
+@pytest.mark.parametrize("name", ["max_length", "max_new_tokens"])
+def test_a_length_from_a_file_beyond_the_positions_is_lowered_and_noted(name):
+    own = GenerationConfig.from_dict({**IDS, name: 500})
+    own.source = "generation_config.json"
+    settings, _ = settle(own=own)
+    assert settings.max_length == 101
+    assert any("lowered to 101: the decoder has 100 positions" in note for note in settings.notes)
+
+
+def test_no_room_after_the_prompt_is_refused():
+    with pytest.raises(GenerationError, match=r"max_length=2 \(call\) leaves no room after a prompt of 3 tokens"):
+        settle({"max_length": 2}, decoder_input_ids=np.array([[2, 3, 4]]))
+    with pytest.raises(GenerationError, match="leaves no room after a prompt of 101 tokens"):
+        settle(decoder_input_ids=np.full((1, 101), 2))
+
+
+def test_notes_say_what_was_assumed_or_overruled():
+    own = GenerationConfig(max_length=9, min_length=2, eos_token_id=2, decoder_start_token_id=2)
+    settings, _ = settle(
+        {"max_new_tokens": 5, "min_new_tokens": 7, "temperature": 0.5, "output_scores": True}, None, own
+    )
+    expected = [
+        "temperature=0.5 has no effect on greedy and beam search",
+        "max_new_tokens=5 (call) takes precedence over max_length=9 (generation_config)",
+        "min_new_tokens=7 (call) takes precedence over min_length=2 (generation_config)",
+        "min_length=8 (call) is more than max_length=6 (call): generation ends at the latter",
+        "no pad_token_id is set: ended rows are filled with the end of sequence, 2",
+        "output_scores is ignored: pass return_dict_in_generate=True with it",
+    ]
+    assert list(settings.notes) == expected
+    assert settings.output_scores is False
+    assert settle()[0].notes == ("no length is set: at most 20 tokens are generated; pass max_new_tokens",)
+    plain, _ = settle({"max_length": 5, "length_penalty": 2.0, "early_stopping": True})
+    assert len(plain.notes) == 2 and all("has no effect without beams" in note for note in plain.notes)
+    blind, _ = settle({"max_length": 5, "encoder_no_repeat_ngram_size": 3}, has_encoder_ids=False)
+    assert blind.encoder_no_repeat_ngram_size == 0 and "needs input_ids" in blind.notes[0]
+
+
+# Refusals
+
+
+BAD = {
+    "max_length": [0, -1, 1.5, "9", True],
+    "max_new_tokens": [0, 2.0],
+    "min_length": [-1],
+    "min_new_tokens": [-1, [3]],
+    "num_beams": [0, 1.0, "4"],
+    "num_return_sequences": [0],
+    "early_stopping": ["soon", 1, 0],
+    "length_penalty": [float("nan"), float("inf"), "1"],
+    "repetition_penalty": [0, -1.0, "2"],
+    "encoder_repetition_penalty": [0, True],
+    "no_repeat_ngram_size": [-3, 2.5],
+    "encoder_no_repeat_ngram_size": [-3],
+    "bad_words_ids": [[[]], [3], 5, [[3, "x"]], [[-1]]],
+    "sequence_bias": [[[[3], "x"]], [[[], 1.0]], [[3]], 7, {(): 1.0}],
+    "exponential_decay_length_penalty": [[3], [-1, 1.5], [2, 0.0], 4],
+    "suppress_tokens": [5, [-1], "ab", [1.5]],
+    "begin_suppress_tokens": [5],
+    "forced_bos_token_id": [-1, [3], 1.5],
+    "forced_eos_token_id": [[], [-1], "2"],
+    "remove_invalid_values": [1],
+    "renormalize_logits": ["yes"],
+    "pad_token_id": [-1, [1]],
+    "bos_token_id": [-1],
+    "eos_token_id": [[], -1, [2, -1], 2.0],
+    "decoder_start_token_id": [-2, []],
+    "use_cache": [1],
+    "output_scores": [1],
+    "output_logits": [1],
+    "return_dict_in_generate": [1],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
+def test_a_value_out_of_range_is_refused_by_name_wherever_it_stands(name, value):
+    message = f"^{name} is .*: it must be "
+    with pytest.raises(GenerationError, match=message):
+        GenerationConfig(**{name: value})
+    with pytest.raises(GenerationError, match=message):
+        settle({name: value})
+    later = GenerationConfig(**IDS)
+    setattr(later, name, value)
+    with pytest.raises(GenerationError, match=message):
+        settle(own=later)
+    with pytest.raises(GenerationError, match=message):
+        later.to_dict()
+
+
+def test_every_setting_has_a_bad_value_above():
+    assert set(BAD) == set(CHECKS)
+
+
+def test_numpy_numbers_and_tuples_are_values():
+    config = GenerationConfig(
+        num_beams=np.int64(3), length_penalty=np.float32(0.5), suppress_tokens=np.array([3, 4]), bad_words_ids=((5,),)
+    )
+    assert config == GenerationConfig(num_beams=3, length_penalty=0.5, suppress_tokens=[3, 4], bad_words_ids=[[5]])
+    assert json.dumps(config.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"num_beems": 4}, "'num_beems' is no generation setting: did you mean 'num_beams'?"),
+        ({"qqqq": 4}, "'qqqq' is no generation setting: see GenerationConfig for the names"),
+        ({"do_sample": True}, "do_sample=True (call) asks for what pyled does not implement: pass do_sample=False"),
+        ({"num_beam_groups": 2}, "num_beam_groups=2 (call) asks for what pyled does not implement: pass num_beam_groups"),
+        ({"constraints": [1]}, "pass constraints=[]"),
+        ({"assistant_model": object}, "pass assistant_model=None"),
+        ({"output_attentions": True}, "pass output_attentions=False"),
+        ({"num_return_sequences": 3, "num_beams": 2}, "num_return_sequences=3 (call) is more than num_beams=2 (call): "
+         "pass num_beams of at least 3"),
+        ({"num_beams": 2, "length_penalty": 90.0}, "length_penalty=90.0 makes 20 ** 90.0, which float32 cannot hold"),
+        ({"num_beams": 2, "length_penalty": -90}, "pass a number nearer to 0"),
+        ({"eos_token_id": 50}, "eos_token_id holds 50 (call), but this vocabulary has 50 ids: give ids below 50"),
+        ({"pad_token_id": 50}, "pad_token_id holds 50"),
+        ({"bad_words_ids": [[3, 77]]}, "bad_words_ids holds 77 (call)"),
+        ({"sequence_bias": {(77,): 1.0}}, "sequence_bias holds 77 (call)"),
+        ({"suppress_tokens": [50]}, "suppress_tokens holds 50"),
+        ({"forced_eos_token_id": [2, 60]}, "forced_eos_token_id holds 60"),
+        ({"decoder_start_token_id": [2, 3]}, "decoder_start_token_id lists 2 ids for 1 documents"),
+        ({"decoder_start_token_id": None, "bos_token_id": None}, "neither decoder_start_token_id nor bos_token_id is"),
+        ({"exponential_decay_length_penalty": [2, 1.5], "eos_token_id": None}, "needs an end of sequence to raise"),
+        ({"suppress_tokens": [0], "forced_bos_token_id": 0}, "forced_bos_token_id=[0] is forced and listed in"),
+        ({"suppress_tokens": [2, 3], "forced_eos_token_id": [2, 3]}, "forced_eos_token_id=[2, 3] is forced and listed"),
+    ],
+)  # fmt: skip
+def test_refusals_of_a_call_name_the_value_and_the_remedy(call, message):
+    with pytest.raises(GenerationError, match=re.escape(message)):
+        settle(call)
+
+
+def test_beams_need_a_token_that_goes_on():
+    with pytest.raises(GenerationError, match="eos_token_id lists 3 of 3 tokens"):
+        settle({"num_beams": 2, "eos_token_id": [0, 1, 2]}, vocab_size=3)
+
+
+@pytest.mark.parametrize("name", [*NOT_IMPLEMENTED, *NOT_RETURNED, *WITHOUT_EFFECT])
+def test_what_pyled_lacks_passes_at_its_neutral_values(name):
+    neutral = (*{**NOT_IMPLEMENTED, **NOT_RETURNED, **WITHOUT_EFFECT}[name], None)
+    for value in neutral:
+        assert len(settle({name: value})[0].notes) == 1  # that of the default length
+        assert len(settle(own=GenerationConfig(**IDS, **{name: value}))[0].notes) == 1
+
+
+@pytest.mark.parametrize("name", NOT_IMPLEMENTED)
+def test_what_pyled_lacks_is_refused_from_a_file_too_and_a_call_overrules_it(name):
+    own = GenerationConfig.from_dict({**IDS, name: 0.75})
+    with pytest.raises(GenerationError, match=rf"{name}=0.75 \(generation_config\) asks for what pyled does not"):
+        settle(own=own)
+    with pytest.raises(GenerationError, match=name):
+        settle({}, own, GenerationConfig(**IDS))
+    settle({name: None}, None, own)
+
+
+def test_a_file_may_ask_for_what_is_not_returned():
+    own = GenerationConfig.from_dict({**IDS, "max_length": 5, "output_attentions": True})
+    own.source = "generation_config.json"
+    note = "output_attentions=True (generation_config.json) is ignored: generation does not return it here"
+    assert settle(own=own)[0].notes == (note,)
+    with pytest.raises(GenerationError, match="pass output_attentions=False"):
+        settle({}, own)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (np.array([2, 3]), r"shape \(2,\)"),
+        (np.array([[2], [3]]), r"shape \(2, 1\)"),
+        (np.zeros((1, 0), np.int64), r"shape \(1, 0\)"),
+        (np.array([[2.0]]), "type float64: it must hold integers"),
+        (np.array([[2, 50]]), r"ids from 2 to 50: they must be in 0\.\.49"),
+        (np.array([[-1]]), "ids from -1"),
+    ],
+)
+def test_a_prompt_of_the_wrong_shape_or_ids_is_refused(ids, message):
+    with pytest.raises(InputError, match=message):
+        settle(decoder_input_ids=ids)
+
+
+def test_a_start_token_per_document():
+    _, prompt = settle({"decoder_start_token_id": [2, 7]}, batch_size=2)
+    assert prompt.tolist() == [[2], [7]] and prompt.dtype == np.int64
+
+
+# Files
+
+
+def test_a_configuration_survives_its_file_with_what_pyled_does_not_know(tmp_path):
+    values = {
+        **IDS,
+        "eos_token_id": [2, 3],
+        "num_beams": 4,
+        "length_penalty": 0,
+        "early_stopping": "never",
+        "sequence_bias": [[[3, 4], -1.5]],
+        "exponential_decay_length_penalty": [5, 1.1],
+        "_from_model_config": True,
+        "transformers_version": "4.57.6",
+        "something": {"of": "others"},
+    }
+    config = GenerationConfig.from_dict(values)
+    assert config.extra == {k: values[k] for k in ("_from_model_config", "transformers_version", "something")}
+    config.save_pretrained(tmp_path / "new")
+    assert json.loads((tmp_path / "new" / "generation_config.json").read_text()) == values
+    assert GenerationConfig.from_pretrained(tmp_path / "new") == config
+
+
+def test_a_missing_or_wrong_file_is_refused_with_its_name(tmp_path):
+    with pytest.raises(GenerationError, match=r"generation_config\.json: cannot be read"):
+        GenerationConfig.from_pretrained(tmp_path)
+    path = tmp_path / "generation_config.json"
+    for text, message in [('{"num_beams": 0}', "num_beams is 0"), ("[]", "JSON list"), ("{", "not JSON")]:
+        path.write_text(text)
+        with pytest.raises(GenerationError, match=rf"generation_config\.json: .*{message}"):
+            GenerationConfig.from_pretrained(tmp_path)
+
+
+def test_code_may_not_misspell_but_may_name_what_has_no_effect():
+    with pytest.raises(GenerationError, match="'num_beam' is no generation setting: did you mean 'num_beams'"):
+        GenerationConfig(num_beam=4)
+    assert GenerationConfig(do_sample=False, temperature=0.7, num_beams=2).extra == {
+        "do_sample": False,
+        "temperature": 0.7,
+    }
+
+
+def test_old_config_json_names_forcing_the_first_token():
+    model = LEDConfig.from_dict({"force_bos_token_to_be_generated": True, "output_hidden_states": True, "top_k": 3})
+    config = GenerationConfig.from_model_config(model)
+    assert config.forced_bos_token_id == 0
+    assert config.extra == {"top_k": 3}
+
+
+def test_the_fields_are_the_settings_with_checks():
+    assert set(GenerationConfig.__dataclass_fields__) - {"extra", "source"} == set(CHECKS)
+    assert set(DEFAULTS) <= set(CHECKS)
+    assert set(Settings.__dataclass_fields__) - {"prompt_length", "origin", "notes"} <= set(CHECKS)
