@@ -80,9 +80,9 @@ class Console:
         if done > 1:  # the first is no measure: kernels are loaded or compiled in its time
             most = "at most " if stage == "generating" else ""
             line += f", {most}{_clock((now - self._began) / (done - 1) * (total - done))} left"
-        line = line[: _columns() - 1]
-        self._write("\r" + line.ljust(self._shown))
-        self._shown = len(line)
+        line = line[: _columns() - 1].ljust(self._shown)
+        self._shown = len(line.rstrip())  # before it is: an interrupt may come between
+        self._write("\r" + line)
 
     def clear(self) -> None:
         """Take the line of progress away."""
