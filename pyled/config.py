@@ -23,8 +23,10 @@ _POSITIVE = (
     "vocab_size",
     "max_encoder_position_embeddings",
     "max_decoder_position_embeddings",
+    "encoder_layers",
     "encoder_ffn_dim",
     "encoder_attention_heads",
+    "decoder_layers",
     "decoder_ffn_dim",
     "decoder_attention_heads",
     "d_model",
@@ -75,9 +77,7 @@ class LEDConfig:
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:
-            self._check_integer(name, least=1)
-        for name in ("encoder_layers", "decoder_layers"):
-            self._check_integer(name, least=0)
+            self._check_positive(name)
         for side in ("encoder", "decoder"):
             heads = getattr(self, f"{side}_attention_heads")
             if self.d_model % heads:
@@ -96,10 +96,10 @@ class LEDConfig:
         for token in eos if isinstance(eos, list) else [eos]:
             self._check_token("eos_token_id", token)
 
-    def _check_integer(self, name: str, least: int) -> None:
+    def _check_positive(self, name: str) -> None:
         value = getattr(self, name)
-        if type(value) is not int or value < least:
-            raise ConfigError(f"{name} is {value!r}: it must be an integer of at least {least}")
+        if type(value) is not int or value < 1:
+            raise ConfigError(f"{name} is {value!r}: it must be an integer of at least 1")
 
     def _check_windows(self) -> None:
         windows = self.attention_window

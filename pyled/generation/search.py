@@ -37,7 +37,7 @@ def generate(
     prefix_allowed_tokens_fn: PrefixAllowedTokens | None = None,
     logits_processor: Sequence[Processor] = (),
     stopping_criteria: Sequence[StoppingCriterion] = (),
-    progress: Progress = _no_progress,
+    progress: Progress | None = None,
 ) -> GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput:
     """Continue each row of the prompt as the settings say; both come from `resolve`.
 
@@ -60,4 +60,4 @@ def generate(
 
     search = greedy_search if settings.num_beams == 1 else beam_search
     ended = stops(settings, stopping_criteria)
-    return search(step, state, prompt, settings, process, ended, progress)
+    return search(step, state, prompt, settings, process, ended, progress or _no_progress)

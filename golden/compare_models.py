@@ -1,0 +1,347 @@
+"""Compare pyled with the reference on random models: PYTHONPATH=. python golden/compare_models.py [--seed N]
+
+Runs where transformers 5.23.0 and pyled's dependencies are. First the forward pass: random shapes, windows, masks,
+global tokens, types; every field of the answer against the reference in float64, inside the error budget, with the
+reference's float32 error measured on the same model. Then generation: random settings; the tokens must be the same.
+A generation on which the reference's own float32 and float64 part is counted, and not judged.
+
+Prints what was compared, how often, and the worst ratio of error to budget. Every trial can be repeated alone:
+`--only N`.
+"""
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+import ask
+import numpy as np
+import torch
+import transformers
+from budget import budget, err
+from numpy.typing import NDArray
+from weights import make_weights
+
+import pyled
+
+Rng = np.random.Generator
+Arrays = dict[str, NDArray[Any]]
+
+ACTIVATIONS = ("gelu", "gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish")
+WINDOWS = ((4,), (6,), (8, 4), (10,), (12, 6, 4), (16, 8, 4))  # the reference wants all to divide the largest
+TYPES = {"float32": torch.float32, "float64": torch.float64}
+FIELDS = (
+    "loss",
+    "logits",
+    "past_key_values",
+    "decoder_hidden_states",
+    "decoder_attentions",
+    "cross_attentions",
+    "encoder_last_hidden_state",
+    "encoder_hidden_states",
+    "encoder_attentions",
+    "encoder_global_attentions",
+)
+
+
+# 1. Random models and inputs
+
+
+def random_config(rng: Rng) -> dict[str, Any]:
+    """A small LED that the reference can run: no window of 2, and windows that divide the largest."""
+    heads = int(rng.integers(1, 6))
+    E = heads * int(rng.integers(1, 10))
+    depth = int(rng.integers(1, 4))
+    windows = WINDOWS[rng.integers(len(WINDOWS))]
+    listed = [int(w) for w in rng.choice(windows, depth)]
+    listed[rng.integers(depth)] = windows[0]
+    return {
+        "model_type": "led",
+        "vocab_size": int(rng.integers(20, 60)),
+        "d_model": E,
+        "encoder_layers": depth,
+        "encoder_attention_heads": heads,
+        "encoder_ffn_dim": int(rng.integers(1, 30)),
+        "decoder_layers": int(rng.integers(1, 4)),
+        "decoder_attention_heads": int(rng.choice([h for h in range(1, E + 1) if E % h == 0])),
+        "decoder_ffn_dim": int(rng.integers(1, 30)),
+        "attention_window": listed if len(windows) > 1 else windows[0],
+        "max_encoder_position_embeddings": 64,
+        "max_decoder_position_embeddings": 32,
+        "activation_function": ACTIVATIONS[rng.integers(len(ACTIVATIONS))],
+        "tie_word_embeddings": bool(rng.random() < 0.8),
+    }
+
+
+def random_masks(rng: Rng, B: int, S: int) -> Arrays:
+    """attention_mask and global_attention_mask, each perhaps absent."""
+    found: Arrays = {}
+    real = np.ones((B, S), np.int64)
+    kind = rng.choice(["absent", "ones", "suffix", "holes", "one document masked"])
+    if kind == "suffix":
+        real[np.arange(S) >= rng.integers(1, S + 1, (B, 1))] = 0
+    elif kind == "holes":
+        real[rng.random((B, S)) < 0.3] = 0
+    elif kind == "one document masked":
+        real[rng.integers(B)] = 0
+    if kind != "absent":
+        found["attention_mask"] = real
+    flags = rng.choice(["absent", "zeros", "first", "some", "many", "all", "minus one"])
+    is_global = np.zeros((B, S), np.int64)
+    if flags == "first":
+        is_global[:, 0] = 1
+    elif flags == "all":
+        is_global[:] = 1
+    elif flags in ("some", "many"):
+        is_global[rng.random((B, S)) < (0.1 if flags == "some" else 0.5)] = 1
+    elif flags == "minus one":
+        is_global[:, 0] = 1
+        is_global[real == 0] = -1
+    if flags != "absent":
+        found["global_attention_mask"] = is_global
+    return found
+
+
+def random_inputs(rng: Rng, config: dict[str, Any]) -> Arrays:
+    """The arguments of one forward call."""
+    B, S, T = int(rng.integers(1, 4)), int(rng.integers(1, 45)), int(rng.integers(1, 9))
+    V, E = config["vocab_size"], config["d_model"]
+    found = random_masks(rng, B, S)
+    if rng.random() < 0.15:
+        found["inputs_embeds"] = rng.standard_normal((B, S, E)).astype(np.float32).astype(np.float64)
+    else:
+        found["input_ids"] = rng.integers(0, V, (B, S))
+    targets = rng.choice(["ids", "ids", "labels", "both", "embeds"])
+    if targets in ("ids", "both"):
+        found["decoder_input_ids"] = rng.integers(0, V, (B, T))
+    if targets in ("labels", "both"):
+        found["labels"] = np.where(rng.random((B, T)) < 0.3, -100, rng.integers(0, V, (B, T)))
+        found["labels"][0, 0] = rng.integers(0, V)  # one at least counts, or the loss is NaN
+    if targets == "embeds":
+        found["decoder_inputs_embeds"] = rng.standard_normal((B, T, E)).astype(np.float32).astype(np.float64)
+    if rng.random() < 0.3:
+        found["decoder_attention_mask"] = (rng.random((B, T)) < 0.7).astype(np.int64)
+    return found
+
+
+def ours(config: dict[str, Any], weights: Arrays, dtype: str) -> Any:
+    """pyled's model with these weights, computing in `dtype`."""
+    model = pyled.LEDForConditionalGeneration(pyled.LEDConfig.from_dict(config), seed=0)
+    model.load_state_dict({name: array.astype(dtype) for name, array in weights.items()})
+    return model
+
+
+def converted(inputs: Arrays, dtype: str) -> Arrays:
+    return {name: array.astype(dtype) if array.dtype.kind == "f" else array for name, array in inputs.items()}
+
+
+# 2. The forward pass
+
+
+def flat(answer: Any, numbers: Callable[[Any], NDArray[Any]], cache: Callable[[Any], list[Any]]) -> Arrays:
+    """An answer as arrays: `field`, or `field[i]` of a tuple, or `past_key_values[layer][part]`."""
+    found: Arrays = {}
+    for field in FIELDS:
+        value = getattr(answer, field, None)
+        if value is None:
+            continue
+        if field == "past_key_values":
+            for i, parts in enumerate(cache(value)):
+                for part, array in zip(("self_key", "self_value", "cross_key", "cross_value"), parts, strict=True):
+                    found[f"{field}[{i}].{part}"] = numbers(array)
+        elif isinstance(value, tuple):
+            found |= {f"{field}[{i}]": numbers(array) for i, array in enumerate(value)}
+        else:
+            found[field] = numbers(value)
+    return found
+
+
+def upstream_cache(cache: Any) -> list[Any]:
+    own, across = cache.self_attention_cache.layers, cache.cross_attention_cache.layers
+    return [(s.keys, s.values, c.keys, c.values) for s, c in zip(own, across, strict=True)]
+
+
+def upstream(config: dict[str, Any], weights: Arrays, inputs: Arrays, dtype: torch.dtype) -> Arrays:
+    """The reference's answer; the rows of global tokens trimmed to S, their unused slots 0."""
+    model = ask.load(config, weights, dtype)
+    with torch.no_grad():
+        answer = model(**ask.tensors(inputs, dtype), output_attentions=True, output_hidden_states=True)
+    found = flat(answer, ask.numbers, upstream_cache)
+    _, S = ask.source_size(inputs)
+    mask = inputs.get("attention_mask", 1)
+    is_global = mask * (inputs.get("global_attention_mask", np.zeros(ask.source_size(inputs), np.int64)) + 1) > 1
+    for name in [n for n in found if n.startswith("encoder_global_attentions")]:
+        rows = found[name][:, :, :S]
+        unused = np.arange(rows.shape[3]) >= is_global.sum(axis=1)[:, None]  # (B, G)
+        found[name] = np.where(unused[:, None, None, :], 0, rows)
+    return found
+
+
+def field_of(name: str) -> str:
+    return name.partition("[")[0] + (name.partition("].")[1] and "." + name.partition("].")[2])
+
+
+def compare_forward(rng: Rng, trial: int, worst: dict[str, list[float]]) -> Iterator[str]:
+    """One random model and call; what is wrong, in words. `worst` collects the ratios of error to budget by field."""
+    config, dtype = random_config(rng), str(rng.choice(list(TYPES)))
+    weights, inputs = make_weights(config, trial), random_inputs(rng, config)
+    with ask.float64_softmax():
+        truth = upstream(config, weights, inputs, torch.float64)
+    errors = dict.fromkeys(truth, 0.0)
+    if dtype == "float32":
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            stock = upstream(config, weights, inputs, torch.float32)
+            errors = {name: max(errors[name], err(stock[name], truth[name])) for name in truth}
+        torch.set_num_threads(1)
+    answer = ours(config, weights, dtype)(
+        **converted(inputs, dtype), output_attentions=True, output_hidden_states=True, return_dict=True
+    )
+    got = flat(answer, np.asarray, list)
+    where = f"forward {trial} ({dtype})"
+    if set(got) != set(truth):
+        yield f"{where}: fields differ: {sorted(set(got) ^ set(truth))}"
+    for name in sorted(set(got) & set(truth)):
+        if got[name].shape != truth[name].shape:
+            yield f"{where}: {name} has shape {got[name].shape}, expected {truth[name].shape}"
+            continue
+        if name != "loss" and got[name].dtype != dtype:
+            yield f"{where}: {name} is {got[name].dtype}"
+            continue
+        if not np.isfinite(got[name]).all():
+            yield f"{where}: {name} is not finite"
+            continue
+        ratio = err(got[name], truth[name]) / budget(np.dtype(dtype), errors[name])
+        worst.setdefault(f"{dtype} {field_of(name)}", []).append(ratio)
+        if ratio > 1:
+            yield f"{where}: {name} is {ratio:.3g} budgets away"
+
+
+# 3. Generation
+
+
+def random_settings(rng: Rng, config: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of `generate`, by Hugging Face's names; most at their defaults."""
+    V = config["vocab_size"]
+    beams = int(rng.integers(1, 5))
+    choices: dict[str, Callable[[], Any]] = {
+        "no_repeat_ngram_size": lambda: int(rng.integers(2, 5)),
+        "encoder_no_repeat_ngram_size": lambda: int(rng.integers(2, 5)),
+        "repetition_penalty": lambda: float(rng.choice([0.8, 1.2, 2.0])),
+        "encoder_repetition_penalty": lambda: float(rng.choice([0.8, 1.3])),
+        "min_length": lambda: int(rng.integers(1, 12)),
+        "min_new_tokens": lambda: int(rng.integers(1, 12)),
+        "forced_bos_token_id": lambda: int(rng.integers(V)),
+        "forced_eos_token_id": lambda: 2,
+        "bad_words_ids": lambda: [[int(i) for i in rng.integers(3, V, n)] for n in (1, 2)],
+        "suppress_tokens": lambda: [int(i) for i in rng.integers(3, V, 3)],
+        "begin_suppress_tokens": lambda: [int(rng.integers(3, V))],
+        "renormalize_logits": lambda: True,
+        "remove_invalid_values": lambda: True,
+        "exponential_decay_length_penalty": lambda: (int(rng.integers(1, 8)), float(rng.choice([1.01, 1.2]))),
+        "eos_token_id": lambda: [2, int(rng.integers(3, V))],
+        "use_cache": lambda: False,
+    }
+    found: dict[str, Any] = {"num_beams": beams, "do_sample": False}
+    if rng.random() < 0.5:
+        found["max_length"] = int(rng.integers(2, 25))
+    else:
+        found["max_new_tokens"] = int(rng.integers(1, 24))
+    for name, choose in choices.items():
+        if rng.random() < 0.15:
+            found[name] = choose()
+    if beams > 1:
+        found["length_penalty"] = float(rng.choice([-0.5, 0.0, 1.0, 2.0]))
+        found["early_stopping"] = [True, False, "never"][rng.integers(3)]
+        found["num_return_sequences"] = int(rng.integers(1, beams + 1))
+    return found
+
+
+def upstream_generate(
+    config: dict[str, Any], weights: Arrays, inputs: Arrays, dtype: torch.dtype, settings: dict[str, Any]
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    model = ask.load(config, weights, dtype)
+    answer = model.generate(**ask.tensors(inputs, dtype), **settings, return_dict_in_generate=True, output_scores=True)
+    scores = getattr(answer, "sequences_scores", None)
+    return answer.sequences.numpy(), None if scores is None else scores.numpy().astype(np.float64)
+
+
+def compare_generation(rng: Rng, trial: int, counts: dict[str, int], ratios: list[float]) -> Iterator[str]:
+    """One random model and its generation; what is wrong, in words."""
+    config, dtype = random_config(rng), str(rng.choice(list(TYPES)))
+    weights = make_weights(config, trial)
+    weights["final_logits_bias"] = weights["final_logits_bias"].copy()
+    weights["final_logits_bias"][0, 2] += rng.uniform(0, 3)  # or random models never end
+    B, S = int(rng.integers(1, 4)), int(rng.integers(1, 45))
+    inputs = {"input_ids": rng.integers(0, config["vocab_size"], (B, S)), **random_masks(rng, B, S)}
+    settings = random_settings(rng, config)
+    with ask.float64_softmax():
+        truth, true_scores = upstream_generate(config, weights, inputs, torch.float64, settings)
+    stock, stock_scores = upstream_generate(config, weights, inputs, torch.float32, settings)
+    if not np.array_equal(truth, stock):
+        counts["the reference's float32 and float64 part"] += 1
+        return
+    answer = ours(config, weights, dtype).generate(
+        **inputs, **settings, return_dict_in_generate=True, output_scores=True
+    )
+    where = f"generation {trial} ({dtype}, {settings})"
+    if not np.array_equal(answer.sequences, truth):
+        counts["other tokens"] += 1
+        yield f"{where}:\n  got      {answer.sequences.tolist()}\n  expected {truth.tolist()}"
+        return
+    counts["the same tokens"] += 1
+    if true_scores is None or stock_scores is None:
+        return
+    # Scores are float32 sums in the reference, whatever the model's type.
+    ratio = err(answer.sequences_scores, true_scores) / budget(np.dtype("float32"), err(stock_scores, true_scores))
+    ratios.append(ratio)
+    if ratio > 1:
+        yield f"{where}: sequences_scores are {ratio:.3g} budgets away"
+
+
+# 4. The table
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=200)
+    parser.add_argument("--generations", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="this trial alone")
+    arguments = parser.parse_args()
+    assert transformers.__version__ == "5.23.0", f"the reference is 5.23.0, not {transformers.__version__}"
+    transformers.logging.set_verbosity_error()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+
+    def trials(count: int) -> list[int]:
+        return list(range(count)) if arguments.only is None else [arguments.only] if count else []
+
+    wrong: list[str] = []
+    worst: dict[str, list[float]] = {}
+    for trial in trials(arguments.models):
+        wrong += compare_forward(np.random.default_rng([arguments.seed, 1, trial]), trial, worst)
+    counts = dict.fromkeys(("the same tokens", "other tokens", "the reference's float32 and float64 part"), 0)
+    ratios: list[float] = []
+    for trial in trials(arguments.generations):
+        wrong += compare_generation(np.random.default_rng([arguments.seed, 2, trial]), trial, counts, ratios)
+
+    print("\n".join(wrong))
+    print(f"{len(trials(arguments.models))} models; error in budgets, worst of each field:")
+    for name in sorted(worst):
+        print(f"  {name:48s} {len(worst[name]):6d} tensors  {max(worst[name]):8.3f}")
+    print(f"{len(trials(arguments.generations))} generations:")
+    for kind, count in counts.items():
+        print(f"  {kind:48s} {count:6d}")
+    print(f"  {'sequences_scores':48s} {len(ratios):6d} answers  {max(ratios, default=0):8.3f}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Make the tiny checkpoint `golden/tiny/` and the reference's answers on it, or check them.
+
+    python golden/tiny.py --tokenizer PYTHON [--check]
+
+Runs in an environment with transformers 5.23.0, the truth for the model; PYTHON is the interpreter of one with
+transformers 4.57.6, the truth for the tokenizer. A whole checkpoint directory, as users have it, for end-to-end tests
+and for the README: `vocab.json` and `merges.txt` are made by `train_bpe.py`, the rest here. The weights are those of
+the hash (`weights.py`, seed 0) in float32, with the matrices of queries and keys twice as large, so that
+attention picks, and every bias an eighth: otherwise random weights give the same few words for every document.
+
+`answers.json`: each text of `documents/` as ids, and what the reference generates from it with global attention on the
+first token, greedily and by the checkpoint's own settings (four beams), as ids and as text without special tokens and
+without clean-up. The tokens are those of the stock model in float32 and of the true float64 alike; the scores of the
+sequences are float64's; `float32_error` is the largest error of the stock model on any of them, one and two threads.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import transformers
+from weights import TIED, make_weights
+
+HERE = Path(__file__).parent
+TINY = HERE / "tiny"
+SEED = 0
+
+IDS = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+CONFIG: dict[str, Any] = {
+    "architectures": ["LEDForConditionalGeneration"],
+    "model_type": "led",
+    "vocab_size": 600,
+    "d_model": 24,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "encoder_ffn_dim": 40,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 3,
+    "decoder_ffn_dim": 36,
+    "attention_window": [8, 8],
+    "max_encoder_position_embeddings": 1024,
+    "max_decoder_position_embeddings": 128,
+    **IDS,
+}
+GENERATION: dict[str, Any] = {**IDS, "num_beams": 4, "max_length": 40, "no_repeat_ngram_size": 3}
+
+
+def tiny_weights() -> dict[str, Any]:
+    """The tensors of the checkpoint in upstream's names: float32, and every value exact in it."""
+    made = make_weights(CONFIG, SEED, np.float32)
+    for name, array in made.items():
+        if name.endswith("bias"):
+            made[name] = array / np.float32(8)
+        elif name.rsplit(".", 2)[-2] in ("query", "key", "query_global", "key_global", "q_proj", "k_proj"):
+            made[name] = array * np.float32(2)
+    return made
+
+
+def tokenize(request: dict[str, Any]) -> dict[str, Any]:
+    """In the other interpreter: texts to ids, or ids to texts."""
+    assert transformers.__version__ == "4.57.6", f"the tokenizer's truth is 4.57.6, not {transformers.__version__}"
+    tokenizer = transformers.LEDTokenizerFast.from_pretrained(TINY)
+    texts = [
+        tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) for ids in request["ids"]
+    ]
+    return {"ids": [tokenizer(text)["input_ids"] for text in request["texts"]], "texts": texts}
+
+
+def ask_tokenizer(interpreter: str, **request: Any) -> dict[str, Any]:
+    done = subprocess.run(
+        [interpreter, __file__, "--serve"], input=json.dumps(request), capture_output=True, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def generate(model: Any, ids: list[int], **settings: Any) -> tuple[list[int], float | None]:
+    """The tokens, and the score of the sequence where beams were searched."""
+    import torch
+
+    source = torch.tensor([ids])
+    is_global = torch.zeros_like(source)
+    is_global[:, 0] = 1
+    answer = model.generate(
+        source,
+        attention_mask=torch.ones_like(source),
+        global_attention_mask=is_global,
+        return_dict_in_generate=True,
+        output_scores=True,
+        **settings,
+    )
+    scores = getattr(answer, "sequences_scores", None)
+    return answer.sequences[0].tolist(), None if scores is None else float(scores[0])
+
+
+def answers(interpreter: str) -> tuple[list[dict[str, Any]], float]:
+    """What the reference says to each document, and the largest float32 error of a score."""
+    import ask
+    import torch
+
+    models = {}
+    for dtype in (torch.float32, torch.float64):
+        models[dtype] = ask.load(CONFIG, tiny_weights(), dtype)
+        models[dtype].generation_config = transformers.GenerationConfig(**GENERATION)
+    paths = sorted((TINY / "documents").glob("*.txt"))
+    texts = [path.read_text(encoding="utf-8") for path in paths]
+    found, errors = [], [0.0]
+    for path, ids in zip(paths, ask_tokenizer(interpreter, texts=texts, ids=[])["ids"], strict=True):
+        entry: dict[str, Any] = {"document": path.name, "input_ids": ids}
+        for kind, settings in (("greedy", {"num_beams": 1}), ("beam", {})):
+            torch.set_num_threads(1)
+            with ask.float64_softmax():
+                tokens, score = generate(models[torch.float64], ids, **settings)
+            text = ask_tokenizer(interpreter, texts=[], ids=[tokens])["texts"][0]
+            entry[kind] = {"sequence": tokens, "text": text}
+            if score is not None:
+                entry[kind]["sequences_score"] = score
+            for threads in (1, 2):
+                torch.set_num_threads(threads)
+                tokens32, score32 = generate(models[torch.float32], ids, **settings)
+                assert tokens32 == tokens, f"{path.name}, {kind}: float32 and float64 part"
+                if score is not None and score32 is not None:
+                    errors.append(abs(score32 - score) / max(1, abs(score)))
+        found.append(entry)
+    return found, max(errors)
+
+
+def content(interpreter: str) -> dict[str, bytes]:
+    """The files of the directory that this script makes."""
+    from safetensors.numpy import save
+
+    stored = {name: array for name, array in tiny_weights().items() if name not in TIED[1:]}
+    found, error = answers(interpreter)
+    head = {"model": transformers.__version__, "tokenizer": "4.57.6", "float32_error": float(f"{error:.3g}")}
+    lines = ",\n".join(json.dumps(entry) for entry in found)
+    return {
+        "config.json": (json.dumps(CONFIG, indent=2) + "\n").encode(),
+        "generation_config.json": (json.dumps(GENERATION, indent=2) + "\n").encode(),
+        "model.safetensors": save(stored, metadata={"format": "pt"}),
+        "answers.json": f'{json.dumps(head)[:-1]}, "answers": [\n{lines}\n]}}\n'.encode(),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", metavar="PYTHON", help="an interpreter with transformers 4.57.6")
+    parser.add_argument("--check", action="store_true", help="compare with what is stored, write nothing")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        print(json.dumps(tokenize(json.load(sys.stdin))))
+        return 0
+    if not arguments.tokenizer:
+        parser.error("--tokenizer is needed")
+    assert transformers.__version__ == "5.23.0", f"the model's truth is 5.23.0, not {transformers.__version__}"
+    transformers.logging.set_verbosity_error()
+    differ = []
+    for name, data in content(arguments.tokenizer).items():
+        if not arguments.check:
+            (TINY / name).write_bytes(data)
+        elif (TINY / name).read_bytes() != data:
+            differ.append(f"{name} is not what was made now")
+    print("\n".join(differ) or "golden/tiny: whole")
+    return 1 if differ else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""What decoding remembers: the keys and values of earlier target tokens, and those of each source document.
+
+Letters: R rows (targets being decoded, several per document in beam search), H heads, P past tokens, S source tokens,
+D head size.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]
+
+BLOCK = 64  # tokens by which a buffer grows at least
+
+
+class Growing:
+    """Keys or values of past tokens, (R, H, P, D), to which new tokens are appended.
+
+    An object never changes: appending gives a longer one. The two share a buffer where this one ends at the buffer's
+    last used token, so that plain decoding copies nothing; a second continuation of the same past gets a copy.
+    """
+
+    def __init__(self, buffer: Floats, length: int) -> None:
+        self.buffer = buffer  # (R, H, capacity, D)
+        self.length = length
+        self._used = [length]  # shared by all views of the buffer
+        self._lock = threading.Lock()
+
+    @classmethod
+    def empty(cls, R: int, H: int, D: int, dtype: Any) -> Self:
+        return cls(np.zeros((R, H, 0, D), dtype), 0)
+
+    def append(self, new: Floats) -> "Growing":
+        """The past with `new`, (R, H, T, D), behind it."""
+        length = self.length + new.shape[2]
+        with self._lock:
+            fits = self._used[0] == self.length and length <= self.buffer.shape[2]
+            if fits:
+                self._used[0] = length
+        if fits:
+            longer = Growing(self.buffer, length)
+            longer._used, longer._lock = self._used, self._lock
+        else:
+            longer = Growing(self._copied(slice(None), length), length)
+        longer.buffer[:, :, self.length : length] = new
+        return longer
+
+    def select(self, rows: NDArray[np.int64]) -> "Growing":
+        """The past of some rows, in that order."""
+        return Growing(self._copied(rows, self.length), self.length)
+
+    def _copied(self, rows: Any, length: int) -> Floats:
+        """A new buffer for `length` tokens or more, holding the past of some rows."""
+        kept = self.buffer[rows, :, : self.length]
+        R, H, P, D = kept.shape
+        capacity = self.buffer.shape[2]
+        if length > capacity:
+            capacity = max(length, capacity + max(BLOCK, capacity // 2))
+        buffer = np.zeros((R, H, capacity, D), kept.dtype)
+        buffer[:, :, :P] = kept
+        return buffer
+
+    @property
+    def view(self) -> Floats:
+        """(R, H, P, D) float"""
+        return self.buffer[:, :, : self.length]
+
+
+@dataclass(frozen=True)
+class DocumentKeys:
+    """The cross-attention's keys and values of one document: for each decoder layer a pair of (H, S, D)."""
+
+    layers: tuple[tuple[Floats, Floats], ...]
+
+
+@dataclass(frozen=True)
+class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
+    """The past of a decoder. A call returns a longer one and never changes the one passed in.
+
+    Self-attention keeps keys and values per row, cross-attention once per document, whatever the number of rows.
+    `cache[layer]` is the tuple of transformers 4.57.6: self keys and values (R, H, P, D), cross keys and values
+    (R, H, S, D) - made anew at each access, padded with 0 where documents were run at different lengths.
+    """
+
+    own: tuple[tuple[Growing, Growing], ...]
+    documents: tuple[DocumentKeys, ...]
+    document_of_row: NDArray[np.int64]  # (R,)
+
+    def get_seq_length(self) -> int:
+        """P, the number of past tokens."""
+        return self.own[0][0].length if self.own else 0
+
+    def select(self, rows: NDArray[np.int64]) -> "Cache":
+        """The past of some rows, in that order; documents are shared, not copied."""
+        own = tuple((keys.select(rows), values.select(rows)) for keys, values in self.own)
+        return replace(self, own=own, document_of_row=self.document_of_row[rows])
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    def __getitem__(self, layer: Any) -> Any:
+        if isinstance(layer, slice):
+            return [self[i] for i in range(*layer.indices(len(self)))]
+        keys, values = self.own[layer]
+        cross = (self._padded([document.layers[layer][i] for document in self.documents]) for i in (0, 1))
+        return keys.view, values.view, *cross
+
+    def __iter__(self) -> Iterator[tuple[Floats, Floats, Floats, Floats]]:
+        return (self[i] for i in range(len(self)))
+
+    def _padded(self, arrays: list[Floats]) -> Floats:
+        H, _, D = arrays[0].shape
+        S = max(array.shape[1] for array in arrays)
+        out = np.zeros((len(self.document_of_row), H, S, D), arrays[0].dtype)
+        for row, document in enumerate(self.document_of_row):
+            out[row, :, : arrays[document].shape[1]] = arrays[document]
+        return out

@@ -1,0 +1,43 @@
+"""Checkpoint directories: files to weights and back."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..config import LEDConfig
+from .directory import read_directory
+from .names import TIED, Floats, LoadReport, assign, expected_shapes, upstream_name
+from .safetensors import read_safetensors, write_safetensors
+
+__all__ = [
+    "LoadReport",
+    "assign",
+    "expected_shapes",
+    "load",
+    "read_safetensors",
+    "save",
+    "upstream_names",
+    "write_safetensors",
+]
+
+
+def load(
+    directory: Path, config: LEDConfig, head: str | None, *, dtype: str = "float32", mmap: bool = True
+) -> tuple[dict[str, Floats], LoadReport]:
+    """The weights of a checkpoint directory, read-only, and how they were found; see `assign`.
+
+    Raises CheckpointError.
+    """
+    return assign(read_directory(directory, mmap=mmap), config, head, dtype=dtype, copy=False)
+
+
+def save(directory: Path, weights: Mapping[str, Floats], config: LEDConfig, head: str | None) -> None:
+    """Replace `model.safetensors` by these weights under upstream's names; what is tied is stored once."""
+    kept = [name for name in weights if not (config.tie_word_embeddings and name in TIED[1:])]
+    tensors = {upstream_name(name, head): weights[name] for name in kept}
+    write_safetensors(directory / "model.safetensors", tensors)
+
+
+def upstream_names(weights: Mapping[str, Floats], head: str | None) -> dict[str, Any]:
+    """The weights under the names that upstream's model with this head has."""
+    return {upstream_name(name, head): array for name, array in weights.items()}

@@ -1,0 +1,203 @@
+"""The names and shapes of LED's tensors, and which tensor of a file is which weight of a model.
+
+Inside pyled a weight is called as in LEDModel's own checkpoints: `encoder.layers.0.fc1.weight`. Models with a head put
+`led.` in front of these; a file is read either way. The four embedding matrices are one where the configuration ties
+them (`_tied_weights_keys`, transformers 5.23.0 modeling_led.py).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import LEDConfig
+from ..errors import CheckpointError
+
+Floats = NDArray[Any]
+
+PREFIX = "led."
+TIED = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
+OF_HEAD = ("lm_head.", "final_logits_bias", "qa_outputs.", "classification_head.")  # names that get no prefix
+OPTIONAL = "final_logits_bias"  # a buffer of zeros that many files leave out
+SHOWN = 5  # names that a message lists before it counts the rest
+
+
+def _linear(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+
+def _norm(name: str, E: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (E,), f"{name}.bias": (E,)}
+
+
+def _encoder_layer(name: str, E: int, F: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for part in ("query", "key", "value", "query_global", "key_global", "value_global"):
+        shapes |= _linear(f"{name}.self_attn.longformer_self_attn.{part}", E, E)
+    shapes |= _linear(f"{name}.self_attn.output", E, E) | _norm(f"{name}.self_attn_layer_norm", E)
+    shapes |= _linear(f"{name}.fc1", F, E) | _linear(f"{name}.fc2", E, F) | _norm(f"{name}.final_layer_norm", E)
+    return shapes
+
+
+def _decoder_layer(name: str, E: int, F: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for attention in ("self_attn", "encoder_attn"):
+        for part in ("k_proj", "v_proj", "q_proj", "out_proj"):
+            shapes |= _linear(f"{name}.{attention}.{part}", E, E)
+        shapes |= _norm(f"{name}.{attention}_layer_norm", E)
+    shapes |= _linear(f"{name}.fc1", F, E) | _linear(f"{name}.fc2", E, F) | _norm(f"{name}.final_layer_norm", E)
+    return shapes
+
+
+def expected_shapes(config: LEDConfig, head: str | None) -> dict[str, tuple[int, ...]]:
+    """Every weight of a model by its name, with its shape. `head`: None, "lm", "qa" or "classification"."""
+    V, E = config.vocab_size, config.d_model
+    shapes: dict[str, tuple[int, ...]] = {"shared.weight": (V, E)}
+    sides = (
+        ("encoder", config.encoder_layers, config.encoder_ffn_dim, config.max_encoder_position_embeddings),
+        ("decoder", config.decoder_layers, config.decoder_ffn_dim, config.max_decoder_position_embeddings),
+    )
+    for side, depth, F, positions in sides:
+        shapes[f"{side}.embed_tokens.weight"] = (V, E)
+        shapes[f"{side}.embed_positions.weight"] = (positions, E)
+        for i in range(depth):
+            layer = _encoder_layer if side == "encoder" else _decoder_layer
+            shapes |= layer(f"{side}.layers.{i}", E, F)
+        shapes |= _norm(f"{side}.layernorm_embedding", E)
+    if head == "lm":
+        shapes |= {"final_logits_bias": (1, V), "lm_head.weight": (V, E)}
+    elif head == "qa":
+        shapes |= _linear("qa_outputs", config.num_labels, E)
+    elif head == "classification":
+        shapes |= _linear("classification_head.dense", E, E)
+        shapes |= _linear("classification_head.out_proj", config.num_labels, E)
+    return shapes
+
+
+def upstream_name(name: str, head: str | None) -> str:
+    """What upstream calls a weight in the checkpoint of a model with this head."""
+    return name if head is None or name.startswith(OF_HEAD) else PREFIX + name
+
+
+@dataclass
+class LoadReport:
+    """How a file's tensors became a model's weights.
+
+    tied: embedding names that share the first one's array
+    assumed: weights that no tensor gave, and what was taken instead
+    unused: tensors that are no weight of this model, by their names in the file
+    conflicts: tied tensors that stand in the file several times and differ, and which one was taken
+    """
+
+    tied: list[str] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+
+    def surprises(self) -> list[str]:
+        """What a user should hear of: nothing for an ordinary checkpoint."""
+        unused = [f"tensors that are no weight of this model, unused: {_shown(self.unused)}"] if self.unused else []
+        return self.conflicts + unused
+
+    def lines(self) -> list[str]:
+        """All of it in words."""
+        tied = [f"tied: {' = '.join(self.tied)}"] if self.tied else []
+        return tied + self.assumed + self.surprises()
+
+
+def _shown(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+    return ", ".join(listed[:SHOWN]) + more
+
+
+def assign(
+    tensors: Mapping[str, Any], config: LEDConfig, head: str | None, *, dtype: str = "float32", copy: bool = True
+) -> tuple[dict[str, Floats], LoadReport]:
+    """The weights of a model from named tensors, accounting for every tensor and every weight.
+
+    tensors: arrays by upstream's names, with `led.` or without
+    dtype: of the weights, "float32" or "float64"; half precision is widened
+    copy: False keeps an array that is already as it must be: of that type, contiguous, aligned
+    returns: the weights, read-only, and the report
+
+    Raises CheckpointError where a weight is missing or has another shape than the configuration says.
+    """
+    report = LoadReport()
+    shapes = expected_shapes(config, head)
+    sources = _by_own_name(tensors)
+    tied = [name for name in TIED if name in shapes] if config.tie_word_embeddings else []
+    chosen = _settle_ties(tied, sources, tensors, report)
+    weights: dict[str, Floats] = {}
+    misshaped, missing = [], []
+    for name, shape in shapes.items():
+        source = sources.get(chosen if name in tied and chosen else name)
+        if name in tied[1:] and tied[0] in weights:
+            weights[name] = weights[tied[0]]
+        elif source is None and name == OPTIONAL:
+            report.assumed.append(f"{name} is not in the file: zeros")
+            weights[name] = _frozen(np.zeros(shape, dtype))
+        elif source is None:
+            missing.append(name)
+        elif np.shape(tensors[source]) != shape:
+            misshaped.append(f"{source} {np.shape(tensors[source])}, expected {shape}")
+        else:
+            weights[name] = _frozen(_converted(tensors[source], source, dtype, copy))
+    if missing or misshaped:
+        raise CheckpointError(_accusation(missing, misshaped))
+    known = set(shapes) | set(TIED) if config.tie_word_embeddings else set(shapes)
+    report.unused = sorted(source for name, source in sources.items() if name not in known)
+    return weights, report
+
+
+def _by_own_name(tensors: Mapping[str, Any]) -> dict[str, str]:
+    """Which tensor stands for which weight: own names to the names in the file."""
+    sources: dict[str, str] = {}
+    for source in tensors:
+        name = source.removeprefix(PREFIX)
+        if name in sources:
+            raise CheckpointError(f"both {source} and {sources[name]} are there: one weight may have one tensor")
+        sources[name] = source
+    return sources
+
+
+def _settle_ties(
+    tied: list[str], sources: Mapping[str, str], tensors: Mapping[str, Any], report: LoadReport
+) -> str | None:
+    """Which of the tied names gives the matrix: the first in the file, `shared` before all, as upstream does."""
+    there = [name for name in TIED if name in sources] if tied else []
+    if not there:
+        return None
+    report.tied = tied
+    first = np.asarray(tensors[sources[there[0]]])
+    for name in there[1:]:
+        other = np.asarray(tensors[sources[name]])
+        if other is not first and not np.array_equal(first, other):
+            report.conflicts.append(
+                f"{sources[there[0]]} and {sources[name]} are tied by the configuration but differ: the first is taken"
+            )
+    return there[0]
+
+
+def _converted(tensor: Any, source: str, dtype: str, copy: bool) -> Floats:
+    array = np.asarray(tensor)
+    if array.dtype.kind != "f":
+        raise CheckpointError(f"{source} holds {array.dtype} values: weights are floating-point numbers")
+    is_fit = array.dtype == np.dtype(dtype) and array.flags.c_contiguous and array.flags.aligned
+    return array if is_fit and not copy else np.array(array, dtype, order="C")
+
+
+def _frozen(array: Floats) -> Floats:
+    array.flags.writeable = False
+    return array
+
+
+def _accusation(missing: list[str], misshaped: list[str]) -> str:
+    said = []
+    if missing:
+        said.append(f"{len(missing)} weights are missing: {_shown(missing)}")
+    if misshaped:
+        said.append(f"{len(misshaped)} tensors have another shape than config.json says: {_shown(misshaped)}")
+    return "; ".join(said) + ". Are config.json and the weights of one checkpoint?"

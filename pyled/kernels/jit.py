@@ -1,0 +1,118 @@
+"""How kernels are compiled, cached and run in parallel: the one place for flags, cache folder and threads."""
+
+import atexit
+import contextlib
+import ctypes
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+# `reassoc` and `contract` let a sum run in vector lanes and as fused multiply-adds; `nsz` and `arcp` cost nothing.
+# `nnan` and `ninf` are never here: masks are infinities.
+FAST_SUMS = {"reassoc", "contract", "nsz", "arcp"}
+FUSED = {"contract"}
+
+# Numba's plainest threading layer must not be entered by two Python threads at once.
+_launch_lock = threading.RLock()
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _cache_folder() -> Path:
+    """Where compiled kernels are kept: the first of several places that can be written.
+
+    The name carries a hash of all kernels, because Numba notices a change only in the file that a function stands
+    in. Cache files are pickles, so no place shared between users is ever chosen: where nothing of the user's own
+    can be written, a private folder serves this process and goes with it.
+    """
+    here = Path(__file__).parent
+    sources = b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))
+    name = f"kernels-{hashlib.sha256(sources).hexdigest()[:16]}"
+    candidates = [here / "__pycache__" / name]
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        candidates = [Path(os.environ["NUMBA_CACHE_DIR"]) / "pyled" / name]
+    with contextlib.suppress(RuntimeError):  # no home
+        candidates.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyled" / name)
+    for folder in candidates:
+        if _is_writable(folder):
+            return folder
+    private = tempfile.mkdtemp(prefix="pyled-")  # mode 0700
+    process = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == process:  # not in a fork
+            shutil.rmtree(private, ignore_errors=True)
+
+    atexit.register(remove)
+    return Path(private)
+
+
+CACHE_FOLDER = _cache_folder()
+
+
+def kernel(*, parallel: bool = False, fastmath: set[str] = FUSED) -> Callable[[Callable[..., Any]], Any]:
+    """The decorator of every compiled function: lazily compiled, cached in CACHE_FOLDER, without the GIL."""
+
+    def compile_lazily(function: Callable[..., Any]) -> Any:
+        configured = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(CACHE_FOLDER)  # read when the dispatcher is made, below
+        try:
+            return numba.njit(parallel=parallel, fastmath=fastmath, cache=True, nogil=True, error_model="numpy")(
+                function
+            )
+        finally:
+            numba.config.CACHE_DIR = configured
+
+    return compile_lazily
+
+
+@contextlib.contextmanager
+def launching() -> Iterator[None]:
+    """Held round every call of a parallel kernel."""
+    with _launch_lock:
+        if _threads is not None:
+            numba.set_num_threads(_threads)  # Numba keeps this number per Python thread
+        yield
+
+
+_threads: int | None = None
+
+
+def set_threads(count: int) -> None:
+    """Run kernels, and NumPy's OpenBLAS where it is found, on `count` threads from now on."""
+    global _threads
+    most = numba.config.NUMBA_NUM_THREADS
+    if not 1 <= count <= most:
+        raise ValueError(f"{count} threads: between 1 and {most} can be used here")
+    _threads = count
+    set_blas = _openblas_setter()
+    if set_blas is not None:
+        set_blas(count)
+
+
+def _openblas_setter() -> Callable[[int], None] | None:
+    """The function of NumPy's own OpenBLAS that sets its number of threads, or None for another BLAS."""
+    package = Path(np.__file__).parent
+    for library in [*package.parent.glob("numpy.libs/*openblas*"), *package.glob(".dylibs/*openblas*")]:
+        loaded = ctypes.CDLL(str(library))
+        for name in ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads", "openblas_set_num_threads"):
+            if hasattr(loaded, name):
+                setter = getattr(loaded, name)
+                setter.argtypes, setter.restype = [ctypes.c_int], None
+                return setter
+    return None

@@ -1,0 +1,10 @@
+"""Text to ids and back, as LED's tokenizer does it.
+
+To be read in this order: bytelevel, bpe, special, vocabulary, encoding, offsets, pretrained, arguments, led.
+"""
+
+from .encoding import BatchEncoding
+from .led import LEDTokenizer, LEDTokenizerFast
+from .special import AddedToken
+
+__all__ = ["AddedToken", "BatchEncoding", "LEDTokenizer", "LEDTokenizerFast"]

@@ -1,0 +1,181 @@
+"""4. The two files of a vocabulary, read strictly and written: `vocab.json` and `merges.txt`.
+
+`tokenizer.json`, which newer checkpoints have beside them, holds both and the added tokens.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import TokenizerError
+from ..files import read_json, replace_file
+from .bytelevel import BYTE_OF_SYMBOL, SYMBOL_OF_BYTE
+from .special import AddedToken, added_token
+
+_HEADER = "#version"
+_PLAIN_BPE = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+
+Merge = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """ids: token to id, the ids 0 to n-1; merges: pairs of tokens, most urgent first, whose products are tokens.
+
+    added_tokens: by id, as far as `tokenizer.json` lists them.
+    """
+
+    ids: dict[str, int]
+    merges: list[Merge]
+    added_tokens: dict[int, AddedToken]
+
+
+def read_vocabulary(vocab_file: Path, merges_file: Path, added: Collection[str]) -> Vocabulary:
+    """The vocabulary of a `vocab.json` and its `merges.txt`. Raises TokenizerError naming the file and the line.
+
+    added: tokens that need not be written in byte symbols, because they are looked for in the raw text.
+    Every line of the merges after the `#version` header counts, whether or not the last ends in a newline
+    (transformers 4.57.6 drops the first line whatever it is, and an unfinished last one; 5.23.0 does not).
+    """
+    ids = read_json(vocab_file, TokenizerError)
+    _check_ids(ids, vocab_file, added)
+    try:
+        lines = merges_file.read_bytes().decode("utf-8").split("\n")
+    except OSError as e:
+        raise TokenizerError(f"{merges_file}: cannot be read: {e.strerror}") from None
+    except UnicodeDecodeError as e:
+        raise TokenizerError(f"{merges_file}: byte {e.start} is not UTF-8") from None
+    first = 2 if lines[0].startswith(_HEADER) else 1
+    if lines[-1] == "":
+        lines.pop()
+    pairs = [line.removesuffix("\r").split(" ") for line in lines[first - 1 :]]
+    merges = _check_merges(pairs, ids, lambda i: f"{merges_file}, line {first + i}")
+    return Vocabulary(ids, merges, {})
+
+
+def read_tokenizer_json(path: Path) -> Vocabulary:
+    """The vocabulary in a `tokenizer.json`. Raises TokenizerError, also where it describes no byte-level BPE."""
+    content = read_json(path, TokenizerError)
+    model, words, frame = (_object(content, key) for key in ("model", "pre_tokenizer", "post_processor"))
+    changed = [key for key in _PLAIN_BPE if model.get(key)]
+    if model.get("type", "BPE") != "BPE" or changed or not isinstance(model.get("vocab"), dict):
+        raise TokenizerError(f"{path}: its model is {changed or model.get('type')}, but LED's is plain byte-level BPE")
+    is_split = words.get("type") == "ByteLevel" and words.get("use_regex", True)
+    if content.get("normalizer") is not None or not is_split or frame.get("type") != "RobertaProcessing":
+        raise TokenizerError(
+            f"{path}: LED's tokenizer has no normalizer, ByteLevel as pre_tokenizer and RobertaProcessing as "
+            "post_processor; this is another"
+        )
+    ids, merges, tokens = model["vocab"], model.get("merges"), content.get("added_tokens", [])
+    if not isinstance(merges, list) or not isinstance(tokens, list):
+        raise TokenizerError(f"{path}: model.merges and added_tokens must be lists")
+    added = _added_tokens(tokens, path)
+    _check_ids(ids, path, [token.content for token in added.values()])
+    pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+    return Vocabulary(ids, _check_merges(pairs, ids, lambda i: f"{path}, merge {i}"), added)
+
+
+def _added_tokens(tokens: list[Any], path: Path) -> dict[int, AddedToken]:
+    added = {}
+    for i, token in enumerate(tokens):
+        where = f"{path}, added token {i}"
+        number = token.get("id") if isinstance(token, dict) else None
+        if type(number) is not int:
+            raise TokenizerError(f"{where}: its id is {number!r:.40}, an integer was expected")
+        added[number] = added_token(token, where)
+    return added
+
+
+def _object(content: dict[str, Any], key: str) -> dict[str, Any]:
+    value = content.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _check_ids(ids: dict[str, Any], path: Path, added: Collection[str]) -> None:
+    def refuse(token: str, problem: str) -> TokenizerError:
+        return TokenizerError(f"{path}, line {_line_of(path, token)}: the token {token!r:.60} {problem}")
+
+    token_of: dict[int, str] = {}
+    for token, number in ids.items():
+        if type(number) is not int:
+            raise refuse(token, f"has the id {number!r:.40}: an id is an integer")
+        if not 0 <= number < len(ids):
+            raise refuse(token, f"has the id {number}: the ids of {len(ids)} tokens are 0 to {len(ids) - 1}")
+        if number in token_of:
+            raise refuse(token, f"has the id {number}, which {token_of[number]!r:.60} has already")
+        if not (token and BYTE_OF_SYMBOL.keys() >= set(token)) and token not in added:
+            raise refuse(token, "is not written in the 256 byte symbols of byte-level BPE")
+        token_of[number] = token
+    for byte, symbol in enumerate(SYMBOL_OF_BYTE):
+        if symbol not in ids:
+            raise TokenizerError(
+                f"{path}: the symbol {symbol!r} of byte {byte} is missing, so not every text can be encoded: "
+                "a byte-level vocabulary has all 256"
+            )
+
+
+def _check_merges(pairs: Iterable[Any], ids: dict[str, int], where: Callable[[int], str]) -> list[Merge]:
+    merges: dict[Merge, int] = {}
+    for i, pair in enumerate(pairs):
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) and part for part in pair)):
+            raise TokenizerError(f"{where(i)}: a merge is two tokens with one space between them, not {pair!r:.80}")
+        left, right = pair
+        for token in (left, right, left + right):
+            if token not in ids:
+                raise TokenizerError(f"{where(i)}: {left!r} and {right!r} are merged, but {token!r} has no id")
+        if (left, right) in merges:
+            raise TokenizerError(f"{where(i)}: {left!r} and {right!r} are merged at {where(merges[left, right])} too")
+        merges[left, right] = i
+    return list(merges)
+
+
+def _line_of(path: Path, token: str) -> int:
+    """The line on which a JSON file has a token as a key, however it is escaped; 1 if it hides too well."""
+    text = path.read_text(encoding="utf-8")
+    spellings = "|".join(re.escape(json.dumps(token, ensure_ascii=ascii_only)) for ascii_only in (True, False))
+    match = re.search(rf"(?<!\\)(?:{spellings})\s*:", text)
+    return text.count("\n", 0, match.start() if match else 0) + 1
+
+
+def write_vocabulary(vocabulary: Vocabulary, vocab_file: Path, merges_file: Path) -> None:
+    """Write both files, each whole or not at all."""
+    in_order = dict(sorted(vocabulary.ids.items(), key=lambda item: item[1]))
+    lines = [f"{_HEADER}: 0.2", *(f"{left} {right}" for left, right in vocabulary.merges)]
+    for path, content in ((vocab_file, json.dumps(in_order, ensure_ascii=False)), (merges_file, "\n".join(lines))):
+        with replace_file(path) as file:
+            file.write(f"{content}\n".encode())
+
+
+def write_tokenizer_json(
+    vocabulary: Vocabulary, sep: tuple[str, int], cls: tuple[str, int], flags: dict[str, bool], path: Path
+) -> None:
+    """Write the vocabulary as the `tokenizers` library does. flags: add_prefix_space and trim_offsets."""
+    tokens = [{"id": number, **token.to_dict()} for number, token in vocabulary.added_tokens.items()]
+    bytelevel = {"type": "ByteLevel", **flags, "use_regex": True}
+    content = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": tokens,
+        "normalizer": None,
+        "pre_tokenizer": bytelevel,
+        "post_processor": {"type": "RobertaProcessing", "sep": sep, "cls": cls, **flags},
+        "decoder": bytelevel,
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": "",
+            "end_of_word_suffix": "",
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": vocabulary.ids,
+            "merges": vocabulary.merges,
+        },
+    }
+    with replace_file(path) as file:
+        file.write(json.dumps(content, ensure_ascii=False).encode())

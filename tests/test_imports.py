@@ -1,0 +1,114 @@
+"""The direction of imports (docs/tour.md): a layer imports from lower layers only, and few packages from outside."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyled
+
+PACKAGE = Path(pyled.__file__).parent
+
+# A place's layer, and what it may import besides the standard library and lower layers.
+LAYERS = {
+    "errors": (0, set()),
+    "files": (0, set()),
+    "config": (0, set()),
+    "generation_config": (0, {"numpy"}),
+    "reference": (0, {"numpy"}),
+    "kernels": (0, {"numpy", "numba"}),
+    "tokenizer": (1, {"numpy", "regex"}),
+    "checkpoint": (1, {"numpy"}),
+    "inputs": (2, {"numpy"}),
+    "layers": (2, {"numpy"}),
+    "cache": (2, {"numpy"}),
+    "attention": (2, {"numpy"}),
+    "outputs": (3, {"numpy"}),
+    "encoder": (3, {"numpy"}),
+    "decoder": (3, {"numpy"}),
+    "generation": (4, {"numpy"}),
+    "models": (5, {"numpy"}),
+    "tasks": (6, {"numpy"}),
+    "cli": (8, set()),
+    "__main__": (9, set()),
+    "__init__": (9, set()),
+}
+WITHIN = {"files": {"errors"}, "config": {"errors", "files"}, "generation_config": {"errors", "files", "config"}}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def place_of(path):
+    """The part of pyled a file belongs to: a folder below the package, or a file."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """(outside packages, places of pyled) that a file imports."""
+    outside, inside = set(), set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            outside |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            outside.add(node.module.split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            folder = path.parent
+            for _ in range(node.level - 1):
+                folder = folder.parent
+            module = folder.joinpath(*(node.module or "").split("."))
+            names = [module] if node.module else [folder / alias.name for alias in node.names]
+            inside |= {place_of(name) for name in names if name != PACKAGE}
+    return outside - set(sys.stdlib_module_names), inside
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_from_lower_layers_only(path):
+    place = place_of(path)
+    assert place in LAYERS, f"{place} has no layer: add it to the table here and in docs/tour.md"
+    layer, allowed = LAYERS[place]
+    outside, inside = imported(path)
+    assert outside <= allowed
+    for other in inside - {place} - WITHIN.get(place, set()):
+        same = {2: {"layers", "cache", "inputs"}, 3: {"outputs"}}.get(layer, set())
+        assert LAYERS[other][0] < layer or other in same, f"{place} imports {other}"
+
+
+def test_the_definition_imports_nothing_of_ours():
+    assert imported(PACKAGE / "reference.py")[1] == set()
+    assert len((PACKAGE / "reference.py").read_text().splitlines()) <= 400
+
+
+def test_functions_and_layers_stay_small():
+    total = 0
+    for path in FILES:
+        layer = LAYERS[place_of(path)][0]
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if layer <= 6:
+            total += lines_of_code(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                length = lines_of_code(node)
+                assert length <= 60, f"{path.name}: {node.name} has {length} lines of code"
+    assert total <= 4000
+
+
+def lines_of_code(tree):
+    """Lines with a statement or an expression on them: no docstrings, comments, blanks."""
+    strings = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for line in range(node.lineno, node.end_lineno + 1)
+    }
+    lines = {line for node in ast.walk(tree) if hasattr(node, "lineno") for line in (node.lineno, node.end_lineno)}
+    return len(lines - strings)
+
+
+def test_importing_pyled_compiles_nothing_and_needs_no_torch():
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['transformers'] = None; import pyled; "
+        "from pyled.kernels import attention; assert not getattr(attention._banded, 'signatures', [])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)})

@@ -1,0 +1,203 @@
+"""Every kernel against its plain definition, with random shapes, windows and masks; compiled or not."""
+
+import math
+import os
+
+import numba
+import numpy as np
+import pytest
+from budget import assert_within
+from examples import EXAMPLES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyled import reference
+from pyled.kernels import attention, elementary, jit, products, rows
+
+# The definitions run in float64; a kernel in float32 is granted what rounding its inputs' products costs: the
+# arithmetic here is a few hundred operations on numbers of size 1, so the floor of the budget holds.
+FLOAT32_ERROR = 1e-6
+EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
+DTYPES = st.sampled_from([np.float32, np.float64])
+COMPILED = not numba.config.DISABLE_JIT
+
+
+def random_arrays(seed, dtype, *shapes):
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def dense_attention(q, k, v, may, H):
+    """softmax(q k^T / sqrt(D)) v, head by head, in float64; a row without any key is 0."""
+    q, k, v = (array.astype(np.float64) for array in (q, k, v))
+    D = q.shape[1] // H
+    out = np.zeros(q.shape)
+    some = may.any(axis=1)
+    for h in range(H):
+        column = slice(h * D, h * D + D)
+        scores = np.where(may, q[:, column] @ k[:, column].T / math.sqrt(D), -np.inf)
+        out[some, column] = reference.softmax(scores[some]) @ v[:, column]
+    return out
+
+
+@EXAMPLE
+@given(
+    S=st.integers(1, 40),
+    H=st.integers(1, 3),
+    D=st.integers(1, 9),
+    w=st.integers(1, 45),
+    G=st.integers(0, 10),
+    key_share=st.sampled_from([0.0, 0.5, 1.0]),
+    tiles=st.sampled_from([(4, 8), (16, 16), (attention.QUERY_TILE, attention.KEY_TILE)]),
+    dtype=DTYPES,
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_banded_is_dense_attention_within_the_band(S, H, D, w, G, key_share, tiles, dtype, seed):
+    q, k, v, k_extra, v_extra = random_arrays(seed, dtype, *[(S, H * D)] * 3, *[(G, H * D)] * 2)
+    is_key = np.random.default_rng(seed).random(S) < key_share
+    i, j = np.arange(S)[:, None], np.arange(S)
+    may = np.concatenate([(abs(i - j) <= w) & is_key, np.ones((S, G), bool)], axis=1)
+    truth = dense_attention(q, np.concatenate([k, k_extra]), np.concatenate([v, v_extra]), may, H)
+    got = attention.banded(q, k, v, is_key, k_extra, v_extra, w, H, *tiles)
+    assert_within("context", got, truth, FLOAT32_ERROR, dtype)
+
+
+@EXAMPLE
+@given(Q=st.integers(1, 20), S=st.integers(1, 20), seed=st.integers(0, 2**32 - 1), dtype=DTYPES)
+def test_banded_with_a_wide_window_is_full_attention_of_any_queries(Q, S, seed, dtype):
+    q, k, v, none = random_arrays(seed, dtype, (Q, 6), (S, 6), (S, 6), (0, 6))
+    is_key = np.ones(S, bool)
+    truth = dense_attention(q, k, v, np.ones((Q, S), bool), 2)
+    assert_within("context", attention.banded(q, k, v, is_key, none, none, max(Q, S), 2, 4, 8), truth, FLOAT32_ERROR)
+
+
+@EXAMPLE
+@given(S=st.integers(2, 40), w=st.integers(1, 6), seed=st.integers(0, 2**32 - 1))
+def test_what_lies_outside_the_window_changes_no_bit(S, w, seed):
+    q, k, v, none = random_arrays(seed, np.float32, (S, 6), (S, 6), (S, 6), (0, 6))
+    is_key = np.random.default_rng(seed).random(S) < 0.8
+    before = attention.banded(q, k, v, is_key, none, none, w, 2, 4, 8)
+    far = np.random.default_rng(seed).integers(S)
+    k[far], v[far] = 1e30, -1e30
+    outside = abs(np.arange(S) - far) > w if is_key[far] else np.ones(S, bool)
+    after = attention.banded(q, k, v, is_key, none, none, w, 2, 4, 8)
+    assert np.array_equal(before[outside], after[outside])
+
+
+def test_banded_attention_survives_scores_of_any_size():
+    q, k, v, none = random_arrays(1, np.float32, (30, 8), (30, 8), (30, 8), (0, 8))
+    q *= 1e4  # all but the largest score of a row have probability 0
+    i, j = np.arange(30)[:, None], np.arange(30)
+    truth = dense_attention(q, k, v, abs(i - j) <= 5, 1)
+    got = attention.banded(q, k, v, np.ones(30, bool), none, none, 5, 1, 4, 8)
+    assert np.isfinite(got).all()
+    assert_within("context", got, truth, 1e-3)  # float32 scores of 1e4 are known to 1e-3
+
+
+@EXAMPLE
+@given(
+    N=st.integers(1, 3),
+    R=st.integers(1, 5),
+    H=st.integers(1, 3),
+    S=st.integers(1, 20),
+    D=st.integers(1, 9),
+    spare=st.integers(0, 3),
+    key_share=st.sampled_from([0.0, 0.5, 1.0]),
+    dtype=DTYPES,
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_grouped_is_dense_attention_within_each_group(N, R, H, S, D, spare, key_share, dtype, seed):
+    q, k, v = random_arrays(seed, dtype, (N, H, R, D), (N, H, S + spare, D), (N, H, S + spare, D))
+    is_key = np.random.default_rng(seed).random((N, S)) < key_share
+    got = attention.grouped(q, k, v, is_key)
+    for n in range(N):
+        may = np.broadcast_to(is_key[n] if is_key[n].any() else np.ones(S, bool), (R, S))  # no key: all alike
+        for h in range(H):
+            scores_of = q[n, h] if is_key[n].any() else np.zeros_like(q[n, h])
+            truth = dense_attention(scores_of, k[n, h, :S], v[n, h, :S], may, 1)
+            assert_within("context", got[n, h], truth, FLOAT32_ERROR, dtype)
+
+
+@EXAMPLE
+@given(R=st.integers(1, 6), K=st.integers(1, 50), M=st.integers(1, 40), dtype=DTYPES, seed=st.integers(0, 2**32 - 1))
+def test_few_rows_is_a_product_and_a_row_does_not_depend_on_its_company(R, K, M, dtype, seed):
+    x, weight = random_arrays(seed, dtype, (R, K), (M, K))
+    got = products.few_rows(x, weight)
+    assert_within("product", got, x.astype(np.float64) @ weight.T.astype(np.float64), FLOAT32_ERROR, dtype)
+    for r in range(R):
+        assert np.array_equal(products.few_rows(x[r : r + 1], weight)[0], got[r])
+
+
+@EXAMPLE
+@given(R=st.integers(2, 5), S=st.integers(1, 20), D=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
+def test_a_row_of_grouped_attention_does_not_depend_on_its_company(R, S, D, seed):
+    q, k, v = random_arrays(seed, np.float32, (1, 2, R, D), (1, 2, S, D), (1, 2, S, D))
+    together = attention.grouped(q, k, v, np.ones((1, S), bool))
+    for r in range(R):
+        alone = attention.grouped(np.ascontiguousarray(q[:, :, r : r + 1]), k, v, np.ones((1, S), bool))
+        assert np.array_equal(alone[:, :, 0], together[:, :, r])
+
+
+@EXAMPLE
+@given(N=st.integers(1, 5), F=st.integers(1, 20), dtype=DTYPES, seed=st.integers(0, 2**32 - 1))
+def test_bias_and_gelu_in_one_pass(N, F, dtype, seed):
+    x, bias = random_arrays(seed, dtype, (N, F), (F,))
+    x *= 4
+    truth = reference.activation(x.astype(np.float64) + bias, "gelu")
+    rows.add_bias_gelu(x, bias)
+    assert_within("gelu", x, truth, FLOAT32_ERROR, dtype)
+
+
+@EXAMPLE
+@given(N=st.integers(1, 5), E=st.integers(1, 40), dtype=DTYPES, seed=st.integers(0, 2**32 - 1))
+def test_residual_and_norm_in_one_pass(N, E, dtype, seed):
+    x, y, weight, bias = random_arrays(seed, dtype, (N, E), (N, E), (E,), (E,))
+    named = {"n.weight": weight.astype(np.float64), "n.bias": bias.astype(np.float64)}
+    truth = reference.layer_norm(x.astype(np.float64) + y, named, "n")
+    rows.add_norm(x, y, weight, bias, reference.LAYER_NORM_EPSILON, out=y)
+    # For a variance near 0 the sum's own rounding is divided by it: seen with E = 2 and near-equal elements.
+    spread = max(1.0, float(np.max(np.abs(weight)) / np.sqrt(1e-5 + (x + y).var(axis=1).min())))
+    assert_within("norm", y, truth, FLOAT32_ERROR * spread, dtype)
+
+
+def test_gelu_over_the_whole_range_of_float32():
+    x = np.concatenate([np.linspace(-40, 40, 4001), [1e-30, -1e-30, 1e30, -1e30, np.inf]]).astype(np.float32)
+    got = np.array([elementary.gelu_float32(value) for value in x])
+    truth = np.array([value * 0.5 * math.erfc(-value * math.sqrt(0.5)) for value in x.astype(np.float64)])
+    finite = np.isfinite(truth)
+    assert np.array_equal(got[~finite], truth[~finite])
+    error = np.abs(got[finite] - truth[finite])
+    assert np.all(error <= 1.5e-7 * np.maximum(1, np.abs(truth[finite])))
+
+
+def test_exp_is_0_for_what_is_masked_and_good_to_a_unit_and_a_half_elsewhere():
+    assert elementary.exp_float32(np.float32(-np.inf)) == 0
+    assert elementary.exp_float32(np.float32(0)) == 1
+    x = np.linspace(-87, 0, 5001).astype(np.float32)
+    got = np.array([elementary.exp_float32(value) for value in x], np.float64)
+    truth = np.exp(x.astype(np.float64))
+    assert np.max(np.abs(got - truth) / truth) <= 1.5 * 2.0**-23
+
+
+@pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: there is nothing compiled to count")
+def test_one_specialisation_per_float_type():
+    for dtype in (np.float32, np.float64):
+        q, none = random_arrays(1, dtype, (9, 6), (0, 6))
+        attention.banded(q, q, q, np.ones(9, bool), q[:2], none, 2, 2)
+        products.few_rows(q, *random_arrays(2, dtype, (5, 6)))
+    for function in (attention._banded, products._few_rows):
+        by_type = [signature[0].dtype for signature in function.signatures]
+        assert sorted(map(str, set(by_type))) == ["float32", "float64"]
+
+
+@pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: nothing runs in parallel")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
+def test_one_thread_gives_the_bits_of_two():
+    q, k, v, x, weight = random_arrays(3, np.float32, *[(300, 24)] * 3, (3, 24), (200, 24))
+    results = []
+    for threads in (1, 2):
+        jit.set_threads(threads)
+        context = attention.banded(q, k, v, np.ones(300, bool), k[:2], v[:2], 40, 3)
+        results.append((context, products.few_rows(x, weight), q @ k.T))
+    for one, two in zip(*results, strict=True):
+        assert np.array_equal(one, two)

@@ -1,0 +1,253 @@
+"""What must hold for any model and any input: invariances, caches, threads, and every error an argument can cause."""
+
+import itertools
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from budget import assert_within
+from examples import EXAMPLES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyled import reference
+from pyled.config import LEDConfig
+from pyled.errors import InputError, PyledWarning
+from pyled.models import LEDForConditionalGeneration, LEDModel
+
+EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
+FLOAT32_ERROR = 1e-6
+
+
+def small_config(**changed):
+    values = {
+        "vocab_size": 31,
+        "d_model": 12,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 3,
+        "encoder_ffn_dim": 10,
+        "decoder_ffn_dim": 14,
+        "attention_window": [4, 6],
+        "max_encoder_position_embeddings": 40,
+        "max_decoder_position_embeddings": 12,
+        "init_std": 0.5,
+    }
+    return LEDConfig(**{**values, **changed})
+
+
+def small_model(dtype="float32", kind=LEDForConditionalGeneration, seed=0, **changed):
+    return kind(small_config(**changed), seed, dtype=dtype)
+
+
+def some_ids(seed, *shape):
+    return np.random.default_rng(seed).integers(3, 31, shape)
+
+
+@EXAMPLE
+@given(
+    S=st.integers(1, 30),
+    T=st.integers(1, 6),
+    windows=st.lists(st.sampled_from([2, 4, 10, 64]), min_size=2, max_size=2),
+    heads=st.sampled_from([1, 2, 3, 4, 6]),
+    kind=st.sampled_from(["gelu", "relu", "silu", "gelu_new", "quick_gelu"]),
+    real=st.sampled_from(["all", "prefix", "holes", "none"]),
+    marks=st.sampled_from(["none", "first", "some", "all"]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_fast_way_computes_the_definition(S, T, windows, heads, kind, real, marks, dtype, seed):
+    """Windows of 2, and windows that do not divide each other, too: the reference itself cannot run those."""
+    rng = np.random.default_rng(seed)
+    model = small_model(dtype, attention_window=windows, encoder_attention_heads=heads, activation_function=kind)
+    is_real = {"all": np.ones(S, bool), "prefix": np.arange(S) < rng.integers(1, S + 1)}.get(real, rng.random(S) < 0.6)
+    is_real &= real != "none"
+    is_global = {"none": np.zeros(S, bool), "first": np.arange(S) == 0}.get(marks, rng.random(S) < 0.3)
+    is_global |= marks == "all"
+    ids, targets = some_ids(seed, 1, S), some_ids(seed + 1, 1, T)
+    exact = {name.removeprefix("led."): array.astype(np.float64) for name, array in model.state_dict().items()}
+    truth = reference.forward(ids[0], targets[0], is_real, is_global, exact, model.config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PyledWarning)  # marks on padding
+        output = model(ids, is_real[None].astype(int), targets, global_attention_mask=is_global[None].astype(int))
+    # Plain NumPy in float32 is what the budget of a model without a stored answer is measured by.
+    plain = {name: array.astype(np.float32) for name, array in exact.items()}
+    rough = reference.forward(ids[0], targets[0], is_real, is_global, plain, model.config)
+    error = np.max(np.abs(rough - truth)) / max(1, np.max(np.abs(truth)))
+    assert_within("logits", output.logits[0], truth, max(error, FLOAT32_ERROR), dtype)
+
+
+@EXAMPLE
+@given(
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=4), T=st.integers(1, 4), seed=st.integers(0, 2**32 - 1)
+)
+def test_a_document_gives_the_same_bits_alone_and_in_any_batch(lengths, T, seed):
+    model = small_model()
+    B, S = len(lengths), max(lengths)
+    ids, targets = some_ids(seed, B, S), some_ids(seed + 1, B, T)
+    mask = (np.arange(S) < np.array(lengths)[:, None]).astype(int)
+    marks = (np.random.default_rng(seed).random((B, S)) < 0.2).astype(int) * mask
+    together = model(ids, mask, targets, global_attention_mask=marks)
+    for b, length in enumerate(lengths):
+        one = slice(b, b + 1)
+        alone = model(ids[one, :length], mask[one, :length], targets[one], global_attention_mask=marks[one, :length])
+        assert np.array_equal(alone.encoder_last_hidden_state[0], together.encoder_last_hidden_state[b, :length])
+        assert np.array_equal(alone.logits[0], together.logits[b])
+
+
+@EXAMPLE
+@given(cuts=st.lists(st.integers(1, 9), max_size=4), seed=st.integers(0, 2**32 - 1))
+def test_a_cache_gives_the_same_logits_at_any_split(cuts, seed):
+    model = small_model("float64")
+    ids, targets = some_ids(seed, 2, 15), some_ids(seed + 1, 2, 10)
+    whole = model(ids, decoder_input_ids=targets)
+    source, past, parts = model.get_encoder()(ids), None, []
+    edges = sorted({0, *cuts, 10})
+    for start, stop in itertools.pairwise(edges):
+        output = model(encoder_outputs=source, decoder_input_ids=targets[:, start:stop], past_key_values=past)
+        past = output.past_key_values
+        parts.append(output.logits)
+    assert_within("logits", np.concatenate(parts, axis=1), whole.logits, 0.0)
+
+
+def test_two_continuations_of_one_past_do_not_disturb_each_other():
+    model = small_model("float64")
+    ids, targets = some_ids(1, 1, 9), some_ids(2, 1, 6)
+    source = model.get_encoder()(ids)
+    past = model(encoder_outputs=source, decoder_input_ids=targets[:, :2]).past_key_values
+
+    def go_on(new):
+        return model(encoder_outputs=source, decoder_input_ids=new, past_key_values=past).logits
+
+    first = go_on(targets[:, 2:4])
+    second = go_on(targets[:, 4:6])
+    assert np.array_equal(go_on(targets[:, 2:4]), first)
+    assert not np.array_equal(first, second)
+    truth = model(ids, decoder_input_ids=targets[:, :4]).logits[:, 2:]
+    assert_within("logits", first, truth, 0.0)
+
+
+def test_a_token_beyond_all_windows_cannot_matter_unless_it_is_global():
+    model = small_model("float64", kind=LEDModel, attention_window=4)  # two layers reach 4 tokens to each side
+    ids = some_ids(3, 1, 30)
+    other = ids.copy()
+    other[0, 20] = (ids[0, 20] - 3 + 1) % 28 + 3
+    mark = (np.arange(30) == 20).astype(int)[None]
+
+    def states(given, **masks):
+        return model.get_encoder()(given, **masks).last_hidden_state[0]
+
+    near = abs(np.arange(30) - 20) <= 4
+    changed = (states(ids) != states(other)).any(axis=1)
+    assert not changed[~near].any() and changed[near].all()
+    assert (states(ids, global_attention_mask=mark) != states(other, global_attention_mask=mark)).any(axis=1).all()
+
+
+def test_two_threads_calling_one_model_get_the_right_answers():
+    model = small_model()
+    inputs = [some_ids(seed, 2, 25) for seed in range(8)]
+    expected = [model.generate(ids, num_beams=2, max_length=10) for ids in inputs]
+    found = [[None] * 8, [None] * 8]
+
+    def work(mine):
+        for i, ids in enumerate(inputs):
+            mine[i] = model.generate(ids, num_beams=2, max_length=10)
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for mine in found:
+        assert all(np.array_equal(got, truth) for got, truth in zip(mine, expected, strict=True))
+
+
+def test_generation_gives_the_same_tokens_alone_and_in_a_batch():
+    model = small_model(init_std=1.0)
+    lengths = [20, 7, 13]
+    ids = some_ids(4, 3, 20)
+    mask = (np.arange(20) < np.array(lengths)[:, None]).astype(int)
+    for beams in (1, 3):
+        together = model.generate(ids, attention_mask=mask, num_beams=beams, max_length=12, no_repeat_ngram_size=2)
+        for b, length in enumerate(lengths):
+            alone = model.generate(ids[b : b + 1, :length], num_beams=beams, max_length=12, no_repeat_ngram_size=2)[0]
+            assert np.array_equal(alone, together[b, : len(alone)])
+            assert (together[b, len(alone) :] == model.config.pad_token_id).all()
+
+
+def test_hidden_states_of_layers_are_not_overwritten_by_later_ones():
+    model = small_model("float64")
+    output = model(some_ids(5, 1, 9), decoder_input_ids=some_ids(6, 1, 3), output_hidden_states=True)
+    for states in (output.encoder_hidden_states, output.decoder_hidden_states):
+        assert len(states) == 3
+        assert all(not np.array_equal(a, b) for a, b in itertools.pairwise(states))
+
+
+def test_outputs_are_read_by_attribute_name_and_place_without_the_fields_that_are_none():
+    output = small_model()(some_ids(1, 1, 5), decoder_input_ids=some_ids(2, 1, 2), use_cache=False)
+    assert output.keys() == ["logits", "encoder_last_hidden_state"]
+    assert output[0] is output.logits and output["logits"] is output.logits
+    assert output.to_tuple()[1] is output.encoder_last_hidden_state
+    assert "loss" not in output and output.loss is None
+    with pytest.raises(KeyError, match="logits"):
+        output["loss"]
+    as_tuple = small_model()(some_ids(1, 1, 5), decoder_input_ids=some_ids(2, 1, 2), use_cache=False, return_dict=False)
+    assert isinstance(as_tuple, tuple) and np.array_equal(as_tuple[0], output.logits)
+
+
+IDS = np.array([[5, 6, 7]])
+MISTAKES = [
+    ({}, "neither of input_ids and inputs_embeds"),
+    ({"input_ids": IDS, "inputs_embeds": np.zeros((1, 3, 12))}, "both of input_ids and inputs_embeds"),
+    ({"input_ids": [[1, 2], [3]]}, "different lengths"),
+    ({"input_ids": [5, 6]}, r"shape \(2,\)"),
+    ({"input_ids": np.zeros((1, 0), int)}, r"shape \(1, 0\)"),
+    ({"input_ids": [[5.0]]}, "float64"),
+    ({"input_ids": [[5, 31]]}, "holds 31: this model's ids go from 0 to 30"),
+    ({"input_ids": [[5, -1]]}, "holds -1"),
+    ({"input_ids": np.full((1, 41), 5)}, "41 tokens, but this encoder has 40 positions"),
+    ({"input_ids": IDS, "attention_mask": [[1, 1]]}, r"attention_mask has shape \(1, 2\): \(1, 3\) was expected"),
+    ({"input_ids": IDS, "attention_mask": [[1, 2, 1]]}, "holds 2: only 0, 1.*global_attention_mask"),
+    ({"input_ids": IDS, "attention_mask": [[1, 0.5, 1]]}, "holds 0.5"),
+    ({"input_ids": IDS, "attention_mask": "all"}, "array of integers"),
+    ({"input_ids": IDS, "global_attention_mask": [[1, 2, 0]]}, "holds 2: only -1, 0, 1"),
+    ({"inputs_embeds": np.zeros((1, 3, 11))}, r"\(1, 3, 11\): \(batch, tokens, 12\) was expected"),
+    ({"inputs_embeds": "text"}, "array of floats"),
+    ({"inputs_embeds": np.zeros((1, 3, 12)), "decoder_input_ids": None}, "no decoder_input_ids"),
+    ({"input_ids": IDS, "decoder_input_ids": np.full((1, 13), 5)}, "13 tokens, but this decoder has 12 positions"),
+    ({"input_ids": IDS, "decoder_input_ids": np.full((2, 2), 5)}, "2 rows of decoder input for 1 documents"),
+    ({"input_ids": IDS, "decoder_input_ids": IDS, "decoder_inputs_embeds": np.zeros((1, 3, 12))}, "both of decoder"),
+    ({"input_ids": IDS, "decoder_attention_mask": [[1, 1]]}, "decoder_attention_mask has shape"),
+    ({"encoder_outputs": 5, "decoder_input_ids": IDS}, "encoder_outputs is a int"),
+    ({"input_ids": IDS, "labels": [[5, -99, 6]]}, "labels holds -99"),
+    ({"input_ids": IDS, "decoder_input_ids": IDS, "labels": [[5]]}, r"labels has shape \(1, 1\)"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[message for _, message in MISTAKES])
+def test_every_mistake_in_an_argument_has_its_message(arguments, message):
+    arguments = {"decoder_input_ids": IDS, **arguments} if "input_ids" not in arguments else arguments
+    with pytest.raises(InputError, match=message):
+        small_model()(**arguments)
+
+
+def test_a_past_of_other_documents_is_refused():
+    model = small_model()
+    mask = [[1, 1, 0]]
+    output = model(IDS, mask, decoder_input_ids=IDS)
+    with pytest.raises(InputError, match="pass the attention_mask of the first call again"):
+        model(IDS, decoder_input_ids=IDS, past_key_values=output.past_key_values)
+    with pytest.raises(InputError, match="holds 1 rows, this call has 2"):
+        two = np.repeat(IDS, 2, axis=0)
+        model(two, decoder_input_ids=two, past_key_values=output.past_key_values)
+
+
+def test_marks_on_padding_and_unmasked_padding_are_told_once():
+    model = small_model()
+    with pytest.warns(PyledWarning, match="1 global marks stand on padding"):
+        model(IDS, [[1, 1, 0]], IDS, global_attention_mask=[[1, 0, 1]])
+    model(IDS, [[1, 1, 0]], IDS, global_attention_mask=[[1, 0, 1]])  # a second warning would fail here
+    with pytest.warns(PyledWarning, match="padding id 1"):
+        model.generate([[5, 6, 1]], max_length=3)

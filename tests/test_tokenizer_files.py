@@ -1,0 +1,249 @@
+"""What the tokenizer reads from files and writes to them, and the files it refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pyled.errors import TokenizerError
+from pyled.tokenizer import AddedToken, LEDTokenizer
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+TINY = GOLDEN / "tiny"
+CASES = [json.loads(line) for line in (GOLDEN / "tokenizer.jsonl").read_text(encoding="ascii").splitlines()]
+FILE_CASES = [case for case in CASES if case["kind"] == "files"]
+TEXTS = ["A long <mask> document.", "  <mask>it's\n\n日本 😀", "<doc-sep> a<doc-sep>b", "<s></s> <pad>"]
+
+
+def directory(tmp_path, files=()):
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(TINY / name, tmp_path)
+    for name, content in dict(files).items():
+        (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    return tmp_path
+
+
+def check_case(tokenizer, case):
+    for text, expected in zip(case["texts"], case["encoded"], strict=True):
+        encoded = tokenizer(text, return_offsets_mapping=True, return_attention_mask=False)
+        assert json.loads(json.dumps(dict(encoded))) == expected
+    assert dict(tokenizer(case["texts"][:2], padding="max_length", truncation=True, max_length=5)) == case["cut"]
+    ids = [expected["input_ids"] for expected in case["encoded"]]
+    assert tokenizer.batch_decode(ids, skip_special_tokens=True) == case["decoded"]
+    assert [tokenizer.all_special_tokens, tokenizer.all_special_ids] == case["special"]
+    assert [tokenizer.vocab_size, len(tokenizer), str(tokenizer.model_max_length)] == case["sizes"]
+
+
+@pytest.mark.parametrize("case", FILE_CASES, ids=lambda case: json.dumps(case["files"])[:70])
+def test_files_beside_the_vocabulary_count_as_in_transformers(case, tmp_path):
+    check_case(LEDTokenizer.from_pretrained(directory(tmp_path, case["files"])), case)
+
+
+@pytest.mark.parametrize("case", FILE_CASES, ids=lambda case: json.dumps(case["files"])[:70])
+def test_saved_and_read_again_it_is_the_same(case, tmp_path):
+    """Through `tokenizer.json`, and through the other files without it."""
+    tokenizer = LEDTokenizer.from_pretrained(directory(tmp_path, case["files"]))
+    saved = tmp_path / "new" / "place"
+    tokenizer.save_pretrained(saved)
+    check_case(LEDTokenizer.from_pretrained(saved), case)
+    listed = json.loads((saved / "tokenizer_config.json").read_text(encoding="utf-8"))["added_tokens_decoder"]
+    assert listed == case["added"]
+    (saved / "tokenizer.json").unlink()
+    check_case(LEDTokenizer.from_pretrained(saved), case)
+
+
+def test_tokenizer_json_alone_is_enough(tmp_path):
+    LEDTokenizer.from_pretrained(TINY).save_pretrained(tmp_path)
+    for path in tmp_path.iterdir():
+        if path.name != "tokenizer.json":
+            path.unlink()
+    expected = LEDTokenizer.from_pretrained(TINY)
+    for tokenizer in (LEDTokenizer.from_pretrained(tmp_path), LEDTokenizer(tokenizer_file=tmp_path / "tokenizer.json")):
+        assert [tokenizer.encode(text) for text in TEXTS] == [expected.encode(text) for text in TEXTS]
+
+
+def test_tokenizer_json_with_merges_as_strings(tmp_path):
+    LEDTokenizer.from_pretrained(TINY).save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    content["model"]["merges"] = [" ".join(merge) for merge in content["model"]["merges"]]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    assert LEDTokenizer.from_pretrained(tmp_path).encode(TEXTS[0]) == LEDTokenizer.from_pretrained(TINY).encode(
+        TEXTS[0]
+    )
+
+
+@pytest.mark.parametrize("spelling", ["escaped", "utf-8", "indented", "no header", "no newline", "crlf"])
+def test_spellings_of_the_same_vocabulary(spelling, tmp_path):
+    vocab = json.loads((TINY / "vocab.json").read_text(encoding="utf-8"))
+    merges = (TINY / "merges.txt").read_text(encoding="utf-8")
+    written = json.dumps(vocab, ensure_ascii=spelling == "escaped", indent=2 if spelling == "indented" else None)
+    merges = {
+        "no header": merges.partition("\n")[2],
+        "no newline": merges.removesuffix("\n"),
+        "crlf": merges.replace("\n", "\r\n"),
+    }.get(spelling, merges)
+    (tmp_path / "vocab.json").write_text(written, encoding="utf-8")
+    (tmp_path / "merges.txt").write_bytes(merges.encode("utf-8"))
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    LEDTokenizer.from_pretrained(tmp_path).save_vocabulary(saved)
+    assert json.loads((saved / "vocab.json").read_text(encoding="utf-8")) == vocab
+    assert (saved / "merges.txt").read_bytes() == (TINY / "merges.txt").read_bytes()
+
+
+def test_save_vocabulary_with_a_prefix(tmp_path):
+    paths = LEDTokenizer.from_pretrained(TINY).save_vocabulary(tmp_path, "led")
+    assert [Path(path).name for path in paths] == ["led-vocab.json", "led-merges.txt"]
+    assert LEDTokenizer(*paths).encode("a long document") == LEDTokenizer.from_pretrained(TINY).encode(
+        "a long document"
+    )
+
+
+def test_options_given_count_before_the_files(tmp_path):
+    path = directory(tmp_path, {"tokenizer_config.json": {"model_max_length": 7, "add_prefix_space": True}})
+    assert LEDTokenizer.from_pretrained(path).model_max_length == 7
+    tokenizer = LEDTokenizer.from_pretrained(path, model_max_length=9, add_prefix_space=False)
+    assert tokenizer.model_max_length == 9
+    assert tokenizer.encode("a") == LEDTokenizer.from_pretrained(TINY).encode("a")
+
+
+def test_a_special_token_given_counts_before_the_files(tmp_path):
+    path = directory(tmp_path, {"special_tokens_map.json": {"mask_token": "[A]", "sep_token": "<unk>"}})
+    tokenizer = LEDTokenizer.from_pretrained(path, mask_token="[B]")
+    assert (tokenizer.mask_token, tokenizer.sep_token) == ("[B]", "<unk>")
+
+
+# Refusals
+
+
+def broken(tmp_path, change_vocab=lambda vocab: vocab, change_merges=lambda lines: lines):
+    vocab = json.loads((TINY / "vocab.json").read_text(encoding="utf-8"))
+    lines = (TINY / "merges.txt").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "vocab.json").write_text(json.dumps(change_vocab(vocab), indent=1), encoding="utf-8")
+    (tmp_path / "merges.txt").write_text("\n".join(change_merges(lines)) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+BAD_VOCABULARIES = {
+    "id twice": (lambda v: {**v, "Ġthe": v["Ġa"]}, r"vocab\.json, line \d+: the token 'Ġthe' has the id \d+, which"),
+    "id beyond": (lambda v: {**v, "<pad>": 600}, r"line 3: the token '<pad>' has the id 600: the ids of 600 tokens"),
+    "negative id": (lambda v: {**v, "<pad>": -1}, r"line 3: the token '<pad>' has the id -1"),
+    "float id": (lambda v: {**v, "</s>": 2.0}, r"line 4: the token '</s>' has the id 2\.0: an id is an integer"),
+    "bool id": (lambda v: {**v, "<pad>": True}, r"line 3: the token '<pad>' has the id True: an id is an integer"),
+    "string id": (lambda v: {**v, "<pad>": "1"}, r"line 3: the token '<pad>' has the id '1'"),
+    "gap": (lambda v: {t: i + (i > 9) for t, i in v.items()}, r"the token '<mask>' has the id 600"),
+    "no byte": (lambda v: {("!!!!!" if t == "ĉ" else t): i for t, i in v.items()}, r"symbol 'ĉ' of byte 9 is missing"),
+    "not a symbol": (lambda v: {**v, "a b": 600}, r"line 602: the token 'a b' is not written in the 256 byte"),
+    "empty token": (lambda v: {**v, "": 600}, r"line 602: the token '' is not written in"),
+    "a list": (lambda v: list(v), r"holds a JSON list, an object was expected"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_VOCABULARIES.values(), ids=BAD_VOCABULARIES)
+def test_a_bad_vocabulary_is_refused_with_its_line(change, message, tmp_path):
+    with pytest.raises(TokenizerError, match=message):
+        LEDTokenizer.from_pretrained(broken(tmp_path, change_vocab=change))
+
+
+BAD_MERGES = {
+    "twice": (lambda m: [*m, m[1]], r"merges\.txt, line 341: .* are merged at .*merges\.txt, line 2 too"),
+    "no product": (lambda m: [*m, "q z"], r"line 341: 'q' and 'z' are merged, but 'qz' has no id"),
+    "no part": (lambda m: [*m[:5], "qz z", *m[5:]], r"line 6: 'qz' and 'z' are merged, but 'qz' has no id"),
+    "blank": (lambda m: [*m[:9], "", *m[9:]], r"line 10: a merge is two tokens with one space"),
+    "blank at the end": (lambda m: [*m, ""], r"line 341: a merge is two tokens"),
+    "one token": (lambda m: [*m, "a"], r"line 341: a merge is two tokens"),
+    "three tokens": (lambda m: [*m, "a b c"], r"line 341: a merge is two tokens"),
+    "two spaces": (lambda m: [*m, "a  b"], r"line 341: a merge is two tokens"),
+    "second header": (lambda m: [m[0], *m], r"line 2: '#version:' and '0\.2' are merged, but"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_MERGES.values(), ids=BAD_MERGES)
+def test_bad_merges_are_refused_with_their_line(change, message, tmp_path):
+    with pytest.raises(TokenizerError, match=message):
+        LEDTokenizer.from_pretrained(broken(tmp_path, change_merges=change))
+
+
+def test_a_key_twice_and_bytes_that_are_no_utf8(tmp_path):
+    path = directory(tmp_path)
+    text = (path / "vocab.json").read_text(encoding="utf-8")
+    (path / "vocab.json").write_text(text.replace('"<pad>": 1,', '"<pad>": 1, "<pad>": 1,'), encoding="utf-8")
+    with pytest.raises(TokenizerError, match="the key '<pad>' stands twice"):
+        LEDTokenizer.from_pretrained(path)
+    (path / "vocab.json").write_text(text, encoding="utf-8")
+    (path / "merges.txt").write_bytes(b"#version: 0.2\na \xff\n")
+    with pytest.raises(TokenizerError, match=r"merges\.txt: byte 16 is not UTF-8"):
+        LEDTokenizer.from_pretrained(path)
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(TokenizerError, match="no directory"):
+        LEDTokenizer.from_pretrained(tmp_path / "nowhere")
+    with pytest.raises(TokenizerError, match=r"vocab\.json: cannot be read"):
+        LEDTokenizer.from_pretrained(tmp_path)
+    shutil.copy(TINY / "vocab.json", tmp_path)
+    with pytest.raises(TokenizerError, match=r"merges\.txt: cannot be read"):
+        LEDTokenizer.from_pretrained(tmp_path)
+    with pytest.raises(TokenizerError, match="pass vocab_file and merges_file, or tokenizer_file"):
+        LEDTokenizer(TINY / "vocab.json")
+
+
+BAD_FILES = {
+    "added id": ({"added_tokens.json": {"<doc-sep>": 700}}, "listed with the id 700, but its place is 600"),
+    "added id no integer": ({"added_tokens.json": {"<doc-sep>": "600"}}, "has the id '600'"),
+    "moved": ({"added_tokens.json": {"<mask>": 600}}, "'<mask>' is listed with the id 600, but its place is 599"),
+    "token without content": ({"special_tokens_map.json": {"mask_token": {"lstrip": True}}}, "needs a 'content'"),
+    "unknown flag": ({"special_tokens_map.json": {"mask_token": {"content": "x", "strip": True}}}, "strip = True"),
+    "flag no bool": ({"special_tokens_map.json": {"mask_token": {"content": "x", "lstrip": 1}}}, "lstrip = 1"),
+    "number as token": ({"special_tokens_map.json": {"pad_token": 1}}, "pad_token: 1 is no token"),
+    "empty token": ({"special_tokens_map.json": {"pad_token": ""}}, "at least one character"),
+    "no list": ({"special_tokens_map.json": {"additional_special_tokens": "<a>"}}, "a list of tokens was expected"),
+    "no list in config": ({"tokenizer_config.json": {"additional_special_tokens": 3}}, "a list of tokens was expected"),
+    "decoder": ({"tokenizer_config.json": {"added_tokens_decoder": {"x": {}}}}, "an object with ids as keys"),
+    "config no object": ({"tokenizer_config.json": []}, "holds a JSON list"),
+    "no flag": ({"tokenizer_config.json": {"add_prefix_space": "yes"}}, "add_prefix_space is 'yes'"),
+    "no side": ({"tokenizer_config.json": {"padding_side": "up"}}, "padding_side is 'up'"),
+    "no limit": ({"tokenizer_config.json": {"model_max_length": 0}}, "model_max_length is 0"),
+    "limit no number": ({"tokenizer_config.json": {"model_max_length": "16384"}}, "model_max_length is '16384'"),
+}
+
+
+@pytest.mark.parametrize(("files", "message"), BAD_FILES.values(), ids=BAD_FILES)
+def test_bad_files_beside_the_vocabulary_are_refused(files, message, tmp_path):
+    with pytest.raises(TokenizerError, match=message):
+        LEDTokenizer.from_pretrained(directory(tmp_path, files))
+
+
+BAD_TOKENIZER_JSON = {
+    "model": (lambda c: c["model"].update(type="Unigram"), "its model is Unigram"),
+    "dropout": (lambda c: c["model"].update(dropout=0.1), r"its model is \['dropout'\]"),
+    "ignore_merges": (lambda c: c["model"].update(ignore_merges=True), r"its model is \['ignore_merges'\]"),
+    "normalizer": (lambda c: c.update(normalizer={"type": "NFC"}), "this is another"),
+    "pre_tokenizer": (lambda c: c.update(pre_tokenizer={"type": "Whitespace"}), "this is another"),
+    "post_processor": (lambda c: c.update(post_processor=None), "this is another"),
+    "merge": (lambda c: c["model"]["merges"].append("q z"), r"merge 339: 'q' and 'z' are merged, but 'qz' has no id"),
+    "merge no pair": (lambda c: c["model"]["merges"].append(["a", 1]), "merge 339: a merge is two tokens"),
+    "no merges": (lambda c: c["model"].update(merges=None), "must be lists"),
+    "vocab": (lambda c: c["model"]["vocab"].update({"<pad>": 0}), "'<pad>' has the id 0, which '<s>' has already"),
+    "added token": (lambda c: c["added_tokens"].append({"content": "x"}), "added token 5: its id is None"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_TOKENIZER_JSON.values(), ids=BAD_TOKENIZER_JSON)
+def test_a_tokenizer_json_that_is_not_leds_is_refused(change, message, tmp_path):
+    LEDTokenizer.from_pretrained(TINY).save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    change(content)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(TokenizerError, match=message):
+        LEDTokenizer.from_pretrained(tmp_path)
+
+
+def test_added_tokens_need_not_be_written_in_byte_symbols(tmp_path):
+    path = broken(tmp_path, change_vocab=lambda v: {**v, "[a b]": 600})
+    with pytest.raises(TokenizerError, match=r"'\[a b\]' is not written"):
+        LEDTokenizer.from_pretrained(path)
+    tokenizer = LEDTokenizer.from_pretrained(path, additional_special_tokens=[AddedToken("[a b]", special=True)])
+    ids = tokenizer.encode("x[a b]", add_special_tokens=False)
+    assert ids[-1] == 600 and tokenizer.decode(ids) == "x[a b]"
