@@ -263,6 +263,7 @@ def test_a_generation_config_of_the_checkpoint_is_part_of_it(run, tmp_path):
     [
         (GenerationError("no token is left"), "no token is left"),
         (MemoryError("3 GiB"), "not enough memory (3 GiB): pass a shorter text, or fewer beams"),
+        (ImportError("no llvmlite"), "no llvmlite: install pyled again, with its dependencies"),
         (KeyError("x"), "a mistake in pyled, please report it: KeyError: 'x'"),
     ],
 )
@@ -279,7 +280,7 @@ def test_the_first_compilation_is_announced(summarize, note, monkeypatch, tmp_pa
     monkeypatch.setattr("pyled.tasks.Summarizer.write", lambda *_: made)
     monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
     monkeypatch.setattr(jit, "CACHE_FOLDER", tmp_path / "cache")
-    assert summarize(note)[2].startswith("pyled: compiling for this processor, about half a minute")
+    assert summarize(note)[2].startswith("pyled: compiling for this processor, once")
     (tmp_path / "cache" / "kernels").mkdir(parents=True)
     (tmp_path / "cache" / "kernels" / "rows.nbi").touch()
     assert summarize(note)[2] == ""

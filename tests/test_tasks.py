@@ -235,6 +235,7 @@ def test_an_empty_text_is_refused(text):
         ({"model": None}, InputError, "model is a NoneType: pass a checkpoint's directory"),
         ({"model": "allenai/led-base-16384"}, CheckpointError, "is no directory: pass the directory of a downloaded"),
         ({"model": TINY / "config.json"}, CheckpointError, "is a file: pass the directory"),
+        ({"model": "x" * 300}, CheckpointError, "xxx .*: pass the directory"),
         ({"model": TINY / "documents"}, ConfigError, "config.json: cannot be read"),
         ({"tokenizer": TINY / "documents"}, TokenizerError, "vocab.json"),
         ({"tokenizer": 3}, InputError, "the tokenizer is a int"),
