@@ -32,7 +32,14 @@ def load(
 
 
 def save(directory: Path, weights: Mapping[str, Floats], config: LEDConfig, head: str | None) -> None:
-    """Replace `model.safetensors` by these weights under upstream's names; what is tied is stored once."""
+    """Replace `model.safetensors` by these weights under upstream's names.
+
+    Tied, the file holds `shared` alone of the embedding matrices, as the files of transformers do. Untied, it holds all
+    four: 5.23.0 makes random numbers of those it lacks. 4.57.6 loads either file whole too, but of the untied one
+    it uses `lm_head` and `shared`, because there both `embed_tokens` are always `shared`.
+
+    Raises CheckpointError, OSError.
+    """
     kept = [name for name in weights if not (config.tie_word_embeddings and name in TIED[1:])]
     tensors = {upstream_name(name, head): weights[name] for name in kept}
     write_safetensors(directory / "model.safetensors", tensors)

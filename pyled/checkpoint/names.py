@@ -88,7 +88,7 @@ class LoadReport:
     tied: embedding names that share the first one's array
     assumed: weights that no tensor gave, and what was taken instead
     unused: tensors that are no weight of this model, by their names in the file
-    conflicts: tied tensors that stand in the file several times and differ, and which one was taken
+    conflicts: embeddings that config.json ties and the file does not, or the reverse, and what was taken
     """
 
     tied: list[str] = field(default_factory=list)
@@ -114,7 +114,7 @@ def _shown(names: Iterable[str]) -> str:
 
 
 def assign(
-    tensors: Mapping[str, Any], config: LEDConfig, head: str | None, *, dtype: str = "float32", copy: bool = True
+    tensors: Mapping[str, Floats], config: LEDConfig, head: str | None, *, dtype: str = "float32", copy: bool = True
 ) -> tuple[dict[str, Floats], LoadReport]:
     """The weights of a model from named tensors, accounting for every tensor and every weight.
 
@@ -128,61 +128,81 @@ def assign(
     report = LoadReport()
     shapes = expected_shapes(config, head)
     sources = _by_own_name(tensors)
-    tied = [name for name in TIED if name in shapes] if config.tie_word_embeddings else []
-    chosen = _settle_ties(tied, sources, tensors, report)
+    taken = sources | _embeddings(shapes, sources, tensors, config.tie_word_embeddings, report)
     weights: dict[str, Floats] = {}
-    misshaped, missing = [], []
+    made: dict[str, Floats] = {}  # by the tensor's name, so that what is tied shares an array
+    missing: list[str] = []
+    misshaped: dict[str, str] = {}
     for name, shape in shapes.items():
-        source = sources.get(chosen if name in tied and chosen else name)
-        if name in tied[1:] and tied[0] in weights:
-            weights[name] = weights[tied[0]]
-        elif source is None and name == OPTIONAL:
+        source = taken.get(name)
+        if source is None and name == OPTIONAL:
             report.assumed.append(f"{name} is not in the file: zeros")
             weights[name] = _frozen(np.zeros(shape, dtype))
         elif source is None:
             missing.append(name)
-        elif np.shape(tensors[source]) != shape:
-            misshaped.append(f"{source} {np.shape(tensors[source])}, expected {shape}")
+        elif tensors[source].shape != shape:
+            misshaped[source] = f"{source} {tensors[source].shape}, expected {shape}"
         else:
-            weights[name] = _frozen(_converted(tensors[source], source, dtype, copy))
+            if source not in made:
+                made[source] = _frozen(_converted(tensors[source], source, dtype, copy))
+            weights[name] = made[source]
     if missing or misshaped:
-        raise CheckpointError(_accusation(missing, misshaped))
-    known = set(shapes) | set(TIED) if config.tie_word_embeddings else set(shapes)
+        raise CheckpointError(_accusation(missing, list(misshaped.values())))
+    known = {*shapes, *TIED} if config.tie_word_embeddings else set(shapes)
     report.unused = sorted(source for name, source in sources.items() if name not in known)
     return weights, report
 
 
-def _by_own_name(tensors: Mapping[str, Any]) -> dict[str, str]:
+def _by_own_name(tensors: Mapping[str, Floats]) -> dict[str, str]:
     """Which tensor stands for which weight: own names to the names in the file."""
     sources: dict[str, str] = {}
-    for source in tensors:
+    for source, array in tensors.items():
+        if not isinstance(source, str) or not isinstance(array, np.ndarray):
+            raise CheckpointError(f"{source!r}: {type(array).__name__}; weights are NumPy arrays by their names")
         name = source.removeprefix(PREFIX)
         if name in sources:
-            raise CheckpointError(f"both {source} and {sources[name]} are there: one weight may have one tensor")
+            raise CheckpointError(f"both {sources[name]} and {source} are there: leave one of them out")
         sources[name] = source
     return sources
 
 
-def _settle_ties(
-    tied: list[str], sources: Mapping[str, str], tensors: Mapping[str, Any], report: LoadReport
-) -> str | None:
-    """Which of the tied names gives the matrix: the first in the file, `shared` before all, as upstream does."""
-    there = [name for name in TIED if name in sources] if tied else []
+def _embeddings(
+    shapes: Mapping[str, Any],
+    sources: Mapping[str, str],
+    tensors: Mapping[str, Floats],
+    is_tied: bool,
+    report: LoadReport,
+) -> dict[str, str]:
+    """Which tensor gives each of the embedding matrices that is not as plain as its name.
+
+    Tied, all are the first that the file has, `shared` before the others, as in transformers 4.57.6; 5.23.0 keeps
+    copies that differ apart (modeling_utils.py:2557). Untied, a file of 4.57.6 still has one matrix for `shared` and
+    the two `embed_tokens`, because only `lm_head` is untied there.
+    """
+    group = [name for name in (TIED if is_tied else TIED[:3]) if name in shapes]
+    there = [name for name in (TIED if is_tied else TIED[:3]) if name in sources]
     if not there:
-        return None
-    report.tied = tied
-    first = np.asarray(tensors[sources[there[0]]])
-    for name in there[1:]:
-        other = np.asarray(tensors[sources[name]])
-        if other is not first and not np.array_equal(first, other):
+        return {}
+    first = sources[there[0]]
+    if not is_tied:
+        absent = [name for name in group if name not in sources]
+        for name in absent:
             report.conflicts.append(
-                f"{sources[there[0]]} and {sources[name]} are tied by the configuration but differ: the first is taken"
+                f"config.json unties {name}, but it is not in the file: {first} is taken, as in 4.57.6"
             )
-    return there[0]
+        return dict.fromkeys(absent, first)
+    report.tied = group
+    for name in there[1:]:
+        other = sources[name]
+        if tensors[other] is not tensors[first] and not np.array_equal(tensors[first], tensors[other]):
+            report.conflicts.append(
+                f"config.json ties {first} and {other}, but they differ: the first is taken for both; "
+                f'"tie_word_embeddings": false keeps both'
+            )
+    return dict.fromkeys(group, first)
 
 
-def _converted(tensor: Any, source: str, dtype: str, copy: bool) -> Floats:
-    array = np.asarray(tensor)
+def _converted(array: Floats, source: str, dtype: str, copy: bool) -> Floats:
     if array.dtype.kind != "f":
         raise CheckpointError(f"{source} holds {array.dtype} values: weights are floating-point numbers")
     is_fit = array.dtype == np.dtype(dtype) and array.flags.c_contiguous and array.flags.aligned
