@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import LEDConfig
+from ..errors import CheckpointError
 from .directory import read_directory
 from .names import TIED, Floats, LoadReport, assign, expected_shapes, upstream_name
 from .safetensors import read_safetensors, write_safetensors
@@ -26,9 +27,13 @@ def load(
 ) -> tuple[dict[str, Floats], LoadReport]:
     """The weights of a checkpoint directory, read-only, and how they were found; see `assign`.
 
-    Raises CheckpointError.
+    Raises CheckpointError, InputError.
     """
-    return assign(read_directory(directory, mmap=mmap), config, head, dtype=dtype, copy=False)
+    tensors = read_directory(directory, mmap=mmap)
+    try:
+        return assign(tensors, config, head, dtype=dtype, copy=False)
+    except CheckpointError as e:
+        raise CheckpointError(f"{directory}: {e}") from None
 
 
 def save(directory: Path, weights: Mapping[str, Floats], config: LEDConfig, head: str | None) -> None:
