@@ -42,12 +42,14 @@ def _read_shards(directory: Path, files: set[str], *, mmap: bool) -> dict[str, N
     places = read_json(index, CheckpointError).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
         raise CheckpointError(f"{index}: weight_map must map names of tensors to names of files")
-    tensors: dict[str, NDArray[Any]] = {}
-    for shard in sorted(set(places.values())):
+    shards = sorted(set(places.values()))
+    for shard in shards:
         if not shard.endswith(".safetensors") or set(shard) & set("/\\:\0"):
-            raise CheckpointError(f"{index}: {shard!r} is no plain name of a .safetensors file beside the index")
+            raise CheckpointError(f"{index}: {shard[:100]!r} is no plain name of a .safetensors file beside the index")
         if shard not in files:
             raise CheckpointError(f"{index}: {shard} is not beside it: fetch every file of the checkpoint")
+    tensors: dict[str, NDArray[Any]] = {}
+    for shard in shards:
         for name, array in read_safetensors(directory / shard, mmap=mmap).items():
             if places.get(name) != shard:
                 said = f"the index has it in {places[name]}" if name in places else "the index does not have it"
