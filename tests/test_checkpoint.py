@@ -12,7 +12,7 @@ import golden
 from pyled import checkpoint
 from pyled.checkpoint import assign, expected_shapes, load, read_safetensors, save, write_safetensors
 from pyled.config import LEDConfig
-from pyled.errors import CheckpointError
+from pyled.errors import CheckpointError, InputError
 
 FILES = golden.FOLDER / "weight_files"
 CONFIG = {
@@ -75,13 +75,19 @@ def test_shapes_are_those_of_the_reference():
 def test_other_heads_have_the_body_and_their_own_tensors():
     config = LEDConfig(**CONFIG, num_labels=7)
     body = expected_shapes(config, None)
-    assert expected_shapes(config, "qa") == body | {"qa_outputs.weight": (7, 6), "qa_outputs.bias": (7,)}
+    assert expected_shapes(config, "qa") == body | {"qa_outputs.weight": (2, 6), "qa_outputs.bias": (2,)}
     assert expected_shapes(config, "classification") == body | {
         "classification_head.dense.weight": (6, 6),
         "classification_head.dense.bias": (6,),
         "classification_head.out_proj.weight": (7, 6),
         "classification_head.out_proj.bias": (7,),
     }
+
+
+@pytest.mark.parametrize("head", ["LM", "", "seq2seq", 1, False])
+def test_an_unknown_head_is_refused(head):
+    with pytest.raises(InputError, match=f"head is {head!r}: it is one of None, 'lm', 'qa', 'classification'"):
+        expected_shapes(TIED, head)
 
 
 def test_state_dicts_have_upstreams_names():
@@ -209,11 +215,21 @@ def test_of_several_that_differ_the_first_wins_and_it_is_said(there, differ):
     assert report.surprises() == report.conflicts
 
 
-def test_a_tied_copy_of_another_shape_differs():
-    tensors = tensors_of() | {"lm_head.weight": np.zeros((14, 6), np.float32)}
-    weights, report = assign(tensors, TIED, "lm")
-    assert weights["lm_head.weight"].shape == (13, 6)
-    assert len(report.conflicts) == 1
+@pytest.mark.parametrize("name", EMBEDDINGS)
+@pytest.mark.parametrize("head", ["lm", None])
+def test_a_tied_copy_of_another_shape_is_refused(name, head):
+    tensors = tensors_of() | {name: np.zeros((14, 6), np.float32)}
+    with pytest.raises(CheckpointError, match=rf"1 tensors have .*: {name} \(14, 6\), expected \(13, 6\)\."):
+        assign(tensors, TIED, head)
+
+
+def test_copies_with_nan_are_equal_where_the_nan_is():
+    tensors = {name: array.copy() for name, array in tensors_of().items()}
+    for name in EMBEDDINGS:
+        tensors[name][2, 3] = np.nan
+    assert assign(tensors, TIED, "lm")[1].conflicts == []
+    tensors["lm_head.weight"][2, 4] = np.nan
+    assert len(assign(tensors, TIED, "lm")[1].conflicts) == 1
 
 
 def test_untied_matrices_stay_apart():
@@ -267,8 +283,31 @@ def test_a_heads_file_goes_into_the_base_model():
     heads = ("lm_head.weight", "final_logits_bias")
     assert_equal(weights, {n.removeprefix("led."): a for n, a in tensors_of().items() if n not in heads})
     assert report.unused == ["final_logits_bias"]
+    assert report.surprises() == []
+    assert str(report).splitlines()[-1] == "unused: final_logits_bias"
     _, report = assign(tensors_of(UNTIED), UNTIED, None)
-    assert report.unused == ["final_logits_bias", "lm_head.weight"]
+    assert sorted(report.unused) == ["final_logits_bias", "lm_head.weight"]
+    assert report.surprises() == []
+
+
+def test_another_heads_tensors_are_a_surprise():
+    classifier = {"classification_head.dense.bias": np.zeros(6, np.float32)}
+    _, report = assign(tensors_of() | classifier, TIED, "lm")
+    assert report.surprises() == ["tensors that are no weight of this model: classification_head.dense.bias"]
+
+
+@pytest.mark.parametrize(("head", "count"), [("qa", 2), ("classification", 4)])
+def test_a_head_that_the_file_lacks_is_not_drawn_at_random(head, count):
+    with pytest.raises(
+        CheckpointError, match=rf"^{count} weights are missing: .*\. The file is of a model without the head '{head}'"
+    ):
+        assign(tensors_of(), TIED, head)
+
+
+@pytest.mark.parametrize("name", ["led.lm_head.weight", "led.final_logits_bias"])
+def test_a_heads_tensor_has_no_prefix(name):
+    _, report = assign(tensors_of() | {name: np.zeros(1, np.float32)}, TIED, "lm")
+    assert report.unused == [name]
 
 
 def test_one_weight_under_two_names_is_refused():
@@ -283,9 +322,9 @@ def test_one_weight_under_two_names_is_refused():
 def test_what_is_unused_is_said_by_its_name_in_the_file():
     more = {f"led.extra.{i}": np.zeros(1, np.float32) for i in range(7)} | {"step": np.array(3)}
     _, report = assign(tensors_of() | more, TIED, "lm")
-    assert report.unused == sorted(more)
+    assert sorted(report.unused) == sorted(more)
     assert report.surprises() == [
-        "tensors that are no weight of this model, unused: "
+        "tensors that are no weight of this model: "
         "led.extra.0, led.extra.1, led.extra.2, led.extra.3, led.extra.4 and 3 more"
     ]
 
@@ -353,6 +392,24 @@ def test_every_float_type_becomes_the_wanted_one(stored, dtype):
     assert_equal(weights, expected)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "int8", np.float32, None, "auto"])
+def test_other_types_are_not_computed_in(dtype):
+    with pytest.raises(InputError, match="pyled computes in 'float32' or 'float64'"):
+        assign(tensors_of(), TIED, "lm", dtype=dtype)
+
+
+def test_values_beyond_float32_are_refused_in_it():
+    name = "led.encoder.layers.0.fc1.bias"
+    tensors = tensors_of(dtype=np.float64)
+    tensors[name] = np.array([1e-300, np.inf, -np.inf, np.nan, 3e38])
+    weights, _ = assign(tensors, TIED, "lm")
+    assert np.array_equal(weights[name[4:]], np.float32([0, np.inf, -np.inf, np.nan, 3e38]), equal_nan=True)
+    tensors[name][4] = 4e38
+    with pytest.raises(CheckpointError, match=f"{name} holds values beyond the range of float32: load it with dtype"):
+        assign(tensors, TIED, "lm")
+    assert assign(tensors, TIED, "lm", dtype="float64")[0][name[4:]][4] == 4e38
+
+
 def test_arrays_are_copied_unless_they_fit():
     given = tensors_of()
     copied, _ = assign(given, TIED, "lm")
@@ -401,6 +458,24 @@ def test_what_is_saved_is_loaded(config, head, tmp_path):
     loaded, report = load(tmp_path, config, head)
     assert_equal(loaded, weights)
     assert report.surprises() == report.assumed == []
+
+
+WHOLE = [path for path in DIRECTORIES if (path / "model.safetensors").exists() and "float16" not in path.name]
+WHOLE = [path for path in WHOLE if "untied" not in path.name or path.parent.name == "5.23.0"]
+
+
+@pytest.mark.parametrize("directory", WHOLE, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_what_is_saved_is_the_references_file_byte_for_byte(directory, tmp_path):
+    head, config = HEADS[directory.name.split("-")[0]], LEDConfig.from_pretrained(directory)
+    config.num_labels = 2
+    save(tmp_path, load(directory, config, head)[0], config, head)
+    assert (tmp_path / "model.safetensors").read_bytes() == (directory / "model.safetensors").read_bytes()
+
+
+def test_what_is_missing_is_said_with_the_directory(tmp_path):
+    write_safetensors(tmp_path / "model.safetensors", {})
+    with pytest.raises(CheckpointError, match=f"^{re.escape(str(tmp_path))}: 58 weights are missing"):
+        load(tmp_path, TIED, "lm")
 
 
 def test_a_file_read_while_it_is_replaced_stays_as_it_was(tmp_path):
