@@ -67,6 +67,7 @@ def hostile(rng: random.Random, most: int = 12) -> str:
 
 
 FIXED_TEXTS = [
+    "".join(f"a{white}<mask>" for white in WHITE), "".join(f"a{character}<mask>" for character in NOT_WHITE),
     "", " ", "  ", "   ", "\n", "\n\n", "\t", "a", " a", "  a", "a ", "a  ", "a  b", "a\n\nb", "\tx", " \tx", "a \n b",
     "Hello world", " Hello world", "A long document has parts.",
     "It's what they've said: we'll see, I'm sure, he'd, don't", "a</s>b", "</s>", "<s></s>", "<s> </s>", " <s> ",
@@ -158,7 +159,16 @@ def file_sets() -> Iterator[dict[str, Any]]:
         "tokenizer_config.json": {**plain, "added_tokens_decoder": decoder},
         "special_tokens_map.json": {"mask_token": token("<mask>", lstrip=True)},
     }
-    yield {"tokenizer_config.json": {**plain, "mask_token": "[MASK]", "split_special_tokens": True}}
+    split = {**plain, "mask_token": "[MASK]", "split_special_tokens": True}
+    yield {"tokenizer_config.json": split, "added_tokens.json": {"[MASK]": 600, "<doc-sep>": 601}}
+    overlapping = [
+        token("ab"),
+        token("abd"),
+        token("abc"),
+        token("bc", normalized=False),
+        token("the", single_word=True),
+    ]
+    yield {"special_tokens_map.json": {**plain, "additional_special_tokens": overlapping}}
     yield {"tokenizer_config.json": {**plain, "clean_up_tokenization_spaces": True}}
 
 
@@ -168,6 +178,7 @@ FILE_TEXTS = [
     " <mask>  c",
     "it 's , a [MASK] <b>  x",
     "</s> it <sent-sep>x",
+    "abd abc bcthe the, then bathe",
     "a<mask>b <mask>, \u00e9<mask>",
 ]
 

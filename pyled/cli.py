@@ -71,18 +71,18 @@ class Console:
         if not self._watched:
             return
         now = time.monotonic()
-        if done == 0:
+        if done <= 1:
             self._began = now
         elif now - self._drawn < 0.1 and done < total:
             return
         self._drawn = now
         line = f"{place}{stage} {done}/{total}{' tokens' if stage == 'generating' else ' layers'}"
-        if done:
+        if done > 1:  # the first is no measure: kernels are loaded or compiled in its time
             most = "at most " if stage == "generating" else ""
-            line += f", {most}{_clock((now - self._began) / done * (total - done))} left"
-        line = line[: _columns() - 1]
-        self._write("\r" + line.ljust(self._shown))
-        self._shown = len(line)
+            line += f", {most}{_clock((now - self._began) / (done - 1) * (total - done))} left"
+        line = line[: _columns() - 1].ljust(self._shown)
+        self._shown = len(line.rstrip())  # before it is: an interrupt may come between
+        self._write("\r" + line)
 
     def clear(self) -> None:
         """Take the line of progress away."""

@@ -227,7 +227,7 @@ def test_numpy_numbers_and_tuples_are_values():
         ({"num_beems": 4}, "'num_beems' is no generation setting: did you mean 'num_beams'?"),
         ({"qqqq": 4}, "'qqqq' is no generation setting: see GenerationConfig for the names"),
         ({"do_sample": True}, "do_sample=True (call) asks for what pyled does not implement: pass do_sample=False"),
-        ({"num_beam_groups": 2}, "num_beam_groups=2 (call) asks for what pyled does not implement: pass num_beam_groups"),
+        ({"num_beam_groups": 2}, "num_beam_groups=2 (call) asks for what pyled does not implement: pass"),
         ({"constraints": [1]}, "pass constraints=[]"),
         ({"assistant_model": object}, "pass assistant_model=None"),
         ({"output_attentions": True}, "pass output_attentions=False"),

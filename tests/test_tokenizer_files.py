@@ -108,6 +108,12 @@ def test_options_given_count_before_the_files(tmp_path):
     assert tokenizer.encode("a") == LEDTokenizer.from_pretrained(TINY).encode("a")
 
 
+def test_a_special_token_given_counts_before_the_files(tmp_path):
+    path = directory(tmp_path, {"special_tokens_map.json": {"mask_token": "[A]", "sep_token": "<unk>"}})
+    tokenizer = LEDTokenizer.from_pretrained(path, mask_token="[B]")
+    assert (tokenizer.mask_token, tokenizer.sep_token) == ("[B]", "<unk>")
+
+
 # Refusals
 
 

@@ -47,10 +47,11 @@ def read_options(directory: Path, given: Mapping[str, Any], in_vocabulary: Mappi
         _add_special_tokens_map(directory / "special_tokens_map.json", options, given)
         special = {content_of(options[name]) for name in NAMES if name in options}
         special |= {content_of(token) for token in options.get("additional_special_tokens", ())}
-        added = _read_added_tokens(directory / "added_tokens.json", special) | dict(in_vocabulary)
+        with_flags = dict(in_vocabulary)
+        added = _read_added_tokens(directory / "added_tokens.json", special) | with_flags
     else:
-        added = _listed_tokens(listed, directory / "tokenizer_config.json")
-    of_content = {token.content: token for token in added.values()}
+        with_flags = added = _listed_tokens(listed, directory / "tokenizer_config.json")
+    of_content = {token.content: token for token in with_flags.values()}
     for name in NAMES:
         if name in options:
             options[name] = of_content.get(content_of(options[name]), options[name])
