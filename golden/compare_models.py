@@ -28,10 +28,10 @@ import torch
 import transformers
 from budget import budget, err
 from numpy.typing import NDArray
-from pyled.models import LEDForConditionalGeneration
 from weights import make_weights
 
 from pyled.config import LEDConfig
+from pyled.models import LEDForConditionalGeneration
 
 Rng = np.random.Generator
 Arrays = dict[str, NDArray[Any]]

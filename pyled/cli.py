@@ -122,6 +122,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     summarize = commands.add_parser(
         "summarize",
+        usage="pyled summarize [FILE ...] -m DIR [options]",
         help="summarize text files",
         description="Summarize text files of any length the model takes, one after another.",
         epilog=EPILOG,
@@ -293,6 +294,8 @@ def in_words(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return f"not enough memory{f' ({error})' if str(error) else ''}: pass a shorter text, or fewer beams"
+    if isinstance(error, ImportError):
+        return f"{error}: install pyled again, with its dependencies"
     return f"a mistake in pyled, please report it: {type(error).__name__}: {error}"
 
 
@@ -318,8 +321,8 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
         return BAD_CHECKPOINT if isinstance(e, PyledError) else INPUT_FAILED
     try:
         plan = summarizer.plan(None, settings)
-    except GenerationError as e:
-        console.error(str(e))
+    except Exception as e:
+        console.error(in_words(e))
         return USAGE
     for note in (*summarizer.surprises, *plan.settings.notes):
         console.note(note)
@@ -371,7 +374,7 @@ def _announce_compilation(console: Console) -> None:
     from .kernels.jit import CACHE_FOLDER
 
     if os.environ.get("NUMBA_DISABLE_JIT", "0") == "0" and not any(CACHE_FOLDER.rglob("*.nbi")):
-        console.note(f"compiling for this processor, about half a minute; kept for later runs in {CACHE_FOLDER}")
+        console.note(f"compiling for this processor, once, about half a minute; kept in {CACHE_FOLDER}")
 
 
 def _put(text: str) -> None:

@@ -250,10 +250,14 @@ class Summarizer:
 
 
 def _load_model(directory: Path, dtype: DType | None) -> LEDForConditionalGeneration:
-    if not directory.is_dir():
+    try:
+        found = "" if directory.is_dir() else "is a file" if directory.exists() else "is no directory"
+    except OSError as e:  # a name that no file can have
+        found = f"cannot be looked up ({e.strerror})"
+    if found:
         raise CheckpointError(
-            f"{directory} is {'a file' if directory.exists() else 'no directory'}: pass the directory of a downloaded "
-            "checkpoint, with its config.json, weights and vocabulary"
+            f"{directory} {found}: pass the directory of a downloaded checkpoint, with its config.json, weights and "
+            "vocabulary"
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PyledWarning)  # the record tells what was surprising

@@ -1,5 +1,6 @@
 """The tiny checkpoint of golden/, the reference's answers on it, and copies of it with something changed."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
+import pyled
 from pyled.checkpoint import read_safetensors, write_safetensors
 
 TINY = Path(__file__).parent.parent / "golden" / "tiny"
@@ -20,6 +22,12 @@ DOCUMENTS = ["lamp.txt"] if numba.config.DISABLE_JIT else list(ANSWERS)  # inter
 def document(name: str) -> str:
     """The text of one of the documents."""
     return (TINY / "documents" / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def summary(text: str, **settings: Any) -> pyled.Summary:
+    """The checkpoint's summary of a text; made once, because without compilation it takes seconds."""
+    return pyled.summarize(text, TINY, **settings)
 
 
 def changed(directory: Path, *, config: dict[str, Any] | None = None, generation: dict[str, Any] | None = None) -> Path:

@@ -464,6 +464,16 @@ def test_a_criterion_that_returns_something_else_is_refused(answer):
         run(EASY, {**IDS, "max_new_tokens": 3}, stopping_criteria=[lambda ids, scores: answer])
 
 
+@pytest.mark.parametrize("name", ["logits_processor", "stopping_criteria"])
+def test_what_is_plugged_in_must_be_a_list_of_functions(name):
+    for own in (len, [3], "ab"):
+        with pytest.raises(GenerationError, match=f"{name} is .*: it must be a list of functions"):
+            run(EASY, {**IDS, "max_new_tokens": 3}, **{name: own})
+    _, plain = run(EASY, {**IDS, "max_new_tokens": 3})
+    for own in (None, [], ()):
+        assert run(EASY, {**IDS, "max_new_tokens": 3}, **{name: own})[1].sequences.tolist() == plain.sequences.tolist()
+
+
 def test_users_functions_cannot_change_the_ids():
     def vandal(ids, scores):
         ids[:] = 0

@@ -294,11 +294,22 @@ def test_a_file_may_ask_for_what_is_not_returned():
         (np.array([[2.0]]), "type float64: it must hold integers"),
         (np.array([[2, 50]]), r"ids from 2 to 50: they must be in 0\.\.49"),
         (np.array([[-1]]), "ids from -1"),
+        ([[2, 3], [4]], "rows of unequal length"),
+        ("two", r"shape \(\)"),
     ],
 )
 def test_a_prompt_of_the_wrong_shape_or_ids_is_refused(ids, message):
     with pytest.raises(InputError, match=message):
         settle(decoder_input_ids=ids)
+
+
+def test_a_prompt_may_be_a_list():
+    assert settle(decoder_input_ids=[[2, 3]])[1].tolist() == [[2, 3]]
+
+
+def test_a_configuration_must_be_one():
+    with pytest.raises(GenerationError, match="generation_config is a dict: it must be a GenerationConfig"):
+        settle({}, {"num_beams": 3})
 
 
 def test_a_start_token_per_document():

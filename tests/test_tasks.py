@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from budget import budget, err
-from checkpoints import ANSWERS, DOCUMENTS, FLOAT32_ERROR, TINY, changed, document
+from checkpoints import ANSWERS, DOCUMENTS, FLOAT32_ERROR, TINY, changed, document, summary
 
 import pyled
 from pyled.checkpoint import read_safetensors, write_safetensors
@@ -59,27 +59,27 @@ def by_hand(model, tokenizer, ids, global_places=(0,), **settings):
 @pytest.mark.parametrize("name", DOCUMENTS)
 @pytest.mark.parametrize(("kind", "settings"), [("greedy", {"num_beams": 1}), ("beam", {})])
 def test_the_summary_is_the_references(name, kind, settings):
-    summary = pyled.summarize(document(name), TINY, **settings)
+    made = pyled.summarize(document(name), TINY, **settings)
     expected = ANSWERS[name][kind]
-    assert summary.text == str(summary) == expected["text"]
-    assert summary.source_tokens == len(ANSWERS[name]["input_ids"])
-    assert summary.generated_tokens == len(expected["sequence"]) - 1
-    assert (summary.truncated_tokens, summary.global_tokens, summary.dtype) == (0, 1, "float32")
-    assert summary.model == str(TINY)
+    assert made.text == str(made) == expected["text"]
+    assert made.source_tokens == len(ANSWERS[name]["input_ids"])
+    assert made.generated_tokens == len(expected["sequence"]) - 1
+    assert (made.truncated_tokens, made.global_tokens, made.dtype) == (0, 1, "float32")
+    assert made.model == str(TINY)
     if kind == "beam":
-        error = err(np.float32(summary.score), np.float64(expected["sequences_score"]))
+        error = err(np.float32(made.score), np.float64(expected["sequences_score"]))
         assert error <= budget(np.float32, FLOAT32_ERROR)
     else:
-        assert summary.score is None
-    assert summary.encoding_seconds > 0 < summary.generating_seconds
+        assert made.score is None
+    assert made.encoding_seconds > 0 < made.generating_seconds
 
 
 def test_in_float64_the_score_is_the_truth():
-    summary = pyled.summarize(document("lamp.txt"), str(TINY), dtype="float64")
+    made = pyled.summarize(document("lamp.txt"), str(TINY), dtype="float64")
     expected = ANSWERS["lamp.txt"]["beam"]
-    assert (summary.text, summary.dtype) == (expected["text"], "float64")
+    assert (made.text, made.dtype) == (expected["text"], "float64")
     # scores are float32 in any dtype, as upstream's: the truth to within its rounding
-    assert err(np.float64(summary.score), np.float64(expected["sequences_score"])) < 1e-6
+    assert err(np.float64(made.score), np.float64(expected["sequences_score"])) < 1e-6
 
 
 def test_several_texts_give_a_list_from_one_model(monkeypatch):
@@ -91,18 +91,19 @@ def test_several_texts_give_a_list_from_one_model(monkeypatch):
         return original(cls, *args, **kwargs)
 
     monkeypatch.setattr(LEDForConditionalGeneration, "from_pretrained", classmethod(counted))
-    texts = [SHORT, document("lamp.txt"), "Nobody asked."]
-    several = pyled.summarize(texts, TINY, max_length=9)
+    texts = [SHORT, "Nobody asked."]
+    several = pyled.summarize(texts, TINY, max_length=5)
     assert len(loads) == 1
-    alone = [pyled.summarize(text, TINY, max_length=9) for text in texts]
+    alone = [summary(text, max_length=5) for text in texts]
     assert [(s.text, s.score, s.source_tokens) for s in several] == [(s.text, s.score, s.source_tokens) for s in alone]
     assert pyled.summarize([], TINY) == []
 
 
 def test_a_model_in_memory_serves_as_well(model, tokenizer):
-    summary = pyled.summarize(document("lamp.txt"), model, tokenizer)
-    assert (summary.text, summary.model) == (ANSWERS["lamp.txt"]["beam"]["text"], "in memory")
-    assert pyled.summarize(SHORT, model, TINY, max_length=5).text == pyled.summarize(SHORT, TINY, max_length=5).text
+    for its in (tokenizer, TINY):
+        found = pyled.summarize(SHORT, model, its, max_length=5)
+        assert (found.text, found.score) == (summary(SHORT, max_length=5).text, summary(SHORT, max_length=5).score)
+        assert found.model == "in memory"
 
 
 def test_documents_in_one_text_are_told_apart(tmp_path):
@@ -111,10 +112,10 @@ def test_documents_in_one_text_are_told_apart(tmp_path):
     model, tokenizer = LEDForConditionalGeneration.from_pretrained(directory), LEDTokenizer.from_pretrained(directory)
     ids = tokenizer("One lamp.<doc-sep>Two lamps.<doc-sep>")["input_ids"]
     places = [0, *(i for i, number in enumerate(ids) if number == 600)]
-    summary = pyled.summarize("One lamp.<doc-sep>Two lamps.<doc-sep>", directory)
-    assert summary.global_tokens == len(places) == 3
-    assert (summary.text, summary.score) == by_hand(model, tokenizer, ids, places)
-    assert summary.score != by_hand(model, tokenizer, ids)[1]
+    made = pyled.summarize("One lamp.<doc-sep>Two lamps.<doc-sep>", directory)
+    assert made.global_tokens == len(places) == 3
+    assert (made.text, made.score) == by_hand(model, tokenizer, ids, places)
+    assert made.score != by_hand(model, tokenizer, ids)[1]
 
 
 # Lengths
@@ -127,22 +128,22 @@ def test_a_text_that_is_too_long_is_refused_or_cut(tmp_path):
         pyled.summarize(text, directory)
     with pytest.raises(InputError, match=r"text\[1\]: 76 tokens"):
         pyled.summarize([SHORT, text], directory)
-    summary = pyled.summarize(text, directory, too_long="truncate")
-    assert (summary.source_tokens, summary.truncated_tokens) == (76, 36)
-    assert summary.notes[-1] == "36 of 76 tokens were cut off: the encoder has 40 positions"
+    made = pyled.summarize(text, directory, too_long="truncate")
+    assert (made.source_tokens, made.truncated_tokens) == (76, 36)
+    assert made.notes[-1] == "36 of 76 tokens were cut off: the encoder has 40 positions"
     model, tokenizer = LEDForConditionalGeneration.from_pretrained(directory), LEDTokenizer.from_pretrained(directory)
-    assert (summary.text, summary.score) == by_hand(model, tokenizer, [*all_ids[:39], 2])
+    assert (made.text, made.score) == by_hand(model, tokenizer, [*all_ids[:39], 2])
     fits = tokenizer.decode(all_ids[1:39])
     assert len(tokenizer(fits)["input_ids"]) == 40
-    assert pyled.summarize(fits, directory).truncated_tokens == 0
+    assert Summarizer.load(directory).read(fits).truncated == 0
 
 
 def test_a_text_beyond_the_tokenizers_own_limit_is_read_and_told(tmp_path):
     directory = changed(tmp_path / "led", generation={"max_length": 3})
     (directory / "tokenizer_config.json").write_text('{"model_max_length": 4}', encoding="utf-8")
-    summary = pyled.summarize(SHORT, directory)
-    assert summary.truncated_tokens == 0
-    assert summary.notes[-1].endswith("more than the tokenizer's model_max_length, 4")
+    source = Summarizer.load(directory).read(SHORT)
+    assert source.truncated == 0
+    assert source.notes[-1].endswith("more than the tokenizer's model_max_length, 4")
 
 
 @pytest.mark.parametrize(("positions", "most"), [(128, 128), (5, 5)])
@@ -153,8 +154,8 @@ def test_without_any_length_the_decoder_gets_a_stated_one(tmp_path, positions, m
     assert plan.settings.origin["max_length"] == plan.settings.origin["max_new_tokens"] == "summarize"
     assert plan.settings.notes[0] == f"no length is set: at most {most} tokens are generated; pass max_new_tokens"
     if positions == 5:
-        summary = pyled.summarize(SHORT, directory, min_new_tokens=5)
-        assert (summary.generated_tokens, summary.notes) == (5, ("tied: " + TIED, *plan.settings.notes))
+        made = pyled.summarize(SHORT, directory, min_new_tokens=5)
+        assert (made.generated_tokens, made.notes) == (5, ("tied: " + TIED, *plan.settings.notes))
 
 
 TIED = "shared.weight = encoder.embed_tokens.weight = decoder.embed_tokens.weight = lm_head.weight"
@@ -172,8 +173,8 @@ def test_with_more_positions_it_is_256(tmp_path):
 
 def test_the_call_goes_before_its_configuration_and_that_before_the_file(model, tokenizer):
     config = pyled.GenerationConfig(num_beams=2, max_length=6, length_penalty=0.5)
-    summary = pyled.summarize(SHORT, model, tokenizer, generation_config=config, max_length=4)
-    settings = summary.settings
+    made = pyled.summarize(SHORT, model, tokenizer, generation_config=config, max_length=4)
+    settings = made.settings
     assert (settings.max_length, settings.num_beams, settings.no_repeat_ngram_size) == (4, 2, 3)
     origin = settings.origin
     assert [origin[name] for name in ("max_length", "num_beams", "no_repeat_ngram_size", "early_stopping")] == [
@@ -184,13 +185,13 @@ def test_the_call_goes_before_its_configuration_and_that_before_the_file(model, 
     ]
     ids = tokenizer(SHORT)["input_ids"]
     expected = by_hand(model, tokenizer, ids, num_beams=2, length_penalty=0.5, max_length=4)
-    assert (summary.text, summary.score) == expected
+    assert (made.text, made.score) == expected
 
 
 def test_notes_are_told_each_time_and_warned_of_never(model, tokenizer):
     for _ in range(2):
-        summary = pyled.summarize(SHORT, model, tokenizer, max_new_tokens=2)
-        assert summary.notes[-1].startswith("max_new_tokens=2 (call) takes precedence over max_length=40")
+        made = pyled.summarize(SHORT, model, tokenizer, max_new_tokens=2)
+        assert made.notes[-1].startswith("max_new_tokens=2 (call) takes precedence over max_length=40")
 
 
 def test_what_is_unused_in_the_file_is_told(tmp_path):
@@ -204,7 +205,7 @@ def test_what_is_unused_in_the_file_is_told(tmp_path):
 
 def test_the_record_says_which_pyled():
     project = Path(pyled.__file__).parent.parent / "pyproject.toml"
-    assert pyled.summarize(SHORT, TINY, max_length=3).version == pyled.__version__
+    assert summary(SHORT, max_length=5).version == pyled.__version__
     assert pyled.__version__ == tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
 
 
@@ -234,6 +235,7 @@ def test_an_empty_text_is_refused(text):
         ({"model": None}, InputError, "model is a NoneType: pass a checkpoint's directory"),
         ({"model": "allenai/led-base-16384"}, CheckpointError, "is no directory: pass the directory of a downloaded"),
         ({"model": TINY / "config.json"}, CheckpointError, "is a file: pass the directory"),
+        ({"model": "x" * 300}, CheckpointError, "xxx .*: pass the directory"),
         ({"model": TINY / "documents"}, ConfigError, "config.json: cannot be read"),
         ({"tokenizer": TINY / "documents"}, TokenizerError, "vocab.json"),
         ({"tokenizer": 3}, InputError, "the tokenizer is a int"),
