@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import GenerationError, InputError, PyledError
 from .files import parse_json
 from .generation_config import GenerationConfig
+from .version import __version__
 
 if TYPE_CHECKING:
     from .tasks import Stage, Summarizer
@@ -118,7 +119,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pyled", description="LED (Longformer Encoder-Decoder) on a CPU.", allow_abbrev=False
     )
-    parser.add_argument("--version", action=_Version, help="print pyled's version")
+    parser.add_argument("--version", action="version", version=f"pyled {__version__}", help="print pyled's version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     summarize = commands.add_parser(
         "summarize",
@@ -168,19 +169,6 @@ def _add_settings(group: Any) -> None:
         metavar=("NAME", "VALUE"),
         help="any other setting of Hugging Face's generation, its value in JSON",
     )
-
-
-class _Version(argparse.Action):
-    """Print the version, which is where the model is and so takes its time to import."""
-
-    def __init__(self, option_strings: list[str], dest: str, help: str | None = None) -> None:
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from .tasks import __version__
-
-        print(f"pyled {__version__}")
-        parser.exit()
 
 
 def as_written(arguments: list[str]) -> list[str]:

@@ -221,7 +221,7 @@ def _output(
     longest = int((rows >= 0).sum(axis=1).max())
     return GenerateBeamEncoderDecoderOutput(
         sequences=ids[:, : settings.prompt_length + longest],
-        sequences_scores=shown.scores.reshape(-1) if settings.output_scores else None,
+        sequences_scores=shown.scores.reshape(-1),
         scores=all_scores,
         logits=all_logits,
         beam_indices=rows[:, :longest],
