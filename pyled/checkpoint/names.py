@@ -128,7 +128,8 @@ def assign(
     report = LoadReport()
     shapes = expected_shapes(config, head)
     sources = _by_own_name(tensors)
-    taken = sources | _embeddings(shapes, sources, tensors, config.tie_word_embeddings, report)
+    taken = sources | _embeddings(sources, tensors, config.tie_word_embeddings, report)
+    report.tied = [name for name in TIED if name in shapes and config.tie_word_embeddings]
     weights: dict[str, Floats] = {}
     made: dict[str, Floats] = {}  # by the tensor's name, so that what is tied shares an array
     missing: list[str] = []
@@ -167,11 +168,7 @@ def _by_own_name(tensors: Mapping[str, Floats]) -> dict[str, str]:
 
 
 def _embeddings(
-    shapes: Mapping[str, Any],
-    sources: Mapping[str, str],
-    tensors: Mapping[str, Floats],
-    is_tied: bool,
-    report: LoadReport,
+    sources: Mapping[str, str], tensors: Mapping[str, Floats], is_tied: bool, report: LoadReport
 ) -> dict[str, str]:
     """Which tensor gives each of the embedding matrices that is not as plain as its name.
 
@@ -179,26 +176,20 @@ def _embeddings(
     copies that differ apart (modeling_utils.py:2557). Untied, a file of 4.57.6 still has one matrix for `shared` and
     the two `embed_tokens`, because only `lm_head` is untied there.
     """
-    group = [name for name in (TIED if is_tied else TIED[:3]) if name in shapes]
-    there = [name for name in (TIED if is_tied else TIED[:3]) if name in sources]
+    group = TIED if is_tied else TIED[:3]
+    there = [name for name in group if name in sources]
     if not there:
         return {}
     first = sources[there[0]]
     if not is_tied:
         absent = [name for name in group if name not in sources]
-        for name in absent:
-            report.conflicts.append(
-                f"config.json unties {name}, but it is not in the file: {first} is taken, as in 4.57.6"
-            )
+        said = f"but it is not in the file: {first} is taken, as in 4.57.6"
+        report.conflicts += [f"config.json unties {name}, {said}" for name in absent]
         return dict.fromkeys(absent, first)
-    report.tied = group
-    for name in there[1:]:
-        other = sources[name]
+    for other in (sources[name] for name in there[1:]):
         if tensors[other] is not tensors[first] and not np.array_equal(tensors[first], tensors[other]):
-            report.conflicts.append(
-                f"config.json ties {first} and {other}, but they differ: the first is taken for both; "
-                f'"tie_word_embeddings": false keeps both'
-            )
+            said = 'they differ: the first is taken for both; "tie_word_embeddings": false keeps both'
+            report.conflicts.append(f"config.json ties {first} and {other}, but {said}")
     return dict.fromkeys(group, first)
 
 
