@@ -72,7 +72,7 @@ def read_json(path: Path, error: type[PyledError]) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as e:
-        raise error(f"{path}: cannot be read: {e.strerror}") from None
+        raise error(f"{path}: cannot be read: {e.strerror or e}") from None
     value = parse_json(data, str(path), error)
     if not isinstance(value, dict):
         raise error(f"{path}: holds a JSON {type(value).__name__}, an object was expected")

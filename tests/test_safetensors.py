@@ -189,6 +189,7 @@ ACCEPTED = {
         {"a": np.zeros((2**48 - 1, 0), np.uint8)},
     ),
     "zero_size_at_the_start": (two((0, 0), (0, 8), 8), {"a": np.zeros(0, np.uint8), "b": np.zeros(8, np.uint8)}),
+    "zero_size_listed_behind": (two((0, 8), (0, 0), 8), {"a": np.zeros(8, np.uint8), "b": np.zeros(0, np.uint8)}),
     "zero_size_at_the_end": (two((0, 8), (8, 8), 8), {"a": np.zeros(8, np.uint8), "b": np.zeros(0, np.uint8)}),
     "out_of_order": (two((4, 8), (0, 4), 8), {"a": np.zeros(4, np.uint8), "b": np.zeros(4, np.uint8)}),
     "unaligned_tensor": (

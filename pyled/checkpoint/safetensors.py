@@ -21,22 +21,11 @@ from numpy.typing import NDArray
 from ..errors import CheckpointError
 from ..files import parse_json, replace_file
 
+# BF16 is the upper half of a float32; NumPy has no such type, so it is widened when read.
 DTYPES = {
-    "BOOL": "?",
-    "U8": "u1",
-    "I8": "i1",
-    "I16": "<i2",
-    "U16": "<u2",
-    "F16": "<f2",
-    "BF16": "<u2",  # the upper half of a float32; NumPy has no such type, so it is widened when read
-    "I32": "<i4",
-    "U32": "<u4",
-    "F32": "<f4",
-    "C64": "<c8",
-    "I64": "<i8",
-    "U64": "<u8",
-    "F64": "<f8",
-}
+    "BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "F16": "<f2", "BF16": "<u2", "I32": "<i4",
+    "U32": "<u4", "F32": "<f4", "C64": "<c8", "I64": "<i8", "U64": "<u8", "F64": "<f8",
+}  # fmt: skip
 UNREADABLE = {"F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"}
 MAX_HEADER = 100_000_000  # the official reader's limit
 MAX_SIZE = 2**48 - 1  # of a dimension, an offset or a tensor, by the format's JSON schema
@@ -70,7 +59,8 @@ def read_safetensors(path: Path, *, mmap: bool = True) -> dict[str, NDArray[Any]
     except OSError as e:
         raise CheckpointError(f"{path}: cannot be read: {e.strerror or e}") from None
     except MemoryError:
-        raise CheckpointError(f"{path}: its {size:,} bytes do not fit into memory: read it with mmap=True") from None
+        remedy = "free some" if mmap else "read it with mmap=True"
+        raise CheckpointError(f"{path}: its {size:,} bytes do not fit into memory: {remedy}") from None
     except _DamagedError as e:
         raise CheckpointError(f"{path}: {e}. The file is damaged: fetch it again, or write it anew") from None
     except CheckpointError as e:
