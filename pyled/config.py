@@ -150,6 +150,10 @@ class LEDConfig:
     def from_pretrained(cls, directory: str | Path) -> Self:
         """The configuration of a checkpoint directory. Raises ConfigError where `config.json` is missing or wrong."""
         path = Path(directory) / "config.json"
+        if not path.parent.is_dir():
+            raise ConfigError(
+                f"{directory} is no directory: pyled downloads nothing; pass that of a downloaded checkpoint"
+            )
         values = read_json(path, ConfigError)
         try:
             return cls.from_dict(values)
