@@ -76,13 +76,15 @@ UNTIED = {
 ENCODER = ("encoder.", "logits", "out.encoder")
 DECODER = ("decoder.", "logits", "out.loss")
 ALL = ("",)
+ROW_BY_ROW = (".output", ".fc1", ".fc2")  # of no interest where only the pattern of attention varies; they are large
 
 
 @dataclass(frozen=True)
 class Case:
     """One call of the model, or several that share a cache (`calls`: how many target tokens each takes).
 
-    `keep` are the prefixes of the stages that are stored; the encoder's last states always are.
+    `keep` are the prefixes of the stages that are stored, `drop` the suffixes of those that are not; the encoder's
+    last states always are.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Case:
     states: bool = False  # the encoder's states are given (encoder_outputs), not computed
     calls: tuple[int, ...] = ()
     keep: tuple[str, ...] = ALL
+    drop: tuple[str, ...] = ()
 
     def inputs(self) -> dict[str, NDArray[Any]]:
         """The arguments of the call, by Hugging Face's names; `encoder_outputs` stands for its last_hidden_state."""
@@ -167,7 +170,15 @@ def patterns() -> list[Case]:
         "minus-one-on-real": ("-1 in the global mask where attention_mask is 1", ("g..N....NN.",)),
     }
     found = [
-        Case(f"pattern-{name}", about, TALL, rows, without_mask=name.endswith("without-mask"), keep=ENCODER)
+        Case(
+            f"pattern-{name}",
+            about,
+            TALL,
+            rows,
+            without_mask=name.endswith("without-mask"),
+            keep=ENCODER,
+            drop=ROW_BY_ROW,
+        )
         for name, (about, rows) in listed.items()
     ]
     for name, rows in (("none", (".............",)), ("far", ("g.....g.....g", "...g...------"))):

@@ -91,7 +91,7 @@ def float32_errors(case: Case, true: dict[int, Arrays]) -> dict[str, float]:
 
 def kept(case: Case, name: str) -> bool:
     last = f"encoder.layers.{case.config['encoder_layers'] - 1}.final_layer_norm"
-    return name == last or name.startswith(case.keep)
+    return name == last or (name.startswith(case.keep) and not name.endswith(case.drop))
 
 
 def make(case: Case) -> tuple[Arrays, dict[str, Any]]:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from .generation_config import GenerationConfig
     from .models import LEDForConditionalGeneration, LEDModel
     from .outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput
-    from .tasks import Summary, __version__, summarize
+    from .tasks import Summary, summarize
     from .tokenizer import BatchEncoding, LEDTokenizer, LEDTokenizerFast
+    from .version import __version__
 
 _MODULES = {
     "BatchEncoding": "tokenizer",
@@ -32,7 +33,7 @@ _MODULES = {
     "PyledError": "errors",
     "PyledWarning": "errors",
     "Summary": "tasks",
-    "__version__": "tasks",
+    "__version__": "version",
     "summarize": "tasks",
 }
 

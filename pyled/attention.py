@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cache import DocumentKeys, Growing
-from .kernels.attention import QUERY_TILE, banded, grouped
+from .kernels.attention import banded, grouped
 from .layers import Floats, Weights, linear
 
 Bools = NDArray[np.bool_]
@@ -44,9 +44,7 @@ def encoder_self_attention(
         q_global = linear(hidden[places], weights, f"{inner}.query_global")  # (G, E)
         k_global = linear(hidden, weights, f"{inner}.key_global")  # (S, E)
         v_global = linear(hidden, weights, f"{inner}.value_global")  # (S, E)
-        lanes = min(QUERY_TILE, (len(places) + 15) // 16 * 16)
-        none = hidden[:0]
-        context[places] = banded(q_global, k_global, v_global, is_real, none, none, S, H, query_tile=lanes)
+        context[places] = banded(q_global, k_global, v_global, is_real, hidden[:0], hidden[:0], S, H)
     output = linear(context, weights, f"{name}.output")  # (S, E)
     if slots is None:
         return output, None, None

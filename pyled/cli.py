@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import GenerationError, InputError, PyledError
 from .files import parse_json
 from .generation_config import GenerationConfig
+from .version import __version__
 
 if TYPE_CHECKING:
     from .tasks import Stage, Summarizer
@@ -71,18 +72,18 @@ class Console:
         if not self._watched:
             return
         now = time.monotonic()
-        if done == 0:
+        if done <= 1:
             self._began = now
         elif now - self._drawn < 0.1 and done < total:
             return
         self._drawn = now
         line = f"{place}{stage} {done}/{total}{' tokens' if stage == 'generating' else ' layers'}"
-        if done:
+        if done > 1:  # the first is no measure: kernels are loaded or compiled in its time
             most = "at most " if stage == "generating" else ""
-            line += f", {most}{_clock((now - self._began) / done * (total - done))} left"
-        line = line[: _columns() - 1]
-        self._write("\r" + line.ljust(self._shown))
-        self._shown = len(line)
+            line += f", {most}{_clock((now - self._began) / (done - 1) * (total - done))} left"
+        line = line[: _columns() - 1].ljust(self._shown)
+        self._shown = len(line.rstrip())  # before it is: an interrupt may come between
+        self._write("\r" + line)
 
     def clear(self) -> None:
         """Take the line of progress away."""
@@ -118,10 +119,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pyled", description="LED (Longformer Encoder-Decoder) on a CPU.", allow_abbrev=False
     )
-    parser.add_argument("--version", action=_Version, help="print pyled's version")
+    parser.add_argument("--version", action="version", version=f"pyled {__version__}", help="print pyled's version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     summarize = commands.add_parser(
         "summarize",
+        usage="pyled summarize [FILE ...] -m DIR [options]",
         help="summarize text files",
         description="Summarize text files of any length the model takes, one after another.",
         epilog=EPILOG,
@@ -167,19 +169,6 @@ def _add_settings(group: Any) -> None:
         metavar=("NAME", "VALUE"),
         help="any other setting of Hugging Face's generation, its value in JSON",
     )
-
-
-class _Version(argparse.Action):
-    """Print the version, which is where the model is and so takes its time to import."""
-
-    def __init__(self, option_strings: list[str], dest: str, help: str | None = None) -> None:
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from .tasks import __version__
-
-        print(f"pyled {__version__}")
-        parser.exit()
 
 
 def as_written(arguments: list[str]) -> list[str]:
@@ -293,6 +282,8 @@ def in_words(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return f"not enough memory{f' ({error})' if str(error) else ''}: pass a shorter text, or fewer beams"
+    if isinstance(error, ImportError):
+        return f"{error}: install pyled again, with its dependencies"
     return f"a mistake in pyled, please report it: {type(error).__name__}: {error}"
 
 
@@ -318,8 +309,8 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
         return BAD_CHECKPOINT if isinstance(e, PyledError) else INPUT_FAILED
     try:
         plan = summarizer.plan(None, settings)
-    except GenerationError as e:
-        console.error(str(e))
+    except Exception as e:
+        console.error(in_words(e))
         return USAGE
     for note in (*summarizer.surprises, *plan.settings.notes):
         console.note(note)
@@ -371,7 +362,7 @@ def _announce_compilation(console: Console) -> None:
     from .kernels.jit import CACHE_FOLDER
 
     if os.environ.get("NUMBA_DISABLE_JIT", "0") == "0" and not any(CACHE_FOLDER.rglob("*.nbi")):
-        console.note(f"compiling for this processor, about half a minute; kept for later runs in {CACHE_FOLDER}")
+        console.note(f"compiling for this processor, once, about half a minute; kept in {CACHE_FOLDER}")
 
 
 def _put(text: str) -> None:

@@ -72,7 +72,7 @@ class LEDConfig:
     eos_token_id: int | list[int] | None = 2
     attention_window: int | list[int] = 512
     tie_word_embeddings: bool = True
-    num_labels: int = 3  # LEDConfig's own default in 4.57.6, where the base class has 2
+    num_labels: int = 2
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,6 +86,8 @@ class LEDConfig:
                     f"make d_model a multiple of {side}_attention_heads"
                 )
         self._check_windows()
+        if type(self.tie_word_embeddings) is not bool:
+            raise ConfigError(f"tie_word_embeddings is {self.tie_word_embeddings!r}: it must be true or false")
         if self.activation_function not in ACTIVATIONS:
             raise ConfigError(
                 f"activation_function {self.activation_function!r} is not one of those known: {', '.join(ACTIVATIONS)}"
@@ -148,6 +150,10 @@ class LEDConfig:
     def from_pretrained(cls, directory: str | Path) -> Self:
         """The configuration of a checkpoint directory. Raises ConfigError where `config.json` is missing or wrong."""
         path = Path(directory) / "config.json"
+        if not path.parent.is_dir():
+            raise ConfigError(
+                f"{directory} is no directory: pyled downloads nothing; pass that of a downloaded checkpoint"
+            )
         values = read_json(path, ConfigError)
         try:
             return cls.from_dict(values)

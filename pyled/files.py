@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import re
 import secrets
@@ -18,7 +19,7 @@ _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 def parse_json(data: bytes, where: str, error: type[PyledError], *, floats: bool = True) -> Any:
     """The value of a JSON text, refusing what `json.loads` lets pass silently.
 
-    Refused: bytes that are not UTF-8, a byte order mark, duplicate keys, NaN and Infinity, `-0`, integers of
+    Refused: bytes that are not UTF-8, a byte order mark, duplicate keys, NaN, Infinity and 1e999, `-0`, integers of
     more than 18 digits, lone surrogates, nesting too deep to parse, and, with floats=False, every number that
     is not a plain integer. `where` opens the message; `error` is the class raised.
     """
@@ -34,7 +35,10 @@ def parse_json(data: bytes, where: str, error: type[PyledError], *, floats: bool
     def real(digits: str) -> float:
         if not floats:
             raise refuse(f"{digits[:24]} stands where only plain integers may")
-        return float(digits)
+        value = float(digits)
+        if math.isinf(value):
+            raise refuse(f"{digits[:24]} is beyond the range of float64")
+        return value
 
     def constant(name: str) -> None:
         raise refuse(f"{name} is no JSON value")
@@ -44,7 +48,7 @@ def parse_json(data: bytes, where: str, error: type[PyledError], *, floats: bool
         if len(result) < len(pairs):
             seen: set[str] = set()
             twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise refuse(f"the key {twice!r} stands twice")
+            raise refuse(f"the key {twice[:100]!r} stands twice")
         return result
 
     try:
@@ -68,7 +72,7 @@ def read_json(path: Path, error: type[PyledError]) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as e:
-        raise error(f"{path}: cannot be read: {e.strerror}") from None
+        raise error(f"{path}: cannot be read: {e.strerror or e}") from None
     value = parse_json(data, str(path), error)
     if not isinstance(value, dict):
         raise error(f"{path}: holds a JSON {type(value).__name__}, an object was expected")

@@ -5,7 +5,7 @@ Letters: B batch, S source tokens, T target tokens of this call, P past tokens, 
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -280,9 +280,10 @@ class _Model(_Network):
         """Write `config.json`, `generation_config.json` and `model.safetensors`, each file whole or not at all."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        self.config.extra["architectures"] = [type(self).__name__]
         checkpoint.save(directory, self.weights, self.config, self.head)
-        self.config.save_pretrained(directory)
+        said = {key: value for key, value in self.config.extra.items() if key != "torch_dtype"}  # now "dtype"
+        said |= {"architectures": [type(self).__name__], "dtype": self.dtype.name}
+        replace(self.config, extra=said).save_pretrained(directory)
         self.generation_config.save_pretrained(directory)
 
     def state_dict(self) -> dict[str, Floats]:

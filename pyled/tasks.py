@@ -19,14 +19,13 @@ from .generation import Settings, resolve
 from .generation_config import GenerationConfig
 from .models import DType, LEDForConditionalGeneration
 from .tokenizer import LEDTokenizer
-
-__version__ = "0.1.0"
+from .version import __version__
 
 NEW_TOKENS = 256  # the most that are generated where neither the call nor the checkpoint sets a length
 DOC_SEP = "<doc-sep>"  # stands between the documents of one input; PRIMERA's vocabulary has it
 
 # What a summary settles itself, and what it asks for to fill the record.
-_OWN = {"num_return_sequences": 1, "return_dict_in_generate": True, "output_scores": True, "output_logits": False}
+_OWN = {"num_return_sequences": 1, "return_dict_in_generate": True, "output_scores": False, "output_logits": False}
 
 TooLong = Literal["error", "truncate"]
 Stage = Literal["encoding", "generating"]
@@ -250,10 +249,14 @@ class Summarizer:
 
 
 def _load_model(directory: Path, dtype: DType | None) -> LEDForConditionalGeneration:
-    if not directory.is_dir():
+    try:
+        found = "" if directory.is_dir() else "is a file" if directory.exists() else "is no directory"
+    except OSError as e:  # a name that no file can have
+        found = f"cannot be looked up ({e.strerror})"
+    if found:
         raise CheckpointError(
-            f"{directory} is {'a file' if directory.exists() else 'no directory'}: pass the directory of a downloaded "
-            "checkpoint, with its config.json, weights and vocabulary"
+            f"{directory} {found}: pass the directory of a downloaded checkpoint, with its config.json, weights and "
+            "vocabulary"
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PyledWarning)  # the record tells what was surprising

@@ -103,7 +103,10 @@ def try_mutation(mutation: Mutation, folder: Path) -> tuple[str, str]:
     """The verdict on a copy with this one change, which is undone afterwards."""
     path = folder / "pyled" / mutation.file
     source = path.read_text(encoding="utf-8")
-    path.write_text(mutation.applied_to(source), encoding="utf-8")
+    try:
+        path.write_text(mutation.applied_to(source), encoding="utf-8")
+    except ValueError as e:
+        return CRASHED, str(e)
     try:
         return verdict(folder, list(mutation.tests))
     finally:

@@ -346,7 +346,10 @@ def test_the_output_has_hugging_faces_fields(beams):
         assert output.sequences_scores.shape == (2,) and output.sequences_scores.dtype == np.float32
         assert output.beam_indices.shape == (2, output.sequences.shape[1] - 1)
     _, bare = run(EASY, {**call, "output_scores": False, "output_logits": False})
-    assert bare.scores is None and bare.logits is None and getattr(bare, "sequences_scores", None) is None
+    assert bare.scores is None and bare.logits is None
+    if beams > 1:  # upstream has them with output_scores only, which keeps every step's scores too
+        assert bare.sequences_scores.tolist() == output.sequences_scores.tolist()
+        assert bare.keys() == ["sequences", "sequences_scores", "beam_indices"]
     assert bare.sequences.tolist() == output.sequences.tolist()
     _, ignored = run(EASY, {**call, "return_dict_in_generate": False})
     assert ignored.scores is None and ignored.logits is None
@@ -386,7 +389,93 @@ def test_a_row_that_ended_greedily_is_padded_with_zero_where_the_padding_id_is_z
     assert after == {0}
 
 
+# By hand
+
+
+def search_by_hand(table, **call):
+    """The sequences and scores of a search where the log-probability of each token after each prefix is given.
+
+    Tokens 0 to 4, of which 2 (and 4, where `eos_token_id` says so) ends; what is not in the table is out of reach.
+    Token 5 takes all the probability and is suppressed, which makes logits log-probabilities.
+    """
+
+    def step(ids, state):
+        values = np.full((len(ids), 6), -1000, np.float32)
+        values[:, 5] = 0
+        for row, prefix in enumerate(ids[:, 1:].tolist()):
+            for token, value in table.get(tuple(prefix), {}).items():
+                values[row, token] = value
+        return values, state
+
+    class Stateless:
+        def select(self, rows):
+            return self
+
+    given = {**IDS, **OUTPUTS, "num_beams": 2, "suppress_tokens": [5], "max_new_tokens": 3, **call}
+    effective, prompt = resolve(given, None, GenerationConfig(), batch_size=1, vocab_size=6, positions=10)
+    output = generate(step, Stateless(), prompt, effective)
+    return [row[1:] for row in output.sequences.tolist()], output.sequences_scores.tolist()
+
+
+def test_a_hope_that_only_equals_the_worst_finished_score_is_given_up():
+    table = {
+        (): {3: -30, 2: -32, 4: -33},  # [2] ends with -32 / 1
+        (3,): {2: -30, 3: -34},  # [3, 2] ends with -60 / 2; [3, 3] has -64, and -64 / 2 is no more than -32
+        (3, 3): {2: -22},  # would end with -86 / 3, the best of all
+    }
+    assert search_by_hand(table, num_return_sequences=2) == ([[3, 2], [2, 1]], [-30, -32])
+    assert search_by_hand(table, early_stopping="never")[0] == [[3, 3, 2]]
+    table[3,] = {2: -30, 3: -33}  # -63 / 2 is more than -32
+    assert search_by_hand(table)[0] == [[3, 3, 2]]
+
+
+def test_every_end_of_sequence_adds_candidates_so_that_something_goes_on():
+    table = {
+        (): {2: -30, 4: -31, 3: -32, 1: -33.5},
+        (3,): {2: -24, 4: -25, 3: -28},  # with those of (1,), the four best all end
+        (1,): {2: -24, 4: -25, 3: -28},
+        (3, 3): {2: -22},
+    }
+    call = {"eos_token_id": [2, 4], "early_stopping": "never", "num_return_sequences": 2}
+    sequences, scores = search_by_hand(table, **call)
+    assert sequences == [[3, 3, 2], [3, 2, 1]]
+    np.testing.assert_allclose(scores, [-82 / 3, -56 / 2], rtol=1e-6)
+
+
+def test_the_only_way_is_found_where_there_are_more_beams_than_ways():
+    """Beams that do not exist (about -1e9) must not keep the search going beyond the limit."""
+    call = {"suppress_tokens": [0, 1, 2, 4, 5], "num_beams": 4, "length_penalty": 1.0}
+    sequences, scores = search_by_hand({(): {3: -24}, (3,): {3: -25}, (3, 3): {3: -26}}, **call)
+    assert (sequences, scores) == ([[3, 3, 3]], [-25])
+
+
+def test_tokens_suppressed_at_the_beginning_are_so_after_a_forced_first_one():
+    table = {(): {3: -24}, (0,): {3: -24, 4: -25}, (0, 3): {3: -24}, (0, 4): {3: -24}}
+    call = {"num_beams": 1, "forced_bos_token_id": 0, "begin_suppress_tokens": [3], "max_new_tokens": 3}
+    effective, prompt = resolve({**IDS, **call}, None, GenerationConfig(), batch_size=1, vocab_size=6, positions=10)
+
+    def step(ids, state):
+        values = np.full((1, 6), -1000, np.float32)
+        for token, value in table[tuple(ids[0, 1:].tolist())].items():
+            values[0, token] = value
+        return values, state
+
+    assert generate(step, None, prompt, effective).sequences.tolist() == [[2, 0, 4, 3]]
+
+
 # What users plug in
+
+
+def test_without_an_end_of_sequence_greedy_rows_that_a_criterion_ended_go_on_as_upstream():
+    """Until the last row has ended: there is no padding where there is no end of sequence (utils.py, `_sample`)."""
+    step = {**EASY, "eos": []}
+
+    def third_or_fifth(ids, scores):
+        return np.array([ids.shape[1] >= 3, ids.shape[1] >= 5])
+
+    call = {**IDS, "eos_token_id": None, "max_new_tokens": 9}
+    _, output = run(step, call, stopping_criteria=[third_or_fifth])
+    assert output.sequences.tolist() == [plain_greedy(step, seed, 4) for seed in step["seeds"]]
 
 
 @pytest.mark.parametrize("beams", [1, 3])
@@ -409,6 +498,16 @@ def test_a_criterion_that_returns_something_else_is_refused(answer):
         GenerationError, match=r"a stopping criterion returned .*: it must return booleans of shape \(2"
     ):
         run(EASY, {**IDS, "max_new_tokens": 3}, stopping_criteria=[lambda ids, scores: answer])
+
+
+@pytest.mark.parametrize("name", ["logits_processor", "stopping_criteria"])
+def test_what_is_plugged_in_must_be_a_list_of_functions(name):
+    for own in (len, [3], "ab"):
+        with pytest.raises(GenerationError, match=f"{name} is .*: it must be a list of functions"):
+            run(EASY, {**IDS, "max_new_tokens": 3}, **{name: own})
+    _, plain = run(EASY, {**IDS, "max_new_tokens": 3})
+    for own in (None, [], ()):
+        assert run(EASY, {**IDS, "max_new_tokens": 3}, **{name: own})[1].sequences.tolist() == plain.sequences.tolist()
 
 
 def test_users_functions_cannot_change_the_ids():
@@ -435,13 +534,16 @@ def test_a_later_dead_end_is_refused_unless_something_has_ended(beams):
     def nothing_after_two(ids, scores):
         return np.where(ids.shape[1] > 2, -np.inf, scores)
 
+    def nothing_after_one(ids, scores):
+        return np.where(ids.shape[1] > 1, -np.inf, scores)
+
     call = {**IDS, "num_beams": beams, "max_new_tokens": 5, "min_length": 9}
     with pytest.raises(GenerationError, match="document 0: every token is forbidden at position 3"):
         run(EASY, call, logits_processor=[nothing_after_two])
     if beams > 1:
         ending = {**EASY, "eos_bonus": 9}
         call = {**IDS, "num_beams": beams, "max_new_tokens": 5}
-        _, output = run(ending, call, logits_processor=[nothing_after_two])
+        _, output = run(ending, call, logits_processor=[nothing_after_one])  # one slot is filled, two are not
         assert output.sequences.tolist() == [[2, 2], [2, 2]]
 
 

@@ -227,7 +227,7 @@ def test_numpy_numbers_and_tuples_are_values():
         ({"num_beems": 4}, "'num_beems' is no generation setting: did you mean 'num_beams'?"),
         ({"qqqq": 4}, "'qqqq' is no generation setting: see GenerationConfig for the names"),
         ({"do_sample": True}, "do_sample=True (call) asks for what pyled does not implement: pass do_sample=False"),
-        ({"num_beam_groups": 2}, "num_beam_groups=2 (call) asks for what pyled does not implement: pass num_beam_groups"),
+        ({"num_beam_groups": 2}, "num_beam_groups=2 (call) asks for what pyled does not implement: pass"),
         ({"constraints": [1]}, "pass constraints=[]"),
         ({"assistant_model": object}, "pass assistant_model=None"),
         ({"output_attentions": True}, "pass output_attentions=False"),
@@ -294,11 +294,22 @@ def test_a_file_may_ask_for_what_is_not_returned():
         (np.array([[2.0]]), "type float64: it must hold integers"),
         (np.array([[2, 50]]), r"ids from 2 to 50: they must be in 0\.\.49"),
         (np.array([[-1]]), "ids from -1"),
+        ([[2, 3], [4]], "rows of unequal length"),
+        ("two", r"shape \(\)"),
     ],
 )
 def test_a_prompt_of_the_wrong_shape_or_ids_is_refused(ids, message):
     with pytest.raises(InputError, match=message):
         settle(decoder_input_ids=ids)
+
+
+def test_a_prompt_may_be_a_list():
+    assert settle(decoder_input_ids=[[2, 3]])[1].tolist() == [[2, 3]]
+
+
+def test_a_configuration_must_be_one():
+    with pytest.raises(GenerationError, match="generation_config is a dict: it must be a GenerationConfig"):
+        settle({}, {"num_beams": 3})
 
 
 def test_a_start_token_per_document():

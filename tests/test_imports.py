@@ -17,6 +17,7 @@ LAYERS = {
     "errors": (0, set()),
     "files": (0, set()),
     "config": (0, set()),
+    "version": (0, set()),
     "generation_config": (0, {"numpy"}),
     "reference": (0, {"numpy"}),
     "kernels": (0, {"numpy", "numba"}),
@@ -81,12 +82,12 @@ def test_the_definition_imports_nothing_of_ours():
 
 
 def test_functions_and_layers_stay_small():
+    """Layers 0 to 6 by statements, which formatting cannot stretch; a function by the lines of code it fills."""
     total = 0
     for path in FILES:
-        layer = LAYERS[place_of(path)][0]
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        if layer <= 6:
-            total += lines_of_code(tree)
+        if LAYERS[place_of(path)][0] <= 6:
+            total += sum(isinstance(node, ast.stmt) and not is_docstring(node) for node in ast.walk(tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 length = lines_of_code(node)
@@ -94,16 +95,15 @@ def test_functions_and_layers_stay_small():
     assert total <= 4000
 
 
+def is_docstring(node):
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
 def lines_of_code(tree):
     """Lines with a statement or an expression on them: no docstrings, comments, blanks."""
-    strings = {
-        line
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        for line in range(node.lineno, node.end_lineno + 1)
-    }
+    docstrings = [range(node.lineno, node.end_lineno + 1) for node in ast.walk(tree) if is_docstring(node)]
     lines = {line for node in ast.walk(tree) if hasattr(node, "lineno") for line in (node.lineno, node.end_lineno)}
-    return len(lines - strings)
+    return len(lines.difference(*docstrings))
 
 
 def test_importing_pyled_compiles_nothing_and_needs_no_torch():

@@ -2,6 +2,9 @@
 
 import math
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -11,6 +14,7 @@ from examples import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pyled
 from pyled import reference
 from pyled.kernels import attention, elementary, jit, products, rows
 
@@ -213,3 +217,35 @@ def test_one_thread_gives_the_bits_of_two():
         results.append((context, products.few_rows(x, weight), q @ k.T))
     for one, two in zip(*results, strict=True):
         assert np.array_equal(one, two)
+
+
+ALL_KERNELS = """
+import hashlib, sys
+import numpy as np
+from pyled.kernels import attention, products, rows
+rng = np.random.default_rng(0)
+def some(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
+q, k, v, x, y = some(76, 24), some(76, 24), some(76, 24), some(76, 40), some(76, 24)
+rows.add_bias_gelu(x, some(40))
+rows.add_norm(some(76, 24), y, some(24), some(24), 1e-5, y)
+results = [
+    x, y, products.few_rows(some(4, 24), some(60, 24)),
+    attention.banded(q, k, v, np.ones(76, bool), k[:1], v[:1], 4, 4),
+    attention.grouped(some(1, 4, 4, 6), some(1, 4, 76, 6), some(1, 4, 76, 6), np.ones((1, 76), bool)),
+]
+print([hashlib.sha256(np.ascontiguousarray(result).tobytes()).hexdigest() for result in results])
+"""
+
+
+@pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: nothing is compiled")
+def test_the_process_that_compiles_gets_the_bits_of_those_that_load(tmp_path):
+    environment = {
+        **os.environ,
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": str(Path(pyled.__file__).parent.parent),
+    }
+    command = [sys.executable, "-c", ALL_KERNELS]
+    runs = [subprocess.run(command, env=environment, capture_output=True, check=True).stdout for _ in range(2)]
+    assert list(tmp_path.rglob("*.nbc"))
+    assert runs[0] == runs[1]

@@ -1,6 +1,7 @@
 """What must hold for any model and any input: invariances, caches, threads, and every error an argument can cause."""
 
 import itertools
+import json
 import threading
 import warnings
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pyled import cache, layers, reference
 from pyled.config import LEDConfig
-from pyled.errors import InputError, PyledWarning
+from pyled.errors import ConfigError, InputError, PyledWarning
 from pyled.generation import generate, resolve
 from pyled.generation_config import GenerationConfig
 from pyled.inputs import check_length, checked_embeds, checked_ids, checked_mask, source_masks
@@ -401,3 +402,20 @@ def test_marks_on_padding_and_unmasked_padding_are_told_once():
     model(IDS, [[1, 1, 0]], IDS, global_attention_mask=[[1, 0, 1]])  # a second warning would fail here
     with pytest.warns(PyledWarning, match="padding id 1"):
         model.generate([[5, 6, 1]], max_length=3)
+
+
+def test_a_saved_model_loads_again_with_its_type_and_weights(tmp_path):
+    model = small_model("float64", tie_word_embeddings=False)
+    model.config.extra["torch_dtype"] = "bfloat16"  # of the file it might have come from
+    model.save_pretrained(tmp_path)
+    stated = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert (stated["dtype"], stated["architectures"]) == ("float64", ["LEDForConditionalGeneration"])
+    assert "torch_dtype" not in stated
+    again = LEDForConditionalGeneration.from_pretrained(tmp_path, dtype="float64")
+    for name, array in model.state_dict().items():
+        assert np.array_equal(again.state_dict()[name], array)
+
+
+def test_a_directory_that_is_not_there_is_named():
+    with pytest.raises(ConfigError, match="allenai/led-base-16384 is no directory: pyled downloads nothing"):
+        LEDModel.from_pretrained("allenai/led-base-16384")

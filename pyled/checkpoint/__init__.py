@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import LEDConfig
+from ..errors import CheckpointError
 from .directory import read_directory
 from .names import TIED, Floats, LoadReport, assign, expected_shapes, upstream_name
 from .safetensors import read_safetensors, write_safetensors
@@ -26,13 +27,24 @@ def load(
 ) -> tuple[dict[str, Floats], LoadReport]:
     """The weights of a checkpoint directory, read-only, and how they were found; see `assign`.
 
-    Raises CheckpointError.
+    Raises CheckpointError, InputError.
     """
-    return assign(read_directory(directory, mmap=mmap), config, head, dtype=dtype, copy=False)
+    tensors = read_directory(directory, mmap=mmap)
+    try:
+        return assign(tensors, config, head, dtype=dtype, copy=False)
+    except CheckpointError as e:
+        raise CheckpointError(f"{directory}: {e}") from None
 
 
 def save(directory: Path, weights: Mapping[str, Floats], config: LEDConfig, head: str | None) -> None:
-    """Replace `model.safetensors` by these weights under upstream's names; what is tied is stored once."""
+    """Replace `model.safetensors` by these weights under upstream's names.
+
+    Tied, the file holds `shared` alone of the embedding matrices, as the files of transformers do. Untied, it holds all
+    four: 5.23.0 makes random numbers of those it lacks. 4.57.6 loads either file whole too, but of the untied one
+    it uses `lm_head` and `shared`, because there both `embed_tokens` are always `shared`.
+
+    Raises CheckpointError, OSError.
+    """
     kept = [name for name in weights if not (config.tie_word_embeddings and name in TIED[1:])]
     tensors = {upstream_name(name, head): weights[name] for name in kept}
     write_safetensors(directory / "model.safetensors", tensors)

@@ -19,31 +19,37 @@ def read_directory(directory: Path, *, mmap: bool = True) -> dict[str, NDArray[A
 
     Raises CheckpointError, also where the directory holds weights of another format only.
     """
-    if (directory / SINGLE).exists():
+    try:
+        files = {path.name for path in directory.iterdir()}
+    except OSError as e:
+        raise CheckpointError(f"{directory}: {e.strerror}; a checkpoint is a directory with {SINGLE}") from None
+    if SINGLE in files:
         return read_safetensors(directory / SINGLE, mmap=mmap)
-    if (directory / INDEX).exists():
-        return _read_shards(directory, mmap=mmap)
-    if not directory.is_dir():
-        raise CheckpointError(f"{directory}: no such directory; a checkpoint is a directory with {SINGLE}")
-    found = [name for name in UNREAD if (directory / name).exists()]
+    if INDEX in files:
+        return _read_shards(directory, files, mmap=mmap)
+    found = [name for name in UNREAD if name in files]
     if found:
         raise CheckpointError(
             f"{directory}: holds {', '.join(found)}, but pyled reads {SINGLE}: convert it with transformers, "
             f"LEDForConditionalGeneration.from_pretrained(...).save_pretrained(...)"
         )
-    raise CheckpointError(f"{directory}: holds neither {SINGLE} nor {INDEX}")
+    raise CheckpointError(f"{directory}: holds neither {SINGLE} nor {INDEX}: fetch the checkpoint's weights")
 
 
-def _read_shards(directory: Path, *, mmap: bool) -> dict[str, NDArray[Any]]:
+def _read_shards(directory: Path, files: set[str], *, mmap: bool) -> dict[str, NDArray[Any]]:
     """The tensors of all shards, each in the one file that the index names for it, and no other."""
     index = directory / INDEX
     places = read_json(index, CheckpointError).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
         raise CheckpointError(f"{index}: weight_map must map names of tensors to names of files")
-    tensors: dict[str, NDArray[Any]] = {}
-    for shard in sorted(set(places.values())):
+    shards = sorted(set(places.values()))
+    for shard in shards:
         if not shard.endswith(".safetensors") or set(shard) & set("/\\:\0"):
-            raise CheckpointError(f"{index}: {shard!r} is no plain name of a .safetensors file beside the index")
+            raise CheckpointError(f"{index}: {shard[:100]!r} is no plain name of a .safetensors file beside the index")
+        if shard not in files:
+            raise CheckpointError(f"{index}: {shard} is not beside it: fetch every file of the checkpoint")
+    tensors: dict[str, NDArray[Any]] = {}
+    for shard in shards:
         for name, array in read_safetensors(directory / shard, mmap=mmap).items():
             if places.get(name) != shard:
                 said = f"the index has it in {places[name]}" if name in places else "the index does not have it"

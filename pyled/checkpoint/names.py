@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import LEDConfig
-from ..errors import CheckpointError
+from ..errors import CheckpointError, InputError
 
 Floats = NDArray[Any]
 
@@ -21,6 +21,7 @@ PREFIX = "led."
 TIED = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
 OF_HEAD = ("lm_head.", "final_logits_bias", "qa_outputs.", "classification_head.")  # names that get no prefix
 OPTIONAL = "final_logits_bias"  # a buffer of zeros that many files leave out
+HEADS = (None, "lm", "qa", "classification")
 SHOWN = 5  # names that a message lists before it counts the rest
 
 
@@ -53,6 +54,8 @@ def _decoder_layer(name: str, E: int, F: int) -> dict[str, tuple[int, ...]]:
 
 def expected_shapes(config: LEDConfig, head: str | None) -> dict[str, tuple[int, ...]]:
     """Every weight of a model by its name, with its shape. `head`: None, "lm", "qa" or "classification"."""
+    if head not in HEADS:
+        raise InputError(f"head is {head!r}: it is one of {', '.join(map(repr, HEADS))}")
     V, E = config.vocab_size, config.d_model
     shapes: dict[str, tuple[int, ...]] = {"shared.weight": (V, E)}
     sides = (
@@ -69,7 +72,7 @@ def expected_shapes(config: LEDConfig, head: str | None) -> dict[str, tuple[int,
     if head == "lm":
         shapes |= {"final_logits_bias": (1, V), "lm_head.weight": (V, E)}
     elif head == "qa":
-        shapes |= _linear("qa_outputs", config.num_labels, E)
+        shapes |= _linear("qa_outputs", 2, E)  # start and end of the answer, whatever num_labels is
     elif head == "classification":
         shapes |= _linear("classification_head.dense", E, E)
         shapes |= _linear("classification_head.out_proj", config.num_labels, E)
@@ -85,26 +88,52 @@ def upstream_name(name: str, head: str | None) -> str:
 class LoadReport:
     """How a file's tensors became a model's weights.
 
+    head: of the model
     tied: embedding names that share the first one's array
     assumed: weights that no tensor gave, and what was taken instead
     unused: tensors that are no weight of this model, by their names in the file
-    conflicts: tied tensors that stand in the file several times and differ, and which one was taken
+    conflicts: embeddings that config.json ties and the file does not, or the reverse, and what was taken
+    missing, misshaped: weights without a tensor, and tensors of another shape than expected; `assign` raises for both
     """
 
+    head: str | None = None
     tied: list[str] = field(default_factory=list)
     assumed: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    misshaped: list[str] = field(default_factory=list)
 
     def surprises(self) -> list[str]:
-        """What a user should hear of: nothing for an ordinary checkpoint."""
-        unused = [f"tensors that are no weight of this model, unused: {_shown(self.unused)}"] if self.unused else []
-        return self.conflicts + unused
+        """What a user should hear of: nothing for an ordinary checkpoint.
+
+        A model without a head is often loaded from the file of one with a head, whose tensors are left over then.
+        """
+        unused = [name for name in self.unused if self.head is not None or not name.startswith(OF_HEAD)]
+        return self.conflicts + ([f"tensors that are no weight of this model: {_shown(unused)}"] if unused else [])
 
     def lines(self) -> list[str]:
         """All of it in words."""
         tied = [f"tied: {' = '.join(self.tied)}"] if self.tied else []
-        return tied + self.assumed + self.surprises()
+        unused = [f"unused: {', '.join(self.unused)}"] if self.unused else []
+        return tied + self.assumed + self.conflicts + unused
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _accusation(self) -> str:
+        """Why this cannot be loaded."""
+        said = []
+        if self.missing:
+            said.append(f"{len(self.missing)} weights are missing: {_shown(self.missing)}")
+        if self.misshaped:
+            wrong = len(self.misshaped)
+            said.append(f"{wrong} tensors have another shape than config.json says: {_shown(self.misshaped)}")
+        if self.missing and not self.misshaped and all(name.startswith(OF_HEAD) for name in self.missing):
+            remedy = f"The file is of a model without the head {self.head!r}: load it with the class it was saved from"
+        else:
+            remedy = "Are config.json and the weights of one checkpoint?"
+        return f"{'; '.join(said)}. {remedy}"
 
 
 def _shown(names: Iterable[str]) -> str:
@@ -114,7 +143,7 @@ def _shown(names: Iterable[str]) -> str:
 
 
 def assign(
-    tensors: Mapping[str, Any], config: LEDConfig, head: str | None, *, dtype: str = "float32", copy: bool = True
+    tensors: Mapping[str, Floats], config: LEDConfig, head: str | None, *, dtype: str = "float32", copy: bool = True
 ) -> tuple[dict[str, Floats], LoadReport]:
     """The weights of a model from named tensors, accounting for every tensor and every weight.
 
@@ -123,81 +152,103 @@ def assign(
     copy: False keeps an array that is already as it must be: of that type, contiguous, aligned
     returns: the weights, read-only, and the report
 
-    Raises CheckpointError where a weight is missing or has another shape than the configuration says.
+    Raises CheckpointError where a weight is missing or has another shape than the configuration says - also where a
+    whole head is missing: upstream draws it at random, to be trained, and pyled does not train. Raises InputError for
+    another dtype or head.
     """
-    report = LoadReport()
+    if dtype not in ("float32", "float64"):
+        raise InputError(f"dtype is {dtype!r}: pyled computes in 'float32' or 'float64'")
+    report = LoadReport(head)
     shapes = expected_shapes(config, head)
     sources = _by_own_name(tensors)
-    tied = [name for name in TIED if name in shapes] if config.tie_word_embeddings else []
-    chosen = _settle_ties(tied, sources, tensors, report)
-    weights: dict[str, Floats] = {}
-    misshaped, missing = [], []
-    for name, shape in shapes.items():
-        source = sources.get(chosen if name in tied and chosen else name)
-        if name in tied[1:] and tied[0] in weights:
-            weights[name] = weights[tied[0]]
-        elif source is None and name == OPTIONAL:
-            report.assumed.append(f"{name} is not in the file: zeros")
-            weights[name] = _frozen(np.zeros(shape, dtype))
-        elif source is None:
-            missing.append(name)
-        elif np.shape(tensors[source]) != shape:
-            misshaped.append(f"{source} {np.shape(tensors[source])}, expected {shape}")
-        else:
-            weights[name] = _frozen(_converted(tensors[source], source, dtype, copy))
-    if missing or misshaped:
-        raise CheckpointError(_accusation(missing, misshaped))
-    known = set(shapes) | set(TIED) if config.tie_word_embeddings else set(shapes)
-    report.unused = sorted(source for name, source in sources.items() if name not in known)
-    return weights, report
+    taken = sources | _embeddings(shapes, sources, tensors, config.tie_word_embeddings, report)
+    known = dict.fromkeys(TIED, shapes[TIED[0]]) | shapes if config.tie_word_embeddings else shapes
+    for name, source in sources.items():
+        if name not in known:
+            report.unused.append(source)
+        elif tensors[source].shape != known[name]:
+            report.misshaped.append(f"{source} {tensors[source].shape}, expected {known[name]}")
+    report.missing = [name for name in shapes if name not in taken and name != OPTIONAL]
+    if report.missing or report.misshaped:
+        raise CheckpointError(report._accusation())
+    used = {taken[name] for name in shapes if name in taken}
+    made = {source: _frozen(_converted(tensors[source], source, dtype, copy)) for source in sorted(used)}
+    if OPTIONAL in shapes and OPTIONAL not in taken:
+        report.assumed.append(f"{OPTIONAL} is not in the file: zeros")
+        taken[OPTIONAL], made[OPTIONAL] = OPTIONAL, _frozen(np.zeros(shapes[OPTIONAL], dtype))
+    return {name: made[taken[name]] for name in shapes}, report
 
 
-def _by_own_name(tensors: Mapping[str, Any]) -> dict[str, str]:
+def _by_own_name(tensors: Mapping[str, Floats]) -> dict[str, str]:
     """Which tensor stands for which weight: own names to the names in the file."""
     sources: dict[str, str] = {}
-    for source in tensors:
-        name = source.removeprefix(PREFIX)
+    for source, array in tensors.items():
+        if not isinstance(source, str) or not isinstance(array, np.ndarray):
+            raise CheckpointError(f"{source!r}: {type(array).__name__}; weights are NumPy arrays by their names")
+        bare = source.removeprefix(PREFIX)
+        name = source if bare.startswith(OF_HEAD) else bare
         if name in sources:
-            raise CheckpointError(f"both {source} and {sources[name]} are there: one weight may have one tensor")
+            raise CheckpointError(f"both {sources[name]} and {source} are there: leave one of them out")
         sources[name] = source
     return sources
 
 
-def _settle_ties(
-    tied: list[str], sources: Mapping[str, str], tensors: Mapping[str, Any], report: LoadReport
-) -> str | None:
-    """Which of the tied names gives the matrix: the first in the file, `shared` before all, as upstream does."""
-    there = [name for name in TIED if name in sources] if tied else []
+def _embeddings(
+    shapes: Mapping[str, Any],
+    sources: Mapping[str, str],
+    tensors: Mapping[str, Floats],
+    is_tied: bool,
+    report: LoadReport,
+) -> dict[str, str]:
+    """Which tensor gives each of the embedding matrices that is not as plain as its name.
+
+    Tied, all are the first that the file has, `shared` before the others, as in transformers 4.57.6; 5.23.0 keeps
+    copies that differ apart (modeling_utils.py:2557). Untied, a file of 4.57.6 still has one matrix for `shared` and
+    the two `embed_tokens`, because only `lm_head` is untied there.
+    """
+    group = [name for name in (TIED if is_tied else TIED[:3]) if name in shapes]
+    there = [name for name in (TIED if is_tied else TIED[:3]) if name in sources]
     if not there:
-        return None
-    report.tied = tied
-    first = np.asarray(tensors[sources[there[0]]])
-    for name in there[1:]:
-        other = np.asarray(tensors[sources[name]])
-        if other is not first and not np.array_equal(first, other):
+        return {}
+    first = sources[there[0]]
+    if not is_tied:
+        absent = [name for name in group if name not in sources]
+        for name in absent:
             report.conflicts.append(
-                f"{sources[there[0]]} and {sources[name]} are tied by the configuration but differ: the first is taken"
+                f"config.json unties {name}, but it is not in the file: {first} is taken, as in 4.57.6"
             )
-    return there[0]
+        return dict.fromkeys(absent, first)
+    report.tied = group
+    for name in there[1:]:
+        other = sources[name]
+        if not _is_same(tensors[first], tensors[other]):
+            report.conflicts.append(
+                f"config.json ties {first} and {other}, but they differ: the first is taken for both; "
+                f'"tie_word_embeddings": false keeps both'
+            )
+    return dict.fromkeys(group, first)
 
 
-def _converted(tensor: Any, source: str, dtype: str, copy: bool) -> Floats:
-    array = np.asarray(tensor)
+def _is_same(a: Floats, b: Floats) -> bool:
+    are_floats = a.dtype.kind == b.dtype.kind == "f"
+    return a is b or (are_floats and np.array_equal(a, b, equal_nan=True))
+
+
+def _converted(array: Floats, source: str, dtype: str, copy: bool) -> Floats:
     if array.dtype.kind != "f":
         raise CheckpointError(f"{source} holds {array.dtype} values: weights are floating-point numbers")
     is_fit = array.dtype == np.dtype(dtype) and array.flags.c_contiguous and array.flags.aligned
-    return array if is_fit and not copy else np.array(array, dtype, order="C")
+    if is_fit and not copy:
+        return array
+    try:
+        with np.errstate(over="raise", under="ignore"):
+            return np.array(array, dtype, order="C")
+    except FloatingPointError:
+        raise CheckpointError(
+            f"{source} holds values beyond the range of {dtype}: load it with dtype float64"
+        ) from None
 
 
 def _frozen(array: Floats) -> Floats:
     array.flags.writeable = False
     return array
-
-
-def _accusation(missing: list[str], misshaped: list[str]) -> str:
-    said = []
-    if missing:
-        said.append(f"{len(missing)} weights are missing: {_shown(missing)}")
-    if misshaped:
-        said.append(f"{len(misshaped)} tensors have another shape than config.json says: {_shown(misshaped)}")
-    return "; ".join(said) + ". Are config.json and the weights of one checkpoint?"

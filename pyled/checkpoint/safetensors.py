@@ -9,6 +9,8 @@ keeps to the specification; docs/differences.md lists the cases.
 import json
 import math
 import os
+import reprlib
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,28 +21,22 @@ from numpy.typing import NDArray
 from ..errors import CheckpointError
 from ..files import parse_json, replace_file
 
+# BF16 is the upper half of a float32; NumPy has no such type, so it is widened when read.
 DTYPES = {
-    "BOOL": "?",
-    "U8": "u1",
-    "I8": "i1",
-    "I16": "<i2",
-    "U16": "<u2",
-    "F16": "<f2",
-    "BF16": "<u2",  # the upper half of a float32; NumPy has no such type, so it is widened when read
-    "I32": "<i4",
-    "U32": "<u4",
-    "F32": "<f4",
-    "C64": "<c8",
-    "I64": "<i8",
-    "U64": "<u8",
-    "F64": "<f8",
-}
+    "BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "F16": "<f2", "BF16": "<u2", "I32": "<i4",
+    "U32": "<u4", "F32": "<f4", "C64": "<c8", "I64": "<i8", "U64": "<u8", "F64": "<f8",
+}  # fmt: skip
 UNREADABLE = {"F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"}
 MAX_HEADER = 100_000_000  # the official reader's limit
-MAX_SIZE = 2**48 - 1  # of a dimension or an offset, by the format's JSON schema
-MAX_RANK = 64  # NumPy's limit
+MAX_SIZE = 2**48 - 1  # of a dimension, an offset or a tensor, by the format's JSON schema
+MAX_RANK = 32  # that of NumPy 1, so that a file reads alike with every NumPy
 ALIGNMENT = 8  # the data's first byte stands at a multiple of it
 CHUNK = 1 << 24  # bytes written at once
+GIT_LFS = b"version "  # the first 8 bytes of what git leaves of a large file that was not fetched
+
+
+class _DamagedError(CheckpointError):
+    """A file that breaks a rule of the format; the message still lacks the file's name and the remedy."""
 
 
 def read_safetensors(path: Path, *, mmap: bool = True) -> dict[str, NDArray[Any]]:
@@ -52,76 +48,97 @@ def read_safetensors(path: Path, *, mmap: bool = True) -> dict[str, NDArray[Any]
     Raises CheckpointError, naming the file, the tensor and the rule it breaks.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise CheckpointError("is no regular file")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            header, start = _read_header(file, size, path)
-            entries = _checked_entries(header, size - start, path)
-            if size == start:
-                data = np.zeros(0, np.uint8)
-            elif mmap:
-                data = np.memmap(file, np.uint8, "r", offset=0, shape=(size,))[start:]
-            else:
-                data = np.fromfile(file, np.uint8, size - start)
+            header, start = _read_header(file, size)
+            entries = _checked_entries(header, size - start)
+            data = _data(file, start, size, mmap)
+        return {name: _tensor(data[begin:end], dtype, shape, name) for name, dtype, shape, begin, end in entries}
     except OSError as e:
         raise CheckpointError(f"{path}: cannot be read: {e.strerror or e}") from None
-    if len(data) != size - start:
-        raise CheckpointError(f"{path}: ended after {start + len(data):,} of {size:,} bytes: it changed while read")
-    return {name: _tensor(data[begin:end], dtype, shape, name, path) for name, dtype, shape, begin, end in entries}
+    except MemoryError:
+        remedy = "free some" if mmap else "read it with mmap=True"
+        raise CheckpointError(f"{path}: its {size:,} bytes do not fit into memory: {remedy}") from None
+    except _DamagedError as e:
+        raise CheckpointError(f"{path}: {e}. The file is damaged: fetch it again, or write it anew") from None
+    except CheckpointError as e:
+        raise CheckpointError(f"{path}: {e}") from None
 
 
-def _read_header(file: BinaryIO, size: int, path: Path) -> tuple[dict[str, Any], int]:
+def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     """The header, and where the data begins. Nothing is allocated before the sizes are checked."""
-    length_bytes = file.read(8)
-    if len(length_bytes) < 8:
-        raise CheckpointError(f"{path}: {size} bytes, a safetensors file has at least 8")
-    length = int.from_bytes(length_bytes, "little")
+    first = file.read(8)
+    if first == GIT_LFS:
+        raise CheckpointError("is a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned")
+    if len(first) < 8:
+        raise _DamagedError(f"{size} bytes, a safetensors file has at least 8")
+    length = int.from_bytes(first, "little")
     if length > MAX_HEADER:
-        raise CheckpointError(f"{path}: a header of {length:,} bytes, at most {MAX_HEADER:,} are read")
+        raise _DamagedError(f"a header of {length:,} bytes, at most {MAX_HEADER:,} are read")
     if length > size - 8:
-        raise CheckpointError(f"{path}: a header of {length:,} bytes in a file of {size:,}")
+        raise _DamagedError(f"a header of {length:,} bytes in a file of {size:,}")
     text = file.read(length)
     if not text.startswith(b"{"):
-        raise CheckpointError(f"{path}: the header begins with {text[:1]!r}, not with '{{'")
-    header = parse_json(text.rstrip(b" "), f"{path}: header", CheckpointError, floats=False)
+        raise _DamagedError(f"the header begins with {text[:1]!r}, not with '{{'")
+    header = parse_json(text.rstrip(b" "), "header", _DamagedError, floats=False)
     if text.rstrip(b" ")[-1:] != b"}":
-        raise CheckpointError(f"{path}: the header ends with something else than '}}' and spaces")
+        raise _DamagedError("the header ends with something else than '}' and spaces")
     return header, 8 + length
+
+
+def _data(file: BinaryIO, start: int, size: int, mmap: bool) -> NDArray[np.uint8]:
+    """The bytes behind the header, read-only."""
+    if size == start:
+        return np.zeros(0, np.uint8)
+    try:
+        data = np.memmap(file, np.uint8, "r")[start:] if mmap else np.fromfile(file, np.uint8, size - start)
+    except ValueError:  # there is nothing left to map
+        data = np.zeros(0, np.uint8)
+    if len(data) != size - start:
+        raise CheckpointError(f"was of {size:,} bytes and changed while it was read: read it again")
+    data.flags.writeable = False
+    return data
 
 
 Entry = tuple[str, str, tuple[int, ...], int, int]  # name, dtype, shape, begin, end
 
 
-def _checked_entries(header: dict[str, Any], size: int, path: Path) -> list[Entry]:
+def _checked_entries(header: dict[str, Any], size: int) -> list[Entry]:
     """The tensors that the header lists, in the order of their data, which they cover without hole or overlap."""
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise CheckpointError(f"{path}: __metadata__ must map strings to strings")
-    entries = sorted((_checked_entry(name, entry, path) for name, entry in header.items()), key=lambda e: e[3:])
+        raise _DamagedError("__metadata__ must map strings to strings")
+    entries = sorted((_checked_entry(name, entry) for name, entry in header.items()), key=lambda e: e[3:])
     position = 0
     for name, _, _, begin, end in entries:
         if begin != position:
             kind = "overlaps the tensor before" if begin < position else "leaves a hole before"
-            raise CheckpointError(f"{path}: {name} begins at byte {begin:,} and {kind}: {position:,} was expected")
+            raise _DamagedError(f"tensor {name[:100]!r} begins at byte {begin:,} and {kind}: {position:,} was expected")
         position = end
-    if position != size:
-        raise CheckpointError(f"{path}: the tensors end at byte {position:,}, the data at {size:,}")
+    if position > size:
+        raise _DamagedError(f"cut short: the tensors end at byte {position:,}, the data at {size:,}")
+    if position < size:
+        raise _DamagedError(f"bytes that no tensor has: the tensors end at byte {position:,}, the data at {size:,}")
     return entries
 
 
-def _checked_entry(name: str, entry: Any, path: Path) -> Entry:
+def _checked_entry(name: str, entry: Any) -> Entry:
     """One line of the header, each field of the right type, its size that of its shape."""
 
-    def refuse(problem: str) -> CheckpointError:
-        return CheckpointError(f"{path}: tensor {name[:100]!r}: {problem}")
+    def refuse(problem: str) -> _DamagedError:
+        return _DamagedError(f"tensor {name[:100]!r}: {problem}")
 
     if not name or "\0" in name:
         raise refuse("a name is neither empty nor holds a NUL")
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise refuse("an entry is an object of dtype, shape and data_offsets, and nothing else")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if isinstance(dtype, str) and dtype in UNREADABLE:
+        raise CheckpointError(f"tensor {name[:100]!r}: dtype {dtype} is not read: convert the file to F32, F16 or BF16")
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        known = "pyled does not read" if isinstance(dtype, str) and dtype in UNREADABLE else "the format does not have"
-        raise refuse(f"dtype {dtype!r}, which {known}; read are {', '.join(DTYPES)}")
+        raise refuse(f"dtype {reprlib.repr(dtype)} is none of {', '.join(DTYPES)}")
     if not _are_sizes(shape) or len(shape) > MAX_RANK:
         raise refuse(f"a shape is a list of at most {MAX_RANK} integers from 0 to 2**48 - 1")
     if not _are_sizes(offsets) or len(offsets) != 2:
@@ -129,7 +146,10 @@ def _checked_entry(name: str, entry: Any, path: Path) -> Entry:
     begin, end = offsets
     if begin > end:
         raise refuse(f"begins at byte {begin:,} and ends before, at {end:,}")
-    needed = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+    itemsize = np.dtype(DTYPES[dtype]).itemsize
+    if math.prod(side for side in shape if side) * itemsize > MAX_SIZE:  # a 0 may not hide it, wherever it stands
+        raise refuse(f"the sizes of shape {shape} multiply to more than 2**48 - 1 bytes")
+    needed = math.prod(shape) * itemsize
     if needed != end - begin:
         raise refuse(f"{dtype} of shape {shape} takes {needed:,} bytes, data_offsets span {end - begin:,}")
     return name, dtype, tuple(shape), begin, end
@@ -139,13 +159,15 @@ def _are_sizes(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and 0 <= value <= MAX_SIZE for value in values)
 
 
-def _tensor(data: NDArray[np.uint8], dtype: str, shape: tuple[int, ...], name: str, path: Path) -> NDArray[Any]:
+def _tensor(data: NDArray[np.uint8], dtype: str, shape: tuple[int, ...], name: str) -> NDArray[Any]:
     if dtype == "BOOL" and np.any(data > 1):
-        raise CheckpointError(f"{path}: tensor {name!r}: a BOOL byte is {data.max()}, only 0 and 1 are")
+        raise _DamagedError(f"tensor {name[:100]!r}: a BOOL byte is {data.max()}, only 0 and 1 are")
     array = np.ndarray(shape, DTYPES[dtype], data)
     if dtype == "BF16":
-        array = (array.astype(np.uint32) << 16).view(np.float32)
-    array.flags.writeable = False
+        bits = array.astype(np.uint32)
+        np.left_shift(bits, 16, out=bits)
+        array = bits.view(np.float32)
+        array.flags.writeable = False
     return array
 
 
@@ -157,25 +179,45 @@ def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
 
     `__metadata__` says {"format": "pt"}, without which transformers 4.57.6 does not open the file.
 
-    Raises CheckpointError for a type that the format lacks, OSError where the file cannot be written.
+    Raises CheckpointError for names and types that the format lacks, OSError where the file cannot be written.
     """
     order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    position = 0
-    for name in order:
-        array = tensors[name]
-        kind = NAMES.get(array.dtype.newbyteorder("<"))
-        if kind is None or not name or "\0" in name:
-            raise CheckpointError(f"{path}: tensor {name!r} of {array.dtype} cannot be written as safetensors")
-        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [position, position + array.nbytes]}
-        position += array.nbytes
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % ALIGNMENT)
+    try:
+        text = _header([(name, tensors[name]) for name in order])
+    except CheckpointError as e:
+        raise CheckpointError(f"{path} cannot be written: {e}") from None
     with replace_file(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in order:
             for piece in _pieces(tensors[name]):
                 file.write(piece)
+
+
+def _header(tensors: list[tuple[str, NDArray[Any]]]) -> bytes:
+    """The header of a file with these tensors in this order, held to the rules of reading."""
+    entries: dict[str, Any] = {}
+    position = 0
+    for name, array in tensors:
+        kind = NAMES.get(array.dtype.newbyteorder("<"))
+        if kind is None:
+            raise CheckpointError(
+                f"tensor {name[:100]!r} is of {array.dtype}: make it one of {', '.join(map(str, NAMES))}"
+            )
+        end = position + array.nbytes
+        entries[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [position, end]}
+        position = end
+    _checked_entries(dict(entries), position)
+    try:
+        whole = {"__metadata__": {"format": "pt"}} | entries
+        text = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as e:
+        raise CheckpointError(f"the name of a tensor holds half of a surrogate pair: {e.object[e.start]!r}") from None
+    text += b" " * (-len(text) % ALIGNMENT)
+    if len(text) > MAX_HEADER:
+        raise CheckpointError(
+            f"its header takes {len(text):,} bytes, at most {MAX_HEADER:,} are read: shorten the names"
+        )
+    return text
 
 
 def _pieces(array: NDArray[Any]) -> Iterator[bytes]:

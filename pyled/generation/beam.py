@@ -100,7 +100,7 @@ def beam_search(
     n, limit = settings.num_beams, settings.max_length
     K = max(2, 1 + len(settings.eos_token_id)) * n
     running, finished = _start(prompt, settings)
-    improvable, done = np.ones(B, bool), np.zeros(B, bool)  # (B,)
+    done = np.zeros(B, bool)  # (B,)
     all_scores: tuple[Scores, ...] | None = () if settings.output_scores else None
     all_logits: tuple[Scores, ...] | None = () if settings.output_logits else None
     length = P
@@ -120,8 +120,7 @@ def beam_search(
         refuse_dead_ends(np.flatnonzero(lost), length)
         running = _go_on(candidates, stopped, n)
         length += 1
-        improvable &= _may_improve(running, finished, settings, length - P)
-        done |= ~improvable | stopped.all(axis=1)
+        done |= ~_may_improve(running, finished, settings, length - P) | stopped.all(axis=1)
         if settings.early_stopping is True:
             done |= finished.ended.all(axis=1)
         progress(length - P, limit - P)
@@ -196,7 +195,7 @@ def _collect(
 
 
 def _may_improve(running: Hypotheses, finished: Hypotheses, settings: Settings, generated: int) -> Flags:
-    """(B,): whether the best running hypothesis could still beat the worst finished one, or there is a slot free.
+    """(B,): whether the best running hypothesis could still beat the worst finished one; it beats an empty slot.
 
     How long it may still grow is guessed: not at all, or, when early_stopping is "never" and length is rewarded, to
     the limit.
@@ -204,10 +203,8 @@ def _may_improve(running: Hypotheses, finished: Hypotheses, settings: Settings, 
     never = settings.early_stopping == "never" and settings.length_penalty > 0
     length = finished.rows.shape[2] if never else generated
     with np.errstate(over="ignore"):
-        hoped = running.scores[:, :1] / np.float32(float(length) ** settings.length_penalty)  # (B, 1)
-    worst = np.where(finished.ended, finished.scores.min(axis=1, keepdims=True), ABSENT)  # (B, n)
-    improvements: Flags = hoped > worst
-    return np.asarray(improvements.any(axis=1))
+        hoped = running.scores[:, 0] / np.float32(float(length) ** settings.length_penalty)  # (B,)
+    return np.asarray(hoped > finished.scores.min(axis=1))
 
 
 def _output(
@@ -224,7 +221,7 @@ def _output(
     longest = int((rows >= 0).sum(axis=1).max())
     return GenerateBeamEncoderDecoderOutput(
         sequences=ids[:, : settings.prompt_length + longest],
-        sequences_scores=shown.scores.reshape(-1) if settings.output_scores else None,
+        sequences_scores=shown.scores.reshape(-1),
         scores=all_scores,
         logits=all_logits,
         beam_indices=rows[:, :longest],

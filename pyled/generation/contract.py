@@ -11,6 +11,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..outputs import Output
+
 Ids = NDArray[np.int64]  # (R, L)
 Scores = NDArray[np.float32]  # (R, V)
 
@@ -33,7 +35,7 @@ Progress = Callable[[int, int], object]  # (tokens generated, most that may be)
 
 
 @dataclass
-class GenerateEncoderDecoderOutput:
+class GenerateEncoderDecoderOutput(Output):
     """What greedy search returns.
 
     sequences: (B, L) int64, prompt included, rows that ended early filled with the padding id.
@@ -47,12 +49,12 @@ class GenerateEncoderDecoderOutput:
 
 
 @dataclass
-class GenerateBeamEncoderDecoderOutput:
+class GenerateBeamEncoderDecoderOutput(Output):
     """What beam search returns: `num_return_sequences` rows per document, best first.
 
     sequences: (B * returned, L) int64.
-    sequences_scores: (B * returned,) float32, where `output_scores` is set: the sum of the log-probabilities divided
-        by the number of generated tokens to the power of `length_penalty`.
+    sequences_scores: (B * returned,) float32: the sum of the log-probabilities divided by the number of generated
+        tokens to the power of `length_penalty`; upstream gives them with `output_scores` only.
     scores: per step (R, V) float32, the processed log-probabilities, where `output_scores` is set.
     logits: per step (R, V) float32, as the model gave them, where `output_logits` is set.
     beam_indices: (B * returned, N) int64, the row of `scores` that each generated token was chosen from; -1 after the
@@ -60,7 +62,7 @@ class GenerateBeamEncoderDecoderOutput:
     """
 
     sequences: Ids
-    sequences_scores: NDArray[np.float32] | None = None
+    sequences_scores: NDArray[np.float32]
     scores: tuple[Scores, ...] | None = None
     logits: tuple[Scores, ...] | None = None
     beam_indices: Ids | None = None

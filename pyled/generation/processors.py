@@ -122,12 +122,9 @@ def index_ngrams(encoder_ids: Ids, n: int) -> NgramIndex:
 
 def encoder_no_repeat_ngram(ids: Ids, scores: Scores, index: NgramIndex, n: int) -> Scores:
     """Forbid every token that would complete an n-gram of the source."""
-    length = ids.shape[1]
-    if length < n - 1:
-        return scores
     beams = len(scores) // len(index)
     result = scores.copy()
-    for row, last in enumerate(ids[:, length - n + 1 :].tolist()):
+    for row, last in enumerate(ids[:, max(ids.shape[1] - n + 1, 0) :].tolist()):  # too few ids match nothing
         result[row, index[row // beams].get(tuple(last), [])] = NEVER
     return result
 

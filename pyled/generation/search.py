@@ -1,10 +1,12 @@
 """The one entry: from settings to the search they ask for."""
 
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..errors import GenerationError
 from .beam import beam_search
 from .contract import (
     GenerateBeamEncoderDecoderOutput,
@@ -27,6 +29,14 @@ def _no_progress(generated: int, limit: int) -> None:
     """The progress of a caller who wants none."""
 
 
+def _functions(name: str, given: Any) -> list[Any]:
+    """What a user plugged in, as a list. Raises GenerationError when it is no list of functions."""
+    functions = list(given or ()) if given is None or isinstance(given, Iterable) else [None]
+    if all(callable(function) for function in functions):
+        return functions
+    raise GenerationError(f"{name} is {reprlib.repr(given)}: it must be a list of functions of (ids, scores)")
+
+
 def generate(
     step: Step,
     state: Any,
@@ -35,8 +45,8 @@ def generate(
     *,
     encoder_ids: Ids | None = None,
     prefix_allowed_tokens_fn: PrefixAllowedTokens | None = None,
-    logits_processor: Sequence[Processor] = (),
-    stopping_criteria: Sequence[StoppingCriterion] = (),
+    logits_processor: Sequence[Processor] | None = None,
+    stopping_criteria: Sequence[StoppingCriterion] | None = None,
     progress: Progress | None = None,
 ) -> GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput:
     """Continue each row of the prompt as the settings say; both come from `resolve`.
@@ -48,7 +58,9 @@ def generate(
 
     Raises GenerationError when no token is left, and for what users' functions return.
     """
-    rules = chain(settings, encoder_ids, prefix_allowed_tokens_fn, logits_processor)
+    own = _functions("logits_processor", logits_processor)
+    ended = stops(settings, _functions("stopping_criteria", stopping_criteria))
+    rules = chain(settings, encoder_ids, prefix_allowed_tokens_fn, own)
 
     def process(ids: Ids, scores: Scores) -> Scores:
         seen = ids.view()
@@ -59,5 +71,4 @@ def generate(
         return scores
 
     search = greedy_search if settings.num_beams == 1 else beam_search
-    ended = stops(settings, stopping_criteria)
     return search(step, state, prompt, settings, process, ended, progress or _no_progress)

@@ -94,7 +94,7 @@ def resolve(
     batch_size: int,
     vocab_size: int,
     positions: int,
-    decoder_input_ids: Ids | None = None,
+    decoder_input_ids: Any = None,
     has_encoder_ids: bool = True,
 ) -> tuple[Settings, Ids]:
     """The effective settings of one generation, and its prompt (batch_size, P).
@@ -107,6 +107,8 @@ def resolve(
     that contradict each other; InputError for decoder_input_ids of a wrong shape or with ids that do not exist.
     """
     refuse_unknown(call)
+    if argument is not None and not isinstance(argument, GenerationConfig):
+        raise GenerationError(f"generation_config is a {type(argument).__name__}: it must be a GenerationConfig")
     notes = _refuse_what_is_missing(call, argument, own)
     values, origin = _merge(call, argument, own)
     _refuse_ids_beyond(vocab_size, values, origin)
@@ -188,7 +190,7 @@ def _as_list(ids: int | list[int] | None) -> list[int]:
     return [] if ids is None else ids if isinstance(ids, list) else [ids]
 
 
-def _prompt(values: Mapping[str, Any], batch_size: int, vocab_size: int, given: Ids | None) -> Ids:
+def _prompt(values: Mapping[str, Any], batch_size: int, vocab_size: int, given: Any) -> Ids:
     """The ids that every document's generation begins with: the start token, and then what the user gave.
 
     As upstream, the start token is put in front of the user's ids only where none of the rows begins with it.
@@ -204,6 +206,10 @@ def _prompt(values: Mapping[str, Any], batch_size: int, vocab_size: int, given: 
     starts = np.broadcast_to(np.array(start, np.int64), batch_size)[:, None]  # (B, 1)
     if given is None:
         return starts.copy()
+    try:
+        given = np.asarray(given)
+    except ValueError:
+        raise InputError("decoder_input_ids has rows of unequal length: give all documents as many ids") from None
     if given.ndim != 2 or len(given) != batch_size or given.shape[1] == 0 or given.dtype.kind not in "iu":
         raise InputError(
             f"decoder_input_ids has shape {given.shape} and type {given.dtype}: it must hold integers, "

@@ -168,6 +168,11 @@ def _banded(q, k, v, is_key, k_extra, v_extra, w, scale, H, query_tile, key_tile
         )
 
 
+def _covering(count: int, unit: int, most: int) -> int:
+    """The smallest multiple of `unit` that is not below `count`, at most `most`."""
+    return min(most, (count + unit - 1) // unit * unit)
+
+
 def banded(
     q: Floats,
     k: Floats,
@@ -177,8 +182,8 @@ def banded(
     v_extra: Floats,
     w: int,
     H: int,
-    query_tile: int = QUERY_TILE,
-    key_tile: int = KEY_TILE,
+    query_tile: int | None = None,
+    key_tile: int | None = None,
 ) -> Floats:
     """The context of every query i over the keys j with |i - j| <= w and is_key[j], and over all extra keys.
 
@@ -190,8 +195,12 @@ def banded(
     k, v: (S, H*D) float
     is_key: (S,) bool
     k_extra, v_extra: (G, H*D) float
+    query_tile, key_tile: queries and keys at a time, key_tile a multiple of 8; None for QUERY_TILE and KEY_TILE, or
+        for what covers a shorter document
     returns: (Q, H*D) float
     """
+    query_tile = query_tile or _covering(len(q), 16, QUERY_TILE)
+    key_tile = key_tile or _covering(max(len(k), len(k_extra)), ROWS, KEY_TILE)
     context = np.empty_like(q)
     scale = q.dtype.type(1 / math.sqrt(q.shape[1] // H))
     with launching():

@@ -1,0 +1,42 @@
+"""Bring up to date what README.md and the figures repeat from the tree: `python docs/refresh.py`.
+
+The line counts of the reading list, the output that the README shows, and the figures; tests/test_docs.py fails where
+one of them is out of date.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import draw_attention
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+
+
+def lines_of(place: str) -> int:
+    """Lines of a Python file, or of all those in a folder."""
+    path = ROOT / place
+    files = sorted(path.glob("*.py")) if path.is_dir() else [path]
+    return sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
+
+
+def shown_output(readme: str) -> str:
+    """What the first command prints: the reference's answer to its document."""
+    document = re.search(r"summarize golden/tiny/documents/(\S+) ", readme)[1]
+    answers = json.loads((ROOT / "golden/tiny/answers.json").read_text(encoding="utf-8"))["answers"]
+    return next(answer["beam"]["text"] for answer in answers if answer["document"] == document)
+
+
+def main() -> None:
+    readme = README.read_text(encoding="utf-8")
+    readme = re.sub(r"(\[`(pyled/[\w/.]+)`\]\([\w/.]+\)) \d+", lambda match: f"{match[1]} {lines_of(match[2])}", readme)
+    output = shown_output(readme)
+    readme = re.sub(r"```text\n.*?```", lambda _: f"```text\n{output}\n```", readme, count=1, flags=re.DOTALL)
+    README.write_text(readme, encoding="utf-8")
+    for name, draw in draw_attention.FIGURES.items():
+        (draw_attention.HERE / name).write_text(draw(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

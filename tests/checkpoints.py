@@ -1,0 +1,57 @@
+"""The tiny checkpoint of golden/, the reference's answers on it, and copies of it with something changed."""
+
+import functools
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+import pyled
+from pyled.checkpoint import read_safetensors, write_safetensors
+
+TINY = Path(__file__).parent.parent / "golden" / "tiny"
+_STORED: dict[str, Any] = json.loads((TINY / "answers.json").read_text(encoding="utf-8"))
+ANSWERS: dict[str, dict[str, Any]] = {answer["document"]: answer for answer in _STORED["answers"]}
+FLOAT32_ERROR: float = _STORED["float32_error"]  # the reference's own, in the scores of its sequences
+DOCUMENTS = ["lamp.txt"] if numba.config.DISABLE_JIT else list(ANSWERS)  # interpreted, the longer ones take minutes
+
+
+def document(name: str) -> str:
+    """The text of one of the documents."""
+    return (TINY / "documents" / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def summary(text: str, **settings: Any) -> pyled.Summary:
+    """The checkpoint's summary of a text; made once, because without compilation it takes seconds."""
+    return pyled.summarize(text, TINY, **settings)
+
+
+def changed(directory: Path, *, config: dict[str, Any] | None = None, generation: dict[str, Any] | None = None) -> Path:
+    """A copy of the checkpoint with keys changed; `generation=None` leaves generation_config.json out.
+
+    Its tables follow the configuration: cut for fewer positions, with a last row for one more token.
+    """
+    shutil.copytree(TINY, directory, ignore=shutil.ignore_patterns("documents", "answers.json"))
+    stated = json.loads((TINY / "config.json").read_text(encoding="utf-8")) | (config or {})
+    (directory / "config.json").write_text(json.dumps(stated), encoding="utf-8")
+    if generation is None:
+        (directory / "generation_config.json").unlink()
+    else:
+        own = json.loads((TINY / "generation_config.json").read_text(encoding="utf-8")) | generation
+        (directory / "generation_config.json").write_text(json.dumps(own), encoding="utf-8")
+    tensors = {name: np.array(tensor) for name, tensor in read_safetensors(TINY / "model.safetensors").items()}
+    for name, tensor in tensors.items():
+        if name.endswith("encoder.embed_positions.weight"):
+            tensors[name] = tensor[: stated["max_encoder_position_embeddings"]]
+        elif name.endswith("decoder.embed_positions.weight"):
+            tensors[name] = tensor[: stated["max_decoder_position_embeddings"]]
+        elif tensor.shape[0] < stated["vocab_size"] and tensor.shape[0] == 600:
+            tensors[name] = np.concatenate([tensor, tensor[-1:] / 2])
+        elif name == "final_logits_bias":
+            tensors[name] = np.pad(tensor, [(0, 0), (0, stated["vocab_size"] - tensor.shape[1])])
+    write_safetensors(directory / "model.safetensors", tensors)
+    return directory

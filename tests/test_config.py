@@ -1,0 +1,306 @@
+"""LEDConfig: what a file says comes back, and what no LED can have is refused by its name."""
+
+import copy
+import dataclasses
+import json
+import pickle
+
+import pytest
+from examples import EXAMPLES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import golden
+from pyled.config import ACTIVATIONS, ALIASES, LEDConfig
+from pyled.errors import ConfigError
+
+PROPERTY = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
+WRITTEN = sorted((golden.FOLDER / "weight_files").glob("*/*/config.json"))
+FIELDS = {f.name for f in dataclasses.fields(LEDConfig)} - {"extra"}
+POSITIVE = (
+    *("vocab_size", "max_encoder_position_embeddings", "max_decoder_position_embeddings", "d_model", "num_labels"),
+    *("encoder_layers", "encoder_ffn_dim", "encoder_attention_heads"),
+    *("decoder_layers", "decoder_ffn_dim", "decoder_attention_heads"),
+)
+
+
+def write(folder, content):
+    text = content if isinstance(content, str) else json.dumps(content)
+    (folder / "config.json").write_text(text, encoding="utf-8")
+    return folder
+
+
+# What comes back
+
+KEYS = st.text(st.characters(exclude_categories=("Cs",)), max_size=8).filter(
+    lambda key: key not in FIELDS | set(ALIASES) | {"model_type", "id2label", "label2id"}
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**50), 2**50) | st.floats(-1e9, 1e9) | st.text("añ\0😀", max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@st.composite
+def configs(draw):
+    sizes = st.integers(1, 2000)
+    layers, heads, other_heads = draw(st.integers(1, 6)), draw(st.integers(1, 8)), draw(st.integers(1, 8))
+    vocab_size = draw(st.integers(1, 60_000))
+    tokens = st.integers(0, vocab_size - 1)
+    windows = st.integers(1, 600).map(lambda w: 2 * w)
+    rates = st.floats(0, 1) | st.sampled_from([0, 1])
+    return LEDConfig(
+        vocab_size=vocab_size,
+        max_encoder_position_embeddings=draw(sizes),
+        max_decoder_position_embeddings=draw(sizes),
+        encoder_layers=layers,
+        encoder_ffn_dim=draw(sizes),
+        encoder_attention_heads=heads,
+        decoder_layers=draw(st.integers(1, 6)),
+        decoder_ffn_dim=draw(sizes),
+        decoder_attention_heads=other_heads,
+        d_model=heads * other_heads * draw(st.integers(1, 5)),
+        dropout=draw(rates),
+        use_cache=draw(st.booleans()),
+        activation_function=draw(st.sampled_from(ACTIVATIONS)),
+        decoder_start_token_id=draw(tokens),
+        pad_token_id=draw(st.none() | tokens),
+        bos_token_id=draw(st.none() | tokens),
+        eos_token_id=draw(st.none() | tokens | st.lists(tokens, max_size=3)),
+        attention_window=draw(windows | st.lists(windows, min_size=layers, max_size=layers)),
+        tie_word_embeddings=draw(st.booleans()),
+        num_labels=draw(st.integers(1, 5)),
+        extra=draw(st.dictionaries(KEYS, VALUES, max_size=3)),
+    )
+
+
+@PROPERTY
+@given(config=configs())
+def test_what_is_saved_is_read_back(config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("config") / "deeper"
+    config.save_pretrained(folder)
+    found = LEDConfig.from_pretrained(folder)
+    for name in FIELDS:
+        assert getattr(found, name) == getattr(config, name)
+        assert type(getattr(found, name)) is type(getattr(config, name))
+    labels = {str(i): f"LABEL_{i}" for i in range(config.num_labels)}
+    back = {name: int(i) for i, name in labels.items()}
+    assert found.extra == {**config.extra, "id2label": labels, "label2id": back}
+    before = (folder / "config.json").read_bytes()
+    found.save_pretrained(str(folder))
+    assert (folder / "config.json").read_bytes() == before
+    assert json.loads(before)["model_type"] == "led"
+
+
+def test_a_saved_file_holds_every_field_and_no_alias(tmp_path):
+    LEDConfig().save_pretrained(tmp_path)
+    keys = set(json.loads((tmp_path / "config.json").read_text()))
+    assert keys == FIELDS - {"num_labels"} | {"model_type", "id2label", "label2id"}
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: "/".join(path.parts[-3:-1]))
+def test_what_the_reference_writes(path):
+    """The tiny models of golden/weight_files.py, without what both versions have as defaults."""
+    stored = json.loads(path.read_text())
+    config = LEDConfig.from_pretrained(path.parent)
+    expected = {
+        "vocab_size": 13,
+        "d_model": 6,
+        "attention_window": [4],
+        "encoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 5,
+        "decoder_layers": 1,
+        "decoder_attention_heads": 3,
+        "decoder_ffn_dim": 4,
+        "max_encoder_position_embeddings": 12,
+        "max_decoder_position_embeddings": 8,
+        "tie_word_embeddings": "-untied" not in path.parent.name,
+    }
+    assert {name: getattr(config, name) for name in expected} == expected
+    assert set(config.extra) == {"architectures", "dtype", "transformers_version"}
+    for name, value in stored.items():
+        if name not in ALIASES:
+            assert config.to_dict()[name] == value
+        else:
+            assert getattr(config, name) == value
+
+
+def test_a_file_without_labels_has_two():
+    assert LEDConfig().num_labels == 2
+    assert LEDConfig.from_dict({}).num_labels == 2
+
+
+def test_unknown_keys_are_kept(tmp_path):
+    """As PRIMERA's and many trainers' files have them."""
+    odd = {
+        "attention_mode": "sliding_chunks",
+        "attention_dilation": [1, 1],
+        "autoregressive": False,
+        "extra_pos_embeddings": 2,
+        "max_position_embeddings": 1024,
+        "learning_rate": 3e-05,
+        "prefix": None,
+        "task_specific_params": {"summarization": {"num_beams": 4}},
+        "extra": {"x": 1},
+    }
+    config = LEDConfig.from_pretrained(write(tmp_path, {"model_type": "led", "d_model": 16, **odd}))
+    assert (config.d_model, config.extra) == (16, odd)
+    config.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert {key: saved[key] for key in odd} == odd
+    with pytest.raises(AttributeError, match="LEDConfig has no 'attention_mode'"):
+        _ = config.attention_mode
+
+
+def test_labels_of_a_file_are_kept_while_they_fit_the_number(tmp_path):
+    labels = {"id2label": {"0": "no", "1": "yes"}, "label2id": {"no": 0, "yes": 1}}
+    config = LEDConfig.from_pretrained(write(tmp_path, labels))
+    assert config.num_labels == 2
+    assert {key: config.to_dict()[key] for key in labels} == labels
+    config.num_labels = 3
+    assert config.to_dict()["id2label"] == {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
+    assert config.to_dict()["label2id"] == {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}
+    assert LEDConfig.from_dict(labels | {"num_labels": 5}).num_labels == 5
+
+
+# Other names
+
+
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_an_alias_is_read_and_can_be_asked_for(alias, name):
+    value = 0.25 if name in ("attention_dropout", "init_std") else 32
+    config = LEDConfig.from_dict({alias: value})
+    assert getattr(config, name) == getattr(config, alias) == value
+    assert config.extra == {}
+    assert name in config.to_dict() and alias not in config.to_dict()
+
+
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_the_field_comes_before_its_alias(alias, name):
+    """As in 4.57.6; 5.23.0 takes the alias. They differ in no file that either has written."""
+    value, other = (0.25, 0.5) if name in ("attention_dropout", "init_std") else (32, 64)
+    for content in ({name: value, alias: other}, {alias: other, name: value}):
+        assert getattr(LEDConfig.from_dict(content), name) == value
+
+
+def test_a_configuration_can_be_copied_and_pickled():
+    config = LEDConfig(d_model=32, attention_window=[2] * 12, extra={"a": [1]})
+    for found in (copy.deepcopy(config), pickle.loads(pickle.dumps(config)), dataclasses.replace(config)):
+        assert found == config
+    with pytest.raises(AttributeError, match="LEDConfig has no 'd_modell'"):
+        _ = config.d_modell
+
+
+def test_each_configuration_has_its_own_extra():
+    LEDConfig().extra["a"] = 1
+    assert LEDConfig().extra == {}
+
+
+# Windows
+
+
+def test_windows_are_one_number_or_one_per_layer():
+    assert [LEDConfig(attention_window=6).one_sided_window(i) for i in (0, 11)] == [3, 3]
+    config = LEDConfig(encoder_layers=3, attention_window=[2, 512, 10])
+    assert [config.one_sided_window(i) for i in range(3)] == [1, 256, 5]
+
+
+@pytest.mark.parametrize("window", [0, 1, 3, -2, 511, 2.0, "512", None, True, {}, (4, 4)])
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_window_is_even(window, listed):
+    value = [4, window] if listed else window
+    with pytest.raises(ConfigError, match="a window is an even integer of at least 2"):
+        LEDConfig(encoder_layers=2, attention_window=value)
+
+
+@pytest.mark.parametrize("windows", [[], [4], [4, 4, 4]])
+def test_there_is_a_window_for_each_layer(windows):
+    said = f"attention_window lists {len(windows)} windows for 2 encoder layers: give one number, or one per layer"
+    with pytest.raises(ConfigError, match=said):
+        LEDConfig(encoder_layers=2, decoder_layers=3, attention_window=windows)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, "8", None, True, [8]])
+@pytest.mark.parametrize("name", POSITIVE)
+def test_sizes_are_positive_integers(name, value):
+    with pytest.raises(ConfigError) as caught:
+        LEDConfig.from_dict({name: value})
+    assert str(caught.value) == f"{name} is {value!r}: it must be an integer of at least 1"
+
+
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_heads_divide_the_model(side):
+    said = f"d_model 1024 does not divide into 3 {side} heads: make d_model a multiple of {side}_attention_heads"
+    with pytest.raises(ConfigError, match=said):
+        LEDConfig.from_dict({f"{side}_attention_heads": 3})
+
+
+@pytest.mark.parametrize("name", ["tanh", "GELU", "", None, 3, ["gelu"]])
+def test_activations_are_those_known(name):
+    with pytest.raises(ConfigError) as caught:
+        LEDConfig(activation_function=name)
+    assert str(caught.value) == (
+        f"activation_function {name!r} is not one of those known: "
+        "gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, relu, silu, swish"
+    )
+
+
+@pytest.mark.parametrize("token", [-1, 100, 1.0, "2", True, {}])
+@pytest.mark.parametrize("name", ["pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"])
+def test_special_tokens_are_ids_of_the_vocabulary(name, token):
+    for value in (token, [2, token]) if name == "eos_token_id" else (token,):
+        with pytest.raises(ConfigError) as caught:
+            LEDConfig(vocab_size=100, **{name: value})
+        assert str(caught.value) == f"{name} is {token!r}: it must be an id below vocab_size 100, or null"
+    LEDConfig(vocab_size=100, **{name: 99})
+
+
+@pytest.mark.parametrize("kind", ["bart", "longformer", "LED", "", None, 1])
+def test_other_models_are_refused(kind, tmp_path):
+    with pytest.raises(ConfigError, match=r"config\.json: model_type .*: pyled reads LED only \('led'\)"):
+        LEDConfig.from_pretrained(write(tmp_path, {"model_type": kind}))
+    assert LEDConfig.from_pretrained(write(tmp_path, {})) == LEDConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", r"config\.json: not JSON"),
+        ("[]", r"config\.json: holds a JSON list, an object was expected"),
+        ('{"d_model": 16, "d_model": 32}', r"config\.json: the key 'd_model' stands twice"),
+        ('{"dropout": NaN}', r"config\.json: NaN is no JSON value"),
+        ('{"d_model": 0}', r"config\.json: d_model is 0: it must be"),
+        ('{"attention_window": [2]}', r"config\.json: attention_window lists 1 windows for 12"),
+        ('{"id2label": {}}', r"config\.json: num_labels is 0"),
+        ('{"d_model": %s}' % ("9" * 30), r"config\.json: the integer 9{24} is refused"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named(text, said, tmp_path):
+    with pytest.raises(ConfigError, match=said):
+        LEDConfig.from_pretrained(write(tmp_path, text))
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(ConfigError, match=r"config\.json: cannot be read: No such file"):
+        LEDConfig.from_pretrained(tmp_path)
+
+
+@PROPERTY
+@given(content=st.dictionaries(st.sampled_from(sorted(FIELDS | set(ALIASES))), VALUES, max_size=3))
+def test_any_values_give_a_configuration_or_the_one_error(content):
+    try:
+        config = LEDConfig.from_dict(content)
+    except ConfigError:
+        return
+    assert config == LEDConfig.from_dict(json.loads(json.dumps(content)))
+
+
+@pytest.mark.parametrize("value", ["false", 0, None])
+def test_whether_embeddings_are_tied_is_a_boolean(value):
+    with pytest.raises(ConfigError, match=f"tie_word_embeddings is {value!r}"):
+        LEDConfig.from_dict({"tie_word_embeddings": value})

@@ -1,0 +1,161 @@
+"""README.md and docs/: their Python runs, their links lead somewhere, and what they repeat from the tree is true."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_imports import LAYERS, PACKAGE
+
+from pyled import reference
+from pyled.attention import encoder_self_attention
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+
+
+def fences(text, kind):
+    """The contents of the fenced blocks of a page that are marked so."""
+    return re.findall(rf"^```{kind}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def drawing():
+    spec = importlib.util.spec_from_file_location("draw_attention", ROOT / "docs" / "draw_attention.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+DRAW = drawing()
+
+
+def run(*arguments):
+    """Python in the repository's root, as a reader has it: compiled, also where the suite runs without compilation."""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "0", "PYTHONUTF8": "1"}
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments], cwd=ROOT, env=environment, capture_output=True, encoding="utf-8"
+    )
+
+
+@page
+def test_the_python_of_a_page_runs_and_prints_what_it_says(path, tmp_path):
+    """All blocks of a page in order, as one session."""
+    blocks = fences(path.read_text(encoding="utf-8"), "python")
+    assert all(block.startswith(">>> ") for block in blocks), "Python without >>> would not be run"
+    session = tmp_path / f"{path.name}.txt"
+    session.write_text("\n".join(blocks), encoding="utf-8")
+    result = run("-m", "doctest", session)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@page
+def test_links_lead_to_files_and_headings(path):
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" not in target:
+            assert (path.parent / target.partition("#")[0]).exists(), target
+
+
+@page
+def test_files_and_modules_that_a_page_names_are_there(path):
+    folders = [ROOT, PACKAGE, ROOT / "docs", ROOT / "tests", *(p for p in PACKAGE.iterdir() if p.is_dir())]
+    for name in re.findall(r"`([\w/]+(?:\.py|/))`", path.read_text(encoding="utf-8")):
+        assert any((folder / name).exists() for folder in folders), name
+
+
+def test_the_first_two_shell_blocks_install_and_run_and_install_and_test():
+    first, second = fences(README, "sh")[:2]
+    assert re.search(r"^python3 -m venv \.venv$", first, re.MULTILINE)
+    assert re.search(r"^\.venv/bin/python -m pip install --quiet \.$", first, re.MULTILINE)
+    assert re.search(r"^\.venv/bin/pyled summarize \S+ -m golden/tiny$", first, re.MULTILINE)
+    assert re.search(r"^python3 -m venv \.venv$", second, re.MULTILINE)
+    assert re.search(r"^\.venv/bin/python -m pip install --quiet '\.\[test\]'$", second, re.MULTILINE)
+    assert re.search(r"^\.venv/bin/python -m pytest$", second, re.MULTILINE)
+
+
+def test_the_output_shown_is_what_the_reference_wrote_and_what_the_command_prints():
+    command = re.search(r"^\.venv/bin/pyled (summarize golden/tiny/documents/(\S+) .*)$", README, re.MULTILINE)
+    answers = json.loads((ROOT / "golden/tiny/answers.json").read_text(encoding="utf-8"))["answers"]
+    expected = next(answer["beam"]["text"] for answer in answers if answer["document"] == command[2])
+    assert fences(README, "text")[0] == f"{expected}\n"
+    assert expected.isprintable() and expected.strip()
+    result = run("-m", "pyled", *command[1].split())
+    assert (result.returncode, result.stdout) == (0, f"{expected}\n")
+
+
+def test_the_reading_list_is_whole_and_its_counts_are_true():
+    listed = dict(re.findall(r"\[`(pyled/[\w/.]+)`\]\(pyled/[\w/.]+\) (\d+)\b", README))
+    for place, count in listed.items():
+        path = ROOT / place
+        files = path.glob("*.py") if place.endswith("/") else [path]
+        lines = sum(file.read_bytes().count(b"\n") for file in files)
+        assert int(count) == lines, f"{place} has {lines} lines; run docs/refresh.py"
+    places = {f"pyled/{p.name}/" if p.is_dir() else f"pyled/{p.name}" for p in PACKAGE.iterdir() if p.name[:2] != "__"}
+    assert set(listed) == places
+
+
+def test_the_table_of_layers_is_the_one_that_is_tested():
+    tour = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (`[^|]+) \|([^|]*)\| [^|]+ \|$", tour, re.MULTILINE)
+    table = {
+        name: (int(layer), set(packages.replace(",", " ").split()))
+        for layer, names, packages in rows
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    assert table == LAYERS
+
+
+def test_the_tour_names_every_file_of_a_folder():
+    tour = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+    for folder in (path for path in PACKAGE.iterdir() if path.is_dir() and path.name[:2] != "__"):
+        said = re.search(rf"^- \*\*`{folder.name}/`\*\*(.*?)(?=^- |\n\n)", tour, re.MULTILINE | re.DOTALL)[1]
+        assert set(re.findall(r"`(\w+\.py)`", said)) >= {p.name for p in folder.glob("*.py")} - {"__init__.py"}
+
+
+@pytest.mark.parametrize("name", sorted(DRAW.FIGURES))
+def test_figures_are_what_the_drawing_code_makes(name):
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == DRAW.FIGURES[name](), "run docs/refresh.py"
+
+
+def test_every_svg_has_its_drawing_code():
+    assert {path.name for path in (ROOT / "docs").glob("*.svg")} == set(DRAW.FIGURES)
+
+
+def random_layer(E, seed):
+    """Weights of one attention layer named `a`."""
+    rng = np.random.default_rng(seed)
+    parts = ["query", "key", "value", "query_global", "key_global", "value_global"]
+    names = [f"a.longformer_self_attn.{part}" for part in parts] + ["a.output"]
+    return {f"{n}.weight": rng.normal(size=(E, E)) for n in names} | {f"{n}.bias": rng.normal(size=E) for n in names}
+
+
+def test_the_picture_colours_where_the_definition_puts_probability():
+    is_real, is_global, w = DRAW.LONG
+    S, seen = len(is_real), {}
+    hidden = np.random.default_rng(0).normal(size=(S, 6))
+    reference.encoder_attention(hidden, w, is_real, is_global, 2, random_layer(6, 1), "a", seen.__setitem__)
+    coloured = {}
+    for d, fill in re.findall(r'<path d="([^"]+)" fill="([^"]+)"', (ROOT / "docs/attention.svg").read_text()):
+        for x, y in re.findall(r"M(\d+) (\d+)", d):
+            coloured[int(y) // 12, int(x) // 12] = fill
+    assert len(coloured) == S * S
+    shown = np.array([[coloured[i, j] in (DRAW.BAND, DRAW.COLUMN, DRAW.ROW) for j in range(S)] for i in range(S)])
+    assert (shown == (seen["a.probs"][0] > 0)).all()
+
+
+def test_the_layout_names_the_tokens_whose_probabilities_a_call_returns():
+    is_real, is_global, w = DRAW.SHORT
+    S, (slot,) = len(is_real), np.flatnonzero(is_global)
+    hidden = np.random.default_rng(2).normal(size=(S, 6))
+    _, local, to_all = encoder_self_attention(hidden, w, is_real, is_global, 2, random_layer(6, 3), "a", slots=1)
+    expected = [str(slot if column == 0 else i + column - 1 - w) for i, column in np.argwhere(local[0] > 0)] + [
+        str(j) for j in np.flatnonzero(to_all[0, :, 0] > 0)
+    ]
+    assert re.findall(r'fill="#ffffff">(\d)</text>', (ROOT / "docs/layout.svg").read_text()) == expected
