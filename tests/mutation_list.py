@@ -509,7 +509,7 @@ GREEDY = [
         ("ids[rows, windows + n - 1]", "ids[rows, windows + n - 2]", NGRAMS,
          "n-grams: the id before the last is forbidden"),
         ("max(ids.shape[1] - n + 1, 0)", "max(ids.shape[1] - n + 2, 0)", SHORT, "n-grams of the source: one id less"),
-        ("max(ids.shape[1] - n + 1, 0)", "max(ids.shape[1] - n, 0)", SHORT, "n-grams of the source: one id more"),
+        ("max(ids.shape[1] - n + 1, 0)", "max(ids.shape[1] - n, 0)", SOURCE_NGRAMS, "n-grams of the source: one id more"),
         ("index[row // beams].get", "index[row % len(index)].get", SOURCE_NGRAMS, "n-grams of another document"),
         ("if ids.shape[1] < least else", "if ids.shape[1] <= least else", TABLE, "min_length one token more"),
         ("if ids.shape[1] < least else", "if ids.shape[1] + 1 < least else", TABLE, "min_length one token less"),
@@ -686,6 +686,8 @@ LEFT_OUT = [
         ("if top[r] > -np.inf else 1", ">=: -inf less -inf, likewise; else 0: 0 / 0, likewise"),
         ("(q.shape[0] + query_tile - 1)", "without -1 an empty tile more"),
         ("(count + unit - 1) // unit * unit", "the size of a tile changes no result"),
+        ("query_tile or _covering", "and: a tile of None, TypeError"),
+        ("key_tile or _covering", "and: a tile of None, TypeError"),
     ),
     *left_out(
         "kernels/elementary.py",
