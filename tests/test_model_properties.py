@@ -213,9 +213,18 @@ MISTAKES = [
     ({"input_ids": IDS, "attention_mask": [[1, 2, 1]]}, "holds 2: only 0, 1.*global_attention_mask"),
     ({"input_ids": IDS, "attention_mask": [[1, 0.5, 1]]}, "holds 0.5"),
     ({"input_ids": IDS, "attention_mask": "all"}, "array of integers"),
+    ({"input_ids": IDS, "attention_mask": [[1, 1], [1]]}, "attention_mask: rows of different lengths"),
+    ({"input_ids": IDS, "attention_mask": [[1, 1, 2**70]]}, "attention_mask holds object values"),
+    ({"input_ids": IDS, "attention_mask": [[1, 1, np.nan]]}, "attention_mask holds nan"),
+    ({"input_ids": IDS, "attention_mask": np.ones((1, 3), complex)}, "attention_mask holds complex128 values"),
     ({"input_ids": IDS, "global_attention_mask": [[1, 2, 0]]}, "holds 2: only -1, 0, 1"),
     ({"inputs_embeds": np.zeros((1, 3, 11))}, r"\(1, 3, 11\): \(batch, tokens, 12\) was expected"),
     ({"inputs_embeds": "text"}, "array of floats"),
+    ({"inputs_embeds": [[[0.0] * 12], [[0.0] * 11]]}, "inputs_embeds: rows of different lengths"),
+    ({"inputs_embeds": np.zeros((1, 3, 12), complex)}, "inputs_embeds holds complex128 values"),
+    ({"inputs_embeds": np.full((1, 3, 12), np.nan)}, "inputs_embeds holds nan: numbers that are finite in float32"),
+    ({"inputs_embeds": np.full((1, 3, 12), 1e300)}, r"inputs_embeds holds 1e\+300: numbers that are finite in float32"),
+    ({"inputs_embeds": np.zeros((0, 3, 12))}, r"\(0, 3, 12\): \(batch, tokens, 12\) was expected, with at least one"),
     ({"inputs_embeds": np.zeros((1, 3, 12)), "decoder_input_ids": None}, "no decoder_input_ids"),
     ({"input_ids": IDS, "decoder_input_ids": np.full((1, 13), 5)}, "13 tokens, but this decoder has 12 positions"),
     ({"input_ids": IDS, "decoder_input_ids": np.full((2, 2), 5)}, "2 rows of decoder input for 1 documents"),
@@ -232,6 +241,23 @@ def test_every_mistake_in_an_argument_has_its_message(arguments, message):
     arguments = {"decoder_input_ids": IDS, **arguments} if "input_ids" not in arguments else arguments
     with pytest.raises(InputError, match=message):
         small_model()(**arguments)
+
+
+def test_arrays_of_any_type_order_and_layout_give_the_same_answer():
+    model = small_model()
+    ids, mask, marks = some_ids(1, 2, 5), np.array([[1, 1, 1, 1, 1], [1, 0, 1, 0, 1]]), np.eye(2, 5, -1, dtype=int)
+    embeds = model.get_input_embeddings()[ids]
+    expected = model(ids, mask, ids, global_attention_mask=marks).logits
+    for kind in (bool, np.uint8, np.int32, np.float16, list):
+        masks = [each.tolist() if kind is list else each.astype(kind) for each in (mask, marks)]
+        assert np.array_equal(model(ids.tolist(), masks[0], ids, global_attention_mask=masks[1]).logits, expected)
+    for array in (ids.astype(np.uint8), ids.astype(np.uint64), np.asfortranarray(ids), ids[:, ::-1].copy()[:, ::-1]):
+        assert np.array_equal(model(array, mask, array, global_attention_mask=marks).logits, expected)
+    read_only = embeds.astype(np.float64)
+    read_only.flags.writeable = False
+    for array in (read_only, embeds.tolist(), np.asfortranarray(embeds), np.repeat(embeds, 2, axis=2)[:, :, ::2]):
+        got = model(None, mask, None, None, None, marks, inputs_embeds=array, decoder_inputs_embeds=array).logits
+        assert np.array_equal(got, expected)
 
 
 def test_a_past_of_other_documents_is_refused():
