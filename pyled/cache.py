@@ -66,24 +66,30 @@ class Growing:
 
     @property
     def view(self) -> Floats:
-        """(R, H, P, D) float"""
-        return self.buffer[:, :, : self.length]
+        """(R, H, P, D) float, read-only: later pasts may share the buffer."""
+        view = self.buffer[:, :, : self.length]
+        view.flags.writeable = False
+        return view
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To copy or pickle the past alone, without the buffer's lock and the room behind."""
+        return type(self), (self.view.copy(), self.length)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DocumentKeys:
     """The cross-attention's keys and values of one document: for each decoder layer a pair of (H, S, D)."""
 
     layers: tuple[tuple[Floats, Floats], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
     """The past of a decoder. A call returns a longer one and never changes the one passed in.
 
     Self-attention keeps keys and values per row, cross-attention once per document, whatever the number of rows.
-    `cache[layer]` is the tuple of transformers 4.57.6: self keys and values (R, H, P, D), cross keys and values
-    (R, H, S, D) - made anew at each access, padded with 0 where documents were run at different lengths.
+    `cache[layer]` is the tuple of transformers 4.57.6: self keys and values (R, H, P, D), read-only, and cross keys and
+    values (R, H, S, D) - made anew at each access, padded with 0 where documents were run at different lengths.
     """
 
     own: tuple[tuple[Growing, Growing], ...]
@@ -95,7 +101,10 @@ class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
         return self.own[0][0].length if self.own else 0
 
     def select(self, rows: NDArray[np.int64]) -> "Cache":
-        """The past of some rows, in that order; documents are shared, not copied."""
+        """The past of some rows, in that order; documents are shared, not copied.
+
+        A call that goes on from it takes encoder_outputs and attention_mask of the same rows in the same order.
+        """
         own = tuple((keys.select(rows), values.select(rows)) for keys, values in self.own)
         return replace(self, own=own, document_of_row=self.document_of_row[rows])
 

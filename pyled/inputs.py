@@ -65,17 +65,18 @@ def checked_mask(mask: Any, name: str, shape: tuple[int, int], allowed: tuple[in
         return np.full(shape, default, np.int64)
     try:
         given = np.asarray(mask)
-        whole = given.astype(np.int64)
-        is_whole = bool(np.all(whole == given))
-    except (TypeError, ValueError):
-        raise InputError(f"{name}: an array of integers of shape {shape} was expected") from None
+    except ValueError:
+        raise InputError(f"{name}: rows of different lengths; an array of shape {shape} was expected") from None
+    if given.dtype.kind not in "biuf":
+        raise InputError(f"{name} holds {given.dtype} values: an array of integers of shape {shape} was expected")
     if given.shape != shape:
         raise InputError(f"{name} has shape {given.shape}: {shape} was expected, one number per token")
-    if not is_whole or not np.isin(whole, allowed).all():
-        odd = given[~np.isin(given, allowed)].flat[0]
+    is_allowed = np.isin(given, allowed)
+    if not is_allowed.all():
+        odd = given[~is_allowed].flat[0]
         hint = "; mark global tokens in global_attention_mask" if name == "attention_mask" and odd == 2 else ""
         raise InputError(f"{name} holds {odd}: only {', '.join(map(str, allowed))} may stand there{hint}")
-    return whole
+    return given.astype(np.int64)
 
 
 def checked_ids(ids: Any, name: str, vocabulary: int, *, also: tuple[int, ...] = ()) -> Ids:
@@ -97,13 +98,26 @@ def checked_ids(ids: Any, name: str, vocabulary: int, *, also: tuple[int, ...] =
 
 
 def checked_embeds(embeds: Any, name: str, E: int, dtype: Any) -> Floats:
-    """Embedded tokens as an array (B, S, E) of the model's dtype, copied. Raises InputError for another shape."""
+    """Embedded tokens as an array (B, S, E) of the model's dtype, copied.
+
+    Raises InputError for another shape, and for NaN and infinities: a kernel that skips masked keys does not pass them
+    on as upstream does, and no result could be trusted.
+    """
     try:
-        array = np.array(embeds, dtype=dtype, order="C")
-    except (TypeError, ValueError):
-        raise InputError(f"{name}: an array of floats of shape (batch, tokens, {E}) was expected") from None
-    if array.ndim != 3 or array.shape[2] != E or array.size == 0:
-        raise InputError(f"{name} has shape {array.shape}: (batch, tokens, {E}) was expected")
+        given = np.asarray(embeds)
+    except ValueError:
+        raise InputError(f"{name}: rows of different lengths; shape (batch, tokens, {E}) was expected") from None
+    if given.dtype.kind not in "fiu":
+        raise InputError(f"{name} holds {given.dtype} values: an array of floats was expected")
+    if given.ndim != 3 or given.shape[2] != E or given.size == 0:
+        raise InputError(
+            f"{name} has shape {given.shape}: (batch, tokens, {E}) was expected, with at least one of each"
+        )
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused below
+        array = np.array(given, dtype=dtype, order="C")
+    is_finite = np.isfinite(array)
+    if not is_finite.all():
+        raise InputError(f"{name} holds {given[~is_finite][0]}: numbers that are finite in {array.dtype} were expected")
     return array
 
 

@@ -192,7 +192,13 @@ class LEDDecoder(_Network):
         B, T, _ = tokens.shape
         if len(states) != B:
             raise InputError(f"{B} rows of decoder input for {len(states)} documents: one row per document is needed")
-        past, is_source_key = self.begin(states, encoder_attention_mask, B, past_key_values)
+        if past_key_values is None:
+            past, is_source_key = self.begin(states, encoder_attention_mask, B)
+        else:
+            past, is_source_key = (
+                past_key_values,
+                self.resume(past_key_values, encoder_attention_mask, states.shape[:2]),
+            )
         P = past.get_seq_length()
         positions = self.config.max_decoder_position_embeddings
         check_length(P + T, positions, "decoder", "pass fewer decoder tokens")
@@ -213,28 +219,56 @@ class LEDDecoder(_Network):
         )
         return output if return_dict else output.to_tuple()
 
-    def begin(self, states: Floats, mask: Any, R: int, past: Cache | None = None) -> tuple[Cache, list[Bools]]:
-        """The past to go on from, and per document which of its kept tokens are keys.
+    def begin(self, states: Floats, mask: Any, R: int) -> tuple[Cache, list[Bools]]:
+        """An empty past for R rows, spread evenly over the documents, and per document which of its tokens are keys.
 
         A document is kept up to its last real token where its mask is a prefix, else whole.
         """
         masks = source_masks(mask, None, states.shape[:2])
-        if past is None:
-            H, layers = self.config.decoder_attention_heads, self.config.decoder_layers
-            documents = tuple(
-                document_keys(np.ascontiguousarray(states[b, :length]), layers, H, self.weights)
-                for b, length in enumerate(masks.lengths)
+        H, layers = self.config.decoder_attention_heads, self.config.decoder_layers
+        documents = tuple(
+            document_keys(np.ascontiguousarray(states[b, :length]), layers, H, self.weights)
+            for b, length in enumerate(masks.lengths)
+        )
+        past = empty_past(R, documents, self.config, self.dtype)
+        return past, [masks.is_key[b, :length] for b, length in enumerate(masks.lengths)]
+
+    def resume(self, past: Cache, mask: Any, shape: tuple[int, int]) -> list[Bools]:
+        """Per document of a past, which of its kept tokens are keys; the mask, of that shape, is told row by row.
+
+        Raises InputError for a past that is not of this decoder, or not of these rows and masks.
+        """
+        self._check_past(past, shape[0])
+        masks = source_masks(mask, None, shape)
+        is_key = []
+        for document, keys in enumerate(past.documents):
+            rows = np.flatnonzero(past.document_of_row == document)
+            kept = keys.layers[0][0].shape[1]
+            found = {masks.lengths[row] for row in rows}
+            if found - {kept} or (masks.is_key[rows] != masks.is_key[rows[:1]]).any():
+                raise InputError(
+                    f"past_key_values was made from a document of {kept} tokens, attention_mask now leaves "
+                    f"{', '.join(map(str, sorted(found)))} of it in rows {rows.tolist()}: pass the attention_mask of "
+                    "the first call again, in the order of the past's rows"
+                )
+            is_key.append(masks.is_key[rows[0], :kept] if len(rows) else np.ones(kept, np.bool_))
+        return is_key
+
+    def _check_past(self, past: Any, R: int) -> None:
+        if not isinstance(past, Cache):
+            raise InputError(
+                f"past_key_values is a {type(past).__name__}: pass the past_key_values that a call returned"
             )
-            past = empty_past(R, documents, self.config, self.dtype)
+        H, layers = self.config.decoder_attention_heads, self.config.decoder_layers
+        _, found_H, _, found_D = past.own[0][0].buffer.shape
+        found = len(past), found_H, found_D, past.own[0][0].buffer.dtype
+        if found != (layers, H, self.config.d_model // H, self.dtype):
+            raise InputError(
+                "past_key_values is of another model, with {} layers of {} heads of size {} in {}".format(*found)
+                + f", this one has {layers} of {H} of {self.config.d_model // H} in {self.dtype}: pass one of its own"
+            )
         if len(past.document_of_row) != R:
             raise InputError(f"past_key_values holds {len(past.document_of_row)} rows, this call has {R}")
-        kept = [document.layers[0][0].shape[1] for document in past.documents]
-        if kept != list(masks.lengths):
-            raise InputError(
-                f"past_key_values was made from documents of {kept} real tokens, attention_mask now says "
-                f"{list(masks.lengths)}: pass the attention_mask of the first call again"
-            )
-        return past, [masks.is_key[b, :length] for b, length in enumerate(masks.lengths)]
 
     def _embed(self, ids: Ids) -> Floats:
         return self.weights["decoder.embed_tokens.weight"][ids]

@@ -1,7 +1,9 @@
 """What must hold for any model and any input: invariances, caches, threads, and every error an argument can cause."""
 
+import copy
 import itertools
 import json
+import pickle
 import threading
 import warnings
 
@@ -319,9 +321,18 @@ MISTAKES = [
     ({"input_ids": IDS, "attention_mask": [[1, 2, 1]]}, "holds 2: only 0, 1.*global_attention_mask"),
     ({"input_ids": IDS, "attention_mask": [[1, 0.5, 1]]}, "holds 0.5"),
     ({"input_ids": IDS, "attention_mask": "all"}, "array of integers"),
+    ({"input_ids": IDS, "attention_mask": [[1, 1], [1]]}, "attention_mask: rows of different lengths"),
+    ({"input_ids": IDS, "attention_mask": [[1, 1, 2**70]]}, "attention_mask holds object values"),
+    ({"input_ids": IDS, "attention_mask": [[1, 1, np.nan]]}, "attention_mask holds nan"),
+    ({"input_ids": IDS, "attention_mask": np.ones((1, 3), complex)}, "attention_mask holds complex128 values"),
     ({"input_ids": IDS, "global_attention_mask": [[1, 2, 0]]}, "holds 2: only -1, 0, 1"),
     ({"inputs_embeds": np.zeros((1, 3, 11))}, r"\(1, 3, 11\): \(batch, tokens, 12\) was expected"),
     ({"inputs_embeds": "text"}, "array of floats"),
+    ({"inputs_embeds": [[[0.0] * 12], [[0.0] * 11]]}, "inputs_embeds: rows of different lengths"),
+    ({"inputs_embeds": np.zeros((1, 3, 12), complex)}, "inputs_embeds holds complex128 values"),
+    ({"inputs_embeds": np.full((1, 3, 12), np.nan)}, "inputs_embeds holds nan: numbers that are finite in float32"),
+    ({"inputs_embeds": np.full((1, 3, 12), 1e300)}, r"inputs_embeds holds 1e\+300: numbers that are finite in float32"),
+    ({"inputs_embeds": np.zeros((0, 3, 12))}, r"\(0, 3, 12\): \(batch, tokens, 12\) was expected, with at least one"),
     ({"inputs_embeds": np.zeros((1, 3, 12)), "decoder_input_ids": None}, "no decoder_input_ids"),
     ({"input_ids": IDS, "decoder_input_ids": np.full((1, 13), 5)}, "13 tokens, but this decoder has 12 positions"),
     ({"input_ids": IDS, "decoder_input_ids": np.full((2, 2), 5)}, "2 rows of decoder input for 1 documents"),
@@ -384,6 +395,23 @@ def test_ids_and_embeds_at_the_edge_of_what_is_allowed():
     assert refusal(check_length, 13, 12, "decoder", "cut") == "13 tokens, but this decoder has 12 positions: cut"
 
 
+def test_arrays_of_any_type_order_and_layout_give_the_same_answer():
+    model = small_model()
+    ids, mask, marks = some_ids(1, 2, 5), np.array([[1, 1, 1, 1, 1], [1, 0, 1, 0, 1]]), np.eye(2, 5, -1, dtype=int)
+    embeds = model.get_input_embeddings()[ids]
+    expected = model(ids, mask, ids, global_attention_mask=marks).logits
+    for kind in (bool, np.uint8, np.int32, np.float16, list):
+        masks = [each.tolist() if kind is list else each.astype(kind) for each in (mask, marks)]
+        assert np.array_equal(model(ids.tolist(), masks[0], ids, global_attention_mask=masks[1]).logits, expected)
+    for array in (ids.astype(np.uint8), ids.astype(np.uint64), np.asfortranarray(ids), ids[:, ::-1].copy()[:, ::-1]):
+        assert np.array_equal(model(array, mask, array, global_attention_mask=marks).logits, expected)
+    read_only = embeds.astype(np.float64)
+    read_only.flags.writeable = False
+    for array in (read_only, embeds.tolist(), np.asfortranarray(embeds), np.repeat(embeds, 2, axis=2)[:, :, ::2]):
+        got = model(None, mask, None, None, None, marks, inputs_embeds=array, decoder_inputs_embeds=array).logits
+        assert np.array_equal(got, expected)
+
+
 def test_a_past_of_other_documents_is_refused():
     model = small_model()
     mask = [[1, 1, 0]]
@@ -393,6 +421,60 @@ def test_a_past_of_other_documents_is_refused():
     with pytest.raises(InputError, match="holds 1 rows, this call has 2"):
         two = np.repeat(IDS, 2, axis=0)
         model(two, decoder_input_ids=two, past_key_values=output.past_key_values)
+
+
+@pytest.mark.parametrize(
+    ("past", "message"),
+    [
+        ((), "past_key_values is a tuple: pass the past_key_values that a call returned"),
+        ({"decoder_layers": 1}, "with 1 layers of 3 heads of size 4 in float32, this one has 2 of 3 of 4 in float32"),
+        ({"decoder_layers": 3}, "with 3 layers"),
+        ({"decoder_attention_heads": 6}, "of 6 heads of size 2"),
+        ({"dtype": "float64"}, "in float64, this one has 2 of 3 of 4 in float32: pass one of its own"),
+    ],
+)
+def test_a_past_that_is_none_of_this_model_is_refused(past, message):
+    if isinstance(past, dict):
+        past = small_model(**past)(IDS, decoder_input_ids=IDS).past_key_values
+    for T in (1, 2):
+        with pytest.raises(InputError, match=message):
+            small_model()(IDS, decoder_input_ids=IDS[:, :T], past_key_values=past)
+
+
+@pytest.mark.parametrize("rows", [[1, 0, 2], [1, 1, 0], [2], [0, 0, 1, 1, 2, 2]])
+def test_a_call_goes_on_from_selected_rows_of_a_past(rows):
+    """Masks with holes and of different lengths: each row must meet its own document."""
+    model = small_model("float64")
+    ids, targets = some_ids(1, 3, 9), some_ids(2, 3, 4)
+    mask = np.array([[1, 0, 1, 1, 0, 1, 1, 0, 1], [1, 1, 0, 0, 1, 0, 1, 1, 0], [1, 1, 1, 1, 1, 0, 0, 0, 0]])
+    source = model.get_encoder()(ids, mask)
+    past = model(None, mask, targets[:, :2], encoder_outputs=source).past_key_values.select(np.array(rows))
+    states = (source.last_hidden_state[rows],)
+    for T in (1, 2):
+        new = targets[rows, 2 : 2 + T]
+        got = model(None, mask[rows], new, encoder_outputs=states, past_key_values=past).logits
+        whole = model(ids[rows], mask[rows], targets[rows, : 2 + T]).logits
+        assert_within("logits", got, whole[:, 2:], 0.0)
+
+
+def test_rows_of_one_document_have_one_mask():
+    model = small_model()
+    ids = some_ids(1, 1, 4)
+    past = model(ids, [[1, 0, 1, 1]], ids).past_key_values.select(np.array([0, 0]))
+    two = np.repeat(ids, 2, axis=0)
+    with pytest.raises(InputError, match=r"rows \[0, 1\].* in the order of the past's rows"):
+        model(two, [[1, 0, 1, 1], [1, 1, 0, 1]], two, past_key_values=past)
+
+
+def test_a_past_cannot_be_written_into_and_can_be_copied():
+    model = small_model()
+    past = model(IDS, decoder_input_ids=IDS).past_key_values
+    with pytest.raises(ValueError, match="read-only"):
+        past[0][0][...] = 0
+    expected = model(IDS, decoder_input_ids=IDS, past_key_values=past).logits
+    for copied in (copy.deepcopy(past), pickle.loads(pickle.dumps(past))):
+        assert np.array_equal(model(IDS, decoder_input_ids=IDS, past_key_values=copied).logits, expected)
+        assert copied != past and copied in {copied}
 
 
 def test_marks_on_padding_and_unmasked_padding_are_told_once():
