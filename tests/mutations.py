@@ -50,7 +50,6 @@ def run_tests(folder: str, tests: list[str], channel: Any) -> None:
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    sys.dont_write_bytecode = True
     sys.path.insert(0, folder)
     import hypothesis
     import pytest
