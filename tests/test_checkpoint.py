@@ -287,6 +287,8 @@ def test_a_heads_file_goes_into_the_base_model():
     _, report = assign(tensors_of(UNTIED), UNTIED, None)
     assert sorted(report.unused) == ["final_logits_bias", "lm_head.weight"]
     assert report.surprises() == []
+    _, report = assign(tensors_of() | {"led.extra": np.zeros(1, np.float32)}, TIED, None)
+    assert report.surprises() == ["tensors that are no weight of this model: led.extra"]
 
 
 def test_another_heads_tensors_are_a_surprise():
@@ -326,6 +328,18 @@ def test_what_is_unused_is_said_by_its_name_in_the_file():
         "tensors that are no weight of this model: "
         "led.extra.0, led.extra.1, led.extra.2, led.extra.3, led.extra.4 and 3 more"
     ]
+
+
+def test_as_many_names_as_are_shown_are_not_counted():
+    more = {f"led.extra.{i}": np.zeros(1, np.float32) for i in range(5)}
+    _, report = assign(tensors_of() | more, TIED, "lm")
+    assert report.surprises() == [f"tensors that are no weight of this model: {', '.join(more)}"]
+
+
+def test_a_missing_head_is_no_other_class_where_shapes_differ_too():
+    tensors = tensors_of() | {"led.encoder.layernorm_embedding.bias": np.zeros(2, np.float32)}
+    with pytest.raises(CheckpointError, match=r"2 weights are missing: qa_outputs.*; 1 tensors .*\. Are config\.json"):
+        assign(tensors, TIED, "qa")
 
 
 def test_what_is_missing_is_listed():

@@ -238,6 +238,7 @@ def test_an_odd_file_within_the_rules_is_read(kind, mmap, tmp_path):
     for name, array in expected.items():
         assert (found[name].shape, found[name].dtype) == (array.shape, array.dtype)
         assert found[name].tobytes() == array.tobytes()
+        assert not found[name].flags.writeable
 
 
 def test_every_bfloat16_is_widened_exactly(tmp_path):

@@ -90,8 +90,6 @@ def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
 
 def _data(file: BinaryIO, start: int, size: int, mmap: bool) -> NDArray[np.uint8]:
     """The bytes behind the header, read-only."""
-    if size == start:
-        return np.zeros(0, np.uint8)
     try:
         data = np.memmap(file, np.uint8, "r")[start:] if mmap else np.fromfile(file, np.uint8, size - start)
     except ValueError:  # there is nothing left to map
