@@ -5,7 +5,7 @@ Letters: B batch, S source tokens, T target tokens of this call, P past tokens, 
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -27,6 +27,7 @@ from .outputs import (
     LEDEncoderBaseModelOutput,
     LEDSeq2SeqLMOutput,
     LEDSeq2SeqModelOutput,
+    Output,
 )
 
 IGNORED_LABEL = -100  # labels that the loss leaves out, as torch.nn.CrossEntropyLoss does
@@ -36,6 +37,11 @@ DType = Literal["float32", "float64"]
 def _either(ids: Any, embeds: Any, ids_name: str, embeds_name: str) -> None:
     if (ids is None) == (embeds is None):
         raise InputError(f"{'neither' if ids is None else 'both'} of {ids_name} and {embeds_name}: give one of them")
+
+
+def _as_asked(output: Output, return_dict: bool | None) -> Any:
+    """The output, or its tuple; None is as True, as upstream."""
+    return output if return_dict is None or return_dict else output.to_tuple()
 
 
 class _Network:
@@ -68,7 +74,7 @@ class LEDEncoder(_Network):
         inputs_embeds: Any = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
-        return_dict: bool = True,
+        return_dict: bool | None = True,
         progress: Progress | None = None,
     ) -> Any:
         """The states of a batch of documents.
@@ -112,7 +118,7 @@ class LEDEncoder(_Network):
                 )
             )
         output = _encoder_output(runs, S, output_hidden_states, slots)
-        return output if return_dict else output.to_tuple()
+        return _as_asked(output, return_dict)
 
     def _embed(self, ids: Ids) -> Floats:
         return self.weights["encoder.embed_tokens.weight"][ids]
@@ -167,7 +173,7 @@ class LEDDecoder(_Network):
         use_cache: bool | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
-        return_dict: bool = True,
+        return_dict: bool | None = True,
     ) -> Any:
         """The states of target tokens, given those of their source.
 
@@ -217,7 +223,7 @@ class LEDDecoder(_Network):
             attentions=tuple(run.attentions) if output_attentions else None,
             cross_attentions=tuple(run.cross_attentions) if output_attentions else None,
         )
-        return output if return_dict else output.to_tuple()
+        return _as_asked(output, return_dict)
 
     def begin(self, states: Floats, mask: Any, R: int) -> tuple[Cache, list[Bools]]:
         """An empty past for R rows, spread evenly over the documents, and per document which of its tokens are keys.
@@ -285,6 +291,10 @@ class _Model(_Network):
 
     def __init__(self, config: LEDConfig, seed: int = 0, *, dtype: DType = "float32") -> None:
         """A model with random weights, drawn as upstream initialises (modeling_led.py:1050)."""
+        if not isinstance(config, LEDConfig):
+            raise InputError(
+                f"config is a {type(config).__name__}: pass an LEDConfig; from_pretrained takes a directory"
+            )
         super().__init__(_random_weights(config, self.head, seed, dtype), config)
         self.generation_config = GenerationConfig.from_model_config(config)
 
@@ -384,11 +394,11 @@ class _Model(_Network):
         )
 
     def get_encoder(self) -> LEDEncoder:
-        """The encoder, as a model of its own over the same weights."""
+        """The encoder, as a model of its own over the weights that this one has now."""
         return LEDEncoder(self.weights, self.config, self._warned)
 
     def get_decoder(self) -> LEDDecoder:
-        """The decoder, as a model of its own over the same weights."""
+        """The decoder, as a model of its own over the weights that this one has now."""
         return LEDDecoder(self.weights, self.config, self._warned)
 
     def get_input_embeddings(self) -> Floats:
@@ -406,7 +416,7 @@ def _random_weights(config: LEDConfig, head: str | None, seed: int, dtype: DType
             tensors[name] = np.zeros(shape, dtype)
         else:
             tensors[name] = (rng.standard_normal(shape) * config.init_std).astype(dtype)
-            if name == "shared.weight" and config.pad_token_id is not None:
+            if name.endswith(("shared.weight", "embed_tokens.weight")) and config.pad_token_id is not None:
                 tensors[name][config.pad_token_id] = 0
     return checkpoint.assign(tensors, config, head, dtype=dtype)[0]
 
@@ -415,9 +425,12 @@ def as_encoder_output(given: Any) -> LEDEncoderBaseModelOutput:
     """An encoder's output, also from its tuple. Raises InputError for anything else."""
     if isinstance(given, LEDEncoderBaseModelOutput):
         return given
-    if isinstance(given, Sequence) and given:
+    if isinstance(given, Sequence) and 1 <= len(given) <= len(fields(LEDEncoderBaseModelOutput)):
         return LEDEncoderBaseModelOutput(*given)
-    raise InputError(f"encoder_outputs is a {type(given).__name__}: an encoder's output, or its tuple, was expected")
+    size = f" of {len(given)} items" if isinstance(given, Sequence) else ""
+    raise InputError(
+        f"encoder_outputs is a {type(given).__name__}{size}: an encoder's output, or its tuple, was expected"
+    )
 
 
 def shift_right(ids: Ids, config: LEDConfig) -> Ids:
@@ -428,7 +441,9 @@ def shift_right(ids: Ids, config: LEDConfig) -> Ids:
     """
     if config.pad_token_id is None:
         raise InputError("the configuration has no pad_token_id: pass decoder_input_ids")
-    start = np.full((len(ids), 1), config.decoder_start_token_id)
+    if config.decoder_start_token_id is None:
+        raise InputError("the configuration has no decoder_start_token_id: pass decoder_input_ids")
+    start = np.full((len(ids), 1), config.decoder_start_token_id, np.int64)
     shifted = np.concatenate([start, ids[:, :-1]], axis=1)
     return np.where(shifted == IGNORED_LABEL, config.pad_token_id, shifted)
 
@@ -466,7 +481,7 @@ class LEDModel(_Model):
         use_cache: bool | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
-        return_dict: bool = True,
+        return_dict: bool | None = True,
     ) -> Any:
         """The states of target tokens. Arguments as those of `LEDEncoder` and `LEDDecoder`.
 
@@ -490,7 +505,7 @@ class LEDModel(_Model):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
-        return output if return_dict else output.to_tuple()
+        return _as_asked(output, return_dict)
 
 
 @dataclass(frozen=True)
@@ -523,7 +538,7 @@ class LEDForConditionalGeneration(_Model):
         use_cache: bool | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
-        return_dict: bool = True,
+        return_dict: bool | None = True,
     ) -> Any:
         """The logits of target tokens, and their loss. Arguments as those of LEDModel.
 
@@ -552,13 +567,13 @@ class LEDForConditionalGeneration(_Model):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
-        fields = dict(output.items())
-        logits = self._logits(fields.pop("last_hidden_state"))
+        found = dict(output.items())
+        logits = self._logits(found.pop("last_hidden_state"))
         if labels is not None and labels.shape != logits.shape[:2]:
             raise InputError(f"labels has shape {labels.shape}: {logits.shape[:2]} was expected, one per target token")
         loss = None if labels is None else cross_entropy(logits, labels)
-        result = LEDSeq2SeqLMOutput(loss=loss, logits=logits, **fields)
-        return result if return_dict else result.to_tuple()
+        result = LEDSeq2SeqLMOutput(loss=loss, logits=logits, **found)
+        return _as_asked(result, return_dict)
 
     def _logits(self, hidden: Floats) -> Floats:
         """(B, T, E) -> (B, T, V)."""
@@ -598,13 +613,9 @@ class LEDForConditionalGeneration(_Model):
 
         Raises InputError, GenerationError.
         """
-        if encoder_outputs is None:
-            self._check_padding(input_ids, attention_mask)
-            encoder_outputs = self.get_encoder()(
-                input_ids, attention_mask, global_attention_mask, inputs_embeds, progress=encoder_progress
-            )
-        states = as_encoder_output(encoder_outputs).last_hidden_state
-        B = len(states)
+        encoder_ids = None if input_ids is None else checked_ids(input_ids, "input_ids", self.config.vocab_size)
+        source = self._source(encoder_ids, inputs_embeds, encoder_outputs)
+        B = len(source)
         effective, prompt = resolve(
             settings,
             generation_config,
@@ -613,10 +624,16 @@ class LEDForConditionalGeneration(_Model):
             vocab_size=self.config.vocab_size,
             positions=self.config.max_decoder_position_embeddings,
             decoder_input_ids=decoder_input_ids,
-            has_encoder_ids=input_ids is not None,
+            has_encoder_ids=encoder_ids is not None,
         )
         for note in effective.notes:
             self._warn_once(note, note)
+        states = source
+        if encoder_outputs is None:
+            self._check_padding(encoder_ids, attention_mask)
+            states = self.get_encoder()(
+                encoder_ids, attention_mask, global_attention_mask, inputs_embeds, progress=encoder_progress
+            ).last_hidden_state
         decoder = self.get_decoder()
         past, is_source_key = decoder.begin(states, attention_mask, B * effective.num_beams)
 
@@ -629,7 +646,7 @@ class LEDForConditionalGeneration(_Model):
             _DecodingState(past),
             prompt,
             effective,
-            encoder_ids=None if input_ids is None else np.asarray(input_ids),
+            encoder_ids=encoder_ids,
             logits_processor=logits_processor,
             stopping_criteria=stopping_criteria,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
@@ -637,15 +654,28 @@ class LEDForConditionalGeneration(_Model):
         )
         return result if effective.return_dict_in_generate else result.sequences
 
-    def _check_padding(self, input_ids: Any, attention_mask: Any) -> None:
+    def _source(self, ids: Ids | None, embeds: Any, outputs: Any) -> Floats | Ids:
+        """What a generation starts from, checked: the encoder's states if given, else its embeddings or ids."""
+        if outputs is None:
+            _either(ids, embeds, "input_ids", "inputs_embeds")
+        E = self.config.d_model
+        if outputs is not None:
+            states = as_encoder_output(outputs).last_hidden_state
+            source = checked_embeds(states, "encoder_outputs.last_hidden_state", E, self.dtype)
+        elif ids is None:
+            source = checked_embeds(embeds, "inputs_embeds", E, self.dtype)
+        else:
+            return ids
+        if ids is not None and len(ids) != len(source):
+            raise InputError(
+                f"input_ids has {len(ids)} rows, encoder_outputs {len(source)}: one per document is needed"
+            )
+        return source
+
+    def _check_padding(self, input_ids: Ids | None, attention_mask: Any) -> None:
         """A pad id that no mask hides is read like any token, as in 5.23.0; more often than not it is an oversight."""
         pad = self.config.pad_token_id
-        if (
-            attention_mask is None
-            and input_ids is not None
-            and pad is not None
-            and np.any(np.asarray(input_ids) == pad)
-        ):
+        if attention_mask is None and input_ids is not None and pad is not None and np.any(input_ids == pad):
             self._warn_once(
                 "padding", f"input_ids holds the padding id {pad} and there is no attention_mask: pass the tokenizer's"
             )

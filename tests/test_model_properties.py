@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pyled import cache, layers, reference
 from pyled.config import LEDConfig
-from pyled.errors import ConfigError, InputError, PyledWarning
+from pyled.errors import ConfigError, GenerationError, InputError, PyledWarning
 from pyled.generation import generate, resolve
 from pyled.generation_config import GenerationConfig
 from pyled.inputs import check_length, checked_embeds, checked_ids, checked_mask, source_masks
@@ -339,6 +339,10 @@ MISTAKES = [
     ({"input_ids": IDS, "decoder_input_ids": IDS, "decoder_inputs_embeds": np.zeros((1, 3, 12))}, "both of decoder"),
     ({"input_ids": IDS, "decoder_attention_mask": [[1, 1]]}, "decoder_attention_mask has shape"),
     ({"encoder_outputs": 5, "decoder_input_ids": IDS}, "encoder_outputs is a int"),
+    (
+        {"encoder_outputs": (np.zeros((1, 3, 12)),) * 5, "decoder_input_ids": IDS},
+        "encoder_outputs is a tuple of 5 items",
+    ),
     ({"input_ids": IDS, "labels": [[5, -99, 6]]}, "labels holds -99"),
     ({"input_ids": IDS, "decoder_input_ids": IDS, "labels": [[5]]}, r"labels has shape \(1, 1\)"),
 ]
@@ -475,6 +479,68 @@ def test_a_past_cannot_be_written_into_and_can_be_copied():
     for copied in (copy.deepcopy(past), pickle.loads(pickle.dumps(past))):
         assert np.array_equal(model(IDS, decoder_input_ids=IDS, past_key_values=copied).logits, expected)
         assert copied != past and copied in {copied}
+
+
+STATES = np.zeros((2, 3, 12), np.float32)
+GENERATION_MISTAKES = [
+    ({}, "neither of input_ids and inputs_embeds"),
+    ({"input_ids": [[5, 6], [7]]}, "rows of different lengths"),
+    ({"input_ids": [[5, 6], [7]], "encoder_outputs": (STATES,)}, "rows of different lengths"),
+    ({"input_ids": [[5, 31]] * 2, "encoder_outputs": (STATES,)}, "holds 31"),
+    ({"input_ids": [[5, -9]] * 2, "encoder_outputs": (STATES,)}, "holds -9"),
+    ({"input_ids": [[5, 6]], "encoder_outputs": (STATES,)}, "input_ids has 1 rows, encoder_outputs 2"),
+    ({"encoder_outputs": (STATES[0],)}, r"encoder_outputs.last_hidden_state has shape \(3, 12\)"),
+    ({"encoder_outputs": (STATES[:0],)}, r"has shape \(0, 3, 12\)"),
+    ({"encoder_outputs": (STATES[:, :, :11],)}, r"has shape \(2, 3, 11\)"),
+    ({"encoder_outputs": (5,)}, r"has shape \(\)"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), GENERATION_MISTAKES, ids=[m for _, m in GENERATION_MISTAKES])
+def test_every_mistake_in_an_argument_of_generate_has_its_message(arguments, message):
+    with pytest.raises(InputError, match=message):
+        small_model().generate(**arguments, max_length=5, encoder_repetition_penalty=2.0)
+
+
+def test_a_wrong_setting_is_told_before_any_work():
+    layers = []
+    with pytest.raises(GenerationError, match="max_length"):
+        small_model().generate(IDS, max_length=99, encoder_progress=lambda done, total: layers.append(done))
+    assert layers == []
+
+
+def test_generation_goes_on_from_states_of_any_type():
+    model = small_model()
+    ids = some_ids(3, 2, 8)
+    states = model.get_encoder()(ids).last_hidden_state
+    expected = model.generate(ids, num_beams=2, max_length=9)
+    for array in (states.tolist(), states.astype(np.float64), np.asfortranarray(states)):
+        assert np.array_equal(model.generate(encoder_outputs=(array,), num_beams=2, max_length=9), expected)
+
+
+def test_no_return_dict_is_the_default_one():
+    assert small_model()(IDS, decoder_input_ids=IDS, return_dict=None).keys()[0] == "logits"
+
+
+def test_a_configuration_without_a_start_token_cannot_shift():
+    model = small_model(decoder_start_token_id=None)
+    for arguments in ({}, {"labels": IDS}):
+        with pytest.raises(InputError, match="no decoder_start_token_id: pass decoder_input_ids"):
+            model(IDS, **arguments)
+
+
+def test_a_model_is_made_from_a_configuration():
+    for given_instead in ("allenai/led-base-16384", {}):
+        with pytest.raises(InputError, match="pass an LEDConfig; from_pretrained takes a directory"):
+            LEDModel(given_instead)
+
+
+def test_padding_is_0_in_all_random_embeddings():
+    """torch.nn.Embedding with a padding_idx, in transformers 5.23.0, untied."""
+    weights = small_model(tie_word_embeddings=False).state_dict()
+    for name in ("shared", "encoder.embed_tokens", "decoder.embed_tokens"):
+        assert not weights[f"led.{name}.weight"][1].any() and weights[f"led.{name}.weight"][2].any()
+    assert weights["lm_head.weight"][1].any()
 
 
 def test_marks_on_padding_and_unmasked_padding_are_told_once():
