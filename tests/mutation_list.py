@@ -272,6 +272,8 @@ INPUTS = in_file(
     ("given.ndim != 3 or given", "given", REFUSED, "embedded tokens without a batch pass"),
     ("given.shape[2] != E or given", "given", REFUSED, "embedded tokens of any width pass"),
     ("!= E or given.size == 0:", "!= E:", REFUSED, "no embedded tokens at all pass"),
+    ("if not is_finite.all():", "if not is_finite.any():", REFUSED, "NaN among embedded tokens passes"),
+    ("given[~is_finite]", "given[is_finite]", REFUSED, "the message names a number that is finite"),
     ("if length > positions:", "if length >= positions:", REFUSED, "the last position is refused"),
     ("if length > positions:", "if length > positions + 1:", REFUSED, "one token too many passes"),
 )  # fmt: skip
@@ -672,8 +674,6 @@ LEFT_OUT = [
         ("given.shape != shape", "==: every mask is refused, InputError"),
         ('given.dtype.kind not in "biuf"', "in: every mask is refused, InputError"),
         ('given.dtype.kind not in "fiu"', "in: all embedded tokens are refused, InputError"),
-        ("if not is_finite.all():", "any, or without not: what is refused instead ends in an IndexError"),
-        ("given[~is_finite]", "without ~: the first of nothing, IndexError"),
     ),
     *left_out(
         "kernels/attention.py",

@@ -59,6 +59,7 @@ def run_tests(folder: str, tests: list[str], channel: Any) -> None:
     hypothesis.settings.load_profile("mutations")
     failure = Failure()
     arguments = ["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    arguments += ["-p", "no:unraisableexception", "-p", "no:faulthandler"]  # a quarter of the time
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is there already
     status = pytest.main([*arguments, *(str(ROOT / "tests" / test) for test in tests)], plugins=[failure])
     used = Path(sys.modules["pyled"].__file__ or "").parent if "pyled" in sys.modules else None

@@ -224,9 +224,8 @@ def test_generation_with_a_cache_is_the_search_over_the_definition(beams):
 def test_a_selected_cache_goes_on_as_its_rows_would():
     model = small_model("float64")
     ids, targets = some_ids(10, 2, 9), some_ids(11, 2, 5)
-    source = model.get_encoder()(ids)
-    past = model(encoder_outputs=source, decoder_input_ids=targets[:, :4]).past_key_values.select(np.array([1, 0]))
-    got = model(encoder_outputs=source, decoder_input_ids=targets[::-1, 4:], past_key_values=past).logits
+    past = model(ids, decoder_input_ids=targets[:, :4]).past_key_values.select(np.array([1, 0]))
+    got = model(ids[::-1], decoder_input_ids=targets[::-1, 4:], past_key_values=past).logits
     assert_within("logits", got, model(ids, decoder_input_ids=targets).logits[::-1, 4:], 0.0)
 
 
@@ -395,6 +394,9 @@ def test_ids_and_embeds_at_the_edge_of_what_is_allowed():
     assert refusal(checked_embeds, np.zeros((1, 3, 12)), "embeds", 12, np.float32) == ""
     for shape in ((1, 3, 12, 1), (3, 12), (1, 3, 11), (1, 0, 12)):
         assert refusal(checked_embeds, np.zeros(shape), "embeds", 12, np.float32) != ""
+    embeds = np.ones((1, 2, 12))
+    embeds[0, 1, 3] = np.nan
+    assert "holds nan" in refusal(checked_embeds, embeds, "embeds", 12, np.float32)
     assert refusal(check_length, 12, 12, "decoder", "cut") == ""
     assert refusal(check_length, 13, 12, "decoder", "cut") == "13 tokens, but this decoder has 12 positions: cut"
 
