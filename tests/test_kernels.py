@@ -219,6 +219,14 @@ def test_one_thread_gives_the_bits_of_two():
         assert np.array_equal(one, two)
 
 
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, "2", None, 10**6])
+def test_a_wrong_number_of_threads_is_refused_and_changes_nothing(count):
+    with pytest.raises(ValueError, match="a whole number between 1 and"):
+        jit.set_threads(count)
+    x, weight = random_arrays(4, np.float32, (2, 6), (5, 6))
+    assert products.few_rows(x, weight).shape == (2, 5)
+
+
 ALL_KERNELS = """
 import hashlib, sys
 import numpy as np

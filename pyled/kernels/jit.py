@@ -104,11 +104,11 @@ _threads: int | None = None
 
 
 def set_threads(count: int) -> None:
-    """Run kernels, and NumPy's OpenBLAS where it is found, on `count` threads from now on."""
+    """Run kernels, and NumPy's OpenBLAS where it is found, on `count` threads from now on. Raises ValueError."""
     global _threads
     most = numba.config.NUMBA_NUM_THREADS
-    if not 1 <= count <= most:
-        raise ValueError(f"{count} threads: between 1 and {most} can be used here")
+    if type(count) is not int or not 1 <= count <= most:
+        raise ValueError(f"{count!r} threads: a whole number between 1 and {most} can be used here")
     _threads = count
     set_blas = _openblas_setter()
     if set_blas is not None:
