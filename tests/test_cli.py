@@ -221,7 +221,7 @@ def test_without_any_good_input_the_checkpoint_is_not_opened(run, tmp_path):
         (["summarize", LAMP, "-m", TINY, "-p", "num_beans", "8"], "did you mean 'num_beams'"),
         (["summarize", LAMP, "-m", TINY, "-p", "do_sample", "true"], "pyled does not implement"),
         (["summarize", LAMP, "-m", TINY, "--max-new-tokens", "129"], "128 positions"),
-        (["summarize", LAMP, "-m", TINY, "--threads", "0"], "--threads: 0 threads: between 1 and"),
+        (["summarize", LAMP, "-m", TINY, "--threads", "0"], "--threads: 0 threads: a whole number between 1 and"),
         (["summarize", LAMP, "-m", TINY, "--too-long", "chunk"], "invalid choice: 'chunk'"),
     ],
 )
