@@ -288,6 +288,7 @@ class _Model(_Network):
     """What all models share: making, loading, saving, and the parts they hand out."""
 
     head: str | None = None
+    load_report: checkpoint.LoadReport | None = None  # how the weights were found; None for random ones
 
     def __init__(self, config: LEDConfig, seed: int = 0, *, dtype: DType = "float32") -> None:
         """A model with random weights, drawn as upstream initialises (modeling_led.py:1050)."""

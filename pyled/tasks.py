@@ -132,9 +132,9 @@ class Summarizer:
         if not isinstance(tokenizer, LEDTokenizer):
             given = "missing" if tokenizer is None else f"a {type(tokenizer).__name__}"
             raise InputError(f"the tokenizer is {given}: a model in memory needs its LEDTokenizer, or the directory")
-        if not hasattr(loaded, "load_report"):  # made, not loaded
-            return cls(loaded, tokenizer, name)
         report = loaded.load_report
+        if report is None:
+            return cls(loaded, tokenizer, name)
         return cls(loaded, tokenizer, name, tuple(report.lines()), tuple(report.surprises()))
 
     def plan(self, generation_config: GenerationConfig | None, settings: Mapping[str, Any]) -> Plan:
