@@ -20,14 +20,14 @@ BLOCK = 64  # tokens by which a buffer grows at least
 class Growing:
     """Keys or values of past tokens, (R, H, P, D), to which new tokens are appended.
 
-    An object never changes: appending gives a longer one. The two share a buffer where this one ends at the buffer's
-    last used token, so that plain decoding copies nothing; a second continuation of the same past gets a copy.
+    What an object holds never changes: appending gives a longer one. The first continuation shares the buffer, so that
+    plain decoding copies nothing; another continuation of the same past gets a copy.
     """
 
     def __init__(self, buffer: Floats, length: int) -> None:
         self.buffer = buffer  # (R, H, capacity, D)
         self.length = length
-        self._used = [length]  # shared by all views of the buffer
+        self._is_continued = False  # whether the buffer's next places belong to a longer past
         self._lock = threading.Lock()
 
     @classmethod
@@ -38,14 +38,9 @@ class Growing:
         """The past with `new`, (R, H, T, D), behind it."""
         length = self.length + new.shape[2]
         with self._lock:
-            fits = self._used[0] == self.length and length <= self.buffer.shape[2]
-            if fits:
-                self._used[0] = length
-        if fits:
-            longer = Growing(self.buffer, length)
-            longer._used, longer._lock = self._used, self._lock
-        else:
-            longer = Growing(self._copied(slice(None), length), length)
+            fits = not self._is_continued and length <= self.buffer.shape[2]
+            self._is_continued |= fits
+        longer = Growing(self.buffer if fits else self._copied(slice(None), length), length)
         longer.buffer[:, :, self.length : length] = new
         return longer
 

@@ -186,8 +186,8 @@ DECODER_ATTENTION = in_file(
 STACKS = [
     *in_file(
         "cache.py",
-        ("self._used[0] == self.length and ", "", BRANCHES, "a second continuation writes into the first"),
-        ("self._used[0] = length", "pass", BRANCHES, "nobody remembers that a buffer was continued"),
+        ("not self._is_continued and ", "", BRANCHES, "a second continuation writes into the first"),
+        ("self._is_continued |= fits", "pass", BRANCHES, "nobody remembers that a buffer was continued"),
         ("[:, :, self.length : length] = new", "[:, :, : length - self.length] = new", SPLIT, "appended in front"),
         ("buffer[:, :, :P] = kept", "pass", GROWN, "the past is lost when a buffer grows"),
         ("_copied(rows, self.length)", "_copied(slice(None), self.length)", BEAMS, "the cache does not follow beams"),
@@ -662,11 +662,9 @@ LEFT_OUT = [
     ),
     *left_out(
         "cache.py",
-        ("self._used[0] == self.length", "!= copies always: only time is lost"),
+        ("not self._is_continued and", "without not, copies always: only time is lost"),
         ("length <= self.buffer", "< copies once more: only time is lost"),
         ("if length > capacity:", ">= makes a buffer larger: only memory is lost"),
-        ("longer._used, longer._lock = self._used, self._lock", "_used of their own would do: an object once continued "
-         "is never again at the buffer's end"),
     ),
     *left_out(
         "inputs.py",
