@@ -1,22 +1,19 @@
 """Draw the figures of the encoder's attention: `python docs/draw_attention.py` writes them beside this file.
 
 Every coloured square is an answer of `pyled.reference.may_attend`, so that a picture cannot say anything else than the
-definition does. The colours are of middle brightness and the ground is empty: they serve on white and on black.
+definition does.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+from drawing import BLUE, GREY, GROUND, OCHRE, PINK, figure, grid, moved, text, wrapped, write
 
 from pyled.reference import may_attend
 
-HERE = Path(__file__).parent
-
-BAND, COLUMN, ROW, INK = "#4493f8", "#d29922", "#bf4b8a", "#7d8590"
-NOTHING, PADDING = f'{INK}" fill-opacity="0.13', f'{INK}" fill-opacity="0.5'
+BAND, COLUMN, ROW = BLUE, OCHRE, PINK
+NOTHING, PADDING = f'{GREY}" fill-opacity="0.13', f'{GREY}" fill-opacity="0.5'
 CELL, TOP = 34, 54  # of the labelled tables: the size of a square, and the room above
-FONT = 'font-family="ui-sans-serif, system-ui, Helvetica, Arial, sans-serif"'
 
 Tokens = tuple[np.ndarray, np.ndarray, int]  # is_real, is_global, w
 
@@ -39,49 +36,13 @@ def kind(i: int, j: int, document: Tokens) -> str:
     return NOTHING if is_real[i] and is_real[j] else PADDING
 
 
-def squares(cells: list[tuple[int, int]], size: int, colour: str) -> str:
-    """One path of all squares at (row, column), with a thin gap between them."""
-    inner = size - 1
-    d = "".join(f"M{j * size} {i * size}h{inner}v{inner}h-{inner}z" for i, j in cells)
-    return f'<path d="{d}" fill="{colour}"/>'
-
-
-def text(x: float, y: float, words: str, *, anchor: str = "start", size: int = 13, more: str = "") -> str:
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}" {more}>{words}</text>'
-
-
-def grid(rows: int, columns: int, size: int, colour_of: Callable[[int, int], str]) -> list[str]:
-    """A table of squares, with its origin at the top left."""
-    groups: dict[str, list[tuple[int, int]]] = {}
-    for i in range(rows):
-        for j in range(columns):
-            groups.setdefault(colour_of(i, j), []).append((i, j))
-    return [squares(cells, size, colour) for colour, cells in groups.items()]
-
-
-def figure(width: int, height: int, title: str, parts: list[str]) -> str:
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-            f'height="{height}" role="img" {FONT} fill="{INK}">',
-            f"<title>{title}</title>",
-            *parts,
-            "</svg>\n",
-        ]
-    )
-
-
-def moved(x: float, y: float, parts: list[str]) -> list[str]:
-    return [f'<g transform="translate({x:g} {y:g})">', *parts, "</g>"]
-
-
 def pattern() -> str:
     """The README's picture: which token attends to which."""
     is_real, is_global, w = LONG
     S, size, left, top = len(is_real), 12, 30, 34
     parts = [
-        text(left, 14, "attends to this token &#8594;"),
-        text(-top, 14, "this token &#8594;", anchor="end", more='transform="rotate(-90)"'),
+        text(left, 14, "attends to this token \u2192"),
+        text(-top, 14, "this token \u2192", anchor="end", more='transform="rotate(-90)"'),
         *moved(left, top, grid(S, S, size, lambda i, j: kind(i, j, LONG))),
     ]
     for i in np.flatnonzero(is_global):
@@ -101,17 +62,12 @@ def pattern() -> str:
         parts.append(text(x + 22, y, name, more='font-weight="600"'))
         for line, words in enumerate(wrapped(meaning, 40)):
             parts.append(text(x + 22, y + 18 + 16 * line, words, size=12))
-    return figure(640, top + S * size + 8, "Which token attends to which in LED's encoder", parts)
-
-
-def wrapped(words: str, width: int) -> list[str]:
-    """Words in lines of at most `width` characters."""
-    lines = [""]
-    for word in words.split():
-        if len(lines[-1]) + len(word) >= width:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines
+    description = (
+        f"A square of {S} rows and {S} columns, one for each token of a document. A diagonal band: each token attends "
+        f"to {w} neighbours on either side. Two global tokens have a full row and a full column. The last tokens are "
+        "padding: their rows and columns are empty."
+    )
+    return figure(640, top + S * size + 8, "Which token attends to which in LED's encoder", description, parts)
 
 
 def layout() -> str:
@@ -142,7 +98,12 @@ def layout() -> str:
         *(text(50, TOP + i * CELL + 21, f"{i} {marks[i]}", anchor="end", size=12) for i in range(S)),
     ]
     title = "Six tokens: who attends to whom, and where the probabilities stand in what a call returns"
-    return figure(720, TOP + S * CELL + 4, title, parts)
+    description = (
+        f"Three tables with one row per token; token {slots[0]} is global, token {S - 1} is padding, w is {w}. The "
+        "first says who attends to whom. The second is a row of encoder_attentions: a slot for the global token, then "
+        "the places from one to the left to one to the right. The third is encoder_global_attentions: one column."
+    )
+    return figure(720, TOP + S * CELL + 4, title, description, parts)
 
 
 def table(x: int, title: str, heads: list[str], rows: int, cell: Callable[[int, int], tuple[str, str]]) -> list[str]:
@@ -155,7 +116,7 @@ def table(x: int, title: str, heads: list[str], rows: int, cell: Callable[[int, 
             label = cell(i, j)[1]
             place = (x + j * CELL + CELL / 2, TOP + i * CELL + 21)
             if label:
-                parts.append(text(*place, label, anchor="middle", size=12, more='fill="#ffffff"'))
+                parts.append(text(*place, label, anchor="middle", size=12, more=f'fill="{GROUND}"'))
     return parts
 
 
@@ -163,5 +124,4 @@ FIGURES = {"attention.svg": pattern, "layout.svg": layout}
 
 
 if __name__ == "__main__":
-    for name, draw in FIGURES.items():
-        (HERE / name).write_text(draw(), encoding="utf-8")
+    write(FIGURES)

@@ -9,9 +9,13 @@ import re
 from pathlib import Path
 
 import draw_attention
+import draw_checkpoint
+import draw_tokenizer
+from drawing import write
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+FIGURES = draw_attention.FIGURES | draw_tokenizer.FIGURES | draw_checkpoint.FIGURES
 
 
 def lines_of(place: str) -> int:
@@ -34,8 +38,7 @@ def main() -> None:
     output = shown_output(readme)
     readme = re.sub(r"```text\n.*?```", lambda _: f"```text\n{output}\n```", readme, count=1, flags=re.DOTALL)
     README.write_text(readme, encoding="utf-8")
-    for name, draw in draw_attention.FIGURES.items():
-        (draw_attention.HERE / name).write_text(draw(), encoding="utf-8")
+    write(FIGURES)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,29 @@
 """README.md and docs/: their Python runs, their links lead somewhere, and what they repeat from the tree is true."""
 
-import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_imports import LAYERS, PACKAGE
 
-from pyled import reference
+from pyled import LEDTokenizer, reference
 from pyled.attention import encoder_self_attention
+from pyled.checkpoint import read_safetensors
 
 ROOT = Path(__file__).parent.parent
+TINY = ROOT / "golden" / "tiny"
+sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "golden")]
+import draw_attention  # noqa: E402
+import draw_tokenizer  # noqa: E402
+import refresh  # noqa: E402
+import train_bpe  # noqa: E402
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -24,16 +32,6 @@ page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def fences(text, kind):
     """The contents of the fenced blocks of a page that are marked so."""
     return re.findall(rf"^```{kind}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-
-
-def drawing():
-    spec = importlib.util.spec_from_file_location("draw_attention", ROOT / "docs" / "draw_attention.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-DRAW = drawing()
 
 
 def run(*arguments):
@@ -119,13 +117,62 @@ def test_the_tour_names_every_file_of_a_folder():
         assert set(re.findall(r"`(\w+\.py)`", said)) >= {p.name for p in folder.glob("*.py")} - {"__init__.py"}
 
 
-@pytest.mark.parametrize("name", sorted(DRAW.FIGURES))
+@pytest.mark.parametrize("name", sorted(refresh.FIGURES))
 def test_figures_are_what_the_drawing_code_makes(name):
-    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == DRAW.FIGURES[name](), "run docs/refresh.py"
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == refresh.FIGURES[name](), "run docs/refresh.py"
 
 
 def test_every_svg_has_its_drawing_code():
-    assert {path.name for path in (ROOT / "docs").glob("*.svg")} == set(DRAW.FIGURES)
+    assert {path.name for path in (ROOT / "docs").glob("*.svg")} == set(refresh.FIGURES)
+
+
+@pytest.mark.parametrize("name", sorted(refresh.FIGURES))
+def test_figures_are_small_have_a_title_and_a_ground_of_their_own(name):
+    drawn = refresh.FIGURES[name]()
+    assert len(drawn.encode("utf-8")) < 20_000
+    assert re.search(r"<title id=.title.>[^<]{10,}</title>\n<desc id=.what.>[^<]{40,}</desc>\n<rect ", drawn)
+
+
+def words_of(name, colour=""):
+    """The words of a figure in the order in which they were drawn; with a colour, those in it."""
+    found = re.findall(r"<text ([^>]*)>([^<]*)</text>", (ROOT / "docs" / name).read_text(encoding="utf-8"))
+    return [unescape(words) for attributes, words in found if colour in attributes]
+
+
+def test_the_way_of_a_string_ends_in_the_ids_of_the_tokenizer():
+    tokenizer = LEDTokenizer.from_pretrained(TINY)
+    ids = [str(number) for number in tokenizer(draw_tokenizer.EXAMPLE).input_ids]
+    size_of_an_id = 'font-size="12" text-anchor="middle"'
+    assert words_of("tokens.svg", size_of_an_id) == ids
+    svg = words_of("tokens.svg")
+    assert [word.lstrip("\u2423") for word in svg if word.startswith("\u2423<")] == ["<mask>"]
+    assert set(tokenizer.tokenize(draw_tokenizer.EXAMPLE)) - set(svg) == {
+        " <mask>"
+    }  # where \u2423 stands for the space
+
+
+def test_the_merges_drawn_are_those_of_the_file():
+    products = ["".join(line.split()) for line in (TINY / "merges.txt").read_text(encoding="utf-8").splitlines()[1:]]
+    svg = (ROOT / "docs" / "tokens.svg").read_text(encoding="utf-8")
+    drawn = re.findall(rf">([^<]+)</text>\n<text [^>]*{draw_tokenizer.PINK}[^>]*>(\d+)</text>", svg)
+    assert len(drawn) == len(words_of("tokens.svg", draw_tokenizer.PINK)) > 5
+    assert all(products[int(rank)] == token for token, rank in drawn)
+
+
+def test_the_byte_table_is_that_of_the_trainer():
+    rows = [words for words in words_of("bytes.svg") if len(words) == 16]
+    assert "".join(rows) == "".join(symbol for _, symbol in sorted(train_bpe.byte_symbols().items()))
+
+
+def test_the_entries_drawn_stand_in_the_file():
+    data = (TINY / "model.safetensors").read_bytes()
+    entries = [words for words in words_of("safetensors.svg") if "data_offsets" in words]
+    assert len(entries) == 4 and all(entry.encode() in data for entry in entries)
+    svg = (ROOT / "docs" / "safetensors.svg").read_text(encoding="utf-8")
+    borders = [float(x) for x in re.findall(r"M([\d.]+) \d+V", svg)]
+    sizes = [array.nbytes for array in read_safetensors(TINY / "model.safetensors").values()]
+    ends = np.cumsum(sizes)
+    assert borders == pytest.approx(20 + 720 * ends[:-1] / ends[-1], abs=0.06)
 
 
 def random_layer(E, seed):
@@ -137,7 +184,7 @@ def random_layer(E, seed):
 
 
 def test_the_picture_colours_where_the_definition_puts_probability():
-    is_real, is_global, w = DRAW.LONG
+    is_real, is_global, w = draw_attention.LONG
     S, seen = len(is_real), {}
     hidden = np.random.default_rng(0).normal(size=(S, 6))
     reference.encoder_attention(hidden, w, is_real, is_global, 2, random_layer(6, 1), "a", seen.__setitem__)
@@ -146,12 +193,17 @@ def test_the_picture_colours_where_the_definition_puts_probability():
         for x, y in re.findall(r"M(\d+) (\d+)", d):
             coloured[int(y) // 12, int(x) // 12] = fill
     assert len(coloured) == S * S
-    shown = np.array([[coloured[i, j] in (DRAW.BAND, DRAW.COLUMN, DRAW.ROW) for j in range(S)] for i in range(S)])
+    shown = np.array(
+        [
+            [coloured[i, j] in (draw_attention.BAND, draw_attention.COLUMN, draw_attention.ROW) for j in range(S)]
+            for i in range(S)
+        ]
+    )
     assert (shown == (seen["a.probs"][0] > 0)).all()
 
 
 def test_the_layout_names_the_tokens_whose_probabilities_a_call_returns():
-    is_real, is_global, w = DRAW.SHORT
+    is_real, is_global, w = draw_attention.SHORT
     S, (slot,) = len(is_real), np.flatnonzero(is_global)
     hidden = np.random.default_rng(2).normal(size=(S, 6))
     _, local, to_all = encoder_self_attention(hidden, w, is_real, is_global, 2, random_layer(6, 3), "a", slots=1)
