@@ -1,5 +1,6 @@
 """README.md and docs/: their Python runs, their links lead somewhere, and what they repeat from the tree is true."""
 
+import itertools
 import json
 import os
 import re
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from test_imports import LAYERS, PACKAGE
 
-from pyled import LEDTokenizer, reference
+from pyled import LEDConfig, LEDTokenizer, reference
 from pyled.attention import encoder_self_attention
-from pyled.checkpoint import read_safetensors
+from pyled.checkpoint import expected_shapes, read_safetensors
+from pyled.checkpoint.names import upstream_name
 
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "golden" / "tiny"
@@ -173,6 +175,53 @@ def test_the_entries_drawn_stand_in_the_file():
     sizes = [array.nbytes for array in read_safetensors(TINY / "model.safetensors").values()]
     ends = np.cumsum(sizes)
     assert borders == pytest.approx(20 + 720 * ends[:-1] / ends[-1], abs=0.06)
+
+
+def expanded(pattern, config):
+    """The names that a pattern with {a,b} and {i} stands for."""
+    sides = {"encoder": config.encoder_layers, "decoder": config.decoder_layers}
+    choices = [part.split(",") for part in re.findall(r"{(\w+(?:,\w+)+)}", pattern)]
+    template = re.sub(r"{\w+(?:,\w+)+}", "{}", pattern.replace("{i}", "{{i}}"))
+    for chosen in itertools.product(*choices):
+        name = template.format(*chosen)
+        depth = next((n for side, n in sides.items() if f"{side}." in name), 1)
+        yield from dict.fromkeys(name.replace("{i}", str(i)) for i in range(depth))
+
+
+def test_the_names_and_shapes_of_the_page_are_those_that_are_expected():
+    page = (ROOT / "docs" / "checkpoint.md").read_text(encoding="utf-8")
+    config = LEDConfig(
+        vocab_size=31, d_model=12, encoder_layers=2, decoder_layers=3, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=5, decoder_ffn_dim=7, max_encoder_position_embeddings=11,
+        max_decoder_position_embeddings=13, num_labels=4, attention_window=4,
+    )  # fmt: skip
+    stated = {}
+    shape = r"`\((?:[^`]*)\)`"
+    for pattern, shapes in re.findall(rf"`([a-z][\w.{{}},]+)`(?: \||,) ({shape}(?:(?:,| and) {shape})?)", page):
+        kinds = [text.strip("`") for text in re.findall(shape, shapes)]
+        for name in expanded(pattern, config):
+            letters = {"V": 31, "E": 12, "num_labels": 4}
+            letters |= {"F": 5, "positions": 11} if "encoder." in name else {"F": 7, "positions": 13}
+            kind = kinds[-1] if name.endswith("bias") else kinds[0]
+            assert name not in stated, name
+            stated[name] = tuple(letters.get(side) or int(side) for side in re.findall(r"\w+", kind))
+    expected = {}
+    for head in ("lm", "qa", "classification"):
+        expected |= {upstream_name(name, head): shape for name, shape in expected_shapes(config, head).items()}
+    assert stated == expected
+
+
+def test_the_defaults_of_the_page_are_those_of_the_configuration():
+    page = (ROOT / "docs" / "checkpoint.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (`[^|]+`) \| ([^|]+) \| [^|]*\|$", page.partition("## 6.")[2].partition("## 7.")[0], re.MULTILINE
+    )
+    stated = {}
+    for names, values in rows:
+        keys, found = re.findall(r"`(\w+)`", names), [json.loads(value.strip(" `")) for value in values.split(",")]
+        stated |= dict(zip(keys, found * (len(keys) if len(found) == 1 else 1), strict=True))
+    assert len(stated) > 15
+    assert stated == {name: getattr(LEDConfig(), name) for name in stated}
 
 
 def random_layer(E, seed):
