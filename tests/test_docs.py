@@ -196,13 +196,11 @@ def test_the_names_and_shapes_of_the_page_are_those_that_are_expected():
         max_decoder_position_embeddings=13, num_labels=4, attention_window=4,
     )  # fmt: skip
     stated = {}
-    shape = r"`\((?:[^`]*)\)`"
-    for pattern, shapes in re.findall(rf"`([a-z][\w.{{}},]+)`(?: \||,) ({shape}(?:(?:,| and) {shape})?)", page):
-        kinds = [text.strip("`") for text in re.findall(shape, shapes)]
+    for pattern, *kinds in re.findall(r"^\| `([\w.{},]+)` \| `(\([^`]*\))`(?:, `(\([^`]*\))`)? \|", page, re.MULTILINE):
         for name in expanded(pattern, config):
             letters = {"V": 31, "E": 12, "num_labels": 4}
             letters |= {"F": 5, "positions": 11} if "encoder." in name else {"F": 7, "positions": 13}
-            kind = kinds[-1] if name.endswith("bias") else kinds[0]
+            kind = (kinds[1] if name.endswith("bias") else "") or kinds[0]
             assert name not in stated, name
             stated[name] = tuple(letters.get(side) or int(side) for side in re.findall(r"\w+", kind))
     expected = {}
