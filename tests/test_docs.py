@@ -70,6 +70,20 @@ def test_files_and_modules_that_a_page_names_are_there(path):
         assert any((folder / name).exists() for folder in folders), name
 
 
+def test_the_functions_that_the_page_on_attention_names_stand_where_it_says():
+    text = (ROOT / "docs" / "attention.md").read_text(encoding="utf-8")
+    section = text.partition("## 7.")[2].partition("## 8.")[0]
+    rows = [line.strip("| ").split("|") for line in section.splitlines() if line.startswith("| ")]
+    assert len(rows) > 8
+    for _, definition, fast in rows[1:]:
+        for said, default in ((definition, ["reference.py"]), (fast, [])):
+            quoted = re.findall(r"`([\w./]+)`", said)
+            files = [name for name in quoted if name.endswith(".py")] or default
+            code = "".join((PACKAGE / file).read_text(encoding="utf-8") for file in files)
+            for name in set(quoted) - set(files) - {"probs"}:
+                assert f"def {name.split('.')[-1]}(" in code, f"{name} in {files}"
+
+
 def test_the_first_two_shell_blocks_install_and_run_and_install_and_test():
     first, second = fences(README, "sh")[:2]
     assert re.search(r"^python3 -m venv \.venv$", first, re.MULTILINE)
