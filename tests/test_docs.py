@@ -47,7 +47,9 @@ def run(*arguments):
 @page
 def test_the_python_of_a_page_runs_and_prints_what_it_says(path, tmp_path):
     """All blocks of a page in order, as one session."""
-    blocks = fences(path.read_text(encoding="utf-8"), "python")
+    text = path.read_text(encoding="utf-8")
+    assert not re.search("^[ >]+```", text, re.MULTILINE), "a block inside a list or a quotation would not be run"
+    blocks = fences(text, "python")
     assert all(block.startswith(">>> ") for block in blocks), "Python without >>> would not be run"
     session = tmp_path / f"{path.name}.txt"
     session.write_text("\n".join(blocks), encoding="utf-8")
