@@ -606,6 +606,7 @@ class LEDForConditionalGeneration(_Model):
         whatever `use_cache` says: it changes no result.
 
         input_ids: (B, S) int, or inputs_embeds: (B, S, E) float, or encoder_outputs
+        global_attention_mask: (B, S) of 0 and 1; None makes no token global, though a summary needs `<s>` to be
         decoder_input_ids: (B, P) int, what every output begins with
         encoder_progress, progress: called with layers done and in all, and with tokens generated and the most
             there may be

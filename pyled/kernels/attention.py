@@ -231,7 +231,7 @@ def _attend_rows(q, k, v, is_key, scale, context):
     total = np.zeros(R, q.dtype)
     for r in range(R):
         for j in range(S):
-            # without any key, all alike: DESIGN 2, as transformers 5.23.0
+            # without any key, all alike: as transformers 5.23.0
             scores[r, j] = exp(scores[r, j] - top[r]) if top[r] > -np.inf else 1
         for j in range(S):
             total[r] += scores[r, j]
