@@ -70,7 +70,7 @@ def truth(case: Case, seed: int) -> tuple[Arrays, list[str]]:
 
 
 def error(got: NDArray[Any], expected: NDArray[Any]) -> float:
-    """max|x - truth| / max(1, max|truth|); NaN where the truth is NaN."""
+    """err of DESIGN, section 6; NaN where the truth is NaN."""
     if got.size == 0:
         return 0.0
     return float(np.max(np.abs(got.astype(np.float64) - expected)) / max(1.0, np.max(np.abs(expected))))
