@@ -12,7 +12,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .elementary import dot, exp
-from .jit import kernel, launching
+from .jit import kernel
 
 Floats = NDArray[Any]
 Bools = NDArray[np.bool_]
@@ -203,8 +203,7 @@ def banded(
     key_tile = key_tile or _covering(max(len(k), len(k_extra)), ROWS, KEY_TILE)
     context = np.empty_like(q)
     scale = q.dtype.type(1 / math.sqrt(q.shape[1] // H))
-    with launching():
-        _banded(q, k, v, is_key, k_extra, v_extra, w, scale, H, query_tile, key_tile, context)
+    _banded(q, k, v, is_key, k_extra, v_extra, w, scale, H, query_tile, key_tile, context)
     return context
 
 
@@ -265,6 +264,5 @@ def grouped(q: Floats, k: Floats, v: Floats, is_key: Bools) -> Floats:
     returns: (N, H, R, D) float
     """
     context = np.empty_like(q)
-    with launching():
-        _grouped(q, k, v, is_key, q.dtype.type(1 / math.sqrt(q.shape[3])), context)
+    _grouped(q, k, v, is_key, q.dtype.type(1 / math.sqrt(q.shape[3])), context)
     return context
