@@ -119,6 +119,24 @@ def test_banded_attention_survives_scores_of_any_size():
     assert_within("context", got, truth, 1e-3)  # float32 scores of 1e4 are known to 1e-3
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64] if COMPILED else [np.float64])  # see exp_float32
+def test_what_is_no_number_reaches_every_query_that_attends_to_it_and_no_other(dtype):
+    q, k, v, none = random_arrays(1, dtype, (30, 4), (30, 4), (30, 4), (0, 4))
+    is_key = np.arange(30) < 25  # what lies behind 26 has no key
+    q[3, 2] = k[20, 1] = np.nan
+
+    def are_no_numbers(context):
+        return np.flatnonzero(np.isnan(context).any(axis=-1)).tolist()
+
+    assert are_no_numbers(attention.banded(q, k, v, is_key, none, none, 2, 1, 4, 8)) == [3, 18, 19, 20, 21, 22]
+    assert are_no_numbers(attention.banded(q, k, v, is_key, k[20:21], v[:1], 2, 1, 4, 8)) == list(range(30))
+    few, keys, values = (array[None, None] for array in (q[:6], k[:9], v[:9]))
+    assert are_no_numbers(attention.grouped(few, keys, values, np.ones((1, 9), bool))[0, 0]) == [3]
+    few, keys, values = few[:, :, :2], k[None, None, 18:22], v[None, None, :4]
+    assert are_no_numbers(attention.grouped(few, keys, values, np.ones((1, 4), bool))[0, 0]) == [0, 1]
+    assert are_no_numbers(attention.grouped(few, keys, values, np.array([[True, True, False, True]]))[0, 0]) == []
+
+
 @EXAMPLE
 @given(
     N=st.integers(1, 3),
@@ -213,7 +231,8 @@ ids = np.arange(20).reshape(2, 10) + 4
 mask, marks = np.ones_like(ids), np.zeros_like(ids)
 mask[0, 3], mask[1, 8:], marks[:, 0], marks[0, 5] = 0, 0, 1, 1
 for dtype in ("float32", "float64"):
-    models = [pyled.LEDForConditionalGeneration.from_pretrained(sys.argv[1], dtype=dtype, mmap=m) for m in (True, False)]
+    load = pyled.LEDForConditionalGeneration.from_pretrained
+    models = [load(sys.argv[1], dtype=dtype, mmap=mmap) for mmap in (True, False)]
     for model in [*models, pyled.LEDForConditionalGeneration(models[0].config, dtype=dtype)]:
         for T in (1, 2):
             model(ids, mask, ids[:, :T], global_attention_mask=marks, output_attentions=T == 2)

@@ -154,7 +154,7 @@ def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, column, D, qu
 
     for i in range(lanes):
         for d in range(D):
-            context[first + i, column + d] = output[d, i] / total[i] if total[i] > 0 else 0
+            context[first + i, column + d] = output[d, i] / total[i] if total[i] != 0 else 0  # NaN stays NaN
 
 
 @kernel(parallel=True)
@@ -228,10 +228,11 @@ def _attend_rows(q, k, v, is_key, scale, context):
             scores[r, j] = dot(q[r], k[j]) * scale if is_key[j] else -np.inf
             top[r] = max(top[r], scores[r, j])
     total = np.zeros(R, q.dtype)
+    has_key = is_key.any()
     for r in range(R):
         for j in range(S):
             # without any key, all alike: DESIGN 2, as transformers 5.23.0
-            scores[r, j] = exp(scores[r, j] - top[r]) if top[r] > -np.inf else 1
+            scores[r, j] = exp(scores[r, j] - top[r]) if has_key else 1
         for j in range(S):
             total[r] += scores[r, j]
     context[:] = 0

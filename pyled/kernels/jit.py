@@ -20,6 +20,7 @@ import numpy as np
 FAST_SUMS = {"reassoc", "contract", "nsz", "arcp"}
 FUSED = {"contract"}
 
+
 def _is_writable(folder: Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
