@@ -405,6 +405,13 @@ ROW = of("test_generation_search", "test_best_of_a_single_row")
 ENOUGH = of("test_generation_search", "test_among_the_candidates_there_are_enough_that_go_on")
 HOPED = of("test_generation_search", "test_a_dead_end_where_a_better_result_was_hoped_for_leaves_what_has_ended")
 PADDING = of("test_generation_search", "test_beam_padding_has_the_references_quirk")
+FORK = of("test_processes", "test_a_process_forked_after_use_computes_the_same[None]")
+PROCESSES = in_file(
+    "kernels/jit.py",
+    ("_launch_lock = threading.RLock()", "pass", FORK, "a child's threads wait for its parent's lock",
+     "global _launch_lock, _has"),
+)  # fmt: skip
+
 BEAM = in_file(
     "generation/beam.py",
     ("settings, length + 1 - P)", "settings, length + 1)", SEARCH, "the length penalty counts the prompt"),
@@ -640,6 +647,7 @@ MUTATIONS = [
     *INPUTS,
     *MODELS,
     *KERNELS,
+    *PROCESSES,
     *BEAM,
     *GREEDY,
     *TOKENIZER,
