@@ -1,11 +1,13 @@
 """Strict JSON in, whole files out: the only code of pyled that parses JSON or replaces a file."""
 
 import contextlib
+import glob
 import json
 import math
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +15,7 @@ from typing import Any, BinaryIO
 from .errors import PyledError
 
 DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own limit of 4,300
+_ABANDONED = 3600  # seconds since the last byte was written to a file that nobody finished
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -89,12 +92,19 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def replace_file(path: Path) -> Iterator[BinaryIO]:
+def replace_file(path: Path, *, outdated: Path | None = None) -> Iterator[BinaryIO]:
     """A file to write beside `path`, renamed to `path` when the block ends well and removed when it does not.
 
     Whoever looks at `path` sees the old content or the whole of the new. A symbolic link is written through.
+    `outdated` is a file that would be wrong beside the new content; it is removed just before.
+
+    A killed process leaves `.NAME.xxxxxxxx.part`, which nothing reads. The next write of `path` removes it, if it
+    is older than an hour: a younger one may belong to another process that is still writing.
+
+    Raises OSError, with `path` in its message also where the system names no file: on a full disk.
     """
     target = Path(os.path.realpath(path))
+    _remove_abandoned(target)
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with beside.open("xb") as file:
@@ -103,6 +113,18 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         if target.exists():
             beside.chmod(target.stat().st_mode & 0o777)
+        if outdated is not None:
+            outdated.unlink(missing_ok=True)
         beside.replace(target)
+    except OSError as e:
+        e.filename = e.filename or str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _remove_abandoned(target: Path) -> None:
+    for part in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
+        with contextlib.suppress(OSError):  # another process was faster
+            if part.stat().st_mtime < time.time() - _ABANDONED:
+                part.unlink()

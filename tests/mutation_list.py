@@ -412,6 +412,33 @@ PROCESSES = in_file(
      "global _launch_lock, _has"),
 )  # fmt: skip
 
+REPLACED = of(
+    "test_files",
+    "test_the_old_content_stands_until_the_new_is_whole",
+    "test_what_a_killed_process_left_is_removed_when_it_is_old",
+    "test_what_is_outdated_stands_until_the_new_file_is_whole",
+    "test_a_system_error_names_the_file",
+    "test_an_interrupted_write_leaves_the_old_file_and_no_other",
+)
+OUTDATED = of("test_checkpoint", "test_a_configuration_goes_with_the_weights_it_describes")
+FILES = [
+    *in_file(
+        "files.py",
+        ('beside.open("xb") as file', 'target.open("wb") as file', REPLACED, "a file is written in its place"),
+        ("st_mtime < time.time()", "st_mtime > time.time()", REPLACED, "what another process writes is removed"),
+        ("glob.escape(target.name)", "target.name", REPLACED, "a name is taken for a pattern"),
+        ("outdated.unlink(missing_ok=True)", "pass", REPLACED, "what is outdated stays"),
+        ("e.filename or str(path)", "e.filename", REPLACED, "a full disk without a file's name"),
+        ("beside.unlink(missing_ok=True)", "pass", REPLACED, "half a file is left"),
+    ),
+    *in_file(
+        "checkpoint/__init__.py",
+        ("None if _says(stated, config.to_dict())", "None if not _says(stated, config.to_dict())", OUTDATED,
+         "the settings of other weights stay"),
+        ("outdated=outdated", "outdated=None", OUTDATED, "new weights beside old settings"),
+    ),
+]  # fmt: skip
+
 BEAM = in_file(
     "generation/beam.py",
     ("settings, length + 1 - P)", "settings, length + 1)", SEARCH, "the length penalty counts the prompt"),
@@ -648,6 +675,7 @@ MUTATIONS = [
     *MODELS,
     *KERNELS,
     *PROCESSES,
+    *FILES,
     *BEAM,
     *GREEDY,
     *TOKENIZER,

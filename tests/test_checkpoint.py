@@ -490,6 +490,18 @@ def test_what_is_missing_is_said_with_the_directory(tmp_path):
         load(tmp_path, TIED, "lm")
 
 
+def test_a_configuration_goes_with_the_weights_it_describes(tmp_path):
+    weights, _ = assign(tensors_of(), TIED, "lm")
+    save(tmp_path, weights, TIED, "lm")
+    TIED.save_pretrained(tmp_path)
+    save(tmp_path, weights, TIED, "lm")
+    assert (tmp_path / "config.json").exists()
+    for other in (json.dumps({**TIED.to_dict(), "attention_window": 6}), "{", "[]"):
+        (tmp_path / "config.json").write_text(other, encoding="utf-8")
+        save(tmp_path, weights, TIED, "lm")
+        assert not (tmp_path / "config.json").exists()
+
+
 def test_a_file_read_while_it_is_replaced_stays_as_it_was(tmp_path):
     weights, _ = assign(tensors_of(), TIED, "lm")
     save(tmp_path, weights, TIED, "lm")

@@ -112,4 +112,6 @@ def test_importing_pyled_compiles_nothing_and_needs_no_torch():
         "from pyled.kernels import attention; "
         "assert not getattr(attention._banded.parallel, 'signatures', [])"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)})
+    subprocess.run(
+        [sys.executable, "-P", "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    )

@@ -35,7 +35,7 @@ def random_arrays(seed, dtype, *shapes):
 def output_of(code, *arguments, **environment):
     """What Python code prints in a process of its own."""
     root = str(Path(pyled.__file__).parent.parent)
-    command = [sys.executable, "-c", code, *map(str, arguments)]
+    command = [sys.executable, "-P", "-c", code, *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": root, **environment}
     return subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numba
 import pytest
+from checkpoints import TINY
 
 import pyled
 
@@ -21,7 +22,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 def run(code, *arguments, timeout=300, **environment):
     """What Python code prints in a process of its own, which must end well."""
     # Python 3.12 warns of every fork of a process with threads; here that is the question.
-    command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", COMMON + code]
+    command = [sys.executable, "-P", "-W", "error", "-W", "ignore::DeprecationWarning", "-c", COMMON + code]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     done = subprocess.run(
         [*command, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=timeout, check=False
@@ -74,7 +75,7 @@ def in_child(function):
             os._exit(0 if function() else 1)
         finally:
             os._exit(2)
-    for _ in range(4000):
+    for _ in range(1200 if numba.config.DISABLE_JIT else 4000):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
@@ -143,7 +144,8 @@ def is_available(layer):
     code = "import numpy; from pyled.kernels.products import few_rows; few_rows(numpy.eye(9), numpy.eye(9))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_THREADING_LAYER": layer}
     return (
-        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False).returncode == 0
+        subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, check=False).returncode
+        == 0
     )
 
 
@@ -164,3 +166,98 @@ def test_a_process_forked_after_use_computes_the_same(layer):
 
 def test_threads_of_one_program_get_the_right_answers(layer):
     assert run(THREADS, **layer).splitlines() == ["one model True", "two models True"]
+
+
+# Kills while a checkpoint is saved
+
+KILLS = """
+import random, shutil
+from collections import Counter
+from pathlib import Path
+from pyled.errors import ConfigError, TokenizerError
+
+tiny, folder, count, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+rng = random.Random(seed)
+
+def model(seed, **changed):
+    made = small_model(seed)
+    return type(made)(pyled.LEDConfig(**{**vars(made.config), **changed}), seed)
+
+# The second has the first one's shapes and another window: its weights with the first one's settings would load.
+savers = [model(0), model(1, attention_window=4), model(2, encoder_layers=2)]
+for i, number in enumerate((3, 4, 5)):
+    savers[i].generation_config.num_beams = number
+tokenizers = [pyled.LEDTokenizer.from_pretrained(tiny, additional_special_tokens=["<a>"] * n) for n in (0, 1)]
+versions = {}
+for saver in [*savers, *tokenizers, tokenizers[0]]:  # the last one empties added_tokens.json
+    saver.save_pretrained(folder / "alone")
+    for path in (folder / "alone").iterdir():
+        versions.setdefault(path.name, []).append(path.read_bytes())
+
+target = folder / "target"
+savers[0].save_pretrained(target)
+tokenizers[0].save_pretrained(target)
+counts = Counter()
+for round in range(count):
+    first, kind = rng.randrange(3), rng.choice(["model", "model", "tokenizer"])
+    pid = os.fork()
+    if pid == 0:
+        try:
+            for i in range(first, 10**9):
+                (savers[i % 3] if kind == "model" else tokenizers[i % 2]).save_pretrained(target)
+        finally:
+            os._exit(2)
+    time.sleep(rng.uniform(0, 0.04))
+    os.kill(pid, 9)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -9, "the child ended by itself"
+    for path in target.iterdir():
+        if path.name.endswith(".part"):
+            assert path.name.startswith("."), path
+            counts["unfinished files"] += 1
+            path.unlink()
+        else:
+            assert path.read_bytes() in versions[path.name], f"round {round}: {path.name} is of no version"
+    try:
+        pyled.LEDForConditionalGeneration.from_pretrained(target)
+    except ConfigError as e:
+        assert "config.json: cannot be read" in str(e), e
+        counts["models without config.json"] += 1
+    else:
+        of = [versions[name].index((target / name).read_bytes()) for name in ("config.json", "model.safetensors")]
+        assert of[0] == of[1], f"round {round}: settings of model {of[0]}, weights of model {of[1]}"
+        counts["whole models"] += 1
+    try:
+        pyled.LEDTokenizer.from_pretrained(target)
+        counts["whole tokenizers"] += 1
+    except TokenizerError:
+        counts["tokenizers refused"] += 1
+print(dict(counts))
+"""
+
+
+@needs_fork
+def test_a_kill_at_any_moment_of_saving_leaves_files_that_are_whole(tmp_path):
+    """Every file is of one version; the weights never stand beside another model's config.json."""
+    run(KILLS, TINY, tmp_path, 40, 0)
+
+
+FULL_DISK = """
+import resource
+from pathlib import Path
+
+folder, limit = Path(sys.argv[1]), int(sys.argv[2])
+small_model(0).save_pretrained(folder)
+before = {path.name: path.read_bytes() for path in folder.iterdir()}
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # no file may grow beyond, as on a disk that is full
+try:
+    small_model(1).save_pretrained(folder)
+except OSError as e:
+    print(e)
+assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits are those of POSIX")
+@pytest.mark.parametrize("limit", [0, 10, 5000, 20000])
+def test_a_disk_that_is_full_leaves_the_old_checkpoint_and_is_told_with_the_files_name(limit, tmp_path):
+    assert run(FULL_DISK, tmp_path, limit).endswith(f": '{tmp_path / 'model.safetensors'}'\n")
