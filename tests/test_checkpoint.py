@@ -354,6 +354,14 @@ def test_what_is_missing_is_listed():
         assign({"lm_head.weight": tensors_of()["lm_head.weight"]}, TIED, "lm")
 
 
+def test_layers_beyond_counting_are_refused_before_they_are_counted():
+    for config in (LEDConfig(**CONFIG | {"encoder_layers": 10**17}), LEDConfig(**CONFIG | {"decoder_layers": 10**17})):
+        with pytest.raises(
+            CheckpointError, match=r"config.json says 100,000,000,000,000,001 layers, .* only 59 tensors"
+        ):
+            assign(tensors_of(), config, "lm")
+
+
 def test_every_weight_but_the_bias_of_zeros_is_needed():
     for name in tensors_of():
         if name not in EMBEDDINGS:
