@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -260,6 +261,31 @@ def test_one_thread_gives_the_bits_of_two():
 
 
 @pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: nothing runs in parallel")
+@EXAMPLE
+@given(
+    S=st.integers(1, 200),
+    H=st.integers(1, 3),
+    D=st.integers(1, 9),
+    w=st.integers(1, 50),
+    threads=st.integers(1, numba.config.NUMBA_NUM_THREADS),
+    dtype=DTYPES,
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_number_of_threads_gives_the_same_bits(S, H, D, w, threads, dtype, seed):
+    q, k, v, weight = random_arrays(seed, dtype, *[(S, H * D)] * 3, (3 * S, H * D))
+    results = []
+    try:
+        for jit._threads in (1, threads):
+            context = attention.banded(q, k, v, np.ones(S, bool), k[:2], v[:2], w, H)
+            results.append((context, products.few_rows(q[:3], weight)))
+    finally:
+        jit._threads = None
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    for one, many in zip(*results, strict=True):
+        assert np.array_equal(one, many)
+
+
+@pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: nothing runs in parallel")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_without_threads_kernels_give_the_same_bits(dtype, monkeypatch):
     """As in a child that OpenMP would end; sizes that fill no vector, one, and many."""
@@ -314,3 +340,43 @@ def test_the_process_that_compiles_gets_the_bits_of_those_that_load(tmp_path):
     runs = [output_of(ALL_KERNELS, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
     assert list(tmp_path.rglob("*.nbc"))
     assert runs[0] == runs[1]
+
+
+def test_compiled_code_is_kept_where_only_its_user_can_write(tmp_path, monkeypatch):
+    """The first place that can be written: NUMBA_CACHE_DIR, or beside the kernels; the user's cache; a private one."""
+    beside = Path(jit.__file__).parent / "__pycache__"
+    removals = []
+    monkeypatch.setattr(jit.atexit, "register", removals.append)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    monkeypatch.setattr(jit, "_is_writable", lambda folder: writable in folder.parents)
+    for named, writable in ((None, beside), (None, tmp_path / "user"), (tmp_path / "named", tmp_path / "named")):
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(named)) if named else monkeypatch.delenv("NUMBA_CACHE_DIR", False)
+        found = jit._cache_folder()
+        assert writable in found.parents and re.fullmatch("kernels-[0-9a-f]{16}", found.name)
+    monkeypatch.setattr(jit, "_is_writable", lambda folder: False)
+    private = jit._cache_folder()
+    assert private.stat().st_mode & 0o777 == 0o700
+    (remove,) = removals
+    remove()
+    assert not private.exists()
+
+
+def test_a_place_that_cannot_be_written_is_no_place(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    assert jit._is_writable(tmp_path / "new" / "folder") and not jit._is_writable(tmp_path / "file" / "folder")
+
+
+def test_the_number_of_threads_is_told_to_numpys_openblas(monkeypatch):
+    told = []
+    monkeypatch.setattr(jit, "_threads", None)
+    monkeypatch.setattr(jit, "_openblas_setter", lambda: told.append)
+    jit.set_threads(1)
+    assert (jit._threads, told) == (1, [1])
+    monkeypatch.setattr(jit, "_openblas_setter", lambda: None)  # another BLAS
+    jit.set_threads(1)
+    assert told == [1]
+
+
+@pytest.mark.skipif(not list(Path(np.__file__).parent.parent.glob("numpy.libs/*openblas*")), reason="another BLAS")
+def test_numpys_openblas_is_found():
+    assert jit._openblas_setter() is not None
