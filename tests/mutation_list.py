@@ -420,10 +420,13 @@ REPLACED = of(
     "test_a_system_error_names_the_file",
     "test_an_interrupted_write_leaves_the_old_file_and_no_other",
 )
+DIGITS = of("test_files", "test_an_integer_has_at_most_the_digits_asked_for")
 OUTDATED = of("test_checkpoint", "test_a_configuration_goes_with_the_weights_it_describes")
 FILES = [
     *in_file(
         "files.py",
+        (") > digits:", ") >= digits:", DIGITS, "an integer has a digit less"),
+        ("error, digits=digits)", "error)", DIGITS, "a file's integers have the usual digits"),
         ('beside.open("xb") as file', 'target.open("wb") as file', REPLACED, "a file is written in its place"),
         ("st_mtime < time.time()", "st_mtime > time.time()", REPLACED, "what another process writes is removed"),
         ("glob.escape(target.name)", "target.name", REPLACED, "a name is taken for a pattern"),

@@ -161,7 +161,7 @@ def layer(request):
 
 @needs_fork
 def test_a_process_forked_after_use_computes_the_same(layer):
-    assert run(FORKS, *layer.values(), **layer) == "done\n"
+    assert run(FORKS, *layer.values(), **layer).endswith("done\n")  # tbb writes of its own accord at each fork
 
 
 def test_threads_of_one_program_get_the_right_answers(layer):
