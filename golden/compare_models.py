@@ -39,7 +39,7 @@ Arrays = dict[str, NDArray[Any]]
 ACTIVATIONS = ("gelu", "gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish")
 WINDOWS = ((4,), (6,), (8, 4), (10,), (12, 6, 4), (16, 8, 4))  # the reference wants all to divide the largest
 PAD = 1
-DEAD = -1e8  # the score of a beam that came from a forbidden token is about -1e9
+DEAD = -1e5  # the score of a beam that came from a forbidden token is about -1e9, divided by up to its length squared
 TYPES = {"float32": torch.float32, "float64": torch.float64}
 FIELDS = (
     "loss",

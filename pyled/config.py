@@ -87,10 +87,11 @@ class LEDConfig:
                 )
         self._check_windows()
         if type(self.tie_word_embeddings) is not bool:
-            raise ConfigError(f"tie_word_embeddings is {self.tie_word_embeddings!r}: it must be true or false")
+            raise ConfigError(f"tie_word_embeddings is {self.tie_word_embeddings!r:.60}: it must be true or false")
         if self.activation_function not in ACTIVATIONS:
             raise ConfigError(
-                f"activation_function {self.activation_function!r} is not one of those known: {', '.join(ACTIVATIONS)}"
+                f"activation_function {self.activation_function!r:.60} is not one of those known: "
+                f"{', '.join(ACTIVATIONS)}"
             )
         for name in ("pad_token_id", "bos_token_id", "decoder_start_token_id"):
             self._check_token(name, getattr(self, name))
@@ -101,7 +102,7 @@ class LEDConfig:
     def _check_positive(self, name: str) -> None:
         value = getattr(self, name)
         if type(value) is not int or value < 1:
-            raise ConfigError(f"{name} is {value!r}: it must be an integer of at least 1")
+            raise ConfigError(f"{name} is {value!r:.60}: it must be an integer of at least 1")
 
     def _check_windows(self) -> None:
         windows = self.attention_window
@@ -112,11 +113,11 @@ class LEDConfig:
             )
         for window in windows if isinstance(windows, list) else [windows]:
             if type(window) is not int or window < 2 or window % 2:
-                raise ConfigError(f"attention_window {window!r}: a window is an even integer of at least 2")
+                raise ConfigError(f"attention_window {window!r:.60}: a window is an even integer of at least 2")
 
     def _check_token(self, name: str, token: Any) -> None:
         if token is not None and (type(token) is not int or not 0 <= token < self.vocab_size):
-            raise ConfigError(f"{name} is {token!r}: it must be an id below vocab_size {self.vocab_size}, or null")
+            raise ConfigError(f"{name} is {token!r:.60}: it must be an id below vocab_size {self.vocab_size}, or null")
 
     def __getattr__(self, name: str) -> Any:
         if name in ALIASES:
@@ -136,7 +137,7 @@ class LEDConfig:
         """
         model_type = values.get("model_type", "led")
         if model_type != "led":
-            raise ConfigError(f"model_type {model_type!r}: pyled reads LED only ('led')")
+            raise ConfigError(f"model_type {model_type!r:.60}: pyled reads LED only ('led')")
         known = {f.name for f in fields(cls)} - {"extra"}
         kept = {ALIASES.get(key, key): value for key, value in values.items() if key in ALIASES}
         kept |= {key: value for key, value in values.items() if key in known}

@@ -322,14 +322,19 @@ class _Model(_Network):
         return model
 
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write `config.json`, `generation_config.json` and `model.safetensors`, each file whole or not at all."""
+        """Write `model.safetensors`, `generation_config.json` and `config.json`, each file whole or not at all.
+
+        Raises OSError where a file cannot be written, ConfigError, GenerationError.
+        """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        checkpoint.save(directory, self.weights, self.config, self.head)
         said = {key: value for key, value in self.config.extra.items() if key != "torch_dtype"}  # now "dtype"
         said |= {"architectures": [type(self).__name__], "dtype": self.dtype.name}
-        replace(self.config, extra=said).save_pretrained(directory)
+        config = replace(self.config, extra=said)
+        self.generation_config.to_dict()  # raises before anything is written
+        checkpoint.save(directory, self.weights, config, self.head)
         self.generation_config.save_pretrained(directory)
+        config.save_pretrained(directory)
 
     def state_dict(self) -> dict[str, Floats]:
         """Every weight under upstream's name; tied names share an array."""

@@ -65,6 +65,7 @@ HOLES = stored("pattern-holes", "pattern-suffix")
 SPLIT = of(PROPERTIES, "test_a_cache_gives_the_same_logits_at_any_split")
 BAND = of("test_kernels", "test_banded_is_dense_attention_within_the_band")
 EDGES = of("test_kernels", "test_banded_at_every_edge_of_a_tile")
+NUMBERS = of("test_kernels", "test_what_is_no_number_reaches_every_query_that_attends_to_it_and_no_other")
 GROUPED = of("test_kernels", "test_grouped_is_dense_attention_within_each_group")
 FEW_ROWS = of("test_kernels", "test_few_rows_is_a_product_and_a_row_does_not_depend_on_its_company")
 GELU = of("test_kernels", "test_bias_and_gelu_in_one_pass")
@@ -332,8 +333,9 @@ KERNELS = [
         ("scores[:] = 0", "pass", BAND, "scores of the band stay", "_load_transposed(v_extra, j0"),
         ("scores[count:, :] = -np.inf", "pass", BAND, "extra keys that do not exist"),
         ("scores[count:, :] = -np.inf", "scores[count + 1 :, :] = -np.inf", BAND, "one extra key that does not exist"),
-        ("if total[i] > 0 else 0", "if total[i] > 1 else 0", BAND, "a single key counts for nothing"),
-        ("if total[i] > 0 else 0", "if total[i] < 0 else 0", BAND, "no context"),
+        ("if total[i] != 0 else 0", "if total[i] > 1 else 0", BAND, "a single key counts for nothing"),
+        ("if total[i] != 0 else 0", "if total[i] < 0 else 0", BAND, "no context"),
+        ("if total[i] != 0 else 0", "if total[i] > 0 else 0", NUMBERS, "NaN becomes 0"),
         ("context[first + i, column + d]", "context[first + i, d]", BAND, "all heads write to the first"),
         ("(q.shape[0] + query_tile - 1) // query_tile", "q.shape[0] // query_tile", BAND, "the last queries are lost"),
         ("1 / math.sqrt(q.shape[1] // H)", "1 / math.sqrt(q.shape[1])", BAND, "scaled by the model size"),
@@ -341,7 +343,8 @@ KERNELS = [
         ("k[j]) * scale if is_key[j]", "k[j]) if is_key[j]", GROUPED, "a step: no 1/sqrt(D)"),
         ("scale if is_key[j] else", "scale if not is_key[j] else", GROUPED, "a step: the mask is inverted"),
         ("scale if is_key[j] else", "scale if True else", GROUPED, "a step: the mask is ignored"),
-        ("if top[r] > -np.inf else 1", "if top[r] < -np.inf else 1", GROUPED, "a step: always uniform"),
+        ("if has_key else 1", "if False else 1", GROUPED, "a step: always uniform"),
+        ("if has_key else 1", "if top[r] > -np.inf else 1", NUMBERS, "a step: NaN becomes uniform"),
         ("total[r] += scores[r, j]", "total[r] = scores[r, j]", GROUPED, "a step: the sum is the last power"),
         ("context[r, d] += scores[r, j] * v[j, d]", "context[r, d] += v[j, d]", GROUPED, "a step: uniform sums"),
         ("context[r, d] /= total[r]", "pass", GROUPED, "a step: no division"),
@@ -402,6 +405,43 @@ ROW = of("test_generation_search", "test_best_of_a_single_row")
 ENOUGH = of("test_generation_search", "test_among_the_candidates_there_are_enough_that_go_on")
 HOPED = of("test_generation_search", "test_a_dead_end_where_a_better_result_was_hoped_for_leaves_what_has_ended")
 PADDING = of("test_generation_search", "test_beam_padding_has_the_references_quirk")
+FORK = of("test_processes", "test_a_process_forked_after_use_computes_the_same[None]")
+PROCESSES = in_file(
+    "kernels/jit.py",
+    ("_launch_lock = threading.RLock()", "pass", FORK, "a child's threads wait for its parent's lock",
+     "global _launch_lock, _has"),
+)  # fmt: skip
+
+REPLACED = of(
+    "test_files",
+    "test_the_old_content_stands_until_the_new_is_whole",
+    "test_what_a_killed_process_left_is_removed_when_it_is_old",
+    "test_what_is_outdated_stands_until_the_new_file_is_whole",
+    "test_a_system_error_names_the_file",
+    "test_an_interrupted_write_leaves_the_old_file_and_no_other",
+)
+DIGITS = of("test_files", "test_an_integer_has_at_most_the_digits_asked_for")
+OUTDATED = of("test_checkpoint", "test_a_configuration_goes_with_the_weights_it_describes")
+FILES = [
+    *in_file(
+        "files.py",
+        (") > digits:", ") >= digits:", DIGITS, "an integer has a digit less"),
+        ("error, digits=digits)", "error)", DIGITS, "a file's integers have the usual digits"),
+        ('beside.open("xb") as file', 'target.open("wb") as file', REPLACED, "a file is written in its place"),
+        ("st_mtime < time.time()", "st_mtime > time.time()", REPLACED, "what another process writes is removed"),
+        ("glob.escape(target.name)", "target.name", REPLACED, "a name is taken for a pattern"),
+        ("outdated.unlink(missing_ok=True)", "pass", REPLACED, "what is outdated stays"),
+        ("e.filename or str(path)", "e.filename", REPLACED, "a full disk without a file's name"),
+        ("beside.unlink(missing_ok=True)", "pass", REPLACED, "half a file is left"),
+    ),
+    *in_file(
+        "checkpoint/__init__.py",
+        ("None if _says(stated, config.to_dict())", "None if not _says(stated, config.to_dict())", OUTDATED,
+         "the settings of other weights stay"),
+        ("outdated=outdated", "outdated=None", OUTDATED, "new weights beside old settings"),
+    ),
+]  # fmt: skip
+
 BEAM = in_file(
     "generation/beam.py",
     ("settings, length + 1 - P)", "settings, length + 1)", SEARCH, "the length penalty counts the prompt"),
@@ -637,6 +677,8 @@ MUTATIONS = [
     *INPUTS,
     *MODELS,
     *KERNELS,
+    *PROCESSES,
+    *FILES,
     *BEAM,
     *GREEDY,
     *TOKENIZER,
@@ -684,8 +726,7 @@ LEFT_OUT = [
         ("min(lanes, own_lane - w)", "a slice's end may lie beyond"),
         ("max(0, first - w), min", "an earlier begin is masked: only time is lost"),
         ("first + lanes + w), key_tile", "a later end is masked: only time is lost"),
-        ("if total[i] > 0 else 0", ">=: 0 / 0, a warning of NumPy, compiled NaN"),
-        ("if top[r] > -np.inf else 1", ">=: -inf less -inf, likewise; else 0: 0 / 0, likewise"),
+        ("if total[i] != 0 else 0", "==: 0 / 0, a warning of NumPy, compiled NaN"),
         ("(q.shape[0] + query_tile - 1)", "without -1 an empty tile more"),
         ("(count + unit - 1) // unit * unit", "the size of a tile changes no result"),
         ("query_tile or _covering", "and: a tile of None, TypeError"),

@@ -354,6 +354,14 @@ def test_what_is_missing_is_listed():
         assign({"lm_head.weight": tensors_of()["lm_head.weight"]}, TIED, "lm")
 
 
+def test_layers_beyond_counting_are_refused_before_they_are_counted():
+    for config in (LEDConfig(**CONFIG | {"encoder_layers": 10**17}), LEDConfig(**CONFIG | {"decoder_layers": 10**17})):
+        with pytest.raises(
+            CheckpointError, match=r"config.json says 100,000,000,000,000,001 layers, .* only 59 tensors"
+        ):
+            assign(tensors_of(), config, "lm")
+
+
 def test_every_weight_but_the_bias_of_zeros_is_needed():
     for name in tensors_of():
         if name not in EMBEDDINGS:
@@ -488,6 +496,18 @@ def test_what_is_missing_is_said_with_the_directory(tmp_path):
     write_safetensors(tmp_path / "model.safetensors", {})
     with pytest.raises(CheckpointError, match=f"^{re.escape(str(tmp_path))}: 58 weights are missing"):
         load(tmp_path, TIED, "lm")
+
+
+def test_a_configuration_goes_with_the_weights_it_describes(tmp_path):
+    weights, _ = assign(tensors_of(), TIED, "lm")
+    save(tmp_path, weights, TIED, "lm")
+    TIED.save_pretrained(tmp_path)
+    save(tmp_path, weights, TIED, "lm")
+    assert (tmp_path / "config.json").exists()
+    for other in (json.dumps({**TIED.to_dict(), "attention_window": 6}), "{", "[]"):
+        (tmp_path / "config.json").write_text(other, encoding="utf-8")
+        save(tmp_path, weights, TIED, "lm")
+        assert not (tmp_path / "config.json").exists()
 
 
 def test_a_file_read_while_it_is_replaced_stays_as_it_was(tmp_path):

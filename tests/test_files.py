@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -79,11 +80,30 @@ def test_only_plain_integers_where_floats_are_not_wanted(number):
         parse(f"[{number}]", floats=False)
 
 
+@pytest.mark.parametrize("digits", [18, 19, 31])
+def test_an_integer_has_at_most_the_digits_asked_for(digits, tmp_path):
+    path = tmp_path / "x.json"
+
+    def read(most):
+        try:
+            return read_json(path, ConfigError, digits=most)
+        except ConfigError as e:
+            return str(e)
+
+    for literal in ("9" * digits, "-" + "9" * digits):
+        path.write_text(f'{{"a": {literal}}}')
+        assert read(digits) == {"a": int(literal)}
+        refused = f"{path}: the integer {literal[:24]} is refused: at most {digits - 1} digits, and no -0"
+        assert read(digits - 1) == refused
+        with pytest.raises(ConfigError, match=f"at most {digits} digits"):
+            parse(f"[{literal}9]", digits=digits)
+
+
 @pytest.mark.parametrize(
     ("data", "value"),
     [
         ("999999999999999999", 999999999999999999),
-        ("-99999999999999999", -99999999999999999),
+        ("-999999999999999999", -999999999999999999),
         ("[1.7976931348623157e308]", [1.7976931348623157e308]),
         ("[1e-400]", [0.0]),
         ("[-0.0]", [0.0]),
@@ -229,12 +249,49 @@ def test_a_killed_process_leaves_the_old_file_whole(tmp_path):
         "    file.write(b'half'); file.flush(); os._exit(9)\n"
     )
     root = str(Path(__file__).parent.parent)
-    done = subprocess.run([sys.executable, "-c", code, str(path)], env={**os.environ, "PYTHONPATH": root}, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(path)], env={**os.environ, "PYTHONPATH": root}, check=False
+    )
     assert done.returncode == 9
     assert path.read_bytes() == b"old"
     with replace_file(path) as file:
         file.write(b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_what_a_killed_process_left_is_removed_when_it_is_old(tmp_path):
+    path, other = tmp_path / "file[1]", tmp_path / ".file[1].part"
+    old, young, of_another = (
+        tmp_path / f".{name}.part" for name in ("file[1].0123abcd", "file[1].4567cdef", "x.0123abcd")
+    )
+    for left in (old, young, of_another, other):
+        left.write_bytes(b"half")
+    for left, age in ((old, 3700), (young, 3500), (of_another, 10**6), (other, 10**6)):
+        os.utime(left, (time.time() - age,) * 2)
+    with replace_file(path) as file:
+        file.write(b"new")
+    assert names_in(tmp_path) == sorted(each.name for each in (path, young, of_another, other))
+
+
+def test_what_is_outdated_stands_until_the_new_file_is_whole(tmp_path):
+    path, outdated = tmp_path / "file", tmp_path / "about"
+    outdated.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), replace_file(path, outdated=outdated):
+        raise KeyboardInterrupt
+    with replace_file(path, outdated=outdated) as file:
+        file.write(b"new")
+        assert outdated.exists()
+    assert names_in(tmp_path) == ["file"]
+    with replace_file(path, outdated=outdated) as file:
+        file.write(b"newer")
+    assert path.read_bytes() == b"newer"
+
+
+def test_a_system_error_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*file'$"), replace_file(tmp_path / "file"):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(FileNotFoundError, match=r"'elsewhere'$"), replace_file(tmp_path / "file"):
+        raise FileNotFoundError(2, "No such file", "elsewhere")
 
 
 def test_a_symbolic_link_is_written_through(tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numba
 import numpy as np
 import pytest
 from budget import assert_within
+from checkpoints import TINY
 from examples import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +31,14 @@ COMPILED = not numba.config.DISABLE_JIT
 def random_arrays(seed, dtype, *shapes):
     rng = np.random.default_rng(seed)
     return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def output_of(code, *arguments, **environment):
+    """What Python code prints in a process of its own."""
+    root = str(Path(pyled.__file__).parent.parent)
+    command = [sys.executable, "-P", "-c", code, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": root, **environment}
+    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
 
 
 def dense_attention(q, k, v, may, H):
@@ -108,6 +118,24 @@ def test_banded_attention_survives_scores_of_any_size():
     got = attention.banded(q, k, v, np.ones(30, bool), none, none, 5, 1, 4, 8)
     assert np.isfinite(got).all()
     assert_within("context", got, truth, 1e-3)  # float32 scores of 1e4 are known to 1e-3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64] if COMPILED else [np.float64])  # see exp_float32
+def test_what_is_no_number_reaches_every_query_that_attends_to_it_and_no_other(dtype):
+    q, k, v, none = random_arrays(1, dtype, (30, 4), (30, 4), (30, 4), (0, 4))
+    is_key = np.arange(30) < 25  # what lies behind 26 has no key
+    q[3, 2] = k[20, 1] = np.nan
+
+    def are_no_numbers(context):
+        return np.flatnonzero(np.isnan(context).any(axis=-1)).tolist()
+
+    assert are_no_numbers(attention.banded(q, k, v, is_key, none, none, 2, 1, 4, 8)) == [3, 18, 19, 20, 21, 22]
+    assert are_no_numbers(attention.banded(q, k, v, is_key, k[20:21], v[:1], 2, 1, 4, 8)) == list(range(30))
+    few, keys, values = (array[None, None] for array in (q[:6], k[:9], v[:9]))
+    assert are_no_numbers(attention.grouped(few, keys, values, np.ones((1, 9), bool))[0, 0]) == [3]
+    few, keys, values = few[:, :, :2], k[None, None, 18:22], v[None, None, :4]
+    assert are_no_numbers(attention.grouped(few, keys, values, np.ones((1, 4), bool))[0, 0]) == [0, 1]
+    assert are_no_numbers(attention.grouped(few, keys, values, np.array([[True, True, False, True]]))[0, 0]) == []
 
 
 @EXAMPLE
@@ -195,28 +223,87 @@ def test_exp_is_0_for_what_is_masked_and_good_to_a_unit_and_a_half_elsewhere():
     assert np.max(np.abs(got - truth) / truth) <= 1.5 * 2.0**-23
 
 
+SPECIALISATIONS = """
+import sys
+import numpy as np
+import pyled
+from pyled.kernels import attention, jit, products, rows
+ids = np.arange(20).reshape(2, 10) + 4
+mask, marks = np.ones_like(ids), np.zeros_like(ids)
+mask[0, 3], mask[1, 8:], marks[:, 0], marks[0, 5] = 0, 0, 1, 1
+for dtype in ("float32", "float64"):
+    load = pyled.LEDForConditionalGeneration.from_pretrained
+    models = [load(sys.argv[1], dtype=dtype, mmap=mmap) for mmap in (True, False)]
+    for model in [*models, pyled.LEDForConditionalGeneration(models[0].config, dtype=dtype)]:
+        for T in (1, 2):
+            model(ids, mask, ids[:, :T], global_attention_mask=marks, output_attentions=T == 2)
+        model.generate(ids, attention_mask=mask, global_attention_mask=marks, max_length=4)
+for module in (attention, products, rows):
+    for name, function in vars(module).items():
+        if isinstance(function, jit.Launched):
+            print(name, *[signature[0].dtype for signature in function.parallel.signatures])
+"""
+
+
 @pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: there is nothing compiled to count")
-def test_one_specialisation_per_float_type():
-    for dtype in (np.float32, np.float64):
-        q, none = random_arrays(1, dtype, (9, 6), (0, 6))
-        attention.banded(q, q, q, np.ones(9, bool), q[:2], none, 2, 2)
-        products.few_rows(q, *random_arrays(2, dtype, (5, 6)))
-    for function in (attention._banded, products._few_rows):
-        by_type = [signature[0].dtype for signature in function.signatures]
-        assert sorted(map(str, set(by_type))) == ["float32", "float64"]
+def test_models_have_each_kernel_compiled_once_per_float_type():
+    """An array that is cut, strided, unaligned or not read-only where others are would add a signature."""
+    lines = output_of(SPECIALISATIONS, TINY).splitlines()
+    kernels = ("_banded", "_grouped", "_few_rows", "_add_bias_gelu", "_add_norm")
+    assert sorted(lines) == sorted(f"{name} float32 float64" for name in kernels)
 
 
 @pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: nothing runs in parallel")
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core")
 def test_one_thread_gives_the_bits_of_two():
-    q, k, v, x, weight = random_arrays(3, np.float32, *[(300, 24)] * 3, (3, 24), (200, 24))
+    one, two = (output_of(ALL_KERNELS, threads) for threads in (1, 2))
+    assert one == two
+
+
+@pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: nothing runs in parallel")
+@EXAMPLE
+@given(
+    S=st.integers(1, 200),
+    H=st.integers(1, 3),
+    D=st.integers(1, 9),
+    w=st.integers(1, 50),
+    threads=st.integers(1, numba.config.NUMBA_NUM_THREADS),
+    dtype=DTYPES,
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_number_of_threads_gives_the_same_bits(S, H, D, w, threads, dtype, seed):
+    q, k, v, weight = random_arrays(seed, dtype, *[(S, H * D)] * 3, (3 * S, H * D))
     results = []
-    for threads in (1, 2):
-        jit.set_threads(threads)
-        context = attention.banded(q, k, v, np.ones(300, bool), k[:2], v[:2], 40, 3)
-        results.append((context, products.few_rows(x, weight), q @ k.T))
-    for one, two in zip(*results, strict=True):
-        assert np.array_equal(one, two)
+    try:
+        for jit._threads in (1, threads):
+            context = attention.banded(q, k, v, np.ones(S, bool), k[:2], v[:2], w, H)
+            results.append((context, products.few_rows(q[:3], weight)))
+    finally:
+        jit._threads = None
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    for one, many in zip(*results, strict=True):
+        assert np.array_equal(one, many)
+
+
+@pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: nothing runs in parallel")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_without_threads_kernels_give_the_same_bits(dtype, monkeypatch):
+    """As in a child that OpenMP would end; sizes that fill no vector, one, and many."""
+
+    def results():
+        for S, H, D in ((5, 1, 3), (33, 2, 8), (300, 3, 13)):
+            q, k, v, x = random_arrays(S, dtype, *[(S, H * D)] * 3, (S, H * D))
+            yield attention.banded(q, k, v, np.arange(S) % 7 > 0, k[:2], v[:2], 40, H)
+            heads = [np.ascontiguousarray(array.reshape(1, S, H, D).swapaxes(1, 2)) for array in (q, k, v)]
+            yield attention.grouped(np.ascontiguousarray(heads[0][:, :, :4]), *heads[1:], np.ones((1, S), bool))
+            yield products.few_rows(q[:4], k)
+            rows.add_bias_gelu(x, v[0])
+            rows.add_norm(x, q, k[0], v[0], 1e-5, x)
+            yield x
+
+    expected = list(results())
+    monkeypatch.setattr(jit, "_has_lost_its_threads", True)
+    assert all(np.array_equal(a, b) for a, b in zip(expected, results(), strict=True))
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "2", None, 10**6])
@@ -230,7 +317,9 @@ def test_a_wrong_number_of_threads_is_refused_and_changes_nothing(count):
 ALL_KERNELS = """
 import hashlib, sys
 import numpy as np
-from pyled.kernels import attention, products, rows
+from pyled.kernels import attention, jit, products, rows
+if sys.argv[1:]:
+    jit.set_threads(int(sys.argv[1]))
 rng = np.random.default_rng(0)
 def some(*shape):
     return rng.standard_normal(shape).astype(np.float32)
@@ -238,7 +327,7 @@ q, k, v, x, y = some(76, 24), some(76, 24), some(76, 24), some(76, 40), some(76,
 rows.add_bias_gelu(x, some(40))
 rows.add_norm(some(76, 24), y, some(24), some(24), 1e-5, y)
 results = [
-    x, y, products.few_rows(some(4, 24), some(60, 24)),
+    x, y, q @ k.T, products.few_rows(some(4, 24), some(60, 24)),
     attention.banded(q, k, v, np.ones(76, bool), k[:1], v[:1], 4, 4),
     attention.grouped(some(1, 4, 4, 6), some(1, 4, 76, 6), some(1, 4, 76, 6), np.ones((1, 76), bool)),
 ]
@@ -248,12 +337,46 @@ print([hashlib.sha256(np.ascontiguousarray(result).tobytes()).hexdigest() for re
 
 @pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: nothing is compiled")
 def test_the_process_that_compiles_gets_the_bits_of_those_that_load(tmp_path):
-    environment = {
-        **os.environ,
-        "NUMBA_CACHE_DIR": str(tmp_path),
-        "PYTHONPATH": str(Path(pyled.__file__).parent.parent),
-    }
-    command = [sys.executable, "-c", ALL_KERNELS]
-    runs = [subprocess.run(command, env=environment, capture_output=True, check=True).stdout for _ in range(2)]
+    runs = [output_of(ALL_KERNELS, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
     assert list(tmp_path.rglob("*.nbc"))
     assert runs[0] == runs[1]
+
+
+def test_compiled_code_is_kept_where_only_its_user_can_write(tmp_path, monkeypatch):
+    """The first place that can be written: NUMBA_CACHE_DIR, or beside the kernels; the user's cache; a private one."""
+    beside = Path(jit.__file__).parent / "__pycache__"
+    removals = []
+    monkeypatch.setattr(jit.atexit, "register", removals.append)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    monkeypatch.setattr(jit, "_is_writable", lambda folder: writable in folder.parents)
+    for named, writable in ((None, beside), (None, tmp_path / "user"), (tmp_path / "named", tmp_path / "named")):
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(named)) if named else monkeypatch.delenv("NUMBA_CACHE_DIR", False)
+        found = jit._cache_folder()
+        assert writable in found.parents and re.fullmatch("kernels-[0-9a-f]{16}", found.name)
+    monkeypatch.setattr(jit, "_is_writable", lambda folder: False)
+    private = jit._cache_folder()
+    assert private.stat().st_mode & 0o777 == 0o700
+    (remove,) = removals
+    remove()
+    assert not private.exists()
+
+
+def test_a_place_that_cannot_be_written_is_no_place(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    assert jit._is_writable(tmp_path / "new" / "folder") and not jit._is_writable(tmp_path / "file" / "folder")
+
+
+def test_the_number_of_threads_is_told_to_numpys_openblas(monkeypatch):
+    told = []
+    monkeypatch.setattr(jit, "_threads", None)
+    monkeypatch.setattr(jit, "_openblas_setter", lambda: told.append)
+    jit.set_threads(1)
+    assert (jit._threads, told) == (1, [1])
+    monkeypatch.setattr(jit, "_openblas_setter", lambda: None)  # another BLAS
+    jit.set_threads(1)
+    assert told == [1]
+
+
+@pytest.mark.skipif(not list(Path(np.__file__).parent.parent.glob("numpy.libs/*openblas*")), reason="another BLAS")
+def test_numpys_openblas_is_found():
+    assert jit._openblas_setter() is not None

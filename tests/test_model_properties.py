@@ -151,6 +151,42 @@ def test_a_token_beyond_all_windows_cannot_matter_unless_it_is_global():
     assert (states(ids, global_attention_mask=mark) != states(other, global_attention_mask=mark)).any(axis=1).all()
 
 
+@EXAMPLE
+@given(
+    S=st.integers(1, 30),
+    windows=st.lists(st.sampled_from([2, 4, 6]), min_size=2, max_size=2),
+    place=st.integers(0, 29),
+    real_share=st.sampled_from([0.7, 1.0]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_content_outside_of_all_windows_changes_no_bit(S, windows, place, real_share, seed):
+    """A token reaches half a window further with each layer; one that is masked reaches nothing but its own row."""
+    model = small_model(kind=LEDModel, attention_window=windows)
+    ids, mask = some_ids(seed, 1, S), (np.random.default_rng(seed).random((1, S)) < real_share).astype(int)
+    place %= S
+    other = ids.copy()
+    other[0, place] = (ids[0, place] - 2) % 28 + 3
+    before, after = (model.get_encoder()(given, mask).last_hidden_state[0] for given in (ids, other))
+    reach = sum(windows) // 2 if mask[0, place] else 0
+    far = abs(np.arange(S) - place) > reach
+    assert np.array_equal(before[far], after[far])
+    assert not mask[0, place] or (before[place] != after[place]).any()
+
+
+@EXAMPLE
+@given(S=st.integers(1, 30), wider=st.integers(0, 300), seed=st.integers(0, 2**32 - 1))
+def test_a_window_over_the_whole_document_is_full_attention(S, wider, seed):
+    """As in the definition with every token global, and the projections of those that are not."""
+    ids = some_ids(seed, 1, S)
+    one, other = (small_model("float64", attention_window=window) for window in (2 * S, 2 * (S + wider)))
+    assert np.array_equal(one(ids, decoder_input_ids=IDS).logits, other(ids, decoder_input_ids=IDS).logits)
+    exact = {name.removeprefix("led."): array for name, array in one.state_dict().items()}
+    same = {name: exact[name.replace("_global", "")] for name in exact}
+    everything = np.ones(S, bool)
+    truth = reference.forward(ids[0], IDS[0], everything, everything, same, one.config)
+    assert_within("logits", one(ids, decoder_input_ids=IDS).logits[0], truth, 0.0)
+
+
 def test_two_threads_calling_one_model_get_the_right_answers():
     model = small_model()
     inputs = [some_ids(seed, 2, 25) for seed in range(8)]
@@ -569,3 +605,45 @@ def test_a_saved_model_loads_again_with_its_type_and_weights(tmp_path):
 def test_a_directory_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match="allenai/led-base-16384 is no directory: pyled downloads nothing"):
         LEDModel.from_pretrained("allenai/led-base-16384")
+
+
+def test_a_past_is_indexed_as_a_tuple_of_layers():
+    past = small_model()(IDS, decoder_input_ids=IDS).past_key_values
+    assert len(past) == len(list(past)) == len(past[:]) == 2
+    for layer, arrays in enumerate(past):
+        assert [array.shape for array in arrays] == [(1, 3, 3, 4)] * 4
+        for array, again in zip(arrays, past[-2:][layer], strict=True):
+            assert np.array_equal(array, again)
+
+
+def test_an_output_is_a_mapping_of_the_fields_that_are_there():
+    output = small_model()(IDS, decoder_input_ids=IDS, use_cache=False)
+    assert list(output) == list(output.keys()) and "logits" in output and "loss" not in output
+
+
+def test_progress_over_a_batch_counts_the_layers_of_all_documents():
+    told = []
+    small_model().get_encoder()(some_ids(1, 3, 5), progress=lambda done, total: told.append((done, total)))
+    assert told == [(done, 6) for done in range(1, 7)]
+
+
+def test_a_decoder_needs_the_states_of_a_source():
+    with pytest.raises(InputError, match="no encoder_hidden_states: run the encoder first"):
+        small_model().get_decoder()(IDS)
+
+
+def test_a_configuration_without_padding_cannot_shift():
+    with pytest.raises(InputError, match="no pad_token_id: pass decoder_input_ids"):
+        small_model(pad_token_id=None)(IDS)
+
+
+def test_generation_from_embedded_tokens_is_that_from_their_ids():
+    model = small_model()
+    ids = some_ids(4, 2, 8)
+    embeds = model.get_input_embeddings()[ids]
+    assert np.array_equal(model.generate(inputs_embeds=embeds, max_length=8), model.generate(ids, max_length=8))
+
+
+def test_the_definition_knows_the_activations_of_a_configuration_and_no_other():
+    with pytest.raises(ValueError, match="no activation 'tanh'"):
+        reference.activation(np.zeros(2), "tanh")

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..config import LEDConfig
 from ..errors import CheckpointError
+from ..files import read_json
 from .directory import read_directory
 from .names import TIED, Floats, LoadReport, assign, expected_shapes, upstream_name
 from .safetensors import read_safetensors, write_safetensors
@@ -43,11 +44,24 @@ def save(directory: Path, weights: Mapping[str, Floats], config: LEDConfig, head
     four: 5.23.0 makes random numbers of those it lacks. 4.57.6 loads either file whole too, but of the untied one
     it uses `lm_head` and `shared`, because there both `embed_tokens` are always `shared`.
 
+    A `config.json` that is not this configuration goes when the old weights go, and the caller writes the new one
+    last: a checkpoint whose saving was interrupted is the old one or has no configuration, and is never read as a
+    model of new weights and old settings.
+
     Raises CheckpointError, OSError.
     """
+    stated = directory / "config.json"
+    outdated = None if _says(stated, config.to_dict()) else stated
     kept = [name for name in weights if not (config.tie_word_embeddings and name in TIED[1:])]
     tensors = {upstream_name(name, head): weights[name] for name in kept}
-    write_safetensors(directory / "model.safetensors", tensors)
+    write_safetensors(directory / "model.safetensors", tensors, outdated=outdated)
+
+
+def _says(path: Path, value: dict[str, Any]) -> bool:
+    try:
+        return read_json(path, CheckpointError) == value
+    except CheckpointError:
+        return False
 
 
 def upstream_names(weights: Mapping[str, Floats], head: str | None) -> dict[str, Any]:

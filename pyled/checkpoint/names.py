@@ -22,6 +22,7 @@ TIED = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.we
 OF_HEAD = ("lm_head.", "final_logits_bias", "qa_outputs.", "classification_head.")  # names that get no prefix
 OPTIONAL = "final_logits_bias"  # a buffer of zeros that many files leave out
 HEADS = (None, "lm", "qa", "classification")
+LISTED = 1000  # layers of which each weight is looked for by its name, whatever the file holds
 SHOWN = 5  # names that a message lists before it counts the rest
 
 
@@ -158,6 +159,9 @@ def assign(
     """
     if dtype not in ("float32", "float64"):
         raise InputError(f"dtype is {dtype!r}: pyled computes in 'float32' or 'float64'")
+    layers = config.encoder_layers + config.decoder_layers
+    if layers > max(LISTED, len(tensors)):
+        raise CheckpointError(f"config.json says {layers:,} layers, but there are only {len(tensors):,} tensors")
     report = LoadReport(head)
     shapes = expected_shapes(config, head)
     sources = _by_own_name(tensors)

@@ -172,10 +172,11 @@ def _tensor(data: NDArray[np.uint8], dtype: str, shape: tuple[int, ...], name: s
 NAMES = {np.dtype(code): name for name, code in DTYPES.items() if name != "BF16"}
 
 
-def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]], *, outdated: Path | None = None) -> None:
     """Replace `path` by a file of these tensors: largest item size first, then by name; the same bytes each time.
 
-    `__metadata__` says {"format": "pt"}, without which transformers 4.57.6 does not open the file.
+    `__metadata__` says {"format": "pt"}, without which transformers 4.57.6 does not open the file. For `outdated` see
+    `replace_file`.
 
     Raises CheckpointError for names and types that the format lacks, OSError where the file cannot be written.
     """
@@ -184,7 +185,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
         text = _header([(name, tensors[name]) for name in order])
     except CheckpointError as e:
         raise CheckpointError(f"{path} cannot be written: {e}") from None
-    with replace_file(path) as file:
+    with replace_file(path, outdated=outdated) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in order:
             for piece in _pieces(tensors[name]):

@@ -32,7 +32,8 @@ def _penalized(scores: Scores, tokens: Ids, penalty: float) -> Scores:
     """Scores of `tokens` (R, any) further from 0 if negative and nearer to it if positive, for a penalty above 1."""
     chosen = np.take_along_axis(scores, tokens, axis=1)
     result = scores.copy()
-    np.put_along_axis(result, tokens, np.where(chosen < 0, chosen * penalty, chosen / penalty), axis=1)
+    with np.errstate(all="ignore"):  # a penalty near 0 or beyond float32 gives infinities, as upstream
+        np.put_along_axis(result, tokens, np.where(chosen < 0, chosen * penalty, chosen / penalty), axis=1)
     return result
 
 

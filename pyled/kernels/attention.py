@@ -12,7 +12,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .elementary import dot, exp
-from .jit import kernel, launching
+from .jit import kernel
 
 Floats = NDArray[Any]
 Bools = NDArray[np.bool_]
@@ -154,7 +154,7 @@ def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, column, D, qu
 
     for i in range(lanes):
         for d in range(D):
-            context[first + i, column + d] = output[d, i] / total[i] if total[i] > 0 else 0
+            context[first + i, column + d] = output[d, i] / total[i] if total[i] != 0 else 0  # NaN stays NaN
 
 
 @kernel(parallel=True)
@@ -203,8 +203,7 @@ def banded(
     key_tile = key_tile or _covering(max(len(k), len(k_extra)), ROWS, KEY_TILE)
     context = np.empty_like(q)
     scale = q.dtype.type(1 / math.sqrt(q.shape[1] // H))
-    with launching():
-        _banded(q, k, v, is_key, k_extra, v_extra, w, scale, H, query_tile, key_tile, context)
+    _banded(q, k, v, is_key, k_extra, v_extra, w, scale, H, query_tile, key_tile, context)
     return context
 
 
@@ -229,10 +228,11 @@ def _attend_rows(q, k, v, is_key, scale, context):
             scores[r, j] = dot(q[r], k[j]) * scale if is_key[j] else -np.inf
             top[r] = max(top[r], scores[r, j])
     total = np.zeros(R, q.dtype)
+    has_key = is_key.any()
     for r in range(R):
         for j in range(S):
             # without any key, all alike: as transformers 5.23.0
-            scores[r, j] = exp(scores[r, j] - top[r]) if top[r] > -np.inf else 1
+            scores[r, j] = exp(scores[r, j] - top[r]) if has_key else 1
         for j in range(S):
             total[r] += scores[r, j]
     context[:] = 0
@@ -265,6 +265,5 @@ def grouped(q: Floats, k: Floats, v: Floats, is_key: Bools) -> Floats:
     returns: (N, H, R, D) float
     """
     context = np.empty_like(q)
-    with launching():
-        _grouped(q, k, v, is_key, q.dtype.type(1 / math.sqrt(q.shape[3])), context)
+    _grouped(q, k, v, is_key, q.dtype.type(1 / math.sqrt(q.shape[3])), context)
     return context

@@ -10,7 +10,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .elementary import gelu
-from .jit import FAST_SUMS, kernel, launching
+from .jit import FAST_SUMS, kernel
 
 Floats = NDArray[Any]
 
@@ -28,8 +28,7 @@ def add_bias_gelu(x: Floats, bias: Floats) -> None:
     x: (N, F) float
     bias: (F,) float
     """
-    with launching():
-        _add_bias_gelu(x, bias)
+    _add_bias_gelu(x, bias)
 
 
 @kernel(fastmath=FAST_SUMS)
@@ -63,5 +62,4 @@ def add_norm(x: Floats, y: Floats, weight: Floats, bias: Floats, epsilon: float,
     x, y, out: (N, E) float
     weight, bias: (E,) float
     """
-    with launching():
-        _add_norm(x, y, weight, bias, x.dtype.type(epsilon), out)
+    _add_norm(x, y, weight, bias, x.dtype.type(epsilon), out)

@@ -88,7 +88,7 @@ def number_added(
         due = id_of.setdefault(token.content, ids.get(token.content, len(ids) + sum(i >= len(ids) for i in added)))
         if number is not None and number != due:
             raise TokenizerError(
-                f"the added token {token.content!r} is listed with the id {number}, but its place is {due}: "
+                f"the added token {token.content!r:.60} is listed with the id {number}, but its place is {due}: "
                 f"{len(ids)} tokens are in the vocabulary, and added ones follow without gaps"
             )
         added[due] = token

@@ -62,7 +62,9 @@ def read_tokenizer_json(path: Path) -> Vocabulary:
     model, words, frame = (_object(content, key) for key in ("model", "pre_tokenizer", "post_processor"))
     changed = [key for key in _PLAIN_BPE if model.get(key)]
     if model.get("type", "BPE") != "BPE" or changed or not isinstance(model.get("vocab"), dict):
-        raise TokenizerError(f"{path}: its model is {changed or model.get('type')}, but LED's is plain byte-level BPE")
+        raise TokenizerError(
+            f"{path}: its model is {changed or model.get('type')!s:.60}, but LED's is plain byte-level BPE"
+        )
     is_split = words.get("type") == "ByteLevel" and words.get("use_regex", True)
     if content.get("normalizer") is not None or not is_split or frame.get("type") != "RobertaProcessing":
         raise TokenizerError(
@@ -125,9 +127,13 @@ def _check_merges(pairs: Iterable[Any], ids: dict[str, int], where: Callable[[in
         left, right = pair
         for token in (left, right, left + right):
             if token not in ids:
-                raise TokenizerError(f"{where(i)}: {left!r} and {right!r} are merged, but {token!r} has no id")
+                raise TokenizerError(
+                    f"{where(i)}: {left!r:.60} and {right!r:.60} are merged, but {token!r:.120} has no id"
+                )
         if (left, right) in merges:
-            raise TokenizerError(f"{where(i)}: {left!r} and {right!r} are merged at {where(merges[left, right])} too")
+            raise TokenizerError(
+                f"{where(i)}: {left!r:.60} and {right!r:.60} are merged at {where(merges[left, right])} too"
+            )
         merges[left, right] = i
     return list(merges)
 

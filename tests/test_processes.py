@@ -1,0 +1,263 @@
+"""Forks, threads, and kills: what happens to a model in a process that is not alone.
+
+The scenarios run in processes of their own, because a threading layer, once started, stays.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import pytest
+from checkpoints import TINY
+
+import pyled
+
+ROOT = Path(pyled.__file__).parent.parent
+COMPILED = not numba.config.DISABLE_JIT
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+
+def run(code, *arguments, timeout=300, **environment):
+    """What Python code prints in a process of its own, which must end well."""
+    # Python 3.12 warns of every fork of a process with threads; here that is the question.
+    command = [sys.executable, "-P", "-W", "error", "-W", "ignore::DeprecationWarning", "-c", COMMON + code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    done = subprocess.run(
+        [*command, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert done.returncode == 0, f"ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+# A model too small to take time; `answer` uses every kernel.
+COMMON = """
+import multiprocessing, os, sys, threading, time
+import numba
+import numpy as np
+import pyled
+
+def small_model(seed):
+    shape = {"vocab_size": 60, "d_model": 24, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 40}
+    heads = {"encoder_attention_heads": 3, "decoder_attention_heads": 2, "decoder_ffn_dim": 30, "init_std": 0.5}
+    positions = {"attention_window": 8, "max_encoder_position_embeddings": 99, "max_decoder_position_embeddings": 9}
+    return pyled.LEDForConditionalGeneration(pyled.LEDConfig(**shape, **heads, **positions), seed)
+
+S, ROUNDS = (6, 1) if numba.config.DISABLE_JIT else (40, 5)
+IDS = np.arange(2 * S).reshape(2, S) % 50 + 5
+
+def answer(model):
+    marks = np.zeros_like(IDS)
+    marks[:, 0] = 1
+    out = model(IDS, decoder_input_ids=IDS[:, :3], global_attention_mask=marks)
+    ids = model.generate(IDS, num_beams=2, max_length=4)
+    return out.logits.tobytes() + ids.tobytes()
+
+def in_threads(models):
+    expected = [answer(model) for model in models]
+    found = [[] for _ in models]
+    def work(i):
+        for _ in range(ROUNDS):
+            found[i].append(answer(models[i]))
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(models))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return all(got == wanted for each, wanted in zip(found, expected) for got in each)
+
+def in_child(function):
+    '''Fork, and exit with what the function says; a child that hangs is killed.'''
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(0 if function() else 1)
+        finally:
+            os._exit(2)
+    for _ in range(1200 if numba.config.DISABLE_JIT else 4000):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    return "hangs"
+"""
+
+FORKS = """
+def must(name, said, wanted):
+    if said != wanted:
+        sys.exit(f"{name}: {said}, expected {wanted}")
+
+model = small_model(0)
+unused = in_child(lambda: answer(small_model(0)) == answer(small_model(0)))  # before any use
+expected = answer(model)
+if len(sys.argv) > 1:
+    must("layer", numba.threading_layer(), sys.argv[1])
+must("unused", unused, 0)
+must("child", in_child(lambda: answer(model) == expected), 0)
+must("grandchild", in_child(lambda: in_child(lambda: answer(model) == expected) == 0), 0)
+must("thread of a child", in_child(lambda: in_threads([model])), 0)
+must("parent", answer(model) == expected, True)
+
+def work(seed):
+    return answer(model if seed == 0 else small_model(seed))
+
+expected_of = [work(seed) for seed in range(4)]
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    answers = pool.map_async(work, [0, 1, 2, 3] * 2, chunksize=1)
+    must("parent at work", all(work(seed) == expected_of[seed] for seed in range(4)), True)
+    must("pool", answers.get() == expected_of * 2, True)
+
+# A fork while another thread computes.
+stop = threading.Event()
+wrong = []
+def keep_computing():
+    while not stop.is_set():
+        if answer(model) != expected:
+            wrong.append(True)
+thread = threading.Thread(target=keep_computing)
+thread.start()
+try:
+    for i in range(5):
+        time.sleep(0.003 * i)
+        must("while another thread computes", in_child(lambda: answer(model) == expected), 0)
+finally:
+    stop.set()
+    thread.join()
+must("the other thread", wrong, [])
+print("done")
+"""
+
+THREADS = """
+one, other = small_model(0), small_model(1)
+print("one model", in_threads([one, one, one]))
+print("two models", in_threads([one, other]))
+"""
+
+LAYERS = [None, "workqueue", "omp", "tbb"] if COMPILED else [None]
+
+
+def is_available(layer):
+    """Whether Numba can start a layer on this machine."""
+    code = "import numpy; from pyled.kernels.products import few_rows; few_rows(numpy.eye(9), numpy.eye(9))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_THREADING_LAYER": layer}
+    return (
+        subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, check=False).returncode
+        == 0
+    )
+
+
+@pytest.fixture(params=LAYERS, ids=str)
+def layer(request):
+    """The environment of a threading layer: Numba's own choice, or one that is there."""
+    if request.param is None:
+        return {}
+    if not is_available(request.param):
+        pytest.skip(f"Numba has no {request.param} here")
+    return {"NUMBA_THREADING_LAYER": request.param}
+
+
+@needs_fork
+def test_a_process_forked_after_use_computes_the_same(layer):
+    assert run(FORKS, *layer.values(), **layer).endswith("done\n")  # tbb writes of its own accord at each fork
+
+
+def test_threads_of_one_program_get_the_right_answers(layer):
+    assert run(THREADS, **layer).splitlines() == ["one model True", "two models True"]
+
+
+# Kills while a checkpoint is saved
+
+KILLS = """
+import random, shutil
+from collections import Counter
+from pathlib import Path
+from pyled.errors import ConfigError, TokenizerError
+
+tiny, folder, count, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+rng = random.Random(seed)
+
+def model(seed, **changed):
+    made = small_model(seed)
+    return type(made)(pyled.LEDConfig(**{**vars(made.config), **changed}), seed)
+
+# The second has the first one's shapes and another window: its weights with the first one's settings would load.
+savers = [model(0), model(1, attention_window=4), model(2, encoder_layers=2)]
+for i, number in enumerate((3, 4, 5)):
+    savers[i].generation_config.num_beams = number
+tokenizers = [pyled.LEDTokenizer.from_pretrained(tiny, additional_special_tokens=["<a>"] * n) for n in (0, 1)]
+versions = {}
+for saver in [*savers, *tokenizers, tokenizers[0]]:  # the last one empties added_tokens.json
+    saver.save_pretrained(folder / "alone")
+    for path in (folder / "alone").iterdir():
+        versions.setdefault(path.name, []).append(path.read_bytes())
+
+target = folder / "target"
+savers[0].save_pretrained(target)
+tokenizers[0].save_pretrained(target)
+counts = Counter()
+for round in range(count):
+    first, kind = rng.randrange(3), rng.choice(["model", "model", "tokenizer"])
+    pid = os.fork()
+    if pid == 0:
+        try:
+            for i in range(first, 10**9):
+                (savers[i % 3] if kind == "model" else tokenizers[i % 2]).save_pretrained(target)
+        finally:
+            os._exit(2)
+    time.sleep(rng.uniform(0, 0.04))
+    os.kill(pid, 9)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -9, "the child ended by itself"
+    for path in target.iterdir():
+        if path.name.endswith(".part"):
+            assert path.name.startswith("."), path
+            counts["unfinished files"] += 1
+            path.unlink()
+        else:
+            assert path.read_bytes() in versions[path.name], f"round {round}: {path.name} is of no version"
+    try:
+        pyled.LEDForConditionalGeneration.from_pretrained(target)
+    except ConfigError as e:
+        assert "config.json: cannot be read" in str(e), e
+        counts["models without config.json"] += 1
+    else:
+        of = [versions[name].index((target / name).read_bytes()) for name in ("config.json", "model.safetensors")]
+        assert of[0] == of[1], f"round {round}: settings of model {of[0]}, weights of model {of[1]}"
+        counts["whole models"] += 1
+    try:
+        pyled.LEDTokenizer.from_pretrained(target)
+        counts["whole tokenizers"] += 1
+    except TokenizerError:
+        counts["tokenizers refused"] += 1
+print(dict(counts))
+"""
+
+
+@needs_fork
+def test_a_kill_at_any_moment_of_saving_leaves_files_that_are_whole(tmp_path):
+    """Every file is of one version; the weights never stand beside another model's config.json."""
+    run(KILLS, TINY, tmp_path, 40, 0)
+
+
+FULL_DISK = """
+import resource
+from pathlib import Path
+
+folder, limit = Path(sys.argv[1]), int(sys.argv[2])
+small_model(0).save_pretrained(folder)
+before = {path.name: path.read_bytes() for path in folder.iterdir()}
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # no file may grow beyond, as on a disk that is full
+try:
+    small_model(1).save_pretrained(folder)
+except OSError as e:
+    print(e)
+assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits are those of POSIX")
+@pytest.mark.parametrize("limit", [0, 10, 5000, 20000])
+def test_a_disk_that_is_full_leaves_the_old_checkpoint_and_is_told_with_the_files_name(limit, tmp_path):
+    assert run(FULL_DISK, tmp_path, limit).endswith(f": '{tmp_path / 'model.safetensors'}'\n")
