@@ -20,7 +20,7 @@ from .generation_config import GenerationConfig
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .tasks import Stage, Summarizer
+    from .tasks import Summarizer
 
 OK, INPUT_FAILED, USAGE, BAD_CHECKPOINT, INTERRUPTED = 0, 1, 2, 3, 130
 STDIN = "-"
@@ -67,7 +67,7 @@ class Console:
         if not self._quiet:
             self.error(message)
 
-    def progress(self, place: str, stage: "Stage", done: int, total: int) -> None:
+    def progress(self, place: str, stage: str, done: int, total: int) -> None:
         """Redraw the line, ten times a second at most."""
         if not self._watched:
             return
@@ -307,8 +307,10 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
     except Exception as e:
         console.error(in_words(e))
         return BAD_CHECKPOINT if isinstance(e, PyledError) else INPUT_FAILED
+    from .tasks import Reading
+
     try:
-        plan = summarizer.plan(None, settings)
+        plan = summarizer.plan(None, settings, Reading(too_long=arguments.too_long))
     except Exception as e:
         console.error(in_words(e))
         return USAGE
@@ -319,7 +321,7 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
     for i, text in texts.items():
         place = f"[{i + 1}/{len(names)}] " if len(names) > 1 else ""
         try:
-            source = summarizer.read(text, arguments.too_long)
+            source = summarizer.read(text, plan)
             for note in source.notes:
                 console.note(f"{_shown(names[i])}: {note}")
             summary = summarizer.write(source, plan, partial(console.progress, place))

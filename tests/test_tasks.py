@@ -13,7 +13,7 @@ from pyled.checkpoint import read_safetensors, write_safetensors
 from pyled.errors import CheckpointError, ConfigError, GenerationError, InputError, TokenizerError
 from pyled.kernels import jit
 from pyled.models import LEDForConditionalGeneration, LEDModel
-from pyled.tasks import Summarizer
+from pyled.tasks import Reading, Summarizer
 from pyled.tokenizer import LEDTokenizer
 
 SHORT = "The keeper wrote it down."
@@ -34,6 +34,12 @@ def model():
 @pytest.fixture(scope="module")
 def tokenizer():
     return LEDTokenizer.from_pretrained(TINY)
+
+
+def read(directory, text, **reading):
+    """A text as a checkpoint reads it."""
+    summarizer = Summarizer.load(directory)
+    return summarizer.read(text, summarizer.plan(None, {}, Reading(**reading)))
 
 
 def by_hand(model, tokenizer, ids, global_places=(0,), **settings):
@@ -133,13 +139,13 @@ def test_a_text_that_is_too_long_is_refused_or_cut(tmp_path):
     assert (made.text, made.score) == by_hand(model, tokenizer, [*all_ids[:39], 2])
     fits = tokenizer.decode(all_ids[1:39])
     assert len(tokenizer(fits)["input_ids"]) == 40
-    assert Summarizer.load(directory).read(fits).truncated == 0
+    assert read(directory, fits).truncated == 0
 
 
 def test_a_text_beyond_the_tokenizers_own_limit_is_read_and_told(tmp_path):
     directory = changed(tmp_path / "led", generation={"max_length": 3})
     (directory / "tokenizer_config.json").write_text('{"model_max_length": 4}', encoding="utf-8")
-    source = Summarizer.load(directory).read(SHORT)
+    source = read(directory, SHORT)
     assert source.truncated == 0
     assert source.notes[-1].endswith("more than the tokenizer's model_max_length, 4")
 
@@ -227,7 +233,7 @@ def test_an_empty_text_is_refused(text):
         ({"text": b"bytes"}, InputError, "text is a bytes: pass a string"),
         ({"text": [SHORT, None]}, InputError, r"text\[1\]: a text is a string, not NoneType"),
         ({"text": [SHORT, " "]}, InputError, r"text\[1\]: the text is empty"),
-        ({"too_long": "chunk"}, InputError, "too_long is 'chunk': it must be 'error' or 'truncate'"),
+        ({"too_long": "cut"}, InputError, "too_long is 'cut': it must be 'error', 'truncate' or 'chunk'"),
         ({"model": None}, InputError, "model is a NoneType: pass a checkpoint's directory"),
         ({"model": "allenai/led-base-16384"}, CheckpointError, "is no directory: pass the directory of a downloaded"),
         ({"model": TINY / "config.json"}, CheckpointError, "is a file: pass the directory"),
