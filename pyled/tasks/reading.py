@@ -4,7 +4,7 @@ Letters: S source tokens.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 
-FEWEST = 16  # tokens of a chunk: <s>, </s>, and room to cut between any two characters, also behind an overlap
+SPECIAL = 2  # tokens of any piece: <s> and </s>
+FEWEST = 16  # the least that may be asked for: room for some characters, of four tokens each at worst, and an overlap
 DOC_SEP = "<doc-sep>"  # stands between the documents of one input; PRIMERA's vocabulary has it
 
 TooLong = Literal["error", "truncate", "chunk"]
@@ -21,6 +22,7 @@ Combine = Literal["concat", "again"]
 
 _CHOICES = {"too_long": ("error", "truncate", "chunk"), "combine": ("concat", "again")}
 _GLOBAL = re.compile(r"first|none|doc-sep|tokens:\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", re.ASCII)
+_SENTENCE_ENDS, _WIDE_ENDS, _CLOSING = ".!?…。！？", "。！？", "\"'”’)]»」』"  # no space follows the wide ones
 _OF_CHUNKS = ("chunk_tokens", "overlap", "combine")
 
 
@@ -111,17 +113,74 @@ class Source:
 
 
 def cut(
-    text: str, starts: list[int], limit: int, overlap: int, encode: Callable[[str], list[int]]
+    text: str, starts: Sequence[int], limit: int, overlap: int, encode: Callable[[str], list[int]]
 ) -> list[tuple[int, int, list[int]]]:
     """Cut a text into pieces of at most `limit` tokens each: (start, stop, ids), ids being those of the piece alone.
 
-    A piece goes from where the one before it stops, or from up to `overlap` tokens before that, and all pieces
-    together are the text (but pieces of nothing but white space are left out). They are cut where a paragraph begins,
-    else a line, a sentence, a word, else anywhere.
+    A piece goes from where the one before it stops, or from up to `overlap` tokens before that. All pieces together
+    are the text, but a piece of nothing but white space is left out. They are about the same size, and cut where a
+    paragraph begins if one does in the second half of what fits, else a line, a sentence, a word, else anywhere.
 
-    starts: for each token of the text the character it starts with
+    starts: for each token of the whole text, without special ones, the character it starts with
     encode: a text to its tokens, special ones included
 
     Raises InputError where a piece cannot be made short enough.
     """
-    raise NotImplementedError
+    pieces = []
+    place = [0, *starts[1:], len(text)]  # of each token, its character
+    begin = done = 0  # tokens: where the piece begins, and how many the pieces before it have
+    while done < len(starts):
+        room = limit - SPECIAL
+        while True:
+            if room <= done - begin:
+                begin = done  # without an overlap, then
+            if room <= 0:
+                raise InputError(
+                    f"no piece of the text from character {place[done]:,} on fits into {limit:,} tokens: shorten the "
+                    "white space there, or pass a larger chunk_tokens (--chunk-tokens)"
+                )
+            stop = _next_cut(text, place, done, room - (done - begin))
+            ids = encode(text[place[begin] : place[stop]])
+            if len(ids) <= limit:
+                break
+            room -= len(ids) - limit  # alone, a piece may have more tokens than within the text
+        if text[place[begin] : place[stop]].strip():
+            pieces.append((place[begin], place[stop], ids))
+        earliest = max(begin + 1, stop - overlap)
+        begin = _best_cut(text, place, earliest, (earliest + stop) // 2, earliest) if overlap else stop
+        done = stop
+    return pieces
+
+
+def _next_cut(text: str, place: Sequence[int], done: int, room: int) -> int:
+    """Where to cut a piece that may have `room` tokens behind the `done` ones: so that the rest is cut evenly."""
+    left = len(place) - 1 - done
+    if left <= room:
+        return done + left
+    pieces = -(-left // room)
+    most = min(room, left - room // 4)  # the last piece is to have some tokens too
+    return _best_cut(text, place, done + (room + 1) // 2, done + most, done + -(-left // pieces))
+
+
+def _best_cut(text: str, place: Sequence[int], first: int, last: int, wanted: int) -> int:
+    """The best of the tokens first to last to cut before, of equally good ones the nearest to `wanted`."""
+    return max(range(first, last + 1), key=lambda i: (_break(text, place[i]), -abs(i - wanted)))
+
+
+def _break(text: str, place: int) -> int:
+    """What begins at a place: 4 a paragraph (a blank line is before it), 3 a line, 2 a sentence, 1 a word, 0 nothing.
+
+    A sentence begins behind a mark that ends one, although the mark may as well end an abbreviation.
+    """
+    if text[place : place + 1].isspace():
+        return 0
+    end = place
+    while end and text[end - 1].isspace():
+        end -= 1
+    lines = text.count("\n", end, place)
+    if lines:
+        return 4 if lines > 1 else 3
+    mark = text[max(0, end - 3) : end].rstrip(_CLOSING)[-1:]
+    if mark and mark in (_SENTENCE_ENDS if end < place else _WIDE_ENDS):
+        return 2
+    return int(end < place)

@@ -250,10 +250,24 @@ class Summarizer:
 
     def write(self, source: Source, plan: Plan, progress: StageProgress = _no_progress) -> Summary:
         """The summary of one text. Raises InputError, GenerationError."""
-        chunks = tuple(self._write_chunk(chunk, plan, progress) for chunk in source.chunks)
-        (chunk,) = chunks
+        chunks = last = self._write_chunks(source, plan, "", progress)
+        spent, notes, rounds, tokens = [*chunks], [*source.notes], 0, source.tokens
+        text = _joined(last)
+        while plan.reading.combine == "again" and len(last) > 1 and text:
+            again = self.read(text, plan)
+            if again.tokens >= tokens:
+                notes.append(
+                    f"the {len(last)} summaries are not summarized again: with {again.tokens:,} tokens together they "
+                    f"are no shorter than what they summarize, {tokens:,}; pass a smaller max_new_tokens"
+                )
+                break
+            rounds += 1
+            notes.append(f"{len(last)} summaries, {again.tokens:,} tokens together, were summarized again")
+            last = self._write_chunks(again, plan, " again", progress)
+            spent += last
+            tokens, text = again.tokens, _joined(last)
         return Summary(
-            text=chunk.text,
+            text=text,
             model=self.name,
             version=__version__,
             dtype=self.model.dtype.name,
@@ -263,14 +277,29 @@ class Summarizer:
             source_tokens=source.tokens,
             truncated_tokens=source.truncated,
             global_tokens=sum(chunk.global_tokens for chunk in chunks),
-            generated_tokens=chunk.generated_tokens,
-            score=chunk.score,
+            generated_tokens=sum(chunk.generated_tokens for chunk in last),
+            score=last[0].score if len(last) == 1 else None,
             chunks=chunks,
-            rounds=0,
-            notes=(*self.notes, *plan.settings.notes, *source.notes),
-            encoding_seconds=sum(chunk.encoding_seconds for chunk in chunks),
-            generating_seconds=sum(chunk.generating_seconds for chunk in chunks),
+            rounds=rounds,
+            notes=(*self.notes, *plan.settings.notes, *notes),
+            encoding_seconds=sum(chunk.encoding_seconds for chunk in spent),
+            generating_seconds=sum(chunk.generating_seconds for chunk in spent),
         )
+
+    def _write_chunks(
+        self, source: Source, plan: Plan, round_: str, progress: StageProgress
+    ) -> tuple[ChunkSummary, ...]:
+        """The summary of each chunk, one after another."""
+        count = len(source.chunks)
+        written = []
+        for i, chunk in enumerate(source.chunks):
+            place = f"{round_} chunk {i + 1}/{count}" if count > 1 else round_
+
+            def told(stage: str, done: int, total: int, place: str = place) -> None:
+                progress(stage + place, done, total)
+
+            written.append(self._write_chunk(chunk, plan, told))
+        return tuple(written)
 
     def _write_chunk(self, chunk: Chunk, plan: Plan, progress: StageProgress) -> ChunkSummary:
         """The summary of one chunk, as of a text of its own."""
@@ -303,6 +332,13 @@ class Summarizer:
             encoding_seconds=encoded - began,
             generating_seconds=time.perf_counter() - encoded,
         )
+
+
+def _joined(summaries: tuple[ChunkSummary, ...]) -> str:
+    """A single summary as it is; several as paragraphs."""
+    if len(summaries) == 1:
+        return summaries[0].text
+    return "\n\n".join(summary.text.strip() for summary in summaries if summary.text.strip())
 
 
 def _load_model(directory: Path, dtype: DType | None) -> LEDForConditionalGeneration:
