@@ -225,6 +225,11 @@ class Summarizer:
                 f"{longest:,} tokens are read, more than the tokenizer's model_max_length, "
                 f"{self.tokenizer.model_max_length:,}"
             )
+        shortest = min(chunk.ids.size for chunk in chunks)
+        if any(places.stop > shortest for places in reading.global_places()):
+            notes.append(
+                f"global_attention={reading.global_attention!r} has no effect from {shortest:,} on: a chunk ends there"
+            )
         truncated = max(0, count - limit) if reading.too_long == "truncate" else 0
         return Source(chunks, count, truncated, tuple(notes))
 
