@@ -147,6 +147,8 @@ def cut(
         if text[place[begin] : place[stop]].strip():
             pieces.append((place[begin], place[stop], ids))
         earliest = max(begin + 1, stop - overlap)
+        while earliest < stop and place[earliest] == place[earliest - 1]:  # inside a character
+            earliest += 1
         begin = _best_cut(text, place, earliest, (earliest + stop) // 2, earliest) if overlap else stop
         done = stop
     return pieces
