@@ -1,7 +1,7 @@
-"""Bring up to date what README.md and the figures repeat from the tree: `python docs/refresh.py`.
+"""Bring up to date what README.md, the figures and the manual page repeat from the tree: `python docs/refresh.py`.
 
-The line counts of the reading list, the output that the README shows, and the figures; tests/test_docs.py fails where
-one of them is out of date.
+The line counts of the reading list, the output that the README shows, the figures, and docs/pyled.1; tests/test_docs.py
+and tests/test_manual.py fail where one of them is out of date.
 """
 
 import json
@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import draw_attention
+import manual
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -36,6 +37,7 @@ def main() -> None:
     README.write_text(readme, encoding="utf-8")
     for name, draw in draw_attention.FIGURES.items():
         (draw_attention.HERE / name).write_text(draw(), encoding="utf-8")
+    (ROOT / "docs" / "pyled.1").write_text(manual.manual(), encoding="utf-8")
 
 
 if __name__ == "__main__":
