@@ -630,6 +630,90 @@ MODELS = in_file(
     ("masks.is_global[b, :length],", "masks.is_global[0, :length],", stored("pattern-uneven"), "globals of the first"),
 )  # fmt: skip
 
+COMMAND, OUTPUTS, PROCESS = "test_cli", "test_cli_outputs", "test_cli_process"
+THERE = of(OUTPUTS, "test_what_is_there_is_kept_or_replaced_as_asked")
+REFUSED = of(OUTPUTS, "test_an_output_that_cannot_be_is_refused_before_any_work")
+NAMES = of(OUTPUTS, "test_names_of_files_tell_inputs_apart")
+BAD_INPUT = of(COMMAND, "test_a_bad_input_does_not_stop_the_others")
+TURN = of("test_cli_inputs", "test_a_text_is_read_when_its_turn_comes")
+COMMAND_LINE = [
+    *in_file(
+        "cli/__init__.py",
+        ("return INTERRUPTED", "return FAILED", of(PROCESS, "test_an_interrupt_while_it_starts_ends_it_quietly"),
+         "an interrupt is a failure"),
+    ),
+    *in_file(
+        "cli/console.py",
+        ('"" if isinstance(e, BrokenPipeError) else f"', 'f"', of(PROCESS, "test_a_closed_pipe_ends_it_quietly"),
+         "a closed pipe is a complaint"),
+        ("/ (done - 1) *", "/ done *", of(PROCESS, "test_time_left_is_reckoned_from_the_second_step_on"),
+         "the step that compiles counts"),
+        ("if not self._quiet:", "if True:", of(COMMAND, "test_what_was_assumed_is_said_unless_quiet"),
+         "quiet is not"),
+    ),
+    *in_file(
+        "cli/parser.py",
+        ('arguments.index("--") if "--" in arguments else len(arguments)', "len(arguments)",
+         of(COMMAND, "test_what_stands_behind_two_hyphens_is_a_file"), "files are rewritten as options"),
+    ),
+    *in_file(
+        "cli/settings.py",
+        ("if name in settings:", "if False:", of(COMMAND, "test_wrong_usage"), "the last of two values wins"),
+    ),
+    *in_file(
+        "cli/inputs.py",
+        ("continue", "return", TURN, "a bad input stops the others", "text = read_text(name, self._may_be_blank)"),
+        ('.removeprefix("\\ufeff")', "", of(COMMAND, "test_a_byte_order_mark_is_dropped_and_nothing_else"),
+         "the byte order mark is read"),
+        ("not path.stem.endswith(MADE) and", "", of(OUTPUTS, "test_a_directory_stands_for_its_texts_in_order"),
+         "summaries are summarized"),
+        ("if not _is_pipe(text):", "if True:", of("test_cli_inputs", "test_a_pipe_is_read_once"),
+         "a pipe is read twice"),
+        ("if self.failed and count > 1:", "if False:", BAD_INPUT, "the failed are not counted"),
+    ),
+    *in_file(
+        "cli/forms.py",
+        ('if form == "jsonl" else', 'if form == "text" else',
+         of(OUTPUTS, "test_a_directory_stands_for_its_texts_in_order"), "no line between texts", "def between"),
+        ('"backslashreplace"', '"replace"', of(OUTPUTS, "test_json_keeps_letters_and_survives_odd_names"),
+         "bytes of a name are lost"),
+    ),
+    *in_file(
+        "cli/outputs.py",
+        ("with replace_file(path) as file:", 'with path.open("wb") as file:',
+         of(OUTPUTS, "test_a_full_disk_leaves_the_old_file_whole"), "files are written in place"),
+        ("if _is_device(path):", "if False:", of(OUTPUTS, "test_a_device_is_written_to_and_not_replaced"),
+         "devices are replaced", "path.parent.mkdir"),
+        ("if there and not arguments.force and", "if False and", THERE, "outputs are replaced without asking"),
+        ("if arguments.force or not there:", "if not there:", THERE, "--force skips"),
+        ("if os.path.realpath(path) in sources:", "if str(path) in sources:", REFUSED, "an input is overwritten"),
+        ("count[fold(stem)] > 1", "count[fold(stem)] > 2", NAMES, "two inputs have one output"),
+        ("parts[name][-n:]", "parts[name][:n]", NAMES, "the outermost folders tell apart"),
+    ),
+    *in_file(
+        "cli/summarize.py",
+        ("return status or (FAILED if inputs.failed else OK)", "return status", BAD_INPUT, "failures end in 0"),
+        ("BAD_CHECKPOINT if isinstance(e, PyledError) else FAILED", "FAILED", of(COMMAND, "test_a_bad_checkpoint"),
+         "a bad checkpoint is a bad input"),
+    ),
+    *in_file(
+        "cli/tokenize.py",
+        ("if number >= len(tokenizer)]", "if number > len(tokenizer)]",
+         of("test_cli_tokenize", "test_mistakes_are_told"), "an id beyond the last is left out"),
+        ("type(number) is int and number >= 0", "True",
+         of("test_cli_tokenize", "test_what_is_no_list_of_ids_is_refused"), "anything in a list is an id"),
+    ),
+    *in_file(
+        "cli/examination.py",
+        ("is_counted = name == TIED[0] or not config.tie_word_embeddings", "is_counted = True",
+         of("test_cli_inspect", "test_parameters_by_part"), "tied embeddings count four times"),
+        ("is_counted = name != OPTIONAL", "is_counted = True", of("test_cli_inspect", "test_parameters_by_part"),
+         "a buffer is learned"),
+        ('facts["problems"].append(str(e))', "pass",
+         of("test_cli_inspect", "test_a_broken_part_hides_none_of_the_others"), "what is broken is not told"),
+    ),
+]  # fmt: skip
+
 MUTATIONS = [
     *ENCODER_ATTENTION,
     *DECODER_ATTENTION,
@@ -640,6 +724,7 @@ MUTATIONS = [
     *BEAM,
     *GREEDY,
     *TOKENIZER,
+    *COMMAND_LINE,
 ]
 
 
