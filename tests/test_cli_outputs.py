@@ -239,6 +239,21 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(run, tmp_path, monk
     assert Path("a.txt").read_text(encoding="utf-8") == SHORT
 
 
+def test_an_input_that_failed_is_no_output_either(run, note, tmp_path):
+    broken = tmp_path / "broken.txt"
+    broken.write_bytes(b"caf\xe9")
+    status, _, err = run("summarize", note, broken, "-m", "no checkpoint", "-o", broken, "--force")
+    assert status == 2 and f"{broken} is an input: name another output" in err
+    assert broken.read_bytes() == b"caf\xe9"
+
+
+def test_an_input_that_failed_keeps_its_name(summarize, note, tmp_path):
+    (tmp_path / "note.md").write_bytes(b"caf\xe9")
+    status, _, _ = summarize(note, tmp_path / "note.md", "-o", f"{tmp_path}/out/")
+    assert status == 1
+    assert left_in(tmp_path / "out") == ["note.txt.summary.txt"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_of_others_is_refused(summarize, note, tmp_path):
     (tmp_path / "out").mkdir(mode=0o500)

@@ -29,7 +29,11 @@ def shown(name: str) -> str:
 
 
 class Inputs:
-    """The inputs of a run: `names`, those that can be read as far as is known, and `failed`, those left out."""
+    """The inputs of a run.
+
+    found: all of them, texts of directories by their own names
+    names: those to be read; failed: those that cannot be, as far as is known
+    """
 
     def __init__(self, given: list[str], console: Console, *, may_be_blank: bool = False) -> None:
         """Look up what is given, and read every file once: mistakes are told before any long work.
@@ -37,15 +41,18 @@ class Inputs:
         A pipe can be read only once, and is not yet.
         """
         self._console, self._may_be_blank = console, may_be_blank
+        self.found: list[str] = []
         self.names: list[str] = []
         self.failed: list[str] = []
         for name in given:
             try:
-                found = _texts_of(name)
+                texts = _texts_of(name)
             except Exception as e:
+                self.found.append(name)
                 self.fail(name, e)
                 continue
-            for text in found:
+            for text in texts:
+                self.found.append(text)
                 try:
                     if not _is_pipe(text):
                         read_text(text, may_be_blank)
@@ -68,10 +75,10 @@ class Inputs:
         self.failed.append(name)
         self._console.error(f"{shown(name)}: {in_words(error)}")
 
-    def report(self, count: int) -> None:
-        """Say at the end how many of `count` inputs failed, where there is more than one to lose sight of."""
-        if self.failed and count > 1:
-            self._console.error(f"{len(self.failed)} of {count} inputs failed")
+    def report(self) -> None:
+        """Say at the end how many inputs failed, where there is more than one to lose sight of."""
+        if self.failed and len(self.found) > 1:
+            self._console.error(f"{len(self.failed)} of {len(self.found)} inputs failed")
 
 
 def read_text(name: str, may_be_blank: bool = False) -> str:

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..files import replace_file
 from .console import Console, OutputError, put
 from .forms import FORMS, Record, between, rendered, together
-from .inputs import MADE, STDIN
+from .inputs import MADE, STDIN, Inputs
 
 LONGEST = 240  # bytes of a file's name: most file systems take 255, and while it is written it has 15 more
 
@@ -101,53 +101,52 @@ def _is_device(path: Path) -> bool:
 # 2. What was asked for
 
 
-def open_output(
-    arguments: argparse.Namespace, names: list[str], is_one: bool, console: Console
-) -> tuple[Output, list[str]]:
-    """The place that was asked for, and those of the inputs whose summaries are not there yet.
-
-    is_one: only one input was given, so that a text needs no head.
+def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console) -> Output:
+    """The place that was asked for. The inputs whose summaries are there already are taken from `inputs.names`.
 
     Raises InputError for an output that is there already, is an input, or could not be written.
     """
+    is_one = len(inputs.found) == 1
     if arguments.output in (None, "-"):
         for option in ("force", "skip_existing"):
             if getattr(arguments, option):
                 raise InputError(f"--{option.replace('_', '-')} is for files: name one, or a directory, with --output")
         if sys.stdout is None:
             raise InputError("standard output is closed: name a file with --output")
-        return StandardOutput(arguments.format, is_one), names
+        return StandardOutput(arguments.format, is_one)
     if not arguments.output:
         raise InputError("--output names no file: name one, or a directory")
+    path = Path(arguments.output)
     try:
-        return _open_files(arguments, names, is_one, console)
+        is_folder = arguments.output.endswith(os.sep) or path.is_dir()
+        paths = dict.fromkeys(inputs.found, path)
+        if is_folder:
+            names = file_names(inputs.found, FORMS[arguments.format], console)
+            paths = {name: path / file for name, file in names.items()}
+        if is_folder or not _is_device(path):
+            _check_writable(path if is_folder else path.parent, make=is_folder)
+        _check_names(paths)
+        _settle_existing(paths, arguments, inputs, console)
     except OSError as e:
         raise InputError(f"{e.filename}: {e.strerror}: name another output") from None
+    return Folder(paths, arguments.format) if is_folder else OneFile(path, arguments.format, is_one)
 
 
-def _open_files(
-    arguments: argparse.Namespace, names: list[str], is_one: bool, console: Console
-) -> tuple[Output, list[str]]:
-    path = Path(arguments.output)
-    if arguments.output.endswith(os.sep) or path.is_dir():
-        paths = {name: path / file for name, file in file_names(names, FORMS[arguments.format], console).items()}
-        output: Output = Folder(paths, arguments.format)
-    else:
-        paths = dict.fromkeys(names, path)
-        output = OneFile(path, arguments.format, is_one)
-    if isinstance(output, Folder) or not _is_device(path):
-        _check_writable(path if isinstance(output, Folder) else path.parent, make=isinstance(output, Folder))
-    _check_names(paths)
-    there = [name for name in names if paths[name].is_file()]
-    if there and not arguments.force and not arguments.skip_existing:
-        more = f", and {len(there) - 1} others are" if len(there) > 1 and isinstance(output, Folder) else ""
+def _settle_existing(
+    paths: Mapping[str, Path], arguments: argparse.Namespace, inputs: Inputs, console: Console
+) -> None:
+    """Raise InputError for outputs that are there already, unless they may be replaced or are to be kept."""
+    there = {name: paths[name] for name in inputs.names if paths[name].is_file()}
+    if not there or arguments.force:
+        return
+    if not arguments.skip_existing:
+        more = f", and {len(set(there.values())) - 1} others are" if len(set(there.values())) > 1 else ""
         raise InputError(
-            f"{paths[there[0]]} is there already{more}: pass --force to replace it, --skip-existing to keep it"
+            f"{next(iter(there.values()))} is there already{more}: pass --force to replace it, --skip-existing to keep "
+            "it"
         )
-    if arguments.force or not there:
-        return output, names
-    console.note(f"{len(there)} of {len(names)} summaries are there already and are kept")
-    return output, [name for name in names if name not in there]
+    console.note(f"{len(there)} of {len(inputs.names)} summaries are there already and are kept")
+    inputs.names = [name for name in inputs.names if name not in there]
 
 
 def _check_names(paths: Mapping[str, Path]) -> None:

@@ -132,8 +132,7 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
         settings, config = settings_of(arguments), config_of(arguments)
         reading = _prepare(arguments)
         inputs = Inputs(given, console)
-        count = len(inputs.names) + len(inputs.failed)
-        output, inputs.names = open_output(arguments, inputs.names, count == 1, console)
+        output = open_output(arguments, inputs, console)
     except (InputError, GenerationError) as e:
         arguments.parser.error(str(e))
     except ImportError as e:
@@ -142,7 +141,7 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
     status = OK
     if inputs.names:
         status = _run(_Task(arguments, console, inputs, output, reading, config, settings))
-    inputs.report(count)
+    inputs.report()
     return status or (FAILED if inputs.failed else OK)
 
 

@@ -80,16 +80,15 @@ def tokenize(arguments: argparse.Namespace, console: Console) -> int:
     if tokenizer is None:
         return BAD_CHECKPOINT
     inputs = Inputs(given, console, may_be_blank=True)
-    count = len(inputs.names) + len(inputs.failed)
     for i, name, text in inputs.texts():
         try:
             printed = _tokens(name, text, tokenizer, arguments)
         except Exception as e:
             inputs.fail(name, e)
             continue
-        head = f"{chr(10) * (i > 0)}==> {shown(name)} <==\n" if arguments.offsets and count > 1 else ""
+        head = f"{chr(10) * (i > 0)}==> {shown(name)} <==\n" if arguments.offsets and len(inputs.found) > 1 else ""
         put(head + printed)
-    inputs.report(count)
+    inputs.report()
     return FAILED if inputs.failed else OK
 
 
