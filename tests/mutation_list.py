@@ -624,11 +624,104 @@ MODELS = in_file(
      "the source's mask is inverted for the decoder"),
     ("encoder_attention_mask=attention_mask,", "encoder_attention_mask=None,", HOLES, "the cross mask is ignored"),
     ("ids[:, state.cache.get_seq_length() :]", "ids[:, :1]", BEAMS, "the start token is decoded again and again"),
-    ("decoder.begin(states, attention_mask, B * ", "decoder.begin(states, None, B * ", BEAMS,
+    ("decoder.begin(states, attention_mask, len", "decoder.begin(states, None, len", BEAMS,
      "generation reads padding"),
     ("[:, -1:])[:, 0]", "[:, :1])[:, 0]", BEAMS, "the logits of the prompt's first token"),
     ("masks.is_global[b, :length],", "masks.is_global[0, :length],", stored("pattern-uneven"), "globals of the first"),
 )  # fmt: skip
+
+TASKS = "test_tasks"
+FILLED = of(TASKS, "test_chunks_are_filled_and_none_is_tiny")
+SPANS = of(TASKS, "test_chunks_are_the_text_and_no_longer_than_asked_for")
+BEST_CUT = of(TASKS, "test_a_text_is_cut_at_the_best_place_near")
+ALONE = of(TASKS, "test_a_chunk_has_the_summary_of_that_piece_of_text_alone")
+GLOBAL = of(TASKS, "test_each_chunk_has_the_global_tokens_asked_for")
+DOC_SEPS = of(TASKS, "test_doc_sep_counts_where_the_vocabulary_has_it")
+RECORD = of(TASKS, "test_the_record_is_plain_json_and_says_who_set_what")
+AGAIN = of(TASKS, "test_summaries_are_summarized_again_until_there_is_one")
+MISTAKES = of(TASKS, "test_mistakes_are_named")
+COUNTED = "test_cost"
+ENCODER_WORK = of(COUNTED, "test_the_encoders_products_take_two_operations_per_weight_and_token")
+BAND_WORK = of(COUNTED, "test_the_band_takes_four_operations_per_pair_and_number")
+STEP_WORK = of(COUNTED, "test_a_step_reads_the_decoders_weights_but_those_of_the_sources_keys_and_values")
+SECONDS = of(COUNTED, "test_seconds_are_operations_and_bytes_by_their_rates")
+MEMORY = of(COUNTED, "test_memory_is_that_of_the_moment_that_needs_most")
+TEXT_LEVEL = [
+    *in_file(
+        "tasks/reading.py",
+        ("if len(ids) <= limit:", "if len(ids) <= limit + 1:", FILLED, "a chunk has one token more than asked for"),
+        ("if len(ids) <= limit:", "if True:", FILLED, "nobody counts the tokens of a chunk alone"),
+        ("encode(text[place[begin] : place[stop]])", "encode(text[place[done] : place[stop]])", SPANS,
+         "the overlap is not read"),
+        ("max(begin + 1, stop - overlap)", "max(begin + 1, stop - overlap - 1)", SPANS, "the overlap is one too long"),
+        ("max(begin + 1, stop - overlap)", "max(begin, stop - overlap)",
+         of(TASKS, "test_an_overlap_is_shorter_than_its_chunk"), "a short chunk is read twice"),
+        ("while earliest < stop and place", "while False and place", SPANS, "an overlap begins inside a character"),
+        ("earliest) if overlap else stop", "earliest) if overlap else stop + 1", SPANS, "a token is lost"),
+        ("if text[place[begin] : place[stop]].strip():", "if True:",
+         of(TASKS, "test_a_piece_of_nothing_but_white_space_is_left_out"), "white space is summarized"),
+        ("if left <= room:", "if left < room:", FILLED, "what fits is cut"),
+        ("most = min(room, left - room // 4)", "most = room",
+         of(TASKS, "test_the_last_chunk_is_not_tiny_for_a_paragraph"), "the last chunk may be tiny"),
+        ("done + (room + 1) // 2, done + most", "done + 1, done + most", BEST_CUT, "a chunk may be tiny"),
+        ("-abs(i - wanted)", "abs(i - wanted)", BEST_CUT, "the farthest of equally good places"),
+        ("return 4 if lines > 1 else 3", "return 3", BEST_CUT, "a paragraph is no better than a line"),
+        ("if lines:", "if False:", BEST_CUT, "lines do not matter"),
+        (".rstrip(_CLOSING)[-1:]", "[-1:]", BEST_CUT, "a quotation mark hides the end of a sentence"),
+        ("_SENTENCE_ENDS if end < place else _WIDE_ENDS", "_SENTENCE_ENDS",
+         of(TASKS, "test_a_text_is_cut_between_numbers_at_spaces"), "9.5 is cut at its point"),
+        ("return int(end < place)", "return 0", of(TASKS, "test_words_are_kept_whole"), "words are cut"),
+        ("if text[place : place + 1].isspace():", "if False:", BEST_CUT, "a chunk begins with white space"),
+        ("if self.too_long != \"chunk\" and", "if False and", MISTAKES, "settings without effect are let pass"),
+    ),
+    *in_file(
+        "tasks/summarizer.py",
+        ("is_global[:, 0] = 1", "is_global[:, 0] = start == 0", GLOBAL, "<s> is global in the first chunk only"),
+        ("is_global[:, places.start : places.stop] = 1", "is_global[:, places.start : places.stop - 1] = 1", GLOBAL,
+         "a range of places ends before its last"),
+        ("is_global[row == self", "is_global[row != self", DOC_SEPS, "all but <doc-sep> is global"),
+        ('"doc-sep" if has_doc_sep else "first"', '"first"', DOC_SEPS, "<doc-sep> is not global unless asked for"),
+        ("if limit > positions:", "if limit > positions + 1:", MISTAKES, "a chunk of one token too many"),
+        ("if asked.overlap > limit // 2:", "if asked.overlap > limit:", MISTAKES, "an overlap as long as a chunk"),
+        ('if count > limit and reading.too_long == "tr', 'if count >= limit and reading.too_long == "tr',
+         of(TASKS, "test_a_text_of_as_many_tokens_as_positions_is_read_whole"), "a text that fits is cut off"),
+        ("elif count > limit:", "elif count >= limit:",
+         of(TASKS, "test_a_text_is_cut_where_it_is_longer_than_a_chunk_and_not_before"), "a text that fits is cut"),
+        ("chunk.ids, is_real, chunk.is_global,", "chunk.ids, is_real, None,", GLOBAL, "no global marks"),
+        ("encoder_ids=chunk.ids", "encoder_ids=chunk.ids[:, :1]",
+         of(TASKS, "test_rules_on_the_source_see_their_own_chunk"), "rules on the source see <s> only"),
+        ("tokens, text = again.tokens, _joined(last)", "tokens, text = again.tokens, text", AGAIN,
+         "the last round's summaries are lost"),
+        ("score=last[0].score if len(last) == 1 else None", "score=last[0].score", ALONE, "the first chunk's score"),
+        ("for chunk in last)", "for chunk in last[:1])", ALONE, "tokens of the first summary only"),
+        ('"\\n\\n".join(summary.text', '"".join(summary.text', ALONE, "summaries run into each other"),
+        ('origin["chunk_tokens"] = "config.json"', 'origin["chunk_tokens"] = "call"',
+         of(TASKS, "test_what_was_not_asked_for_has_its_origin"), "the configuration's limit as the caller's"),
+    ),
+    *in_file(
+        "tasks/summary.py",
+        ("if isinstance(value, tuple) else value", "if False else value", RECORD, "tuples in the record"),
+    ),
+    *in_file(
+        "tools/cost.py",
+        ("squares = 6 if global_tokens else 4", "squares = 4", ENCODER_WORK, "global keys and values are not counted"),
+        ("- w * (w + 1)", "- w * w", BAND_WORK, "the band's ends are not cut"),
+        ("S * (2 * w + 1)", "S * 2 * w", BAND_WORK, "a token does not see itself"),
+        ("pairs += S * global_tokens", "pass", BAND_WORK, "the columns of global tokens are not counted"),
+        ("(6 * E * E + 2 * E * F)", "(8 * E * E + 2 * E * F)", STEP_WORK, "the source's keys are made at each step"),
+        ("+ config.vocab_size * E", "", STEP_WORK, "the head is forgotten"),
+        ("2 * num_beams * read / row", "2 * read / row", SECONDS, "beams cost nothing"),
+        ("step_keys(config, S) / keys", "num_beams * step_keys(config, S) / keys", SECONDS, "keys read for each beam"),
+        ("rates.reading * part / size", "rates.reading * part / 4", of(COUNTED,
+         "test_more_work_takes_longer_and_a_faster_machine_less"), "float64 is read as fast as float32"),
+        ("_memory(config, max(chunks)", "_memory(config, sum(chunks)", of(COUNTED,
+         "test_chunks_take_the_time_of_each_and_the_memory_of_the_largest"), "chunks are held at once"),
+        ('"source keys": step_keys(config, S) * size', '"source keys": num_beams * step_keys(config, S) * size', MEMORY,
+         "the source's keys are held for each beam"),
+        ("tied = TIED[1:] if", "tied = () if", of(COUNTED, "test_the_weights_are_counted_once_where_they_are_tied"),
+         "tied weights are counted four times"),
+    ),
+]  # fmt: skip
 
 COMMAND, OUTPUTS, PROCESS = "test_cli", "test_cli_outputs", "test_cli_process"
 THERE = of(OUTPUTS, "test_what_is_there_is_kept_or_replaced_as_asked")
@@ -724,6 +817,7 @@ MUTATIONS = [
     *BEAM,
     *GREEDY,
     *TOKENIZER,
+    *TEXT_LEVEL,
     *COMMAND_LINE,
 ]
 

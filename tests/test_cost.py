@@ -114,6 +114,21 @@ def test_chunks_take_the_time_of_each_and_the_memory_of_the_largest():
     assert both.peak == sum(both.memory.values()) > other.peak
 
 
+@pytest.mark.parametrize(
+    ("chunks", "later"),
+    [
+        ([900], []),
+        ([900, 900, 900], [150]),
+        ([900] * 21, [525, 525, 100]),
+        ([40, 40], []),  # no shorter together than the text: left as they are
+    ],
+)
+def test_later_rounds_cost_what_their_chunks_do(chunks, later):
+    made = estimate(CONFIG, chunks, 2, 50, RATES, again=1000)
+    assert made.seconds == pytest.approx(estimate(CONFIG, chunks + later, 2, 50, RATES).seconds)
+    assert (made.seconds > estimate(CONFIG, chunks, 2, 50, RATES).seconds) == bool(later)
+
+
 def test_more_work_takes_longer_and_a_faster_machine_less():
     base = {"chunks": [2000], "num_beams": 2, "max_new_tokens": 100, "rates": RATES}
     usual = estimate(CONFIG, **base)

@@ -10,7 +10,7 @@ import pytest
 from budget import budget, err
 from checkpoints import ANSWERS, DOCUMENTS, FLOAT32_ERROR, TINY, changed, document, summary
 from examples import EXAMPLES
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import pyled
@@ -156,6 +156,13 @@ def test_a_text_beyond_the_tokenizers_own_limit_is_read_and_told(tmp_path):
     assert source.notes[-1].endswith("more than the tokenizer's model_max_length, 4")
 
 
+def test_a_text_of_as_many_tokens_as_positions_is_read_whole(tmp_path):
+    directory = changed(tmp_path / "led", config={"max_encoder_position_embeddings": 76}, generation={})
+    for too_long in ("error", "truncate"):
+        source = read(directory, document("lamp.txt"), too_long=too_long)
+        assert (source.tokens, source.truncated, source.notes) == (76, 0, ())
+
+
 def test_a_cut_text_says_where_it_ends(tmp_path):
     directory = changed(tmp_path / "led", config={"max_encoder_position_embeddings": 40}, generation={"max_length": 9})
     text = document("lamp.txt")
@@ -222,6 +229,7 @@ TEXTS = st.lists(
 
 @settings(max_examples=4 * EXAMPLES, deadline=None)
 @given(text=TEXTS, limit=st.integers(16, 60), share=st.floats(0, 0.5))
+@example(text="lamp " * 5 + "火。" + "lamp " * 2, limit=32, share=0.125)  # an overlap of four tokens, of six in 火。
 def test_chunks_are_the_text_and_no_longer_than_asked_for(tokenizer, text, limit, share):
     overlap = int(share * limit)
     pieces, spans = pieces_of(tokenizer, text, limit, overlap)
@@ -241,14 +249,31 @@ def test_chunks_are_the_text_and_no_longer_than_asked_for(tokenizer, text, limit
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(words=st.integers(40, 400), limit=st.integers(16, 100))
+@given(words=st.integers(20, 400), limit=st.integers(16, 100))
+@example(words=60, limit=32)  # two chunks that are full, each with a space at its end that is a token more
+@example(words=40, limit=42)  # one that is full
 def test_chunks_are_filled_and_none_is_tiny(tokenizer, words, limit):
-    text = "on " * words  # a token each
-    pieces, spans = pieces_of(tokenizer, text, limit)
-    sizes = [len(ids) - 2 for _, _, ids in pieces]
-    needed = -(-len(spans) // (limit - 2))
-    assert needed <= len(pieces) <= needed + 1 + needed // (limit - 3)  # the space behind each piece is a token more
-    assert len(pieces) == 1 or min(sizes) >= (limit - 2) // 4
+    text = "on " * (words - 1) + "on"  # a token each
+    pieces, _ = pieces_of(tokenizer, text, limit)
+    needed = -(-words // (limit - 2))
+    sizes = [len(ids) for _, _, ids in pieces]
+    assert max(sizes) <= limit
+    assert needed <= len(pieces) <= (needed + 1 + needed // (limit - 3) if needed > 1 else 1)
+    assert len(pieces) == 1 or min(sizes) - 2 >= (limit - 2) // 4
+
+
+def test_the_last_chunk_is_not_tiny_for_a_paragraph(tokenizer):
+    text = "on " * 17 + "on\n" + "on " * 5 + "on\n\n" + "on on on"
+    assert len(tokenizer(text)["input_ids"]) == 2 + 27 + 3
+    pieces, _ = pieces_of(tokenizer, text, 29)
+    assert [text[stop - 3 : stop] for _, stop, _ in pieces] == [" on\n"[1:], " on"]
+
+
+def test_words_are_kept_whole(tokenizer):
+    text = "unbelievably " * 20
+    pieces, _ = pieces_of(tokenizer, text, 50)
+    assert len(pieces) > 2
+    assert all(text[stop - 2 : stop] == "y " for _, stop, _ in pieces)
 
 
 # A limit of 26 leaves 24 tokens: the cut lies among the last 12 of them.
@@ -260,7 +285,8 @@ def test_chunks_are_filled_and_none_is_tiny(tokenizer, words, limit):
         ({14: "\r\n\r\n", 18: "\r\n", 20: ". "}, 14),
         ({6: "\n\n", 15: "\n", 20: ". "}, 15),
         ({6: "\n\n", 8: "\n", 15: ". "}, 15),
-        ({6: "\n\n", 8: "\n", 15: '." '}, 15),
+        ({6: "\n\n", 8: "\n", 12: '." '}, 12),
+        ({17: "\n\n\n\n\n\n"}, 17),
         ({14: "\n\n", 16: "\n\n", 21: "\n\n"}, 16),
     ],
 )
@@ -271,6 +297,13 @@ def test_a_text_is_cut_at_the_best_place_near(tokenizer, breaks, expected):
     pieces, _ = pieces_of(tokenizer, text, 26)
     first = "".join(word + breaks.get(i + 1, " ") for i, word in enumerate(words[:expected]))
     assert text[: pieces[0][1]] == first
+
+
+def test_a_text_is_cut_between_numbers_at_spaces(tokenizer):
+    text = "9.5 9.5 " * 20
+    pieces, _ = pieces_of(tokenizer, text, 24)
+    assert len(pieces) > 1
+    assert all(text[stop - 1] == " " for _, stop, _ in pieces)
 
 
 def test_without_any_break_it_is_cut_between_characters(tokenizer):
@@ -294,6 +327,14 @@ def test_an_overlap_begins_with_a_sentence_where_it_can(tokenizer):
     for (_, stop, _), (start, _, _) in itertools.pairwise(pieces):
         assert text.startswith("One", start)
         assert 12 <= tokens_between(spans, start, stop) <= 24
+
+
+def test_an_overlap_is_shorter_than_its_chunk(tokenizer):
+    text = "on " * 6 + "on\n\n" + "on " * 30
+    pieces, _ = pieces_of(tokenizer, text, 16, 8)
+    assert text[: pieces[0][1]].endswith("on\n\n")
+    starts = [start for start, _, _ in pieces]
+    assert starts == sorted(set(starts))
 
 
 def test_a_piece_of_nothing_but_white_space_is_left_out(tokenizer):
@@ -335,6 +376,15 @@ def test_a_single_chunk_is_summarized_once():
     made = pyled.summarize(SHORT, TINY, too_long="chunk", combine="again", max_length=5)
     alone = summary(SHORT, max_length=5)
     assert (made.text, made.score, made.rounds, made.notes) == (alone.text, alone.score, 0, alone.notes)
+
+
+def test_rules_on_the_source_see_their_own_chunk(model, tokenizer):
+    asked = {"max_length": 9, "encoder_repetition_penalty": 9.0}
+    made = pyled.summarize(LAMP, model, tokenizer, too_long="chunk", chunk_tokens=40, **asked)
+    for chunk in made.chunks:
+        ids = tokenizer(LAMP[chunk.start : chunk.stop])["input_ids"]
+        assert (chunk.text, chunk.score) == by_hand(model, tokenizer, ids, **asked)
+        assert chunk.text != by_hand(model, tokenizer, ids, max_length=9)[0]
 
 
 # Global attention
@@ -581,6 +631,17 @@ def test_a_model_in_memory_needs_its_tokenizer_and_keeps_its_dtype(model, tokeni
         pyled.summarize(SHORT, model, tokenizer, dtype="float64")
     with pytest.raises(InputError, match="model is a LEDModel"):
         pyled.summarize(SHORT, LEDModel(model.config), tokenizer)
+
+
+def test_a_reading_is_one():
+    with pytest.raises(InputError, match="reading is a str: pass a Reading"):
+        Summarizer.load(TINY).plan(None, {}, "truncate")
+
+
+def test_an_encoder_too_small_for_chunks_is_told(tmp_path):
+    directory = changed(tmp_path / "led", config={"max_encoder_position_embeddings": 15}, generation={})
+    with pytest.raises(InputError, match="this encoder has 15 positions: chunks need at least 16"):
+        pyled.summarize(SHORT, directory, too_long="chunk")
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):

@@ -109,6 +109,8 @@ class Summarizer:
         """
         if not isinstance(generation_config, GenerationConfig | None):
             raise InputError(f"generation_config is a {type(generation_config).__name__}: pass a GenerationConfig")
+        if not isinstance(reading, Reading | None):
+            raise InputError(f"reading is a {type(reading).__name__}: pass a Reading")
         effective, prompt = self._plan_generation(generation_config, settings)
         limit, reading, origin = self._plan_reading(Reading() if reading is None else reading)
         return Plan(effective, prompt, reading, origin, limit)

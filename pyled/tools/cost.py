@@ -100,17 +100,19 @@ def estimate(
     *,
     dtype: DType = "float32",
     global_tokens: int = 1,
+    again: int | None = None,
 ) -> Estimate:
     """The cost of summarizing chunks of so many tokens, one after another, once the weights are in memory.
 
     chunks: the source tokens of each; global_tokens: those of each with global attention
     max_new_tokens: the most that are generated for each
+    again: the most tokens of a chunk, where summaries are to be summarized again until there is one
     """
     size = np.dtype(dtype).itemsize
     product, band, row = (rates.products * part for part in (PRODUCTS, BAND, ROWS))  # operations per second
     weights, keys = (rates.reading * part / size for part in (WEIGHTS, KEYS))  # numbers per second
     encoding = generating = 0.0
-    for S in chunks:
+    for S in [*chunks, *_later_chunks(chunks, max_new_tokens, again)]:
         encoding += product_operations(config, S, global_tokens) / product
         encoding += band_operations(config, S, global_tokens) / band
         read = step_weights(config)
@@ -118,6 +120,17 @@ def estimate(
         generating += key_operations(config, S) / product + max_new_tokens * step
     memory = _memory(config, max(chunks), num_beams, max_new_tokens, size, global_tokens)
     return Estimate(encoding, generating, memory)
+
+
+def _later_chunks(chunks: Sequence[int], max_new_tokens: int, again: int | None) -> list[int]:
+    """The chunks of the later rounds, if every summary becomes as long as it may."""
+    later: list[int] = []
+    while again is not None and len(chunks) > 1 and len(chunks) * max_new_tokens < sum(chunks):
+        tokens = len(chunks) * max_new_tokens
+        count = -(-tokens // again)
+        chunks = [-(-tokens // count)] * count
+        later += chunks
+    return later
 
 
 def product_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
