@@ -35,7 +35,7 @@ class Reading:
     chunk_tokens: the most tokens of a chunk, `<s>` and `</s>` included, and what a text must exceed to be cut into
         chunks; None for all positions of the encoder
     overlap: how many tokens at the end of a chunk the next one begins with, at most: it begins with a sentence or a
-        word where it can
+        word where it can; no more than half of a chunk
     combine: what becomes of the summaries of chunks: "concat" puts a blank line between them; "again" summarizes what
         that gives, until there is one summary
     global_attention: which tokens attend to all: "first" `<s>`; "doc-sep" `<s>` and every `<doc-sep>`; "none";

@@ -213,7 +213,7 @@ class Summarizer:
             )
         if count > limit and reading.too_long == "truncate":
             encoded = self._encoded(text, truncation=True, max_length=limit)
-            places = encoded["offset_mapping"][1:-1]
+            places = encoded["offset_mapping"][1:-1] or [(0, 0)]
             pieces = [(places[0][0], places[-1][1], encoded["input_ids"])]
             notes.append(f"{count - limit:,} of {count:,} tokens were cut off: the encoder has {limit:,} positions")
         elif count > limit:
