@@ -1,6 +1,7 @@
 """The manual page is what its generator makes, says what --help says, and is sound roff."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyled.cli.command import make_parser
-from pyled.cli.parser import EXIT_STATUS
+from pyled.cli.parser import EXIT_STATUS, as_written
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "pyled.1"
@@ -71,6 +72,16 @@ def test_the_page_has_every_exit_status_and_example(helped):
         assert len(examples) >= 2
         for example in examples:
             assert words(example) in page
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_are_commands_with_options_that_exist(helped, command):
+    examples = re.search(r"examples:\n((?:  .*\n)+)", helped(command))[1].splitlines()
+    parts = [shlex.split(part) for example in examples for part in example.split(" | ")]
+    commands = [part[1:] for part in parts if part[0] == "pyled"]
+    assert len(commands) >= len(examples)
+    for arguments in commands:
+        assert callable(make_parser().parse_args(as_written(arguments)).run)
 
 
 @pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)])
