@@ -1,5 +1,6 @@
 """The manual page is what its generator makes, says what --help says, and is sound roff."""
 
+import itertools
 import re
 import shlex
 import shutil
@@ -77,11 +78,16 @@ def test_the_page_has_every_exit_status_and_example(helped):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_examples_are_commands_with_options_that_exist(helped, command):
     examples = re.search(r"examples:\n((?:  .*\n)+)", helped(command))[1].splitlines()
-    parts = [shlex.split(part) for example in examples for part in example.split(" | ")]
-    commands = [part[1:] for part in parts if part[0] == "pyled"]
-    assert len(commands) >= len(examples)
-    for arguments in commands:
-        assert callable(make_parser().parse_args(as_written(arguments)).run)
+    commands = 0
+    for example in examples:
+        lexer = shlex.shlex(example, posix=True, punctuation_chars="|")
+        lexer.whitespace_split = True
+        for is_pipe, part in itertools.groupby(lexer, key="|".__eq__):
+            name, *arguments = part
+            if not is_pipe and name == "pyled":
+                assert callable(make_parser().parse_args(as_written(arguments)).run)
+                commands += 1
+    assert commands >= len(examples)
 
 
 @pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)])
