@@ -745,6 +745,13 @@ COMMAND_LINE = [
          "quiet is not"),
     ),
     *in_file(
+        "cli/interrupts.py",
+        ("if _is_held:", "if False:", of(PROCESS, "test_an_interrupt_waits_until_a_file_is_whole"),
+         "an interrupt cuts a file"),
+        ("if signal.getsignal(signal.SIGINT) is signal.default_int_handler:", "if True:",
+         of(PROCESS, "test_an_interrupt_waits_until_a_file_is_whole"), "nohup is overruled"),
+    ),
+    *in_file(
         "cli/parser.py",
         ('arguments.index("--") if "--" in arguments else len(arguments)', "len(arguments)",
          of(COMMAND, "test_what_stands_behind_two_hyphens_is_a_file"), "files are rewritten as options"),
@@ -776,7 +783,7 @@ COMMAND_LINE = [
         ("with replace_file(path) as file:", 'with path.open("wb") as file:',
          of(OUTPUTS, "test_a_full_disk_leaves_the_old_file_whole"), "files are written in place"),
         ("if _is_device(path):", "if False:", of(OUTPUTS, "test_a_device_is_written_to_and_not_replaced"),
-         "devices are replaced", "path.parent.mkdir"),
+         "devices are replaced"),
         ("if not arguments.skip_existing:", "if False:", THERE, "outputs are replaced without asking"),
         ("if not there or arguments.force:", "if not there:", THERE, "--force skips"),
         ("if os.path.realpath(path) in sources:", "if str(path) in sources:", REFUSED, "an input is overwritten"),

@@ -30,24 +30,55 @@ def test_help_and_version_load_nothing_heavy(run):
 
 
 INTERRUPTED_AT = """
-import sys
+import os, signal, sys
+module = sys.argv.pop(1)
 class Interrupt:
     def find_spec(self, name, path=None, target=None):
-        if name == sys.argv[1]:
-            raise KeyboardInterrupt
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Interrupt())
 from pyled.cli import main
-sys.exit(main(sys.argv[2:]))
+sys.exit(main())
 """
+MODULES = [
+    "pyled.cli.interrupts",
+    "pyled.cli.command",
+    "argparse",
+    "numpy",
+    "numba",
+    "pyled.tasks",
+    "pyled.tasks.summary",
+]
 
 
-@pytest.mark.parametrize(
-    "module", ["pyled.cli.command", "argparse", "pyled.cli.console", "numpy", "numba", "pyled.tasks"]
-)
+@pytest.mark.parametrize("module", MODULES)
 def test_an_interrupt_while_it_starts_ends_it_quietly(module, note):
     command = [sys.executable, "-P", "-c", INTERRUPTED_AT, module, "summarize", str(note), "-m", str(TINY)]
     done = subprocess.run(command, env=process()["env"], capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+HELD = """
+import os, signal
+from pyled.cli.interrupts import before_leaving, held, leave_on_interrupt
+leave_on_interrupt()
+before_leaving(lambda: print("tidy", flush=True))
+with held():
+    os.kill(os.getpid(), signal.SIGINT)
+    print("whole", flush=True)
+print("more", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("shell", "status", "said"),
+    [('exec "$@"', 130, "whole tidy"), ('trap "" INT; exec "$@"', 0, "whole more")],
+    ids=["interrupted", "where interrupts are ignored"],
+)
+def test_an_interrupt_waits_until_a_file_is_whole(shell, status, said):
+    command = ["sh", "-c", shell, "sh", sys.executable, "-P", "-c", HELD]
+    done = subprocess.run(command, env=process()["env"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (status, said.split(), "")
 
 
 def test_nothing_is_imported_before_interrupts_are_watched_for():

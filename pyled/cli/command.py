@@ -7,6 +7,7 @@ import sys
 
 from . import FAILED, inspect, summarize, tokenize
 from .console import Console, OutputError, in_words, put
+from .interrupts import before_leaving
 from .parser import as_written, new_parser
 
 
@@ -19,12 +20,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def run(argv: list[str] | None) -> int:
-    """Run a command and give its exit status. Raises KeyboardInterrupt, the screen left clean."""
+    """Run a command and give its exit status. Where an interrupt raises KeyboardInterrupt, the screen is left clean."""
     console = Console(quiet=False)
     try:
         try:
             arguments = make_parser().parse_args(as_written(sys.argv[1:] if argv is None else argv))
             console = Console(getattr(arguments, "quiet", False))
+            before_leaving(console.clear)
             status: int = arguments.run(arguments, console)
             return status
         finally:

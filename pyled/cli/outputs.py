@@ -16,6 +16,7 @@ from ..files import replace_file
 from .console import Console, OutputError, put
 from .forms import FORMS, Record, between, rendered, together
 from .inputs import MADE, STDIN, Inputs
+from .interrupts import held
 
 LONGEST = 240  # bytes of a file's name: most file systems take 255, and while it is written it has 15 more
 
@@ -83,10 +84,11 @@ class Folder:
 def _replace(path: Path, text: str) -> None:
     data = text.encode("utf-8", "surrogateescape")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if _is_device(path):
             path.write_bytes(data)
-        else:
+            return
+        with held():
+            path.parent.mkdir(parents=True, exist_ok=True)
             with replace_file(path) as file:
                 file.write(data)
     except OSError as e:
