@@ -1,7 +1,7 @@
-"""Bring up to date what README.md and the figures repeat from the tree: `python docs/refresh.py`.
+"""Bring up to date what README.md, the figures and the manual page repeat from the tree: `python docs/refresh.py`.
 
-The line counts of the reading list, the output that the README shows, and the figures; tests/test_docs.py fails where
-one of them is out of date.
+The line counts of the reading list, the output that the README shows, the figures, and docs/pyled.1; tests/test_docs.py
+and tests/test_manual.py fail where one of them is out of date.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 import draw_attention
 import draw_checkpoint
 import draw_tokenizer
+import manual
 from drawing import write
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +40,7 @@ def main() -> None:
     readme = re.sub(r"```text\n.*?```", lambda _: f"```text\n{output}\n```", readme, count=1, flags=re.DOTALL)
     README.write_text(readme, encoding="utf-8")
     write(FIGURES)
+    (ROOT / "docs" / "pyled.1").write_text(manual.manual(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .generation_config import GenerationConfig
     from .models import LEDForConditionalGeneration, LEDModel
     from .outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput
-    from .tasks import Summary, summarize
+    from .tasks import Reading, Summarizer, Summary, summarize
     from .tokenizer import BatchEncoding, LEDTokenizer, LEDTokenizerFast
     from .version import __version__
 
@@ -32,6 +32,8 @@ _MODULES = {
     "LEDTokenizerFast": "tokenizer",
     "PyledError": "errors",
     "PyledWarning": "errors",
+    "Reading": "tasks",
+    "Summarizer": "tasks",
     "Summary": "tasks",
     "__version__": "version",
     "summarize": "tasks",
@@ -51,6 +53,8 @@ __all__ = [
     "LEDTokenizerFast",
     "PyledError",
     "PyledWarning",
+    "Reading",
+    "Summarizer",
     "Summary",
     "__version__",
     "summarize",

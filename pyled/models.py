@@ -18,7 +18,7 @@ from .config import LEDConfig
 from .decoder import DecoderRun, decoder, empty_past
 from .encoder import EncoderRun, Progress, encoder
 from .errors import InputError, PyledWarning
-from .generation import generate, resolve
+from .generation import Settings, generate, resolve
 from .generation_config import GenerationConfig
 from .inputs import Bools, Ids, check_length, checked_embeds, checked_ids, checked_mask, source_masks
 from .layers import Floats, Weights, product
@@ -641,16 +641,9 @@ class LEDForConditionalGeneration(_Model):
             states = self.get_encoder()(
                 encoder_ids, attention_mask, global_attention_mask, inputs_embeds, progress=encoder_progress
             ).last_hidden_state
-        decoder = self.get_decoder()
-        past, is_source_key = decoder.begin(states, attention_mask, B * effective.num_beams)
-
-        def step(ids: Ids, state: _DecodingState) -> tuple[Floats, _DecodingState]:
-            run = decoder.step(ids[:, state.cache.get_seq_length() :], state.cache, is_source_key)
-            return self._logits(run.hidden_states[-1][:, -1:])[:, 0], _DecodingState(run.cache)
-
-        result = generate(
-            step,
-            _DecodingState(past),
+        result = self.search(
+            states,
+            attention_mask,
             prompt,
             effective,
             encoder_ids=encoder_ids,
@@ -660,6 +653,23 @@ class LEDForConditionalGeneration(_Model):
             progress=progress,
         )
         return result if effective.return_dict_in_generate else result.sequences
+
+    def search(self, states: Floats, attention_mask: Any, prompt: Ids, settings: Settings, **more: Any) -> Any:
+        """Generate from the encoder's states: `generate` once all its questions are settled.
+
+        states: (B, S, E) float
+        prompt, settings: as `generation.resolve` gives them, (B, P) int
+        more: what `generation.generate` takes
+        returns: GenerateEncoderDecoderOutput or GenerateBeamEncoderDecoderOutput
+        """
+        decoder = self.get_decoder()
+        past, is_source_key = decoder.begin(states, attention_mask, len(states) * settings.num_beams)
+
+        def step(ids: Ids, state: _DecodingState) -> tuple[Floats, _DecodingState]:
+            run = decoder.step(ids[:, state.cache.get_seq_length() :], state.cache, is_source_key)
+            return self._logits(run.hidden_states[-1][:, -1:])[:, 0], _DecodingState(run.cache)
+
+        return generate(step, _DecodingState(past), prompt, settings, **more)
 
     def _source(self, ids: Ids | None, embeds: Any, outputs: Any) -> Floats | Ids:
         """What a generation starts from, checked: the encoder's states if given, else its embeddings or ids."""

@@ -664,11 +664,195 @@ MODELS = in_file(
      "the source's mask is inverted for the decoder"),
     ("encoder_attention_mask=attention_mask,", "encoder_attention_mask=None,", HOLES, "the cross mask is ignored"),
     ("ids[:, state.cache.get_seq_length() :]", "ids[:, :1]", BEAMS, "the start token is decoded again and again"),
-    ("decoder.begin(states, attention_mask, B * ", "decoder.begin(states, None, B * ", BEAMS,
+    ("decoder.begin(states, attention_mask, len", "decoder.begin(states, None, len", BEAMS,
      "generation reads padding"),
     ("[:, -1:])[:, 0]", "[:, :1])[:, 0]", BEAMS, "the logits of the prompt's first token"),
     ("masks.is_global[b, :length],", "masks.is_global[0, :length],", stored("pattern-uneven"), "globals of the first"),
 )  # fmt: skip
+
+TASKS = "test_tasks"
+FILLED = of(TASKS, "test_chunks_are_filled_and_none_is_tiny")
+SPANS = of(TASKS, "test_chunks_are_the_text_and_no_longer_than_asked_for")
+BEST_CUT = of(TASKS, "test_a_text_is_cut_at_the_best_place_near")
+ALONE = of(TASKS, "test_a_chunk_has_the_summary_of_that_piece_of_text_alone")
+GLOBAL = of(TASKS, "test_each_chunk_has_the_global_tokens_asked_for")
+DOC_SEPS = of(TASKS, "test_doc_sep_counts_where_the_vocabulary_has_it")
+RECORD = of(TASKS, "test_the_record_is_plain_json_and_says_who_set_what")
+AGAIN = of(TASKS, "test_summaries_are_summarized_again_until_there_is_one")
+MISTAKES = of(TASKS, "test_mistakes_are_named")
+COUNTED = "test_cost"
+ENCODER_WORK = of(COUNTED, "test_the_encoders_products_take_two_operations_per_weight_and_token")
+BAND_WORK = of(COUNTED, "test_the_band_takes_four_operations_per_pair_and_number")
+STEP_WORK = of(COUNTED, "test_a_step_reads_the_decoders_weights_but_those_of_the_sources_keys_and_values")
+SECONDS = of(COUNTED, "test_seconds_are_operations_and_bytes_by_their_rates")
+MEMORY = of(COUNTED, "test_memory_is_that_of_the_moment_that_needs_most")
+TEXT_LEVEL = [
+    *in_file(
+        "tasks/reading.py",
+        ("if len(ids) <= limit:", "if len(ids) <= limit + 1:", FILLED, "a chunk has one token more than asked for"),
+        ("if len(ids) <= limit:", "if True:", FILLED, "nobody counts the tokens of a chunk alone"),
+        ("encode(text[place[begin] : place[stop]])", "encode(text[place[done] : place[stop]])", SPANS,
+         "the overlap is not read"),
+        ("max(begin + 1, stop - overlap)", "max(begin + 1, stop - overlap - 1)", SPANS, "the overlap is one too long"),
+        ("max(begin + 1, stop - overlap)", "max(begin, stop - overlap)",
+         of(TASKS, "test_an_overlap_is_shorter_than_its_chunk"), "a short chunk is read twice"),
+        ("while earliest < stop and place", "while False and place", SPANS, "an overlap begins inside a character"),
+        ("earliest) if overlap else stop", "earliest) if overlap else stop + 1", SPANS, "a token is lost"),
+        ("if text[place[begin] : place[stop]].strip():", "if True:",
+         of(TASKS, "test_a_piece_of_nothing_but_white_space_is_left_out"), "white space is summarized"),
+        ("if left <= room:", "if left < room:", FILLED, "what fits is cut"),
+        ("most = min(room, left - room // 4)", "most = room",
+         of(TASKS, "test_the_last_chunk_is_not_tiny_for_a_paragraph"), "the last chunk may be tiny"),
+        ("done + (room + 1) // 2, done + most", "done + 1, done + most", BEST_CUT, "a chunk may be tiny"),
+        ("-abs(i - wanted)", "abs(i - wanted)", BEST_CUT, "the farthest of equally good places"),
+        ("return 4 if lines > 1 else 3", "return 3", BEST_CUT, "a paragraph is no better than a line"),
+        ("if lines:", "if False:", BEST_CUT, "lines do not matter"),
+        (".rstrip(_CLOSING)[-1:]", "[-1:]", BEST_CUT, "a quotation mark hides the end of a sentence"),
+        ("_SENTENCE_ENDS if end < place else _WIDE_ENDS", "_SENTENCE_ENDS",
+         of(TASKS, "test_a_text_is_cut_between_numbers_at_spaces"), "9.5 is cut at its point"),
+        ("return int(end < place)", "return 0", of(TASKS, "test_words_are_kept_whole"), "words are cut"),
+        ("if text[place : place + 1].isspace():", "if False:", BEST_CUT, "a chunk begins with white space"),
+        ("if self.too_long != \"chunk\" and", "if False and", MISTAKES, "settings without effect are let pass"),
+    ),
+    *in_file(
+        "tasks/summarizer.py",
+        ("is_global[:, 0] = 1", "is_global[:, 0] = start == 0", GLOBAL, "<s> is global in the first chunk only"),
+        ("is_global[:, places.start : places.stop] = 1", "is_global[:, places.start : places.stop - 1] = 1", GLOBAL,
+         "a range of places ends before its last"),
+        ("is_global[row == self", "is_global[row != self", DOC_SEPS, "all but <doc-sep> is global"),
+        ('"doc-sep" if has_doc_sep else "first"', '"first"', DOC_SEPS, "<doc-sep> is not global unless asked for"),
+        ("if limit > positions:", "if limit > positions + 1:", MISTAKES, "a chunk of one token too many"),
+        ("if asked.overlap > limit // 2:", "if asked.overlap > limit:", MISTAKES, "an overlap as long as a chunk"),
+        ('if count > limit and reading.too_long == "tr', 'if count >= limit and reading.too_long == "tr',
+         of(TASKS, "test_a_text_of_as_many_tokens_as_positions_is_read_whole"), "a text that fits is cut off"),
+        ("elif count > limit:", "elif count >= limit:",
+         of(TASKS, "test_a_text_is_cut_where_it_is_longer_than_a_chunk_and_not_before"), "a text that fits is cut"),
+        ("chunk.ids, is_real, chunk.is_global,", "chunk.ids, is_real, None,", GLOBAL, "no global marks"),
+        ("encoder_ids=chunk.ids", "encoder_ids=chunk.ids[:, :1]",
+         of(TASKS, "test_rules_on_the_source_see_their_own_chunk"), "rules on the source see <s> only"),
+        ("tokens, text = again.tokens, _joined(last)", "tokens, text = again.tokens, text", AGAIN,
+         "the last round's summaries are lost"),
+        ("score=last[0].score if len(last) == 1 else None", "score=last[0].score", ALONE, "the first chunk's score"),
+        ("for chunk in last)", "for chunk in last[:1])", ALONE, "tokens of the first summary only"),
+        ('"\\n\\n".join(summary.text', '"".join(summary.text', ALONE, "summaries run into each other"),
+        ('origin["chunk_tokens"] = "config.json"', 'origin["chunk_tokens"] = "call"',
+         of(TASKS, "test_what_was_not_asked_for_has_its_origin"), "the configuration's limit as the caller's"),
+    ),
+    *in_file(
+        "tasks/summary.py",
+        ("if isinstance(value, tuple) else value", "if False else value", RECORD, "tuples in the record"),
+    ),
+    *in_file(
+        "tools/cost.py",
+        ("squares = 6 if global_tokens else 4", "squares = 4", ENCODER_WORK, "global keys and values are not counted"),
+        ("- w * (w + 1)", "- w * w", BAND_WORK, "the band's ends are not cut"),
+        ("S * (2 * w + 1)", "S * 2 * w", BAND_WORK, "a token does not see itself"),
+        ("pairs += S * global_tokens", "pass", BAND_WORK, "the columns of global tokens are not counted"),
+        ("(6 * E * E + 2 * E * F)", "(8 * E * E + 2 * E * F)", STEP_WORK, "the source's keys are made at each step"),
+        ("+ config.vocab_size * E", "", STEP_WORK, "the head is forgotten"),
+        ("2 * num_beams * read / row", "2 * read / row", SECONDS, "beams cost nothing"),
+        ("step_keys(config, S) / keys", "num_beams * step_keys(config, S) / keys", SECONDS, "keys read for each beam"),
+        ("rates.reading * part / size", "rates.reading * part / 4", of(COUNTED,
+         "test_more_work_takes_longer_and_a_faster_machine_less"), "float64 is read as fast as float32"),
+        ("_memory(config, max(chunks)", "_memory(config, sum(chunks)", of(COUNTED,
+         "test_chunks_take_the_time_of_each_and_the_memory_of_the_largest"), "chunks are held at once"),
+        ('"source keys": step_keys(config, S) * size', '"source keys": num_beams * step_keys(config, S) * size', MEMORY,
+         "the source's keys are held for each beam"),
+        ("tied = TIED[1:] if", "tied = () if", of(COUNTED, "test_the_weights_are_counted_once_where_they_are_tied"),
+         "tied weights are counted four times"),
+    ),
+]  # fmt: skip
+
+COMMAND, OUTPUTS, PROCESS = "test_cli", "test_cli_outputs", "test_cli_process"
+THERE = of(OUTPUTS, "test_what_is_there_is_kept_or_replaced_as_asked")
+REFUSED = of(OUTPUTS, "test_an_output_that_cannot_be_is_refused_before_any_work")
+NAMES = of(OUTPUTS, "test_names_of_files_tell_inputs_apart")
+BAD_INPUT = of(COMMAND, "test_a_bad_input_does_not_stop_the_others")
+TURN = of("test_cli_inputs", "test_a_text_is_read_when_its_turn_comes")
+COMMAND_LINE = [
+    *in_file(
+        "cli/__init__.py",
+        ("return INTERRUPTED", "return FAILED", of(PROCESS, "test_an_interrupt_while_it_starts_ends_it_quietly"),
+         "an interrupt is a failure"),
+    ),
+    *in_file(
+        "cli/console.py",
+        ('"" if isinstance(e, BrokenPipeError) else f"', 'f"', of(PROCESS, "test_a_closed_pipe_ends_it_quietly"),
+         "a closed pipe is a complaint"),
+        ("/ (done - 1) *", "/ done *", of(PROCESS, "test_time_left_is_reckoned_from_the_second_step_on"),
+         "the step that compiles counts"),
+        ("if not self._quiet:", "if True:", of(COMMAND, "test_what_was_assumed_is_said_unless_quiet"),
+         "quiet is not"),
+    ),
+    *in_file(
+        "cli/interrupts.py",
+        ("if _is_held:", "if False:", of(PROCESS, "test_an_interrupt_waits_until_a_file_is_whole"),
+         "an interrupt cuts a file"),
+        ("if signal.getsignal(signal.SIGINT) is signal.default_int_handler:", "if True:",
+         of(PROCESS, "test_an_interrupt_waits_until_a_file_is_whole"), "nohup is overruled"),
+    ),
+    *in_file(
+        "cli/parser.py",
+        ('arguments.index("--") if "--" in arguments else len(arguments)', "len(arguments)",
+         of(COMMAND, "test_what_stands_behind_two_hyphens_is_a_file"), "files are rewritten as options"),
+    ),
+    *in_file(
+        "cli/settings.py",
+        ("if name in settings:", "if False:", of(COMMAND, "test_wrong_usage"), "the last of two values wins"),
+    ),
+    *in_file(
+        "cli/inputs.py",
+        ("continue", "return", TURN, "a bad input stops the others", "text = read_text(name, self._may_be_blank)"),
+        ('.removeprefix("\\ufeff")', "", of(COMMAND, "test_a_byte_order_mark_is_dropped_and_nothing_else"),
+         "the byte order mark is read"),
+        ("not path.stem.endswith(MADE) and", "", of(OUTPUTS, "test_a_directory_stands_for_its_texts_in_order"),
+         "summaries are summarized"),
+        ("if not _is_pipe(text):", "if True:", of("test_cli_inputs", "test_a_pipe_is_read_once"),
+         "a pipe is read twice"),
+        ("if self.failed and len(self.found) > 1:", "if False:", BAD_INPUT, "the failed are not counted"),
+    ),
+    *in_file(
+        "cli/forms.py",
+        ('if form == "jsonl" else', 'if form == "text" else',
+         of(OUTPUTS, "test_a_directory_stands_for_its_texts_in_order"), "no line between texts", "def between"),
+        ('"backslashreplace"', '"replace"', of(OUTPUTS, "test_json_keeps_letters_and_survives_odd_names"),
+         "bytes of a name are lost"),
+    ),
+    *in_file(
+        "cli/outputs.py",
+        ("with replace_file(path) as file:", 'with path.open("wb") as file:',
+         of(OUTPUTS, "test_a_full_disk_leaves_the_old_file_whole"), "files are written in place"),
+        ("if _is_device(path):", "if False:", of(OUTPUTS, "test_a_device_is_written_to_and_not_replaced"),
+         "devices are replaced"),
+        ("if not arguments.skip_existing:", "if False:", THERE, "outputs are replaced without asking"),
+        ("if not there or arguments.force:", "if not there:", THERE, "--force skips"),
+        ("if os.path.realpath(path) in sources:", "if str(path) in sources:", REFUSED, "an input is overwritten"),
+        ("count[fold(stem)] > 1", "count[fold(stem)] > 2", NAMES, "two inputs have one output"),
+        ("parts[name][-n:]", "parts[name][:n]", NAMES, "the outermost folders tell apart"),
+    ),
+    *in_file(
+        "cli/summarize.py",
+        ("return status or (FAILED if inputs.failed else OK)", "return status", BAD_INPUT, "failures end in 0"),
+        ("BAD_CHECKPOINT if isinstance(e, PyledError) else FAILED", "FAILED", of(COMMAND, "test_a_bad_checkpoint"),
+         "a bad checkpoint is a bad input"),
+    ),
+    *in_file(
+        "cli/tokenize.py",
+        ("if number >= len(tokenizer)]", "if number > len(tokenizer)]",
+         of("test_cli_tokenize", "test_mistakes_are_told"), "an id beyond the last is left out"),
+        ("type(number) is int and number >= 0", "True",
+         of("test_cli_tokenize", "test_what_is_no_list_of_ids_is_refused"), "anything in a list is an id"),
+    ),
+    *in_file(
+        "cli/examination.py",
+        ("is_counted = name == TIED[0] or not config.tie_word_embeddings", "is_counted = True",
+         of("test_cli_inspect", "test_parameters_by_part"), "tied embeddings count four times"),
+        ("is_counted = name != OPTIONAL", "is_counted = True", of("test_cli_inspect", "test_parameters_by_part"),
+         "a buffer is learned"),
+        ('facts["problems"].append(str(e))', "pass",
+         of("test_cli_inspect", "test_a_broken_part_hides_none_of_the_others"), "what is broken is not told"),
+    ),
+]  # fmt: skip
 
 MUTATIONS = [
     *ENCODER_ATTENTION,
@@ -682,6 +866,8 @@ MUTATIONS = [
     *BEAM,
     *GREEDY,
     *TOKENIZER,
+    *TEXT_LEVEL,
+    *COMMAND_LINE,
 ]
 
 

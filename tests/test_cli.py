@@ -1,74 +1,18 @@
-"""The command line: what goes to standard output, what to standard error, and the exit status."""
+"""`pyled summarize`: what goes to standard output, what to standard error, and the exit status."""
 
-import io
-import os
-import pty
-import shutil
-import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from checkpoints import ANSWERS, DOCUMENTS, TINY, changed, summary
+from commands import LAMP, SHORT, expected, process
 
 import pyled
-from pyled import cli
+from pyled.cli.command import make_parser
+from pyled.cli.inputs import read_text
+from pyled.cli.parser import as_written
+from pyled.cli.settings import settings_of, value_of
 from pyled.errors import GenerationError
 from pyled.kernels import jit
-
-PACKAGE = Path(pyled.__file__).parent
-SHORT = "The keeper wrote it down."
-LAMP = str(TINY / "documents" / "lamp.txt")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    jit.set_threads(1)  # small work on a machine that others use too
-    yield
-    jit.set_threads(jit.numba.config.NUMBA_NUM_THREADS)
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run the command in this process: (exit status, standard output, standard error)."""
-
-    def run(*arguments, stdin=b"", terminal=False):
-        source = io.TextIOWrapper(io.BytesIO(stdin))
-        source.isatty = lambda: terminal
-        monkeypatch.setattr(sys, "stdin", source)
-        try:
-            status = cli.main([str(argument) for argument in arguments])
-        except SystemExit as e:
-            status = e.code
-        return status, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def summarize(run):
-    """`pyled summarize -m golden/tiny`, with summaries of a few tokens."""
-    return lambda *arguments, **more: run("summarize", "-m", TINY, "--max-length", 5, *arguments, **more)
-
-
-@pytest.fixture
-def note(tmp_path):
-    """A file with a short text."""
-    path = tmp_path / "note.txt"
-    path.write_text(SHORT, encoding="utf-8")
-    return path
-
-
-def process(*arguments, package=PACKAGE.parent, **more):
-    """The arguments of a subprocess that runs the command."""
-    environment = {**os.environ, "PYTHONPATH": str(package), "NUMBA_NUM_THREADS": "1", **more.pop("env", {})}
-    return dict(args=[sys.executable, "-m", "pyled", *map(str, arguments)], env=environment, **more)
-
-
-def expected(text, **settings):
-    return summary(text, **{"max_length": 5, **settings}).text
-
 
 # Summaries
 
@@ -86,7 +30,7 @@ def test_the_command_gives_the_references_summaries_and_nothing_else():
 
 def test_standard_input_is_read_where_it_is_piped_or_asked_for(summarize):
     assert summarize(stdin=SHORT.encode()) == (0, expected(SHORT) + "\n", "")
-    assert cli.read_text("-") == ""  # and to its end
+    assert read_text("-", may_be_blank=True) == ""  # and to its end
     assert summarize("-", stdin=SHORT.encode(), terminal=True) == (0, expected(SHORT) + "\n", "")
 
 
@@ -99,7 +43,7 @@ def test_flags_are_the_settings_of_generation(run, note):
     flags = "--num-beams=3 --max-new-tokens 9 --min_new_tokens 4 --length-penalty -0.5 --no-repeat-ngram-size 2"
     more = "--encoder-no-repeat-ngram-size 3 --repetition-penalty 1.5 --early-stopping -p suppress_tokens [84,45]"
     arguments = ["summarize", str(note), "--model", str(TINY), *flags.split(), *more.split()]
-    settings = cli.settings_of(cli.make_parser().parse_args(cli.as_written(arguments)))
+    settings = settings_of(make_parser().parse_args(as_written(arguments)))
     assert settings == {
         "num_beams": 3,
         "max_new_tokens": 9,
@@ -127,13 +71,13 @@ def test_flags_are_the_settings_of_generation(run, note):
     ],
 )
 def test_early_stopping_may_go_without_a_value(flags, value):
-    arguments = cli.make_parser().parse_args(cli.as_written(["summarize", "-m", "x", *flags, "true.txt"]))
-    assert cli.settings_of(arguments) == {"early_stopping": value}
+    arguments = make_parser().parse_args(as_written(["summarize", "-m", "x", *flags, "true.txt"]))
+    assert settings_of(arguments) == {"early_stopping": value}
     assert arguments.files == ["true.txt"]
 
 
 def test_what_stands_behind_two_hyphens_is_a_file():
-    written = cli.as_written(["summarize", "--num_beams=2", "--", "--my_file=1", "--early-stopping"])
+    written = as_written(["summarize", "--num_beams=2", "--", "--my_file=1", "--early-stopping"])
     assert written == ["summarize", "--num-beams=2", "--", "--my_file=1", "--early-stopping"]
 
 
@@ -150,7 +94,7 @@ def test_what_stands_behind_two_hyphens_is_a_file():
     ],
 )
 def test_a_setting_is_written_in_json(text, value):
-    assert cli.value_of(text) == value
+    assert value_of(text) == value
 
 
 def test_what_was_assumed_is_said_unless_quiet(run, tmp_path, note):
@@ -179,24 +123,22 @@ def test_a_bad_input_does_not_stop_the_others(summarize, tmp_path, note):
     contents = {"empty.txt": b"", "space.txt": b" \n", "latin.txt": b"caf\xe9", "binary.txt": b"ab\0c"}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    bad = [*(tmp_path / name for name in contents), tmp_path, tmp_path / "none.txt"]
+    (tmp_path / "folder").mkdir()
+    bad = [*(tmp_path / name for name in contents), tmp_path / "folder", tmp_path / "none.txt", "x" * 300, "nul\0"]
     status, out, err = summarize(*bad, note)
     assert (status, out) == (1, f"==> {note} <==\n{expected(SHORT)}\n")
-    assert sorted(err.splitlines()) == sorted(
-        f"pyled: {path}: {problem}"
-        for path, problem in zip(
-            bad,
-            [
-                "the text is empty: there is nothing to summarize",
-                "the text is empty: there is nothing to summarize",
-                "byte 3 is not UTF-8: give a text, converted if its encoding is another",
-                "byte 2 is NUL, so this is no text file: extract its text first",
-                "is a directory: name the files in it",
-                "cannot be read: No such file or directory",
-            ],
-            strict=True,
-        )
-    )
+    problems = [
+        "the text is empty: there is nothing to summarize",
+        "the text is empty: there is nothing to summarize",
+        "byte 3 is not UTF-8: convert it first, as with iconv -f LATIN1 -t UTF-8 if it is Latin-1",
+        "byte 2 is NUL, so this is no text: extract its text first",
+        "holds no text: its files of .txt and .md are read, not those below it",
+        "cannot be read: No such file or directory",
+        "cannot be read: File name too long",
+        "cannot be read: embedded null byte",
+    ]
+    lines = [f"pyled: {path}: {problem}" for path, problem in zip(bad, problems, strict=True)]
+    assert err.splitlines() == [*lines, "pyled: 8 of 9 inputs failed"]
 
 
 def test_without_any_good_input_the_checkpoint_is_not_opened(run, tmp_path):
@@ -222,7 +164,19 @@ def test_without_any_good_input_the_checkpoint_is_not_opened(run, tmp_path):
         (["summarize", LAMP, "-m", TINY, "-p", "do_sample", "true"], "pyled does not implement"),
         (["summarize", LAMP, "-m", TINY, "--max-new-tokens", "129"], "128 positions"),
         (["summarize", LAMP, "-m", TINY, "--threads", "0"], "--threads: 0 threads: a whole number between 1 and"),
-        (["summarize", LAMP, "-m", TINY, "--too-long", "chunk"], "invalid choice: 'chunk'"),
+        (
+            ["summarize", LAMP, "-m", TINY, "--threads", "99999"],
+            "--threads: 99999 threads: a whole number between 1 and",
+        ),
+        (
+            ["summarize", LAMP, "-m", TINY, "--generation-config", "none.json"],
+            "none.json: cannot be read: No such file",
+        ),
+        (["summarize", LAMP, "-m", TINY, "--generation-config", TINY / "merges.txt"], "merges.txt: not JSON"),
+        (["summarize", LAMP, "-m", TINY, "--generation-config", TINY], "cannot be read: Is a directory"),
+        (["summarize", LAMP, "-m", TINY, "--too-long", "cut"], "invalid choice: 'cut'"),
+        (["summarize", LAMP, "-m", TINY, "--overlap", "3"], "pass too_long='chunk' (--too-long chunk)"),
+        (["summarize", LAMP, "-m", TINY, "--global", "all"], "global_attention is 'all'"),
     ],
 )
 def test_wrong_usage(run, arguments, message):
@@ -279,137 +233,12 @@ def test_the_first_compilation_is_announced(summarize, note, monkeypatch, tmp_pa
     made = summary(SHORT, max_length=5)
     monkeypatch.setattr("pyled.tasks.Summarizer.write", lambda *_: made)
     monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
-    monkeypatch.setattr(jit, "CACHE_FOLDER", tmp_path / "cache")
-    assert summarize(note)[2].startswith("pyled: compiling for this processor, once")
-    (tmp_path / "cache" / "kernels").mkdir(parents=True)
-    (tmp_path / "cache" / "kernels" / "rows.nbi").touch()
+    monkeypatch.setattr(jit, "CACHE_FOLDER", tmp_path / "pyled-own")
+    said = "pyled: compiling for this processor, about half a minute, "
+    assert summarize(note)[2] == f"{said}in each run, unless NUMBA_CACHE_DIR can be written to\n"
+    cache = tmp_path / "kernels-1234"
+    monkeypatch.setattr(jit, "CACHE_FOLDER", cache)
+    assert summarize(note)[2] == f"{said}once; kept in {cache}\n"
+    (cache / "kernels").mkdir(parents=True)
+    (cache / "kernels" / "rows.nbi").touch()
     assert summarize(note)[2] == ""
-
-
-# The process
-
-
-def test_help_and_version_load_nothing_heavy(run):
-    code = (
-        "import sys\nfrom pyled import cli\n"
-        "try: cli.main(['summarize', '--help'])\n"
-        "finally: assert 'numba' not in sys.modules and 'numpy' not in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", code], env=process()["env"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for option in ("--num-beams", "--too-long", "--early-stopping", "exit status", "-p NAME VALUE"):
-        assert option in done.stdout
-    assert run("--version") == (0, f"pyled {pyled.__version__}\n", "")
-
-
-def watched(arguments, until=None, then=None, **more):
-    """Run with a terminal as standard error; `then(process)` once `until` was seen. (status, output, the terminal's)"""
-    master, terminal = pty.openpty()
-    with subprocess.Popen(**process(*arguments, stdout=subprocess.PIPE, stderr=terminal, **more)) as child:
-        os.close(terminal)
-        seen = b""
-        while True:
-            try:
-                seen += os.read(master, 4096)
-            except OSError:  # the other end is closed
-                break
-            if until is not None and until in seen:
-                then(child)
-                until = None
-        out = child.stdout.read()
-    os.close(master)
-    return child.returncode, out.decode("utf-8"), seen.decode("utf-8")
-
-
-def test_progress_is_shown_on_a_terminal_and_taken_away(note):
-    status, out, seen = watched(["summarize", note, "-m", TINY, "--min-length", 9, "--max-length", 9])
-    assert (status, out) == (0, expected(SHORT, min_length=9, max_length=9) + "\n")
-    lines = seen[seen.index("\r") :].split("\r")
-    assert lines[1] == "encoding 0/2 layers"
-    assert any(line.startswith("generating 0/8 tokens") for line in lines)
-    assert lines[-3].startswith("generating 8/8 tokens, at most 0:00 left")
-    assert lines[-2].isspace()
-    assert len(lines[-2]) >= len(lines[-3].rstrip())
-    assert lines[-1] == ""
-
-
-def test_no_progress_where_nobody_watches_or_wants_it(monkeypatch):
-    for quiet, terminal in ((True, True), (False, False), (False, True)):
-        stream = io.StringIO()
-        stream.isatty = lambda terminal=terminal: terminal
-        monkeypatch.setattr(sys, "stderr", stream)
-        console = cli.Console(quiet)
-        console.progress("", "encoding", 0, 12)
-        console.error("told")
-        assert stream.getvalue().endswith("pyled: told\n")
-        assert ("encoding" in stream.getvalue()) == (terminal and not quiet)
-
-
-def test_time_left_is_reckoned_from_the_second_step_on(monkeypatch):
-    stream = io.StringIO()
-    stream.isatty = lambda: True
-    monkeypatch.setattr(sys, "stderr", stream)
-    clock = iter([0.0, 100.0, 102.0, 102.01, 4000.0])
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    console = cli.Console(quiet=False)
-    for done in (0, 1, 2, 3, 40):
-        console.progress("[2/3] ", "generating", done, 42)
-    assert [line.rstrip() for line in stream.getvalue().split("\r")] == [
-        "",
-        "[2/3] generating 0/42 tokens",
-        "[2/3] generating 1/42 tokens",
-        "[2/3] generating 2/42 tokens, at most 1:20 left",
-        "[2/3] generating 40/42 tokens, at most 3:20 left",
-    ]
-    assert cli._clock(3725.4) == "1:02:05"
-
-
-def test_an_interrupt_leaves_whole_summaries_only(note):
-    arguments = ["summarize", "-m", TINY, "--min-length", 20, "--max-length", 20, *[note] * 60]
-    status, out, seen = watched(
-        arguments, until=b"[2/60] encoding", then=lambda child: child.send_signal(signal.SIGINT)
-    )
-    assert status == 130
-    one = f"==> {note} <==\n{expected(SHORT, min_length=20, max_length=20)}\n"
-    count = out.count("==>")
-    assert 1 <= count < 60
-    assert out == "\n".join([one] * count)
-    assert "Traceback" not in seen
-    assert seen.endswith("\r")
-
-
-def test_nothing_but_the_files_of_the_package_is_needed(tmp_path, note):
-    package = tmp_path / "site"
-    shutil.copytree(PACKAGE, package / "pyled", ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "pyled" / "kernels" / "__pycache__").touch()  # a file, so no folder: not even root can write there
-    nowhere = str(note / "below a file")
-    (tmp_path / "tmp").mkdir()
-    environment = {
-        "NUMBA_CACHE_DIR": nowhere,
-        "XDG_CACHE_HOME": nowhere,
-        "TMPDIR": str(tmp_path / "tmp"),
-        "NUMBA_DISABLE_JIT": "1",  # compiling takes long, and would go to the private folder
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    arguments = process("summarize", note, "-m", TINY, "--max-length", 5, package=package, env=environment)
-    arguments["env"].pop("HOME", None)
-    done = subprocess.run(**arguments, cwd="/", capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, expected(SHORT) + "\n", "")
-    assert list((tmp_path / "tmp").iterdir()) == []
-
-
-def test_a_closed_pipe_ends_it_quietly(note):
-    read, write = os.pipe()
-    os.close(read)
-    arguments = process("summarize", note, "-m", TINY, "--max-length", 5)
-    done = subprocess.run(**arguments, stdout=write, stderr=subprocess.PIPE)
-    os.close(write)
-    assert (done.returncode, done.stderr) == (1, b"")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
-def test_a_full_disk_is_told(note):
-    arguments = process("summarize", note, "-m", TINY, "--max-length", 5)
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(**arguments, stdout=full, stderr=subprocess.PIPE)
-    assert (done.returncode, done.stderr) == (1, b"pyled: standard output: No space left on device\n")

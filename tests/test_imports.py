@@ -33,6 +33,7 @@ LAYERS = {
     "generation": (4, {"numpy"}),
     "models": (5, {"numpy"}),
     "tasks": (6, {"numpy"}),
+    "tools": (7, {"numpy"}),
     "cli": (8, set()),
     "__main__": (9, set()),
     "__init__": (9, set()),

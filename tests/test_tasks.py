@@ -1,19 +1,25 @@
 """Text in, text and a record out: as the reference says, and nothing done silently."""
 
+import itertools
 import json
+import sys
 from dataclasses import fields
 
 import numpy as np
 import pytest
 from budget import budget, err
 from checkpoints import ANSWERS, DOCUMENTS, FLOAT32_ERROR, TINY, changed, document, summary
+from examples import EXAMPLES
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import pyled
 from pyled.checkpoint import read_safetensors, write_safetensors
-from pyled.errors import CheckpointError, ConfigError, GenerationError, InputError, TokenizerError
+from pyled.errors import CheckpointError, ConfigError, GenerationError, InputError, PyledWarning, TokenizerError
 from pyled.kernels import jit
 from pyled.models import LEDForConditionalGeneration, LEDModel
-from pyled.tasks import Summarizer
+from pyled.tasks import Reading, Summarizer
+from pyled.tasks.reading import cut
 from pyled.tokenizer import LEDTokenizer
 
 SHORT = "The keeper wrote it down."
@@ -34,6 +40,12 @@ def model():
 @pytest.fixture(scope="module")
 def tokenizer():
     return LEDTokenizer.from_pretrained(TINY)
+
+
+def read(directory, text, **reading):
+    """A text as a checkpoint reads it."""
+    summarizer = Summarizer.load(directory)
+    return summarizer.read(text, summarizer.plan(None, {}, Reading(**reading)))
 
 
 def by_hand(model, tokenizer, ids, global_places=(0,), **settings):
@@ -133,15 +145,290 @@ def test_a_text_that_is_too_long_is_refused_or_cut(tmp_path):
     assert (made.text, made.score) == by_hand(model, tokenizer, [*all_ids[:39], 2])
     fits = tokenizer.decode(all_ids[1:39])
     assert len(tokenizer(fits)["input_ids"]) == 40
-    assert Summarizer.load(directory).read(fits).truncated == 0
+    assert read(directory, fits).truncated == 0
 
 
 def test_a_text_beyond_the_tokenizers_own_limit_is_read_and_told(tmp_path):
     directory = changed(tmp_path / "led", generation={"max_length": 3})
     (directory / "tokenizer_config.json").write_text('{"model_max_length": 4}', encoding="utf-8")
-    source = Summarizer.load(directory).read(SHORT)
+    source = read(directory, SHORT)
     assert source.truncated == 0
     assert source.notes[-1].endswith("more than the tokenizer's model_max_length, 4")
+
+
+def test_a_text_of_as_many_tokens_as_positions_is_read_whole(tmp_path):
+    directory = changed(tmp_path / "led", config={"max_encoder_position_embeddings": 76}, generation={})
+    for too_long in ("error", "truncate"):
+        source = read(directory, document("lamp.txt"), too_long=too_long)
+        assert (source.tokens, source.truncated, source.notes) == (76, 0, ())
+
+
+def test_a_cut_text_says_where_it_ends(tmp_path):
+    directory = changed(tmp_path / "led", config={"max_encoder_position_embeddings": 40}, generation={"max_length": 9})
+    text = document("lamp.txt")
+    (chunk,) = read(directory, text, too_long="truncate").chunks
+    assert (chunk.start, chunk.ids[0].tolist()) == (0, [*ANSWERS["lamp.txt"]["input_ids"][:39], 2])
+    assert LEDTokenizer.from_pretrained(directory)(text[: chunk.stop])["input_ids"] == chunk.ids[0].tolist()
+
+
+def test_a_text_may_be_cut_to_nothing(tmp_path):
+    directory = changed(tmp_path / "led", config={"max_encoder_position_embeddings": 2}, generation={})
+    source = read(directory, SHORT, too_long="truncate")
+    (chunk,) = source.chunks
+    assert (chunk.start, chunk.stop, chunk.ids.tolist(), source.truncated) == (0, 0, [[0, 2]], 14)
+
+
+# Chunks
+
+LAMP = document("lamp.txt")  # 76 tokens
+
+
+def test_a_chunk_has_the_summary_of_that_piece_of_text_alone():
+    made = pyled.summarize(LAMP, TINY, too_long="chunk", chunk_tokens=30, max_length=5)
+    assert len(made.chunks) == 3
+    assert (made.source_tokens, made.truncated_tokens, made.global_tokens, made.rounds) == (76, 0, 3, 0)
+    assert "".join(LAMP[chunk.start : chunk.stop] for chunk in made.chunks) == LAMP
+    for chunk in made.chunks:
+        alone = summary(LAMP[chunk.start : chunk.stop], max_length=5)
+        assert (chunk.text, chunk.score, chunk.source_tokens) == (alone.text, alone.score, alone.source_tokens)
+        assert chunk.generated_tokens == alone.generated_tokens
+        assert chunk.source_tokens <= 30
+    assert made.text == "\n\n".join(chunk.text.strip() for chunk in made.chunks)
+    assert made.generated_tokens == sum(chunk.generated_tokens for chunk in made.chunks)
+    assert made.score is None
+    assert made.notes[-1] == "76 tokens are read in 3 chunks of at most 30"
+    assert made.encoding_seconds == sum(chunk.encoding_seconds for chunk in made.chunks)
+    assert made.generating_seconds == sum(chunk.generating_seconds for chunk in made.chunks)
+
+
+@pytest.mark.parametrize(("limit", "chunks"), [(76, 1), (75, 2)])
+def test_a_text_is_cut_where_it_is_longer_than_a_chunk_and_not_before(limit, chunks):
+    source = read(TINY, LAMP, too_long="chunk", chunk_tokens=limit)
+    assert (len(source.chunks), source.tokens, source.truncated) == (chunks, 76, 0)
+    assert (source.notes == ()) == (chunks == 1)
+
+
+def test_without_chunk_tokens_the_encoder_sets_the_limit(tmp_path):
+    directory = changed(tmp_path / "led", config={"max_encoder_position_embeddings": 40}, generation={})
+    sizes = [chunk.ids.size for chunk in read(directory, LAMP, too_long="chunk").chunks]
+    assert len(sizes) == 3 or max(sizes) > 30
+    assert max(sizes) <= 40
+
+
+def pieces_of(tokenizer, text, limit, overlap=0):
+    """(start, stop, ids) of each piece, and (start, stop) of each token of the text."""
+    spans = tokenizer(text, return_offsets_mapping=True)["offset_mapping"][1:-1]
+    starts = [start for start, _ in spans]
+    return cut(text, starts, limit, overlap, lambda piece: tokenizer(piece)["input_ids"]), spans
+
+
+def tokens_between(spans, start, stop):
+    return sum(first < stop and last > start for first, last in spans)
+
+
+TEXTS = st.lists(
+    st.sampled_from(["lamp ", "the keeper", ". ", ".\n", "\n\n", "\r\n", " ", "   ", "it's", "'s", "?!'", "é", "火。",
+                     "🔥", "<mask>", "</s>", "unbelievably", "\t", "9,876 "]),
+    min_size=1,
+    max_size=120,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=4 * EXAMPLES, deadline=None)
+@given(text=TEXTS, limit=st.integers(16, 60), share=st.floats(0, 0.5))
+@example(text="lamp " * 5 + "火。" + "lamp " * 2, limit=32, share=0.125)  # an overlap of four tokens, of six in 火。
+def test_chunks_are_the_text_and_no_longer_than_asked_for(tokenizer, text, limit, share):
+    overlap = int(share * limit)
+    pieces, spans = pieces_of(tokenizer, text, limit, overlap)
+    done = 0
+    for start, stop, ids in pieces:
+        assert ids == tokenizer(text[start:stop])["input_ids"]
+        assert 2 < len(ids) <= limit
+        assert not text[done:start].strip()  # nothing is lost
+        assert tokens_between(spans, start, done) <= overlap  # nor repeated beyond the overlap
+        assert done < stop
+        done = stop
+    assert not text[done:].strip()
+    assert [start for start, _, _ in pieces] == sorted({start for start, _, _ in pieces})
+    for special in (tokenizer.mask_token_id, tokenizer.eos_token_id) if overlap == 0 else ():
+        whole = tokenizer(text)["input_ids"][1:-1].count(special)
+        assert sum(ids[1:-1].count(special) for _, _, ids in pieces) == whole  # none was cut in two
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(words=st.integers(20, 400), limit=st.integers(16, 100))
+@example(words=60, limit=32)  # two chunks that are full, each with a space at its end that is a token more
+@example(words=40, limit=42)  # one that is full
+def test_chunks_are_filled_and_none_is_tiny(tokenizer, words, limit):
+    text = "on " * (words - 1) + "on"  # a token each
+    pieces, _ = pieces_of(tokenizer, text, limit)
+    needed = -(-words // (limit - 2))
+    sizes = [len(ids) for _, _, ids in pieces]
+    assert max(sizes) <= limit
+    assert needed <= len(pieces) <= (needed + 1 + needed // (limit - 3) if needed > 1 else 1)
+    assert len(pieces) == 1 or min(sizes) - 2 >= (limit - 2) // 4
+
+
+def test_the_last_chunk_is_not_tiny_for_a_paragraph(tokenizer):
+    text = "on " * 17 + "on\n" + "on " * 5 + "on\n\n" + "on on on"
+    assert len(tokenizer(text)["input_ids"]) == 2 + 27 + 3
+    pieces, _ = pieces_of(tokenizer, text, 29)
+    assert [text[stop - 3 : stop] for _, stop, _ in pieces] == [" on\n"[1:], " on"]
+
+
+def test_words_are_kept_whole(tokenizer):
+    text = "unbelievably " * 20
+    for limit in range(30, 60, 7):
+        pieces, _ = pieces_of(tokenizer, text, limit)
+        assert len(pieces) > 2
+        assert all(text[stop - 2 : stop] == "y " for _, stop, _ in pieces)
+
+
+# A limit of 26 leaves 24 tokens: the cut lies among the last 12 of them.
+@pytest.mark.parametrize(
+    ("breaks", "expected"),
+    [
+        ({14: "\n\n", 18: "\n", 20: ". "}, 14),
+        ({14: "\n \n", 18: "\n", 20: ". "}, 14),
+        ({14: "\r\n\r\n", 18: "\r\n", 20: ". "}, 14),
+        ({6: "\n\n", 15: "\n", 20: ". "}, 15),
+        ({6: "\n\n", 8: "\n", 15: ". "}, 15),
+        ({6: "\n\n", 8: "\n", 12: '." '}, 12),
+        ({17: "\n\n\n\n\n\n"}, 17),
+        ({14: "\n\n", 16: "\n\n", 21: "\n\n"}, 16),
+    ],
+)
+def test_a_text_is_cut_at_the_best_place_near(tokenizer, breaks, expected):
+    """`breaks`: what stands behind which word, in the place of its space."""
+    words = ["on"] * 34
+    text = "".join(word + breaks.get(i + 1, " ") for i, word in enumerate(words)).strip()
+    pieces, _ = pieces_of(tokenizer, text, 26)
+    first = "".join(word + breaks.get(i + 1, " ") for i, word in enumerate(words[:expected]))
+    assert text[: pieces[0][1]] == first
+
+
+def test_a_text_is_cut_between_numbers_at_spaces(tokenizer):
+    text = "9.5 9.5 " * 20
+    pieces, _ = pieces_of(tokenizer, text, 24)
+    assert len(pieces) > 1
+    assert all(text[stop - 1] == " " for _, stop, _ in pieces)
+
+
+def test_without_any_break_it_is_cut_between_characters(tokenizer):
+    text = "é火🔥" * 20
+    pieces, _ = pieces_of(tokenizer, text, 16)
+    assert "".join(text[start:stop] for start, stop, _ in pieces) == text
+    assert all("\ufffd" not in tokenizer.decode(ids) for _, _, ids in pieces)
+
+
+def test_wide_punctuation_ends_a_sentence_without_a_space(tokenizer):
+    text = ("ab" * 4 + "。") * 12
+    pieces, _ = pieces_of(tokenizer, text, 40)
+    assert len(pieces) > 1
+    assert all(text[stop - 1] == "。" for _, stop, _ in pieces)
+
+
+def test_an_overlap_begins_with_a_sentence_where_it_can(tokenizer):
+    text = "One lamp on. " * 30
+    pieces, spans = pieces_of(tokenizer, text, 60, 24)
+    assert len(pieces) > 2
+    for (_, stop, _), (start, _, _) in itertools.pairwise(pieces):
+        assert text.startswith("One", start)
+        assert 12 <= tokens_between(spans, start, stop) <= 24
+
+
+def test_an_overlap_is_shorter_than_its_chunk(tokenizer):
+    text = "x1" * 7 + "x"  # 15 tokens: after a chunk of 8, an overlap of 8 would be all of it
+    pieces, _ = pieces_of(tokenizer, text, 16, 8)
+    assert [(start, stop) for start, stop, _ in pieces] == [(0, 8), (1, 15)]
+
+
+def test_a_piece_of_nothing_but_white_space_is_left_out(tokenizer):
+    text = "lamp" + "\n" * 100 + "lamp"
+    pieces, _ = pieces_of(tokenizer, text, 20)
+    assert [text[start:stop].strip() for start, stop, _ in pieces] == ["lamp", "lamp"]
+
+
+def test_white_space_that_a_special_token_hides_is_refused(tokenizer):
+    text = ("lamp" + " " * 300 + "<mask>") * 9  # which takes the spaces along: they are no tokens
+    with pytest.raises(InputError, match=r"from character 0 on fits into 20 tokens: shorten the white space"):
+        pieces_of(tokenizer, text, 20)
+
+
+def test_summaries_are_summarized_again_until_there_is_one():
+    asked = {"too_long": "chunk", "chunk_tokens": 30, "max_length": 7, "num_beams": 1}
+    made = pyled.summarize(LAMP, TINY, combine="again", **asked)
+    assert made.rounds > 1
+    step = pyled.summarize(LAMP, TINY, **asked)
+    assert made.chunks[0].text == step.chunks[0].text
+    for _ in range(made.rounds):
+        assert made.text != step.text
+        step = pyled.summarize(step.text, TINY, **asked)
+    assert (made.text, made.generated_tokens) == (step.text, step.generated_tokens)
+    assert len(step.chunks) == 1
+    told = [note for note in made.notes if note.endswith("were summarized again")]
+    assert (len(told), told[0][:13]) == (made.rounds, "3 summaries, ")
+
+
+def test_summaries_that_get_no_shorter_are_left_as_they_are():
+    asked = {"too_long": "chunk", "chunk_tokens": 30, "min_length": 30, "max_length": 30, "num_beams": 1}
+    made = pyled.summarize(LAMP, TINY, combine="again", **asked)
+    assert made.text == "\n\n".join(chunk.text.strip() for chunk in made.chunks)
+    assert (len(made.chunks), made.rounds, made.score, made.generated_tokens) == (3, 0, None, 3 * 29)
+    assert "the 3 summaries are not summarized again: with" in made.notes[-1]
+
+
+def test_a_single_chunk_is_summarized_once():
+    made = pyled.summarize(SHORT, TINY, too_long="chunk", combine="again", max_length=5)
+    alone = summary(SHORT, max_length=5)
+    assert (made.text, made.score, made.rounds, made.notes) == (alone.text, alone.score, 0, alone.notes)
+
+
+def test_rules_on_the_source_see_their_own_chunk(model, tokenizer):
+    asked = {"num_beams": 2, "max_length": 5, "encoder_repetition_penalty": 9.0}
+    made = pyled.summarize(LAMP, model, tokenizer, too_long="chunk", chunk_tokens=40, **asked)
+    for chunk in made.chunks:
+        ids = tokenizer(LAMP[chunk.start : chunk.stop])["input_ids"]
+        assert (chunk.text, chunk.score) == by_hand(model, tokenizer, ids, **asked)
+        assert chunk.text != by_hand(model, tokenizer, ids, num_beams=2, max_length=5)[0]
+
+
+# Global attention
+
+
+@pytest.mark.parametrize(
+    ("asked", "places"),
+    [(None, [0]), ("first", [0]), ("none", []), ("tokens:3", [3]), ("tokens:0,5-7,6", [0, 5, 6, 7])],
+)
+def test_each_chunk_has_the_global_tokens_asked_for(model, tokenizer, asked, places):
+    source = read(TINY, LAMP, too_long="chunk", chunk_tokens=30, global_attention=asked)
+    assert len(source.chunks) == 3
+    for chunk in source.chunks:
+        assert np.flatnonzero(chunk.is_global[0]).tolist() == places
+    ids = tokenizer(SHORT)["input_ids"]
+    made = pyled.summarize(SHORT, model, tokenizer, global_attention=asked, max_length=5)
+    assert (made.text, made.score) == by_hand(model, tokenizer, ids, places, max_length=5)
+    assert made.global_tokens == len(places)
+
+
+def test_doc_sep_counts_where_the_vocabulary_has_it(tmp_path):
+    directory = changed(tmp_path / "led", config={"vocab_size": 601}, generation={"max_length": 9})
+    (directory / "added_tokens.json").write_text('{"<doc-sep>": 600}', encoding="utf-8")
+    text = "One lamp on the desk.<doc-sep>Two lamps on the bench.<doc-sep>"
+    for asked, count in ((None, 3), ("doc-sep", 3), ("first", 1), ("none", 0), ("tokens:0-1", 2)):
+        (chunk,) = read(directory, text, global_attention=asked).chunks
+        assert chunk.is_global.sum() == count
+        assert (chunk.is_global[0] == 1)[chunk.ids[0] == 600].all() == (count == 3)
+    chunks = read(directory, text * 3, too_long="chunk", chunk_tokens=40).chunks
+    assert len(chunks) > 1
+    for chunk in chunks:
+        assert np.flatnonzero(chunk.is_global[0]).tolist() == [0, *np.flatnonzero(chunk.ids[0] == 600)]
+    assert sum((chunk.ids == 600).sum() for chunk in chunks) == 6
+
+
+def test_places_behind_the_end_of_a_chunk_are_told():
+    source = read(TINY, SHORT, global_attention="tokens:0,500")
+    assert source.notes == ("global_attention='tokens:0,500' has no effect from 16 on: a chunk ends there",)
 
 
 @pytest.mark.parametrize(("positions", "most"), [(128, 128), (5, 5)])
@@ -192,6 +479,13 @@ def test_notes_are_told_each_time_and_warned_of_never(model, tokenizer):
         assert made.notes[-1].startswith("max_new_tokens=2 (call) takes precedence over max_length=40")
 
 
+def test_a_summary_leaves_the_warnings_of_the_model_alone(tokenizer):
+    model = LEDForConditionalGeneration.from_pretrained(TINY)
+    pyled.summarize(SHORT, model, tokenizer, max_new_tokens=2)
+    with pytest.warns(PyledWarning, match="takes precedence"):
+        model.generate(tokenizer(SHORT, return_tensors="np").input_ids, max_new_tokens=2)
+
+
 def test_what_is_unused_in_the_file_is_told(tmp_path):
     directory = changed(tmp_path / "led", generation={"max_length": 3, "num_return_sequences": 2})
     tensors = {name: np.array(tensor) for name, tensor in read_safetensors(TINY / "model.safetensors").items()}
@@ -212,6 +506,73 @@ def test_progress_counts_layers_and_then_tokens():
     assert seen == [(i, *said) for i in range(2) for said in one]
 
 
+def test_the_record_is_plain_json_and_says_who_set_what():
+    reading = {"too_long": "chunk", "chunk_tokens": 30, "global_attention": "tokens:0,2"}
+    made = pyled.summarize(LAMP, TINY, **reading, num_beams=2, max_length=4)
+    record = made.record()
+    assert json.loads(json.dumps(record)) == record
+    assert list(record) == [
+        "text",
+        "model",
+        "versions",
+        "dtype",
+        "settings",
+        "source_tokens",
+        "truncated_tokens",
+        "global_tokens",
+        "generated_tokens",
+        "chunks",
+        "rounds",
+        "score",
+        "encoding_seconds",
+        "generating_seconds",
+        "notes",
+    ]
+    versions = {"pyled": pyled.__version__, "numpy": np.__version__, "numba": jit.numba.__version__}
+    assert record["versions"] == versions | {"python": ".".join(map(str, sys.version_info[:3]))}
+    assert record["model"] == str(TINY)
+    settings = record["settings"]
+    assert list(settings)[:6] == ["too_long", "chunk_tokens", "overlap", "combine", "global_attention", "max_length"]
+    assert {name: settings[name]["value"] for name in reading} == reading
+    for name, value, origin in [
+        ("chunk_tokens", 30, "call"),
+        ("overlap", 0, "default"),
+        ("num_beams", 2, "call"),
+        ("no_repeat_ngram_size", 3, "generation_config.json"),
+        ("eos_token_id", [2], "generation_config.json"),
+        ("num_return_sequences", 1, "summarize"),
+    ]:
+        assert settings[name] == {"value": value, "origin": origin}
+    assert [chunk["text"] for chunk in record["chunks"]] == [chunk.text for chunk in made.chunks]
+    assert record["chunks"][1]["start"] == record["chunks"][0]["stop"] > 0
+    assert record["notes"] == list(made.notes)
+
+
+def test_what_was_not_asked_for_has_its_origin(tmp_path):
+    plan = Summarizer.load(TINY).plan(None, {}, Reading(too_long="chunk"))
+    assert (plan.limit, plan.reading.chunk_tokens, plan.reading.global_attention) == (1024, 1024, "first")
+    assert plan.origin == {
+        "too_long": "call",
+        "chunk_tokens": "config.json",
+        "overlap": "default",
+        "combine": "default",
+        "global_attention": "summarize",
+    }
+    plain = Summarizer.load(TINY).plan(None, {})
+    assert (plain.limit, plain.reading.chunk_tokens, plain.origin["chunk_tokens"]) == (1024, None, "default")
+
+
+def test_progress_tells_the_chunk_and_the_round():
+    seen = []
+    asked = {"too_long": "chunk", "chunk_tokens": 40, "combine": "again", "max_length": 5, "num_beams": 1}
+    made = pyled.summarize(LAMP, TINY, progress=lambda *said: seen.append(said), **asked)
+    assert made.rounds == 1
+    stages = list(dict.fromkeys(stage for _, stage, _, _ in seen))
+    chunks = [f"{stage} chunk {i}/3" for i in (1, 2, 3) for stage in ("encoding", "generating")]
+    assert stages == [*chunks, "encoding again", "generating again"]
+    assert {done for _, stage, done, _ in seen if stage == "encoding chunk 3/3"} == {0, 1, 2}
+
+
 # Mistakes
 
 
@@ -227,7 +588,28 @@ def test_an_empty_text_is_refused(text):
         ({"text": b"bytes"}, InputError, "text is a bytes: pass a string"),
         ({"text": [SHORT, None]}, InputError, r"text\[1\]: a text is a string, not NoneType"),
         ({"text": [SHORT, " "]}, InputError, r"text\[1\]: the text is empty"),
-        ({"too_long": "chunk"}, InputError, "too_long is 'chunk': it must be 'error' or 'truncate'"),
+        ({"too_long": "cut"}, InputError, "too_long is 'cut': it must be 'error', 'truncate' or 'chunk'"),
+        ({"combine": "all"}, InputError, "combine is 'all': it must be 'concat' or 'again'"),
+        ({"too_long": "chunk", "chunk_tokens": 15}, InputError, "chunk_tokens is 15: .* integer of at least 16"),
+        ({"too_long": "chunk", "chunk_tokens": 99.0}, InputError, "chunk_tokens is 99.0: it must be an integer"),
+        ({"too_long": "chunk", "chunk_tokens": 1025}, InputError, "chunk_tokens is 1,025, but .* 1,024 positions"),
+        ({"too_long": "chunk", "overlap": -1}, InputError, "overlap is -1: .* integer of at least 0"),
+        ({"too_long": "chunk", "overlap": None}, InputError, "overlap is None: it must be an integer"),
+        ({"too_long": "chunk", "overlap": 513}, InputError, "overlap is 513, of chunks of 1,024 tokens: .* 512"),
+        (
+            {"chunk_tokens": 99},
+            InputError,
+            "chunk_tokens=99 has no effect with too_long='error': pass too_long='chunk'",
+        ),
+        ({"overlap": 9, "too_long": "truncate"}, InputError, "overlap=9 has no effect with too_long='truncate'"),
+        ({"combine": "again"}, InputError, "combine='again' has no effect with too_long='error'"),
+        ({"global_attention": "all"}, InputError, "global_attention is 'all': it must be 'first', 'none', 'doc-sep'"),
+        ({"global_attention": "tokens:"}, InputError, "global_attention is 'tokens:': it must be"),
+        ({"global_attention": "tokens:1,-2"}, InputError, "global_attention is 'tokens:1,-2': it must be"),
+        ({"global_attention": 0}, InputError, "global_attention is 0: it must be"),
+        ({"global_attention": "tokens:7-5"}, InputError, "tokens:7-5': a range goes from its smaller place"),
+        ({"global_attention": "tokens:0,1024"}, InputError, "at most 1,024 tokens are read at a time: .* below 1,024"),
+        ({"global_attention": "doc-sep"}, InputError, "this vocabulary has no <doc-sep>"),
         ({"model": None}, InputError, "model is a NoneType: pass a checkpoint's directory"),
         ({"model": "allenai/led-base-16384"}, CheckpointError, "is no directory: pass the directory of a downloaded"),
         ({"model": TINY / "config.json"}, CheckpointError, "is a file: pass the directory"),
@@ -255,6 +637,17 @@ def test_a_model_in_memory_needs_its_tokenizer_and_keeps_its_dtype(model, tokeni
         pyled.summarize(SHORT, model, tokenizer, dtype="float64")
     with pytest.raises(InputError, match="model is a LEDModel"):
         pyled.summarize(SHORT, LEDModel(model.config), tokenizer)
+
+
+def test_a_reading_is_one():
+    with pytest.raises(InputError, match="reading is a str: pass a Reading"):
+        Summarizer.load(TINY).plan(None, {}, "truncate")
+
+
+def test_an_encoder_too_small_for_chunks_is_told(tmp_path):
+    directory = changed(tmp_path / "led", config={"max_encoder_position_embeddings": 15}, generation={})
+    with pytest.raises(InputError, match="this encoder has 15 positions: chunks need at least 16"):
+        pyled.summarize(SHORT, directory, too_long="chunk")
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):

@@ -8,16 +8,18 @@ from ..config import LEDConfig
 from ..errors import CheckpointError
 from ..files import read_json
 from .directory import read_directory
-from .names import TIED, Floats, LoadReport, assign, expected_shapes, upstream_name
-from .safetensors import read_safetensors, write_safetensors
+from .names import TIED, Floats, LoadReport, account, assign, expected_shapes, upstream_name
+from .safetensors import read_safetensors, stored_types, write_safetensors
 
 __all__ = [
     "LoadReport",
+    "account",
     "assign",
     "expected_shapes",
     "load",
     "read_safetensors",
     "save",
+    "stored_types",
     "upstream_names",
     "write_safetensors",
 ]

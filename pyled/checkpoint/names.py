@@ -122,7 +122,7 @@ class LoadReport:
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
-    def _accusation(self) -> str:
+    def accusation(self) -> str:
         """Why this cannot be loaded."""
         said = []
         if self.missing:
@@ -159,6 +159,23 @@ def assign(
     """
     if dtype not in ("float32", "float64"):
         raise InputError(f"dtype is {dtype!r}: pyled computes in 'float32' or 'float64'")
+    taken, report = account(tensors, config, head)
+    if report.missing or report.misshaped:
+        raise CheckpointError(report.accusation())
+    shapes = expected_shapes(config, head)
+    used = {taken[name] for name in shapes if name in taken}
+    made = {source: _frozen(_converted(tensors[source], source, dtype, copy)) for source in sorted(used)}
+    if OPTIONAL in shapes and OPTIONAL not in taken:
+        report.assumed.append(f"{OPTIONAL} is not in the file: zeros")
+        taken[OPTIONAL], made[OPTIONAL] = OPTIONAL, _frozen(np.zeros(shapes[OPTIONAL], dtype))
+    return {name: made[taken[name]] for name in shapes}, report
+
+
+def account(tensors: Mapping[str, Floats], config: LEDConfig, head: str | None) -> tuple[dict[str, str], LoadReport]:
+    """Which tensor is which weight, own names to names in the file, and the report, which may list missing ones.
+
+    Raises CheckpointError where two tensors would be one weight, and where the layers are beyond counting.
+    """
     layers = config.encoder_layers + config.decoder_layers
     if layers > max(LISTED, len(tensors)):
         raise CheckpointError(f"config.json says {layers:,} layers, but there are only {len(tensors):,} tensors")
@@ -173,14 +190,7 @@ def assign(
         elif tensors[source].shape != known[name]:
             report.misshaped.append(f"{source} {tensors[source].shape}, expected {known[name]}")
     report.missing = [name for name in shapes if name not in taken and name != OPTIONAL]
-    if report.missing or report.misshaped:
-        raise CheckpointError(report._accusation())
-    used = {taken[name] for name in shapes if name in taken}
-    made = {source: _frozen(_converted(tensors[source], source, dtype, copy)) for source in sorted(used)}
-    if OPTIONAL in shapes and OPTIONAL not in taken:
-        report.assumed.append(f"{OPTIONAL} is not in the file: zeros")
-        taken[OPTIONAL], made[OPTIONAL] = OPTIONAL, _frozen(np.zeros(shapes[OPTIONAL], dtype))
-    return {name: made[taken[name]] for name in shapes}, report
+    return taken, report
 
 
 def _by_own_name(tensors: Mapping[str, Floats]) -> dict[str, str]:

@@ -67,6 +67,17 @@ def read_safetensors(path: Path, *, mmap: bool = True) -> dict[str, NDArray[Any]
         raise CheckpointError(f"{path}: {e}") from None
 
 
+def stored_types(path: Path) -> dict[str, int]:
+    """How many numbers of each type, by the format's names, a file holds that `read_safetensors` has read."""
+    with path.open("rb") as file:
+        header, _ = _read_header(file, os.fstat(file.fileno()).st_size)
+    counts: dict[str, int] = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            counts[entry["dtype"]] = counts.get(entry["dtype"], 0) + math.prod(entry["shape"])
+    return counts
+
+
 def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     """The header, and where the data begins. Nothing is allocated before the sizes are checked."""
     first = file.read(8)

@@ -1,0 +1,59 @@
+"""The forms of a summary: the text alone, Markdown, and the record in JSON."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .inputs import shown
+
+FORMS = {"text": ".txt", "json": ".json", "jsonl": ".jsonl", "md": ".md"}  # and how their files end
+
+Record = Mapping[str, Any]  # of one summary: "input", "text", and how it was made
+
+
+def rendered(record: Record, form: str, is_one: bool) -> str:
+    """A record in a form of FORMS; `is_one`: it stands alone, so that a text needs no head."""
+    if form == "text":
+        return ("" if is_one else f"==> {shown(record['input'])} <==\n") + f"{record['text']}\n"
+    if form == "md":
+        parts = (f"# {_plain(shown(record['input']))}", _plain(record["text"].strip()), f"*{_plain(_made(record))}*")
+        return "\n\n".join(parts) + "\n"
+    return _json(record, None if form == "jsonl" else 2)
+
+
+def together(records: Sequence[Record], form: str, is_one: bool) -> str:
+    """Several records in one form; in JSON a list, also of one."""
+    if form == "json":
+        return _json(records, 2)
+    return between(form).join(rendered(record, form, is_one) for record in records)
+
+
+def between(form: str) -> str:
+    """What stands between two records in a form that is no list."""
+    return "" if form == "jsonl" else "\n"
+
+
+def _json(value: Any, indent: int | None) -> str:
+    """JSON for people too: only half surrogate pairs, which stand for odd bytes in file names, are escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _plain(text: str) -> str:
+    """Markdown that shows a text as it is."""
+    text = re.sub(r"[\\`*_\[\]<>&|~#]", r"\\\g<0>", text)
+    return re.sub(r"^(\s*\d*)([-+=.)])", r"\1\\\2", text, flags=re.MULTILINE)
+
+
+def _made(record: Record) -> str:
+    """In a line, how a summary was made."""
+    read = record["source_tokens"] - record["truncated_tokens"]
+    of = f" of {record['source_tokens']:,}" if record["truncated_tokens"] else ""
+    chunks = f" in {len(record['chunks'])} chunks" if len(record["chunks"]) > 1 else ""
+    score = "" if record["score"] is None else f", score {record['score']:.3f}"
+    seconds = record["encoding_seconds"] + record["generating_seconds"]
+    return (
+        f"{read:,}{of} tokens read{chunks}, {record['generated_tokens']:,} written{score}, {seconds:.1f} s; "
+        f"{record['model']}, pyled {record['versions']['pyled']}"
+    )

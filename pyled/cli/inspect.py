@@ -1,0 +1,113 @@
+"""`pyled inspect`: what a checkpoint is, and what is wrong with it."""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import BAD_CHECKPOINT, OK
+from .console import Console, put
+from .parser import Commands, add_command
+from .settings import name_origins
+
+# Settings that are not for a summary, which is one text with its score.
+_SETTLED = ("num_return_sequences", "return_dict_in_generate", "output_scores", "output_logits")
+
+Facts = Mapping[str, Any]
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        inspect,
+        usage="inspect DIR [--json]",
+        about="tell what a checkpoint holds",
+        description="Print what a checkpoint's files say: the configuration, the parameters, which weights are tied, "
+        "missing or unused, the tokenizer, and how summarize generates where no option says otherwise. What can be "
+        "read is shown whatever is wrong with the rest.",
+        examples="""
+        pyled inspect led-large-16384-arxiv
+        pyled inspect DIR --json | jq .generation.num_beams
+        """,
+    )
+    parser.add_argument("directory", metavar="DIR", help="the checkpoint's directory")
+    parser.add_argument("--json", action="store_true", help="print all of it as one JSON object")
+
+
+def inspect(arguments: argparse.Namespace, console: Console) -> int:
+    """Print the facts, and tell the problems."""
+    directory = Path(arguments.directory)
+    if not directory.is_dir():
+        console.error(f"{directory} is no directory: pass the directory of a downloaded checkpoint")
+        return BAD_CHECKPOINT
+    from .examination import examine
+
+    facts = examine(directory)
+    name_origins(facts["generation"] or {})
+    put(json.dumps(facts, ensure_ascii=False, indent=2) + "\n" if arguments.json else "\n".join(_lines(facts)) + "\n")
+    for problem in facts["problems"]:
+        console.error(problem)
+    return BAD_CHECKPOINT if facts["problems"] else OK
+
+
+def _lines(facts: Facts) -> Iterator[str]:
+    yield facts["directory"]
+    parts = {
+        "configuration": _configuration,
+        "parameters": _parameters,
+        "weights": _weights,
+        "tokenizer": _tokenizer,
+        "generation": _generation,
+    }
+    for part, rows in parts.items():
+        if facts[part] is not None:
+            yield f"\n{part}"
+            for label, said in rows(facts[part]):
+                yield f"  {label:<22} {said}"
+    if facts["notes"]:
+        yield "\nnotes"
+        yield from (f"  {note}" for note in facts["notes"])
+
+
+Rows = Iterator[tuple[str, str]]
+
+
+def _configuration(config: Facts) -> Rows:
+    yield "size", f"{config['d_model']:,}; {config['vocab_size']:,} tokens; {config['activation_function']}"
+    for side in ("encoder", "decoder"):
+        layers, heads, F = (config[f"{side}_{what}"] for what in ("layers", "attention_heads", "ffn_dim"))
+        positions = config[f"max_{side}_position_embeddings"]
+        yield side, f"{layers} layers, {heads} heads, feed-forward {F:,}, {positions:,} positions"
+    windows = config["attention_window"]
+    is_one = not isinstance(windows, list) or len(set(windows)) == 1
+    one = windows[0] if isinstance(windows, list) else windows
+    yield "attention_window", f"{one:,}: {one // 2:,} tokens on each side" if is_one else ", ".join(map(str, windows))
+
+
+def _parameters(parameters: Facts) -> Rows:
+    yield from ((part, f"{count:,}") for part, count in parameters.items())
+    yield "in all", f"{sum(parameters.values()):,}"
+
+
+def _weights(weights: Facts) -> Rows:
+    for file, size in weights["files"].items():
+        yield "file", f"{file}, {size:,} bytes"
+    yield "numbers", ", ".join(f"{count:,} in {dtype}" for dtype, count in weights["stored"].items())
+    for name in ("tied", "missing", "misshaped", "unused"):
+        if name in weights:  # not where the configuration is broken
+            yield name, (" = " if name == "tied" else ", ").join(weights[name]) or "none"
+
+
+def _tokenizer(tokenizer: Facts) -> Rows:
+    yield "tokens", f"{tokenizer['tokens']:,}"
+    yield "special tokens", ", ".join(f"{token} {number}" for token, number in tokenizer["special_tokens"].items())
+    limit = tokenizer["model_max_length"]
+    yield "model_max_length", "none" if limit is None else f"{limit:,}"
+
+
+def _generation(settings: Facts) -> Rows:
+    for name, setting in settings.items():
+        if setting["origin"] != "default" and name not in _SETTLED:
+            yield name, f"{json.dumps(setting['value'])} ({setting['origin']})"

@@ -1,0 +1,225 @@
+"""`pyled summarize`: every input is tried, whatever happens to the others."""
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..errors import GenerationError, InputError, PyledError
+from ..generation_config import GenerationConfig
+from . import BAD_CHECKPOINT, FAILED, OK, USAGE
+from .console import Console, in_words, put
+from .dryrun import costs
+from .forms import FORMS
+from .inputs import Inputs, named_or_piped, shown
+from .outputs import Output, open_output
+from .parser import Commands, add_command, add_model
+from .settings import add_settings, config_of, name_origins, settings_of
+
+if TYPE_CHECKING:
+    from ..tasks import Plan, Reading, Source, Summarizer
+
+# 1. The options
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        summarize,
+        usage="summarize [FILE ...] -m DIR [options]",
+        about="summarize texts",
+        description="Summarize texts, one after another. The summaries go to standard output, or where --output says; "
+        "all else is told on standard error.",
+        examples="""
+        pyled summarize report.txt -m led-large-16384-arxiv
+        pdftotext paper.pdf - | pyled summarize -m PRIMERA --num-beams 5
+        pyled summarize papers/ -m DIR -o summaries/ --format md --skip-existing
+        pyled summarize book.txt -m DIR --too-long chunk --overlap 64
+        pyled summarize *.txt -m DIR --format jsonl | jq -r .text
+        """,
+    )
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="a text in UTF-8; a directory: its *.txt and *.md; - or none: standard input",
+    )
+    add_model(parser)
+    _add_outputs(parser.add_argument_group("output"))
+    _add_reading(parser.add_argument_group("reading"))
+    add_settings(parser)
+    running = parser.add_argument_group("running")
+    running.add_argument("--threads", type=int, metavar="N", help="processor threads to use (default: all)")
+    running.add_argument("--dtype", choices=("float32", "float64"), help="what to compute in (default: float32)")
+    running.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="summarize nothing; tell tokens, chunks, time and memory",
+    )
+    running.add_argument("--quiet", action="store_true", help="tell errors only: no progress, no notes")
+
+
+def _add_outputs(group: Any) -> None:
+    group.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="a file for all summaries; or a directory, there already or with a / at its end, for a file each: "
+        "notes.summary.txt for notes.txt (default: standard output)",
+    )
+    group.add_argument(
+        "--format",
+        choices=FORMS,
+        default="text",
+        help="text: the summary; md: Markdown; json: a list of records, with all settings and figures; jsonl: a "
+        "record a line (default: text)",
+    )
+    existing = group.add_mutually_exclusive_group()
+    existing.add_argument("--force", action="store_true", help="replace outputs that are there already")
+    existing.add_argument("--skip-existing", action="store_true", help="keep them, and do the others")
+
+
+def _add_reading(group: Any) -> None:
+    group.add_argument(
+        "--too-long",
+        choices=("error", "truncate", "chunk"),
+        help="what to do with a text of more tokens than the encoder has positions: refuse it, read its beginning, or "
+        "summarize it piece by piece (default: error)",
+    )
+    group.add_argument(
+        "--chunk-tokens", type=int, metavar="N", help="most tokens of a piece (default: the encoder's positions)"
+    )
+    group.add_argument(
+        "--overlap", type=int, metavar="N", help="tokens that a piece repeats of the one before (default: 0)"
+    )
+    group.add_argument(
+        "--combine",
+        choices=("concat", "again"),
+        help="join the summaries of the pieces, or summarize them again until one is left (default: concat)",
+    )
+    group.add_argument(
+        "--global",
+        dest="global_attention",
+        metavar="WHERE",
+        help="tokens that see all and are seen by all: first, doc-sep (the first and every <doc-sep>), none, or places "
+        "as in tokens:0,5 or tokens:0-7 (default: doc-sep where the vocabulary has it, else first)",
+    )
+
+
+# 2. The work
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What the arguments ask for, checked as far as it can be without the checkpoint."""
+
+    arguments: argparse.Namespace
+    console: Console
+    inputs: Inputs
+    output: Output
+    reading: "Reading"
+    config: GenerationConfig | None
+    settings: Mapping[str, Any]
+
+
+def summarize(arguments: argparse.Namespace, console: Console) -> int:
+    """Do what the command asks, and give its exit status."""
+    try:
+        given = named_or_piped(arguments.files)
+        settings, config = settings_of(arguments), config_of(arguments)
+        reading = _prepare(arguments)
+        inputs = Inputs(given, console)
+        output = open_output(arguments, inputs, console)
+    except (InputError, GenerationError) as e:
+        arguments.parser.error(str(e))
+    except ImportError as e:
+        console.error(in_words(e))
+        return FAILED
+    status = OK
+    if inputs.names:
+        status = _run(_Task(arguments, console, inputs, output, reading, config, settings))
+    inputs.report()
+    return status or (FAILED if inputs.failed else OK)
+
+
+def _prepare(arguments: argparse.Namespace) -> "Reading":
+    """Import what computes, and check what only it can. Raises InputError, ImportError."""
+    from ..kernels.jit import set_threads
+    from ..tasks import Reading
+
+    if arguments.threads is not None:
+        try:
+            set_threads(arguments.threads)
+        except ValueError as e:
+            raise InputError(f"--threads: {e}") from None
+    names = ("too_long", "chunk_tokens", "overlap", "combine", "global_attention")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    return Reading(**given)
+
+
+def _run(task: _Task) -> int:
+    """Load the checkpoint, and summarize every input or tell what it would cost."""
+    from ..tasks import Summarizer
+
+    console = task.console
+    try:
+        summarizer = Summarizer.load(task.arguments.model, dtype=task.arguments.dtype)
+    except Exception as e:
+        console.error(in_words(e))
+        return BAD_CHECKPOINT if isinstance(e, PyledError) else FAILED
+    try:
+        plan = summarizer.plan(task.config, task.settings, task.reading)
+    except Exception as e:
+        console.error(in_words(e))
+        return USAGE
+    for note in (*summarizer.surprises, *plan.settings.notes):
+        console.note(note)
+    if task.arguments.dry_run:
+        put(costs((one[:2] for one in _sources(task, summarizer, plan)), summarizer, plan, task.arguments.format))
+        return OK
+    _announce_compilation(console)
+    _summarize_all(task, summarizer, plan)
+    task.output.close()
+    return OK
+
+
+def _summarize_all(task: _Task, summarizer: "Summarizer", plan: "Plan") -> None:
+    """Summarize each input that can be. Raises OutputError."""
+    console = task.console
+    for name, source, place in _sources(task, summarizer, plan):
+        try:
+            summary = summarizer.write(source, plan, partial(console.progress, place))
+        except Exception as e:
+            task.inputs.fail(name, e)
+            continue
+        console.clear()
+        record = summary.record()
+        name_origins(record["settings"])
+        task.output.put({"input": name, **record})
+
+
+def _sources(task: _Task, summarizer: "Summarizer", plan: "Plan") -> Iterator[tuple[str, "Source", str]]:
+    """Each input as tokens, with its name, and its number where there are several."""
+    count = len(task.inputs.names)
+    for i, name, text in task.inputs.texts():
+        try:
+            source = summarizer.read(text, plan)
+        except Exception as e:
+            task.inputs.fail(name, e)
+            continue
+        for note in source.notes:
+            task.console.note(f"{shown(name)}: {note}")
+        yield name, source, f"[{i + 1}/{count}] " if count > 1 else ""
+
+
+def _announce_compilation(console: Console) -> None:
+    """Say why the first run takes longer."""
+    from ..kernels.jit import CACHE_FOLDER
+
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") == "0" and not any(CACHE_FOLDER.rglob("*.nbi")):
+        is_kept = CACHE_FOLDER.name.startswith("kernels-")  # or else it is this process's own
+        kept = f"once; kept in {CACHE_FOLDER}" if is_kept else "in each run, unless NUMBA_CACHE_DIR can be written to"
+        console.note(f"compiling for this processor, about half a minute, {kept}")

@@ -1,0 +1,161 @@
+"""`pyled tokenize` and `pyled detokenize`: texts as ids, and ids as the text."""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, PyledError
+from ..files import parse_json
+from . import BAD_CHECKPOINT, FAILED, OK
+from .console import Console, in_words, put
+from .inputs import Inputs, named_or_piped, read_text, shown
+from .parser import Commands, add_command, add_model
+
+if TYPE_CHECKING:
+    from ..tokenizer import LEDTokenizer
+
+
+def add(commands: Commands) -> None:
+    """Add `tokenize`."""
+    parser = add_command(
+        commands,
+        tokenize,
+        usage="tokenize [FILE ...] -m DIR [options]",
+        about="turn texts into ids",
+        description="Print the ids of each text on a line, as the model reads them: between <s> and </s>.",
+        examples="""
+        pyled tokenize report.txt -m DIR
+        echo 'A lamp.' | pyled tokenize -m DIR --offsets
+        pyled tokenize *.txt -m DIR --json | jq '.input_ids | length'
+        """,
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help="as for summarize, but a text may be empty")
+    add_model(parser)
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--tokens", action="store_true", help="print the tokens instead: a space in them is written Ġ")
+    forms.add_argument(
+        "--offsets",
+        action="store_true",
+        help="print a line per token: the characters where it begins and ends, its id, the token",
+    )
+    forms.add_argument(
+        "--json", action="store_true", help="print input_ids, tokens and offset_mapping of a text a line"
+    )
+    parser.add_argument("--no-special-tokens", action="store_true", help="leave <s> and </s> out")
+
+
+def add_inverse(commands: Commands) -> None:
+    """Add `detokenize`."""
+    parser = add_command(
+        commands,
+        detokenize,
+        usage="detokenize [FILE] -m DIR [options]",
+        about="turn ids into the text",
+        description="Print the text of ids, exactly, without a line end of its own.",
+        examples="""
+        echo 0 713 16 10 16674 4 2 | pyled detokenize -m DIR --skip-special-tokens
+        pyled tokenize report.txt -m DIR | pyled detokenize -m DIR
+        """,
+    )
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="ids between spaces, commas or line ends; or a list of them in JSON, or what tokenize --json prints for "
+        "a text; - or none: standard input",
+    )
+    add_model(parser)
+    parser.add_argument("--skip-special-tokens", action="store_true", help="leave <s>, </s> and the like out")
+
+
+def tokenize(arguments: argparse.Namespace, console: Console) -> int:
+    """Print each text as tokens."""
+    try:
+        given = named_or_piped(arguments.files)
+    except InputError as e:
+        arguments.parser.error(str(e))
+    tokenizer = _load(arguments.model, console)
+    if tokenizer is None:
+        return BAD_CHECKPOINT
+    inputs = Inputs(given, console, may_be_blank=True)
+    for i, name, text in inputs.texts():
+        try:
+            printed = _tokens(name, text, tokenizer, arguments)
+        except Exception as e:
+            inputs.fail(name, e)
+            continue
+        head = f"{chr(10) * (i > 0)}==> {shown(name)} <==\n" if arguments.offsets and len(inputs.found) > 1 else ""
+        put(head + printed)
+    inputs.report()
+    return FAILED if inputs.failed else OK
+
+
+def _tokens(name: str, text: str, tokenizer: "LEDTokenizer", arguments: argparse.Namespace) -> str:
+    encoded = tokenizer(
+        text,
+        add_special_tokens=not arguments.no_special_tokens,
+        truncation=False,
+        max_length=len(text) + 2,  # of its own limit the tokenizer need not warn
+        return_offsets_mapping=True,
+    )
+    ids, places = encoded["input_ids"], encoded["offset_mapping"]
+    tokens = tokenizer.convert_ids_to_tokens(ids)
+    if arguments.json:
+        record = {"input": name, "input_ids": ids, "tokens": tokens, "offset_mapping": places}
+        return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8") + "\n"
+    if arguments.offsets:
+        rows = zip(places, ids, tokens, strict=True)
+        return "".join(f"{start}\t{stop}\t{number}\t{token}\n" for (start, stop), number, token in rows)
+    return " ".join(map(str, tokens if arguments.tokens else ids)) + "\n"
+
+
+def detokenize(arguments: argparse.Namespace, console: Console) -> int:
+    """Print the text of ids."""
+    try:
+        (name,) = named_or_piped([arguments.file] if arguments.file else [])
+    except InputError as e:
+        arguments.parser.error(str(e))
+    tokenizer = _load(arguments.model, console)
+    if tokenizer is None:
+        return BAD_CHECKPOINT
+    try:
+        ids = ids_of(read_text(name, may_be_blank=True))
+        beyond = [number for number in ids if number >= len(tokenizer)]
+        if beyond:
+            raise InputError(
+                f"holds the id {beyond[0]}, but this vocabulary has {len(tokenizer):,} ids: 0 to {len(tokenizer) - 1}"
+            )
+        text = tokenizer.decode(ids, arguments.skip_special_tokens, clean_up_tokenization_spaces=False)
+    except Exception as e:
+        console.error(f"{shown(name)}: {in_words(e)}")
+        return FAILED
+    put(text)
+    return OK
+
+
+def ids_of(text: str) -> list[int]:
+    """The ids that a text lists, plainly or in JSON. Raises InputError."""
+    if text.lstrip()[:1] in ("{", "["):
+        value = parse_json(text.encode("utf-8"), "as JSON", InputError)
+        ids: Any = value.get("input_ids") if isinstance(value, dict) else value
+        if not isinstance(ids, list) or not all(type(number) is int and number >= 0 for number in ids):
+            raise InputError("as JSON it is neither a list of ids nor an object with one as its input_ids")
+        return ids
+    words = re.split(r"[\s,]+", text.strip(" \t\r\n,")) if text.strip() else []
+    for word in words:
+        if not re.fullmatch("[0-9]{1,18}", word):
+            raise InputError(f"{word[:40]!r} is no id: give whole numbers between spaces, commas or line ends")
+    return [int(word) for word in words]
+
+
+def _load(directory: str, console: Console) -> "LEDTokenizer | None":
+    """The tokenizer of a checkpoint, or None where its files are bad, which is told."""
+    from ..tokenizer import LEDTokenizer
+
+    try:
+        return LEDTokenizer.from_pretrained(Path(directory))
+    except PyledError as e:
+        console.error(str(e))
+        return None

@@ -1,0 +1,44 @@
+"""What the tests of the command line share: the command run in this process, on one thread."""
+
+import io
+import sys
+
+import pytest
+from checkpoints import TINY
+from commands import SHORT
+
+from pyled import cli
+from pyled.kernels import jit
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run the command in this process: (exit status, standard output, standard error)."""
+
+    def run(*arguments, stdin=b"", terminal=False):
+        source = io.TextIOWrapper(io.BytesIO(stdin))
+        source.isatty = lambda: terminal
+        monkeypatch.setattr(sys, "stdin", source)
+        try:
+            status = cli.main([str(argument) for argument in arguments])
+        except SystemExit as e:
+            status = e.code
+        return status, *capsys.readouterr()
+
+    jit.set_threads(1)  # small work on a machine that others use too
+    yield run
+    jit.set_threads(jit.numba.config.NUMBA_NUM_THREADS)
+
+
+@pytest.fixture
+def summarize(run):
+    """`pyled summarize -m golden/tiny`, with summaries of a few tokens."""
+    return lambda *arguments, **more: run("summarize", "-m", TINY, "--max-length", 5, *arguments, **more)
+
+
+@pytest.fixture
+def note(tmp_path):
+    """A file with a short text."""
+    path = tmp_path / "note.txt"
+    path.write_text(SHORT, encoding="utf-8")
+    return path

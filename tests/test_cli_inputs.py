@@ -1,0 +1,89 @@
+"""What `pyled summarize` reads: files that are no texts, pipes, directories; each when its turn comes."""
+
+import os
+import threading
+
+import pytest
+from checkpoints import summary
+from commands import SHORT, expected
+
+from pyled.cli.console import Console
+from pyled.cli.inputs import Inputs, read_text
+from pyled.errors import InputError
+
+OTHER = "A second keeper came in the morning."
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"%PDF-1.7\n%\xe2", "is a PDF: extract its text first"),
+        (b"PK\x03\x04\x14\0", "is a ZIP archive, as .docx, .odt and .epub are"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an old Office document"),
+        (b"\x1f\x8b\x08\0", "is compressed: unpack it first"),
+        ("é".encode("utf-16"), "is UTF-16: convert it first"),
+        ("é".encode("utf-16-be"), "byte 0 is NUL, so this is no text"),
+        (b"text\0", "byte 4 is NUL, so this is no text"),
+        (b"caf\xe9", "byte 3 is not UTF-8: convert it first"),
+        (b"x" * 1234 + b"\xc3", "byte 1,234 is not UTF-8"),
+        (b"\xed\xa0\x80", "byte 0 is not UTF-8"),
+        (b"\xef\xbb\xbf \n", "the text is empty: there is nothing to summarize"),
+    ],
+)
+def test_what_is_no_text_is_named(tmp_path, data, message):
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    with pytest.raises(InputError) as raised:
+        read_text(str(path))
+    assert message in str(raised.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_what_may_not_be_read_is_told(summarize, note, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0)
+    note.chmod(0)
+    status, out, err = summarize(note, tmp_path / "closed")
+    assert (status, out) == (1, "")
+    assert err.count("cannot be read: Permission denied") == 2
+
+
+def test_a_directory_is_not_read_below(tmp_path, summarize):
+    (tmp_path / "texts" / "below").mkdir(parents=True)
+    (tmp_path / "texts" / "below" / "a.txt").write_text(SHORT, encoding="utf-8")
+    said = "holds no text: its files of .txt and .md are read, not those below it"
+    assert summarize(tmp_path / "texts") == (1, "", f"pyled: {tmp_path / 'texts'}: {said}\n")
+    (tmp_path / "texts" / "B.TXT").write_text(OTHER, encoding="utf-8")
+    assert summarize(tmp_path / "texts") == (0, expected(OTHER) + "\n", "")
+
+
+def test_a_pipe_is_read_once(summarize, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(SHORT,), daemon=True)
+    writer.start()
+    read = []
+    reader = threading.Thread(target=lambda: read.extend(Inputs([str(pipe)], Console(quiet=True)).texts()), daemon=True)
+    reader.start()
+    reader.join(5)  # a second time would take for ever
+    assert read == [(0, str(pipe), SHORT)]
+    writer.join(10)
+
+
+def test_a_text_is_read_when_its_turn_comes(summarize, tmp_path, monkeypatch):
+    paths = [tmp_path / f"{name}.txt" for name in "abc"]
+    for path in paths:
+        path.write_text(SHORT, encoding="utf-8")
+    made, turns = summary(SHORT, max_length=5), []
+
+    def write(*_):
+        turns.append(1)
+        paths[1].write_bytes(b"\0")
+        return made
+
+    monkeypatch.setattr("pyled.tasks.Summarizer.write", write)
+    status, out, err = summarize(*paths)
+    assert (status, len(turns)) == (1, 2)
+    assert out == f"==> {paths[0]} <==\n{made.text}\n\n==> {paths[2]} <==\n{made.text}\n"
+    assert err == (
+        f"pyled: {paths[1]}: byte 0 is NUL, so this is no text: extract its text first\npyled: 1 of 3 inputs failed\n"
+    )

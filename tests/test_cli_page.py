@@ -1,0 +1,75 @@
+"""docs/cli.md: its sessions are run by a shell and print what it says; its table is that of the parser."""
+
+import doctest
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from checkpoints import TINY
+from commands import PACKAGE
+
+from pyled.cli.parser import EXIT_STATUS
+
+PAGE = (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
+SESSIONS = re.findall(r"^```console\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
+END = "--- end ---"  # printed behind each command
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder as the page describes it, with a `pyled` that runs this package."""
+    folder = tmp_path_factory.mktemp("page")
+    for name in ("lamp.txt", "minutes.txt"):
+        (folder / name).write_bytes((TINY / "documents" / name).read_bytes())
+    (folder / "paper.pdf").write_bytes(b"%PDF-1.7\n\x80\x81")
+    (folder / "led").symlink_to(TINY)
+    (folder / "bin").mkdir()
+    (folder / "bin" / "python3").symlink_to(sys.executable)
+    command = folder / "bin" / "pyled"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m pyled "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    return folder
+
+
+def run(folder, commands):
+    """What each command prints, in one shell, on standard output and standard error together."""
+    script = "".join(f"{command}\nstatus=$?; echo '{END}'; (exit $status)\n" for command in commands)
+    environment = {
+        **os.environ,
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": str(PACKAGE.parent),
+        "NUMBA_DISABLE_JIT": "0",  # as a reader has it
+        "NUMBA_NUM_THREADS": "1",
+        "COLUMNS": "80",
+        "LC_ALL": "C.UTF-8",
+    }
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    printed = re.sub(r"^pyled: compiling for this processor.*\n", "", done.stdout.decode("utf-8"), flags=re.MULTILINE)
+    return printed.split(f"{END}\n")[:-1]
+
+
+def test_the_sessions_print_what_they_say(folder):
+    same = doctest.OutputChecker().check_output
+    for session in SESSIONS:
+        pieces = re.split(r"^\$ (.*)\n", session, flags=re.MULTILINE)
+        assert pieces[0] == ""
+        commands, wanted = pieces[1::2], pieces[2::2]
+        printed = run(folder, commands)
+        for command, want, got in zip(commands, wanted, printed, strict=True):
+            assert same(want, got, doctest.ELLIPSIS), f"$ {command}\n{got}"
+
+
+def test_every_command_is_on_the_page():
+    for command in ("summarize", "inspect", "tokenize", "detokenize"):
+        assert any(re.search(rf"^\$.*\bpyled {command}\b", session, re.MULTILINE) for session in SESSIONS)
+
+
+def test_the_exit_statuses_are_those_of_the_parser():
+    rows = re.findall(r"^\| (\d+) \| ([^|;]+?)(?:;[^|]*)? \|$", PAGE, re.MULTILINE)
+    assert {int(status): meaning for status, meaning in rows} == EXIT_STATUS
