@@ -1,6 +1,6 @@
 """Text to ids and back, as LED's tokenizer does it.
 
-To be read in this order: bytelevel, bpe, special, vocabulary, encoding, offsets, pretrained, arguments, led.
+To be read in this order: bytelevel, bpe, special, vocabulary, encoding, offsets, pretrained, arguments, table, led.
 """
 
 from .encoding import BatchEncoding
