@@ -1,5 +1,6 @@
 """10. What a call returns: rows that know where their tokens come from, and a batch of them."""
 
+from bisect import bisect, bisect_left
 from collections import UserDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,6 @@ from .offsets import EncodedText, trimmed
 
 Token = tuple[int, str]  # id and string
 Answer = TypeVar("Answer")
-_NOWHERE = (-1, -1, 0, 0)  # the place of a token that the call added
 
 
 class CharSpan(NamedTuple):
@@ -32,7 +32,7 @@ class TokenSpan(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Encoding:
     """One row: windows of a text, and of its pair if there is one, special tokens round each, padding beside them.
 
@@ -48,9 +48,9 @@ class Encoding:
     add_prefix_space: bool
     padding: tuple[int, int] = (0, 0)  # tokens on the left and on the right
 
-    @property
+    @cached_property
     def _n_tokens(self) -> int:
-        return len(self.special) + sum(part.stop - part.start for part in self.window)
+        return len(self.special) + sum([part.stop - part.start for part in self.window])
 
     def __len__(self) -> int:
         return self._n_tokens + sum(self.padding)
@@ -98,33 +98,26 @@ class Encoding:
         return [0] * len(self)
 
     @cached_property
-    def _places(self) -> NDArray[np.int64]:
-        """Of every token (text, word, start, stop); text and word are -1 for one that the call added."""
-        places = np.tile(_NOWHERE, (len(self), 1))
-        has_special = bool(self.special)
-        at = self.padding[0]
-        for i, (text, part) in enumerate(zip(self.texts, self.window, strict=True)):
-            spans = text.spans[part]
-            new = places[at + has_special :][: len(spans)]
-            new[:, 0], new[:, 1] = i, spans[:, 4]
-            new[:, 2:] = trimmed(spans, self.add_prefix_space) if self.trim_offsets else spans[:, :2]
-            at += len(spans) + 2 * has_special
-        return places
-
-    @property
     def offsets(self) -> list[tuple[int, int]]:
         """The span of characters of each token in its own text; (0, 0) for one that the call added."""
-        return list(map(tuple, self._places[:, 2:].tolist()))
+        offsets = []
+        for text, part in zip(self.texts, self.window, strict=True):
+            spans = text.spans[part]
+            start, stop = trimmed(spans, self.add_prefix_space) if self.trim_offsets else spans.T[:2]
+            offsets.append(zip(start.tolist(), stop.tolist(), strict=True))
+        return self._lay_out(offsets, [(0, 0)] * len(self.special), (0, 0))
 
-    @property
+    @cached_property
     def sequence_ids(self) -> list[int | None]:
         """Which text each token is of: 0, 1, or None."""
-        return [None if i < 0 else i for i in self._places[:, 0].tolist()]
+        numbers = [[i] * (part.stop - part.start) for i, part in enumerate(self.window)]
+        return self._lay_out(numbers, [None] * len(self.special), None)
 
-    @property
+    @cached_property
     def word_ids(self) -> list[int | None]:
         """Which word of its text each token is of, or None. The words are those that no merge crosses, or as given."""
-        return [None if i < 0 else i for i in self._places[:, 1].tolist()]
+        words = [text.words[part] for text, part in zip(self.texts, self.window, strict=True)]
+        return self._lay_out(words, [None] * len(self.special), None)
 
     @property
     def n_sequences(self) -> int:
@@ -133,48 +126,56 @@ class Encoding:
 
     def token_to_sequence(self, token: int) -> int | None:
         """Which text a token is of; None where there is no such token in a text."""
-        return int(self._places[token, 0]) if self._is_of_text(token) else None
+        return self.sequence_ids[token] if token < len(self) else None
 
     def token_to_word(self, token: int) -> int | None:
         """Which word a token is of; None where there is no such token in a text."""
-        return int(self._places[token, 1]) if self._is_of_text(token) else None
+        return self.word_ids[token] if token < len(self) else None
 
     def token_to_chars(self, token: int) -> CharSpan | None:
         """Which characters a token is; None where there is no such token in a text."""
-        return CharSpan(*self._places[token, 2:].tolist()) if self._is_of_text(token) else None
+        return None if self.token_to_sequence(token) is None else CharSpan(*self.offsets[token])
 
     def char_to_token(self, char: int, sequence_index: int = 0) -> int | None:
         """The first token that a character of a text is in, if there is one: trimmed white space is in none."""
-        start, stop = self._places[:, 2:].T
-        found = np.flatnonzero(self._is_in(sequence_index) & (start <= char) & (char < stop))
-        return int(found[0]) if len(found) else None
+        first, last = self._range(sequence_index)
+        start, stop = self._chars[first:last].T
+        found = np.flatnonzero((start <= char) & (char < stop))
+        return first + int(found[0]) if len(found) else None
 
     def char_to_word(self, char: int, sequence_index: int = 0) -> int | None:
         """The word that a character of a text is in, if there is one."""
         token = self.char_to_token(char, sequence_index)
-        return None if token is None else self.token_to_word(token)
+        return None if token is None else self.word_ids[token]
 
     def word_to_tokens(self, word: int, sequence_index: int = 0) -> TokenSpan | None:
         """The tokens of a word of a text; None where the row has none."""
-        found = np.flatnonzero(self._is_in(sequence_index) & (self._places[:, 1] == word))
-        return TokenSpan(int(found[0]), int(found[-1]) + 1) if len(found) else None
+        words: Any = self.word_ids  # they never fall within a text
+        first, last = self._range(sequence_index)
+        span = TokenSpan(bisect_left(words, word, first, last), bisect(words, word, first, last))
+        return span if span.start < span.end else None
 
     def word_to_chars(self, word: int, sequence_index: int = 0) -> CharSpan:
         """The characters of a word of a text. Raises InputError where the row has no token of it."""
         tokens = self.word_to_tokens(word, sequence_index)
         if tokens is None:
             raise InputError(f"word {word} has no token in this row")
-        return CharSpan(int(self._places[tokens.start, 2]), int(self._places[tokens.end - 1, 3]))
+        return CharSpan(self.offsets[tokens.start][0], self.offsets[tokens.end - 1][1])
 
-    def _is_of_text(self, token: int) -> bool:
-        return token < len(self) and bool(self._places[token, 0] >= 0)
+    @cached_property
+    def _chars(self) -> NDArray[np.int64]:
+        return np.array(self.offsets, dtype=np.int64).reshape(-1, 2)
 
-    def _is_in(self, sequence_index: int) -> NDArray[np.bool_]:
+    def _range(self, sequence_index: int) -> tuple[int, int]:
+        """The first token of a text in the row, and the one after its last."""
         if sequence_index not in range(self.n_sequences):
             raise InputError(
                 f"sequence_index is {sequence_index!r}, and the row has {self.n_sequences}, counted from 0"
             )
-        return self._places[:, 0] == sequence_index
+        sizes = [part.stop - part.start for part in self.window]
+        n_before = bool(self.special) * (2 * sequence_index + 1)
+        first = self.padding[0] + n_before + sum(sizes[:sequence_index])
+        return first, first + sizes[sequence_index]
 
 
 class BatchEncoding(UserDict[str, Any]):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, PyledWarning
-from .arguments import Text, check_side, is_list_of_texts, row_of_ids, rows_to_pad, text_pairs
+from .arguments import Text, is_list_of_texts, row_of_ids, rows_to_pad, text_pairs
 from .batch_encoding import BatchEncoding, Encoding, Token
 from .bytelevel import bytes_of_token
 from .lengths import SPECIAL_OF_ONE, Lengths, resolve_lengths
@@ -146,9 +146,25 @@ class LEDTokenizer(TokenTable):
             is_split_into_words, *arguments, **options,
         )  # fmt: skip
 
-    def batch_encode_plus(self, batch_text_or_text_pairs: Any, *arguments: Any, **options: Any) -> BatchEncoding:
+    def batch_encode_plus(
+        self,
+        batch_text_or_text_pairs: Sequence[Any],
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        *arguments: Any,
+        **options: Any,
+    ) -> BatchEncoding:
         """The call for a list of texts or of pairs, by its older name."""
-        return self(batch_text_or_text_pairs, None, None, None, *arguments, **options)
+        if not is_list_of_texts(batch_text_or_text_pairs, is_split_into_words):
+            raise InputError("a list of texts was expected: call the tokenizer for a single text")
+        return self(
+            batch_text_or_text_pairs, None, None, None, add_special_tokens, padding, truncation, max_length, stride,
+            is_split_into_words, *arguments, **options,
+        )  # fmt: skip
 
     def encode(
         self,
@@ -212,7 +228,9 @@ class LEDTokenizer(TokenTable):
         return EncodedText(ids, pieces, self._shapes)
 
     def _side(self, padding_side: str | None) -> str:
-        return self.padding_side if padding_side is None else check_side("padding_side", padding_side)
+        if padding_side not in (None, "left", "right"):
+            raise InputError(f"padding_side={padding_side!r}: pass 'left', 'right', or None for the tokenizer's own")
+        return padding_side or self.padding_side
 
     def _warn(self, message: str) -> None:
         if message not in self._warned:

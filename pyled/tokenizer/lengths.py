@@ -37,7 +37,9 @@ class Lengths:
         The first row is the one that truncation leaves. If both texts of a pair are cut, each window of one meets
         each of the other, in the order of transformers 4.57.6: the first of the first text comes first and last.
         """
-        kept = self._kept(sizes[0], sizes[1] if len(sizes) > 1 else None, n_special)
+        if self.truncate_to is None or sum(sizes) + n_special <= self.truncate_to:
+            return [tuple([slice(0, size) for size in sizes])]
+        kept = self._kept(sizes[0], sizes[1] if len(sizes) > 1 else None, self.truncate_to, n_special)
         cuts = [self._cut(size, n) for size, n in zip(sizes, kept, strict=False)]
         rows = list(product(*cuts))
         n_second = len(rows) // len(cuts[0])
@@ -55,18 +57,16 @@ class Lengths:
         spans = [(start, min(start + kept, size)) for start in starts]
         return [slice(*span) if self.side == "right" else slice(size - span[1], size - span[0]) for span in spans]
 
-    def _kept(self, first: int, second: int | None, n_special: int) -> tuple[int, int]:
+    def _kept(self, n: int, second: int | None, most: int, n_special: int) -> tuple[int, int]:
         """How many tokens of a text, and of its pair if there is one, go into a row besides `n_special` others.
 
         Raises InputError where the row cannot be made short enough.
         """
-        n, m = first, second or 0
-        if self.truncate_to is None or n + m + n_special <= self.truncate_to:
-            return n, m
-        room = self.truncate_to - n_special
+        m = second or 0
+        room = most - n_special
         if room < 0:
             raise InputError(
-                f"max_length {self.truncate_to} is less than the {n_special} special tokens of a row: "
+                f"max_length {most} is less than the {n_special} special tokens of a row: "
                 "raise it, or pass add_special_tokens=False"
             )
         if room == 0:
@@ -78,7 +78,7 @@ class Lengths:
         kept = room - (m if self.strategy == "only_first" else n)
         if kept <= 0:
             raise InputError(
-                f"truncation={self.strategy!r} leaves no token of that text within max_length {self.truncate_to}: "
+                f"truncation={self.strategy!r} leaves no token of that text within max_length {most}: "
                 "raise max_length, or pass truncation='longest_first'"
             )
         return (kept, m) if self.strategy == "only_first" else (n, kept)

@@ -1,10 +1,10 @@
-"""6. Where each token stands in its text: spans of characters, white space trimmed off them, words.
+"""6. Where each token stands in its text: spans of characters, white space trimmed off them, and words.
 
-A span is a row (start, stop, lead, trail, word): the characters start to stop, of which `lead` at the beginning and
-`trail` at the end are white space, and the index of their word. All bytes of one character have that character's span.
+A span is a row (start, stop, lead, trail): the characters start to stop, of which `lead` at the beginning and
+`trail` at the end are white space. All bytes of one character have that character's span.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .bytelevel import SPACE, WHITE_SPACE, split
 
-Spans = NDArray[np.int64]  # (n, 5)
+Spans = NDArray[np.int64]  # (n, 4)
 
 
 class TokenShapes:
@@ -43,6 +43,11 @@ class Piece(NamedTuple):
     is_prefixed: bool
     given_word: int | None
 
+    @property
+    def encoded(self) -> str:
+        """The plain text that was encoded."""
+        return f" {self.text}" if self.is_prefixed else self.text
+
 
 @dataclass(eq=False, repr=False)
 class EncodedText:
@@ -65,62 +70,72 @@ class EncodedText:
 
     @cached_property
     def spans(self) -> Spans:
-        """The span of every token. Words count through the text; an added token is a word."""
-        spans = np.empty((len(self.ids), 5), dtype=np.int64)
-        at = n_words = 0
-        for piece in self.pieces:
-            new = spans[at : at + piece.n_ids]
-            if piece.is_added:
-                new[:] = _added_span(piece.text, piece.start)
-            else:
-                new[:] = _plain_spans(piece, self.shapes.table[self.ids[at : at + piece.n_ids]])
-            new[:, 4] += n_words
-            n_words = int(new[-1, 4]) + 1
+        """The span of every token."""
+        spans = [np.empty((0, 4), dtype=np.int64)]
+        spans += [
+            _added_span(piece) if piece.is_added else _plain_spans(piece, *shapes) for piece, shapes in self._shaped()
+        ]
+        return np.concatenate(spans)
+
+    @cached_property
+    def words(self) -> list[int]:
+        """The index of every token's word. Words count through the text; an added token is a word."""
+        words: list[int] = []
+        n = 0
+        for piece, (size, _, _) in self._shaped():
             if piece.given_word is not None:
-                new[:, 4] = piece.given_word
+                words += [piece.given_word] * piece.n_ids
+            elif piece.is_added:
+                words.append(n)
+                n += 1
+            else:
+                stops = np.cumsum([len(word.encode("utf-8")) for word in split(piece.encoded)])
+                words += (n + np.searchsorted(stops, np.cumsum(size), side="left")).tolist()
+                n += len(stops)
+        return words
+
+    def _shaped(self) -> Iterator[tuple[Piece, NDArray[np.int64]]]:
+        """Every piece with the shapes of its tokens, (3, n)."""
+        shapes = self.shapes.table[self.ids].T
+        at = 0
+        for piece in self.pieces:
+            yield piece, shapes[:, at : at + piece.n_ids]
             at += piece.n_ids
-        return spans
 
     def __getstate__(self) -> dict[str, Any]:
         """For a pickle: what can be asked for, without the vocabulary and the text."""
-        return {"ids": self.ids, "tokens": self.tokens, "spans": self.spans}
+        return {"ids": self.ids, "tokens": self.tokens, "spans": self.spans, "words": self.words}
 
 
-def _plain_spans(piece: Piece, shapes: NDArray[np.int64]) -> Spans:
-    """The spans of a piece of plain text, whose tokens have these shapes, (n, 3)."""
-    text, start = piece.text, piece.start
-    size, lead, trail = shapes.T
+def _plain_spans(piece: Piece, size: NDArray[np.int64], lead: NDArray[np.int64], trail: NDArray[np.int64]) -> Spans:
     stops = np.cumsum(size)
     starts = stops - size
-    words = split(f" {text}" if piece.is_prefixed else text)
-    word_stops = np.cumsum([len(word) if word.isascii() else len(word.encode("utf-8")) for word in words])
-    word = np.searchsorted(word_stops, starts, side="right")
-    if piece.is_prefixed or not text.isascii():
-        data = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+    if piece.is_prefixed or not piece.text.isascii():
+        data = np.frombuffer(piece.text.encode("utf-8"), dtype=np.uint8)
         character = np.cumsum((data & 0xC0) != 0x80) - 1  # of each byte: those that continue one are 10xxxxxx
         if piece.is_prefixed:
             character = np.concatenate([character[:1], character])
         starts, stops = character[starts], character[stops - 1] + 1
-    return np.stack([starts + start, stops + start, lead, trail, word], axis=1)
+    return np.stack([starts + piece.start, stops + piece.start, lead, trail], axis=1)
 
 
-def _added_span(piece: str, start: int) -> tuple[int, int, int, int, int]:
+def _added_span(piece: Piece) -> Spans:
     """The span of an added token as it stands in the text, with the white space that it took along."""
-    edges = WHITE_SPACE + SPACE
-    lead, trail = len(piece) - len(piece.lstrip(edges)), len(piece) - len(piece.rstrip(edges))
-    return start, start + len(piece), lead, trail, 0
+    text, edges = piece.text, WHITE_SPACE + SPACE
+    lead, trail = len(text) - len(text.lstrip(edges)), len(text) - len(text.rstrip(edges))
+    return np.array([[piece.start, piece.start + len(text), lead, trail]], dtype=np.int64)
 
 
-def trimmed(spans: Spans, add_prefix_space: bool) -> NDArray[np.int64]:
+def trimmed(spans: Spans, add_prefix_space: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(start, stop) without the white space, as `trim_offsets` has it (tokenizers 0.22, ByteLevel process_offsets).
 
     With add_prefix_space the first token keeps a single leading space: it may be the one that was added.
     """
-    start, stop, lead, trail, _ = spans.T
+    start, stop, lead, trail = spans.T
     if add_prefix_space:
         is_first = start == 0
         is_first[:1] = True
         lead = np.where(is_first & (lead == 1), 0, lead)
     start = np.minimum(start + lead, stop)
     stop = np.where(stop >= trail, np.maximum(stop - trail, start), stop)
-    return np.stack([start, stop], axis=1)
+    return start, stop
