@@ -129,7 +129,7 @@ def row_calls() -> Iterator[tuple[str, Case]]:
         for length, stride in ((8, 0), (8, 1), (26, 3)):
             yield name, {"text": text, "max_length": length, "stride": stride, **cut}
         yield name, {"text": text, "max_length": 5, "stride": 2, **cut, "add_special_tokens": False}
-        for strategy, length in (("only_first", 14), ("only_second", 14), ("longest_first", 12), ("longest_first", 15)):
+        for strategy, length in (("only_first", 14), ("only_second", 14), ("longest_first", 8), ("longest_first", 15)):
             pair = {"text": question, "text_pair": answer, "max_length": length, "stride": 1}
             yield name, {**pair, **cut, "truncation": strategy, "padding": True}
         yield name, {"text": ["a b c d", "", "a b"], "max_length": 4, **cut, "padding": True, "return_length": True}

@@ -122,14 +122,16 @@ def test_windows_cover_the_text_and_repeat_the_stride(text, length, stride, toke
 def test_without_truncation_or_overflow_there_is_one_row_a_text():
     batch = PLAIN(["a b c", "d"], return_overflowing_tokens=True)
     assert batch["overflow_to_sample_mapping"] == [0, 1]
-    assert PLAIN("a b c", truncation=True, max_length=4, stride=1)["input_ids"] == [0, 68, 287, 2]
+    cut = {"truncation": True, "max_length": 4, "stride": 1}
+    assert PLAIN("a b c", **cut)["input_ids"] == [0, 68, 287, 2]
+    assert PLAIN(["a b c"], **cut)["input_ids"] == [[0, 68, 287, 2]]
 
 
 # Rows
 
 
 @properties
-@given(texts, texts, st.sampled_from([PLAIN, UNTRIMMED, LEFT]), st.integers(0, 30))
+@given(texts, texts, st.sampled_from([PLAIN, UNTRIMMED, LEFT]), st.sampled_from([0, 60]))
 def test_a_row_leads_from_characters_and_words_to_tokens_and_back(first, second, tokenizer, padded):
     """What the methods find is what a search through the lists finds."""
     batch = tokenizer(first, second or "a", padding="max_length", max_length=padded, return_offsets_mapping=True)
@@ -183,6 +185,14 @@ def test_a_kept_encoding_knows_its_text(keep):
     assert type(kept) is BatchEncoding and dict(kept) == dict(batch)
     assert kept.tokens() == ["<s>", "I", "t", "'s", " <mask>", "Ġ", "Ã", "©", "</s>", "</s>", "b", "</s>"]
     assert kept.word_ids() == batch.word_ids() and kept[0].offsets == batch["offset_mapping"]
+
+
+def test_lists_that_are_changed_do_not_change_what_a_row_knows():
+    batch = PLAIN("a b", return_offsets_mapping=True)
+    for changed in (batch["offset_mapping"], batch.word_ids(), batch.tokens(), batch.sequence_ids(), batch[0].offsets):
+        changed[1] = None
+    assert (batch.token_to_chars(1), batch.char_to_word(0)) == ((0, 1), 0)
+    assert (batch.tokens()[1], batch.sequence_ids()[1], batch.word_ids()[1]) == ("a", 0, 0)
 
 
 def test_a_pickle_holds_no_vocabulary():

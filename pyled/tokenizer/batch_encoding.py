@@ -97,7 +97,7 @@ class Encoding:
         """0 everywhere: LED does not tell the texts of a pair apart."""
         return [0] * len(self)
 
-    @cached_property
+    @property
     def offsets(self) -> list[tuple[int, int]]:
         """The span of characters of each token in its own text; (0, 0) for one that the call added."""
         offsets = []
@@ -107,13 +107,13 @@ class Encoding:
             offsets.append(zip(start.tolist(), stop.tolist(), strict=True))
         return self._lay_out(offsets, [(0, 0)] * len(self.special), (0, 0))
 
-    @cached_property
+    @property
     def sequence_ids(self) -> list[int | None]:
         """Which text each token is of: 0, 1, or None."""
         numbers = [[i] * (part.stop - part.start) for i, part in enumerate(self.window)]
         return self._lay_out(numbers, [None] * len(self.special), None)
 
-    @cached_property
+    @property
     def word_ids(self) -> list[int | None]:
         """Which word of its text each token is of, or None. The words are those that no merge crosses, or as given."""
         words = [text.words[part] for text, part in zip(self.texts, self.window, strict=True)]
@@ -126,15 +126,15 @@ class Encoding:
 
     def token_to_sequence(self, token: int) -> int | None:
         """Which text a token is of; None where there is no such token in a text."""
-        return self.sequence_ids[token] if token < len(self) else None
+        return next((i for i in range(self.n_sequences) if token in range(*self._range(i))), None)
 
     def token_to_word(self, token: int) -> int | None:
         """Which word a token is of; None where there is no such token in a text."""
-        return self.word_ids[token] if token < len(self) else None
+        return self._words[token] if token < len(self) else None
 
     def token_to_chars(self, token: int) -> CharSpan | None:
         """Which characters a token is; None where there is no such token in a text."""
-        return None if self.token_to_sequence(token) is None else CharSpan(*self.offsets[token])
+        return None if self.token_to_sequence(token) is None else CharSpan(*self._chars[token].tolist())
 
     def char_to_token(self, char: int, sequence_index: int = 0) -> int | None:
         """The first token that a character of a text is in, if there is one: trimmed white space is in none."""
@@ -146,13 +146,12 @@ class Encoding:
     def char_to_word(self, char: int, sequence_index: int = 0) -> int | None:
         """The word that a character of a text is in, if there is one."""
         token = self.char_to_token(char, sequence_index)
-        return None if token is None else self.word_ids[token]
+        return None if token is None else self._words[token]
 
     def word_to_tokens(self, word: int, sequence_index: int = 0) -> TokenSpan | None:
         """The tokens of a word of a text; None where the row has none."""
-        words: Any = self.word_ids  # they never fall within a text
-        first, last = self._range(sequence_index)
-        span = TokenSpan(bisect_left(words, word, first, last), bisect(words, word, first, last))
+        first, last = self._range(sequence_index)  # where words never fall
+        span = TokenSpan(bisect_left(self._words, word, first, last), bisect(self._words, word, first, last))
         return span if span.start < span.end else None
 
     def word_to_chars(self, word: int, sequence_index: int = 0) -> CharSpan:
@@ -160,11 +159,15 @@ class Encoding:
         tokens = self.word_to_tokens(word, sequence_index)
         if tokens is None:
             raise InputError(f"word {word} has no token in this row")
-        return CharSpan(self.offsets[tokens.start][0], self.offsets[tokens.end - 1][1])
+        return CharSpan(int(self._chars[tokens.start, 0]), int(self._chars[tokens.end - 1, 1]))
 
     @cached_property
     def _chars(self) -> NDArray[np.int64]:
         return np.array(self.offsets, dtype=np.int64).reshape(-1, 2)
+
+    @cached_property
+    def _words(self) -> list[Any]:
+        return self.word_ids
 
     def _range(self, sequence_index: int) -> tuple[int, int]:
         """The first token of a text in the row, and the one after its last."""
