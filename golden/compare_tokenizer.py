@@ -282,9 +282,7 @@ def questions(rng: Rng, result: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield method, (rng.randrange(0, 8),)
 
 
-def differences(
-    rng: Rng, name: str, arguments: Arguments, theirs: tuple[str, Any], ours: tuple[str, Any]
-) -> Iterator[str]:
+def differences(rng: Rng, arguments: Arguments, theirs: Outcome, ours: Outcome) -> Iterator[str]:
     """In words, or as the name of a decision, how two outcomes differ."""
     if theirs[0] != ours[0]:
         yield explained_outcome(arguments, theirs, ours) or f"{theirs} and {ours}"

@@ -231,6 +231,12 @@ def test_most_tokens_of_a_text():
     assert (tokenizer.max_len_single_sentence, tokenizer.max_len_sentences_pair) == (62, 60)
 
 
+def test_numbers_of_numpy_are_numbers():
+    whole = PLAIN("a b c", truncation=True, max_length=4)
+    assert dict(PLAIN("a b c", truncation=True, max_length=np.int64(4))) == dict(whole)
+    assert PLAIN.decode(np.array([68])[0]) == PLAIN.decode(np.array(68)) == PLAIN.decode(68) == "a"
+
+
 def test_pad_puts_all_padding_on_one_side():
     rows = {"input_ids": [[0, 68, 2], [0, 2]], "global_attention_mask": [[1, 0, 0], [1, 0]]}
     for tokenizer in (PLAIN, LEFT):
@@ -272,6 +278,7 @@ def test_not_verbose_is_silent():
         (lambda: PLAIN("a", return_tensors="pt"), "torch.from_numpy"),
         (lambda: PLAIN.encode_plus(["a", "b"]), "one text was expected"),
         (lambda: PLAIN.tokenize(["a", "b"]), "one text was expected"),
+        (lambda: PLAIN.get_special_tokens_mask([0], [2], True), "one list"),
         (lambda: PLAIN.batch_encode_plus("a"), "a list of texts was expected"),
         (lambda: PLAIN("a").char_to_token(-1), "index -1"),
         (lambda: PLAIN("a").token_to_word(0.5), "index 0.5"),

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-import numpy as np
-
 from ..errors import InputError, PyledWarning
 from .arguments import Text, is_list_of_texts, row_of_ids, rows_to_pad, text_pairs
 from .batch_encoding import BatchEncoding, Encoding, Token
@@ -310,6 +308,8 @@ class LEDTokenizer(TokenTable):
     ) -> list[int]:
         """1 for the special tokens of that row, 0 for its texts. already_has_special_tokens: token_ids_0 is the row."""
         if already_has_special_tokens:
+            if token_ids_1 is not None:
+                raise InputError("a row that has its special tokens is one list: pass no token_ids_1")
             special = set(self.all_special_ids)
             return [int(i in special) for i in row_of_ids(token_ids_0)]
         row = [1, *[0] * len(token_ids_0), 1]
@@ -325,7 +325,8 @@ class LEDTokenizer(TokenTable):
         The bytes of all tokens are joined before they are read as UTF-8; what is none becomes U+FFFD. Raises
         TokenizerError for a negative id, InputError for what is no row of ids.
         """
-        ids = row_of_ids([token_ids] if isinstance(token_ids, int | np.integer) else token_ids)
+        is_one = isinstance(token_ids, int) or getattr(token_ids, "ndim", 1) == 0
+        ids = row_of_ids([token_ids] if is_one else token_ids)
         added = self._vocabulary.added_tokens
         skipped = {number for number, token in added.items() if token.special} if skip_special_tokens else set()
         n = len(self._bytes)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from numbers import Integral
 
 from ..errors import InputError
 
@@ -119,7 +120,8 @@ def resolve_lengths(
     """
     numbers = (("max_length", max_length, 0), ("pad_to_multiple_of", multiple, 1), ("stride", stride, 0))
     for name, value, least in numbers:
-        if (value is not None or name == "stride") and (type(value) is not int or value < least):
+        is_right = isinstance(value, Integral | int) and not isinstance(value, bool) and value >= least
+        if not is_right and (value is not None or name == "stride"):
             raise InputError(f"{name} is {value!r}: an integer of at least {least} was expected")
     if max_length is not None and padding is False and truncation is None:
         warn("max_length is given without truncation: rows are cut to it, as with truncation=True")
