@@ -172,12 +172,12 @@ Outcome = tuple[str, Any]  # "gives" and what, or "raises" and the exception
 def drawn_call(rng: Rng, is_prefixed: bool) -> tuple[str, Arguments, Question]:
     """The name of a call, its arguments, and what asks a tokenizer for it."""
     arguments = drawn_arguments(rng, is_prefixed)
-    name = rng.choice(
-        ["call"] * 8 + ["encode", "encode_plus", "batch_encode_plus", "tokenize", "pad", "decode", "rows"]
-    )
+    name = rng.choice(["call"] * 8 + ["encode", "encode_plus", "batch_encode_plus", "tokenize", "pad", "ids", "ids"])
     if name in ("encode", "encode_plus", "tokenize"):
         for key in ("text_target", "text_pair_target"):
             arguments.pop(key, None)
+        if rng.random() < 0.8 and not arguments.get("is_split_into_words"):
+            arguments |= {key: a_text(rng) for key in ("text", "text_pair") if key in arguments}
         arguments.setdefault("text", a_text(rng))
         if name == "tokenize" and "text_pair" in arguments:
             arguments["pair"] = arguments.pop("text_pair")
