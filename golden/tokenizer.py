@@ -8,11 +8,18 @@ PYTHONPATH=. python golden/tokenizer.py --compare N [--vocabulary DIRECTORY] [--
 Each line of the file is one case; its "kind" says what was asked:
   text    one text: ids, offsets with and without trim_offsets, tokens, decoded; and again with add_prefix_space
   call    a call with the arguments given; "left" is padded and cut on the left and has add_prefix_space
+  rows    a call, what each of its rows says of its tokens, and where each character and each word is found in it
+  refused arguments of calls that end in an exception
+  pad     arguments of `pad`, and what it gives
+  special what is made of rows of ids; special_tokens_mask of a row without special tokens is the slow class's
+  names   the parameters of a method, in their order
   decode  ids to text, with and without special tokens
   files   a directory with the files given beside the vocabulary: the ids of some texts, and all added tokens
 """
 
 import argparse
+import copy
+import inspect
 import json
 import random
 import shutil
@@ -24,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from transformers import LEDTokenizerFast
+from transformers import LEDTokenizer, LEDTokenizerFast
 
 HERE = Path(__file__).parent
 STORED = HERE / "tokenizer.jsonl"
@@ -108,6 +115,102 @@ def calls() -> Iterator[Case]:
     yield {"text": batch, "truncation": True, "max_length": 0, "add_special_tokens": False}
     yield {"text": "a </s> b <mask>", "split_special_tokens": True, **every}
     yield {"text": batch[2], "padding": "max_length", "truncation": True, "max_length": 24, **every}
+
+
+def row_calls() -> Iterator[tuple[str, Case]]:
+    """Calls that ask for windows, words, targets, sides; and with which tokenizer."""
+    text, question, answer = "It's na\u00efve <mask> \u65e5!", "A question  ", "the long answer"
+    cut = {"truncation": True, "return_overflowing_tokens": True, "return_attention_mask": False}
+    for name in ("plain", "left"):
+        yield name, {"text": text, "return_length": True, "return_token_type_ids": True}
+        yield name, {"text": text, "padding": "max_length", "max_length": 26}
+        yield name, {"text": [text, question], "padding": True, "padding_side": "left"}
+        yield name, {"text": question, "text_pair": answer, "padding": "max_length", "max_length": 20}
+        for length, stride in ((8, 0), (8, 1), (26, 3)):
+            yield name, {"text": text, "max_length": length, "stride": stride, **cut}
+        yield name, {"text": text, "max_length": 5, "stride": 2, **cut, "add_special_tokens": False}
+        for strategy, length in (("only_first", 14), ("only_second", 14), ("longest_first", 8), ("longest_first", 15)):
+            pair = {"text": question, "text_pair": answer, "max_length": length, "stride": 1}
+            yield name, {**pair, **cut, "truncation": strategy, "padding": True}
+        yield name, {"text": ["a b c d", "", "a b"], "max_length": 4, **cut, "padding": True, "return_length": True}
+        yield name, {"text": "a", "text_target": "b c"}
+        yield name, {"text": ["a", "b"], "text_target": ["c d", "e"], "text_pair_target": ["f", "g"], "padding": True}
+        yield name, {"text_target": question, "text_pair_target": answer}
+    words = {"is_split_into_words": True}
+    yield "left", {"text": ["It's", "", " a", "<mask>", "long  text", "\u65e5\u672c"], **words}
+    yield "left", {"text": ["a", "window"], "text_pair": ["of", "words"], **words}
+    yield "left", {"text": [["a", "window"], []], "text_pair": [["of"], ["words"]], "padding": True, **words}
+    yield "left", {"text": ["a", "longer", "text"], "max_length": 6, **cut, "stride": 1, **words}
+    yield "left", {"text": [], **words}
+
+
+REFUSED: list[Case] = [
+    {}, {"text": "a", "is_split_into_words": True}, {"text": ["a"], "is_split_into_words": True},
+    {"text": "a b c d", "truncation": True, "max_length": 4, "stride": 2},
+    {"text": "a b c d", "truncation": True, "max_length": 5, "stride": 3, "return_overflowing_tokens": True},
+    {"text": "a", "truncation": True, "max_length": 4, "stride": 3},
+    {"text": "a", "truncation": True, "max_length": 4, "stride": -1},
+    {"text": "a", "truncation": True, "max_length": 4, "stride": None},
+    {"text": "a", "padding": True, "padding_side": "up"}, {"text": "a", "return_tensors": "xx"},
+    {"text": "a", "text_pair": ["b"]}, {"text": "a", "text_target": 3},
+]  # fmt: skip
+
+PADDED: list[Case] = [
+    {"padding_side": "left"}, {"padding": "max_length", "max_length": 6}, {"padding": "max_length", "max_length": 1},
+    {"pad_to_multiple_of": 4, "padding_side": "right"}, {"return_attention_mask": False}, {"padding": False},
+]  # fmt: skip
+
+IDS: list[tuple[list[int], list[int] | None]] = [([], None), ([68, 2, 599], None), ([0, 300, 1], [3]), ([], [70, 71])]
+METHODS = ("__call__", "encode", "encode_plus", "batch_encode_plus", "tokenize", "pad", "decode", "batch_decode")
+
+
+def row_case(name: str, tokenizer: Any, arguments: Case) -> Case:
+    batch = tokenizer(**arguments)
+    rows = [
+        {
+            "tokens": batch.tokens(i),
+            "word_ids": batch.word_ids(i),
+            "sequence_ids": batch.sequence_ids(i),
+            "chars": [[batch.char_to_token(i, c, s) for c in range(7)] for s in range(row.n_sequences)],
+            "words": [[batch.word_to_tokens(i, w, s) for w in range(4)] for s in range(row.n_sequences)],
+        }
+        for i, row in enumerate(batch.encodings)
+    ]
+    return {"kind": "rows", "tokenizer": name, "arguments": arguments, "result": dict(batch), "rows": rows}
+
+
+def refused_case(tokenizer: Any) -> Case:
+    for arguments in REFUSED:
+        try:
+            tokenizer(**arguments)
+        except BaseException:  # a panic of the tokenizers library is no Exception
+            continue
+        raise AssertionError(f"{arguments} is accepted")
+    return {"kind": "refused", "arguments": REFUSED}
+
+
+def pad_case(tokenizer: Any, arguments: Case) -> Case:
+    inputs = {"input_ids": [[0, 68, 2], [0, 2]], "token_type_ids": [[0] * 3, [0] * 2]}
+    if "padding_side" not in arguments:  # with it the mask stays on the tokenizer's side: see docs/differences.md
+        inputs["global_attention_mask"] = [[1, 0, 0], [1, 0]]
+    result = dict(tokenizer.pad(copy.deepcopy(inputs), **arguments))
+    return {"kind": "pad", "inputs": inputs, "arguments": arguments, "result": result}
+
+
+def special_case(tokenizer: Any, slow: Any, ids: list[int], pair: list[int] | None) -> Case:
+    return {
+        "kind": "special",
+        "ids": [ids, pair],
+        "row": tokenizer.build_inputs_with_special_tokens(ids, pair),
+        "types": tokenizer.create_token_type_ids_from_sequences(ids, pair),
+        "mask": slow.get_special_tokens_mask(ids, pair),
+        "mask_of_row": tokenizer.get_special_tokens_mask(ids, already_has_special_tokens=True),
+        "count": tokenizer.num_special_tokens_to_add(pair is not None),
+        "text": tokenizer.convert_tokens_to_string(tokenizer.convert_ids_to_tokens(ids)),
+        "batch": tokenizer.batch_encode_plus([("a", "b"), "c"], False)["input_ids"],
+        "tokens": tokenizer.tokenize("a b", "c", True, padding="max_length", max_length=9),
+        "encoded": tokenizer.encode("a", "b", True, "max_length", True, 9, 0, "left", "np").tolist(),
+    }
 
 
 def file_sets() -> Iterator[dict[str, Any]]:
@@ -242,6 +345,16 @@ def cases() -> Iterator[Case]:
     for arguments in calls():
         for name, tokenizer in (("plain", plain), ("left", left)):
             yield {"kind": "call", "tokenizer": name, "arguments": arguments, "result": dict(tokenizer(**arguments))}
+    for name, arguments in row_calls():
+        yield row_case(name, {"plain": plain, "left": left}[name], arguments)
+    yield refused_case(plain)
+    for arguments in PADDED:
+        yield pad_case(plain, arguments)
+    slow = LEDTokenizer.from_pretrained(str(TINY))
+    for ids, pair in IDS:
+        yield special_case(plain, slow, ids, pair)
+    for name in METHODS:
+        yield {"kind": "names", "method": name, "parameters": list(inspect.signature(getattr(plain, name)).parameters)}
     for _ in range(60):
         ids = [rng.randrange(600) for _ in range(rng.randint(0, 9))] + rng.choices([0, 1, 2, 3, 599, 600, 9999], k=3)
         rng.shuffle(ids)

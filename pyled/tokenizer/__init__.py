@@ -1,9 +1,10 @@
 """Text to ids and back, as LED's tokenizer does it.
 
-To be read in this order: bytelevel, bpe, special, vocabulary, encoding, offsets, pretrained, arguments, led.
+To be read in this order: bytelevel, bpe, special, vocabulary, lengths, offsets, pretrained, arguments, table,
+batch_encoding, led.
 """
 
-from .encoding import BatchEncoding
+from .batch_encoding import BatchEncoding
 from .led import LEDTokenizer, LEDTokenizerFast
 from .special import AddedToken
 

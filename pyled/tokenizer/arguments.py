@@ -8,26 +8,40 @@ import numpy as np
 
 from ..errors import InputError, TokenizerError
 from .bytelevel import check_text
-from .encoding import PADDED, Row
 from .pretrained import NO_LIMIT
 
+PADDED = {"input_ids", "attention_mask", "special_tokens_mask", "token_type_ids", "global_attention_mask"}
+Row = dict[str, Any]  # the lists of one text: input_ids, attention_mask, ...
+Text = str | list[str]  # a list of its words, if they are given
 
-def text_pairs(text: Any, pair: Any) -> list[tuple[str, str | None]]:
+
+def is_list_of_texts(text: Any, is_split: bool) -> bool:
+    """Whether a call has several texts, a row each. is_split: a text is a list of its words."""
+    return isinstance(text, list | tuple) and (not is_split or bool(text and isinstance(text[0], list | tuple)))
+
+
+def text_pairs(text: Any, pair: Any, is_split: bool) -> list[tuple[Text, Text | None]]:
     """Each text of a call with its pair. An empty pair of a single text counts as none, as in transformers."""
-    if isinstance(text, str):
-        return [(check_text(text), check_text(pair, "text_pair") if pair else None)]
-    if not isinstance(text, list | tuple):
-        raise InputError(f"text is {type(text).__name__}: pass a string, or a list of strings")
+    check = _check_words if is_split else check_text
+    if not is_list_of_texts(text, is_split):
+        return [(check(text, "text"), check(pair, "text_pair") if pair else None)]
     if pair is not None and (not isinstance(pair, list | tuple) or len(pair) != len(text)):
         n = f"{len(pair)} texts" if isinstance(pair, list | tuple) else type(pair).__name__
         raise InputError(f"text is a list of {len(text)} texts and text_pair is {n}: pass a list as long")
-    pairs: list[tuple[str, str | None]] = []
+    pairs: list[tuple[Text, Text | None]] = []
     for i, item in enumerate(text):
         has_both = pair is None and isinstance(item, list | tuple) and len(item) == 2
+        has_both = has_both and not (is_split and isinstance(item[0], str))  # two words
         first, second = item if has_both else (item, None if pair is None else pair[i])
         is_single = pair is None and not has_both
-        pairs.append((check_text(first, f"text[{i}]"), None if is_single else check_text(second, f"text_pair[{i}]")))
+        pairs.append((check(first, f"text[{i}]"), None if is_single else check(second, f"text_pair[{i}]")))
     return pairs
+
+
+def _check_words(words: object, name: str) -> list[str]:
+    if not isinstance(words, list | tuple):
+        raise InputError(f"{name} is {type(words).__name__}: with is_split_into_words a text is a list of its words")
+    return [check_text(word, f"{name}[{i}]") for i, word in enumerate(words)]
 
 
 def rows_to_pad(inputs: Any) -> tuple[Row, bool]:

@@ -1,54 +1,18 @@
-"""5. What a call returns, and how long its rows are: truncation and padding."""
+"""5. How long rows are: what the arguments of a call mean, truncation with its windows, padding."""
 
-from collections import UserDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from itertools import product
+from numbers import Integral
 
 from ..errors import InputError
 
 TRUNCATIONS = ("longest_first", "only_first", "only_second", "do_not_truncate")
 PADDINGS = ("longest", "max_length", "do_not_pad")
-PADDED = {"input_ids", "attention_mask", "special_tokens_mask", "token_type_ids", "global_attention_mask"}
-Row = dict[str, Any]  # the lists of one text: input_ids, attention_mask, ...
 UNLIMITED = 10**20  # a model_max_length above it means that there is none
-GLOBAL_PAD = -1  # transformers 4.57.6 pads global_attention_mask so, for 0 means "attends locally" there
+SPECIAL_OF_ONE = 2  # special tokens of a row with one text, <s> and </s>; a pair has twice as many
 
-
-class BatchEncoding(UserDict[str, Any]):
-    """`input_ids`, `attention_mask` and what else was asked for: by key, by attribute, and as **arguments.
-
-    The values are lists for one text, lists of lists for a list of texts, arrays after `convert_to_tensors("np")`.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["data"][name]
-        except KeyError:
-            raise AttributeError(f"no {name!r} in this encoding") from None
-
-    def convert_to_tensors(self, tensor_type: str | None) -> Self:
-        """Make every value an array (None: leave the lists). Rows of several lengths make an array of arrays."""
-        if tensor_type is None:
-            return self
-        if tensor_type != "np":
-            raise InputError(f"return_tensors={tensor_type!r}: pyled gives NumPy arrays ('np') or lists (None)")
-        for name, value in self.items():
-            self[name] = as_array(value)
-        return self
-
-
-def as_array(value: Any) -> NDArray[Any]:
-    """An array; one of arrays if the rows differ in length; of integers even if nothing is in it."""
-    if isinstance(value, list) and value and isinstance(value[0], list) and len({len(row) for row in value}) > 1:
-        rows = np.empty(len(value), dtype=object)
-        rows[:] = [as_array(row) for row in value]
-        return rows
-    array = np.asarray(value)
-    return array if array.size else array.astype(np.int64)
+Window = tuple[slice, ...]  # what a row has of the tokens of its text and, if there are two, of the other
 
 
 @dataclass(frozen=True)
@@ -56,26 +20,54 @@ class Lengths:
     """The lengths that one call asks for.
 
     truncate_to: the most tokens of a row, special ones included, or None; strategy: which text of a pair loses
-    tokens. pad_to: "longest", a number, or None; multiple: what a padded length is a multiple of.
+    tokens; side: the end at which it loses them. has_windows: what does not fit goes into further rows, which repeat
+    `stride` tokens. pad_to: "longest", a number, or None; multiple: what a padded length is a multiple of.
     """
 
     truncate_to: int | None = None
     strategy: str = "longest_first"
     pad_to: str | int | None = None
     multiple: int | None = None
+    side: str = "right"
+    stride: int = 0
+    has_windows: bool = False
 
-    def kept(self, first: int, second: int | None, n_special: int) -> tuple[int, int]:
+    def windows(self, sizes: list[int], n_special: int) -> list[Window]:
+        """The windows of a text, or of a text and its pair, that have so many tokens: one window a row.
+
+        The first row is the one that truncation leaves. If both texts of a pair are cut, each window of one meets
+        each of the other, in the order of transformers 4.57.6: the first of the first text comes first and last.
+        """
+        if self.truncate_to is None or sum(sizes) + n_special <= self.truncate_to:
+            return [tuple([slice(0, size) for size in sizes])]
+        kept = self._kept(sizes[0], sizes[1] if len(sizes) > 1 else None, self.truncate_to, n_special)
+        cuts = [self._cut(size, n) for size, n in zip(sizes, kept, strict=False)]
+        rows = list(product(*cuts))
+        n_second = len(rows) // len(cuts[0])
+        return rows[:1] + rows[n_second:] + rows[1:n_second]
+
+    def _cut(self, size: int, kept: int) -> list[slice]:
+        """The windows of `kept` tokens of one text."""
+        if kept < size and (kept or self.has_windows) and self.stride >= kept:
+            raise InputError(
+                f"stride is {self.stride}, and max_length leaves room for {kept} tokens of a text in its window: "
+                "the stride must be smaller; lower it, or raise max_length"
+            )
+        is_cut = self.has_windows and kept < size
+        starts = range(0, size - self.stride, kept - self.stride) if is_cut else range(1)
+        spans = [(start, min(start + kept, size)) for start in starts]
+        return [slice(*span) if self.side == "right" else slice(size - span[1], size - span[0]) for span in spans]
+
+    def _kept(self, n: int, second: int | None, most: int, n_special: int) -> tuple[int, int]:
         """How many tokens of a text, and of its pair if there is one, go into a row besides `n_special` others.
 
         Raises InputError where the row cannot be made short enough.
         """
-        n, m = first, second or 0
-        if self.truncate_to is None or n + m + n_special <= self.truncate_to:
-            return n, m
-        room = self.truncate_to - n_special
+        m = second or 0
+        room = most - n_special
         if room < 0:
             raise InputError(
-                f"max_length {self.truncate_to} is less than the {n_special} special tokens of a row: "
+                f"max_length {most} is less than the {n_special} special tokens of a row: "
                 "raise it, or pass add_special_tokens=False"
             )
         if room == 0:
@@ -87,7 +79,7 @@ class Lengths:
         kept = room - (m if self.strategy == "only_first" else n)
         if kept <= 0:
             raise InputError(
-                f"truncation={self.strategy!r} leaves no token of that text within max_length {self.truncate_to}: "
+                f"truncation={self.strategy!r} leaves no token of that text within max_length {most}: "
                 "raise max_length, or pass truncation='longest_first'"
             )
         return (kept, m) if self.strategy == "only_first" else (n, kept)
@@ -116,15 +108,21 @@ def resolve_lengths(
     multiple: int | None,
     limit: int,
     warn: Callable[[str], None],
+    *,
+    side: str = "right",
+    stride: int = 0,
+    has_windows: bool = False,
 ) -> Lengths:
     """What the arguments of a call mean, by the rules of transformers 4.57.6.
 
     limit: the tokenizer's model_max_length, in the place of a max_length that is needed and missing. What is assumed
     or left undone goes to `warn`. Raises InputError.
     """
-    for name, value, least in (("max_length", max_length, 0), ("pad_to_multiple_of", multiple, 1)):
-        if value is not None and (type(value) is not int or value < least):
-            raise InputError(f"{name} is {value!r}: an integer of at least {least}, or None, was expected")
+    numbers = (("max_length", max_length, 0), ("pad_to_multiple_of", multiple, 1), ("stride", stride, 0))
+    for name, value, least in numbers:
+        is_right = isinstance(value, Integral | int) and not isinstance(value, bool) and value >= least
+        if not is_right and (value is not None or name == "stride"):
+            raise InputError(f"{name} is {value!r}: an integer of at least {least} was expected")
     if max_length is not None and padding is False and truncation is None:
         warn("max_length is given without truncation: rows are cut to it, as with truncation=True")
         truncation = True
@@ -145,8 +143,10 @@ def resolve_lengths(
         raise InputError(
             f"max_length {max_length} is no multiple of pad_to_multiple_of {multiple}: with truncation it must be"
         )
+    if is_cut and max_length is not None and 0 <= max_length - SPECIAL_OF_ONE < stride:
+        raise InputError(f"stride {stride} is more than max_length {max_length} leaves beside <s> and </s>: lower it")
     pad_to = {"longest": "longest", "max_length": max_length}.get(pads)
-    return Lengths(max_length if is_cut else None, cuts, pad_to, multiple)
+    return Lengths(max_length if is_cut else None, cuts, pad_to, multiple, side, stride, has_windows)
 
 
 def _choice(name: str, value: object, of_bool: dict[bool, str], choices: tuple[str, ...]) -> str:
@@ -154,11 +154,3 @@ def _choice(name: str, value: object, of_bool: dict[bool, str], choices: tuple[s
     if not isinstance(chosen, str) or chosen not in choices:
         raise InputError(f"{name}={value!r}: pass True, False, or one of {', '.join(map(repr, choices))}")
     return chosen
-
-
-def pad_row(row: dict[str, Any], length: int, fill: Mapping[str, Any], side: str) -> None:
-    """Lengthen, in place, each list of a row that `fill` has a value for."""
-    for name, value in fill.items():
-        if name in row:
-            missing = [value] * (length - len(row[name]))
-            row[name] = row[name] + missing if side == "right" else missing + row[name]
