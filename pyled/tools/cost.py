@@ -21,8 +21,9 @@ from ..layers import FEED_FORWARD_ROWS
 DType = Literal["float32", "float64"]
 
 # Which part of the two rates pyled reaches. Measured in float32 with seeded weights in LED-base's shape, two threads of
-# an otherwise idle machine (AVX-512), documents of 256 to 16,384 tokens and 1 to 8 beams, the rates taken directly
-# before and after each; chosen so that none of these is off by more than a fifth.
+# an otherwise idle machine (AVX-512), documents of 1,024, 4,096 and 16,384 tokens and 1 to 8 beams, the rates taken
+# directly before and after each; chosen so that none of these is off by more than a fifth. Where other programs want
+# the processors too, rates vary from moment to moment, and encoding or generating by a factor of two or three.
 PRODUCTS = 0.58  # of the rate of products: the encoder's linear layers, with all that is between them
 BAND = 0.17  # of it: the encoder's attention, with its softmax
 ROWS = 0.13  # of it: what each row adds to a step, in `few_rows` and in the rules and the search over its scores
