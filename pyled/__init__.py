@@ -4,10 +4,11 @@ The names below are imported when they are first used: importing Numba takes hal
 or a program that only reads a configuration, need not wait for.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # type checkers take it for True; typing itself is not needed to start a command
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .cache import Cache
     from .config import LEDConfig
     from .errors import PyledError, PyledWarning
@@ -61,7 +62,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
+
     if name not in _MODULES:
         raise AttributeError(f"module 'pyled' has no attribute {name!r}")
     return getattr(import_module(f".{_MODULES[name]}", __name__), name)
