@@ -680,7 +680,7 @@ TOKENIZER = [
     ),
     *in_file(
         "tokenizer/batch_encoding.py",
-        ("replace(self, padding=(0, missing) if side", "replace(self, padding=(missing, 0) if side", CALLS,
+        ("self.padding = (0, missing) if side", "self.padding = (missing, 0) if side", CALLS,
          "padded on the wrong side"),
         ("[0] * self.padding[0] + [1] * self._n_tokens + [0]", "[1] * self.padding[0] + [1] * self._n_tokens + [1]",
          CALLS, "padding is attended to"),

@@ -3,7 +3,7 @@
 from bisect import bisect, bisect_left
 from collections import UserDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -43,14 +43,13 @@ class Encoding:
     texts: tuple[EncodedText, ...]
     window: Window
     special: tuple[Token, ...]  # two for each text, or none
-    pad: Token
+    pad_token: Token
     trim_offsets: bool
     add_prefix_space: bool
     padding: tuple[int, int] = (0, 0)  # tokens on the left and on the right
 
-    @cached_property
-    def _n_tokens(self) -> int:
-        return len(self.special) + sum([part.stop - part.start for part in self.window])
+    def __post_init__(self) -> None:
+        self._n_tokens = len(self.special) + sum([part.stop - part.start for part in self.window])
 
     def __len__(self) -> int:
         return self._n_tokens + sum(self.padding)
@@ -58,10 +57,10 @@ class Encoding:
     def __repr__(self) -> str:
         return f"Encoding(num_tokens={len(self)}, n_sequences={self.n_sequences})"
 
-    def padded(self, length: int, side: str) -> Self:
-        """The row with padding up to `length`."""
+    def pad(self, length: int, side: str) -> None:
+        """Put padding beside the row, up to `length`, before anything is asked of it."""
         missing = max(0, length - len(self))
-        return replace(self, padding=(0, missing) if side == "right" else (missing, 0))
+        self.padding = (0, missing) if side == "right" else (missing, 0)
 
     def _lay_out(self, of_texts: Sequence[Any], special: Sequence[Any], pad: Any) -> list[Any]:
         """One value a token: those of its texts, of the special tokens round each, and of padding."""
@@ -74,13 +73,13 @@ class Encoding:
     def ids(self) -> list[int]:
         """The ids."""
         ids = [text.ids[part] for text, part in zip(self.texts, self.window, strict=True)]
-        return self._lay_out(ids, [number for number, _ in self.special], self.pad[0])
+        return self._lay_out(ids, [number for number, _ in self.special], self.pad_token[0])
 
     @property
     def tokens(self) -> list[str]:
         """The tokens as strings of byte symbols; an added token as it stands in the text."""
         tokens = [text.tokens[part] for text, part in zip(self.texts, self.window, strict=True)]
-        return self._lay_out(tokens, [token for _, token in self.special], self.pad[1])
+        return self._lay_out(tokens, [token for _, token in self.special], self.pad_token[1])
 
     @property
     def attention_mask(self) -> list[int]:

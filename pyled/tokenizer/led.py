@@ -190,10 +190,11 @@ class LEDTokenizer(TokenTable):
 
     def _encode(self, text: Any, pair: Any, call: _Call) -> BatchEncoding:
         samples = [self._rows(first, second, call) for first, second in text_pairs(text, pair, call.is_split)]
+        rows = [row for rows in samples for row in rows]
         if call.lengths.pad_to is not None:
             length = call.lengths.padded([len(rows[0]) for rows in samples])
-            samples = [[row.padded(length, call.padding_side) for row in rows] for rows in samples]
-        rows = [row for rows in samples for row in rows]
+            for row in rows:
+                row.pad(length, call.padding_side)
         data: dict[str, Any] = {name: list(map(_OF_ROW[name], rows)) for name in call.wanted}
         if call.lengths.has_windows:
             data["overflow_to_sample_mapping"] = [i for i, rows in enumerate(samples) for _ in rows]
