@@ -12,32 +12,34 @@ from typing import Any, BinaryIO
 
 from .errors import PyledError
 
-_MAX_DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own limit of 4,300
+DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own limit of 4,300
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def parse_json(data: bytes, where: str, error: type[PyledError], *, floats: bool = True) -> Any:
+def parse_json(
+    data: bytes, where: str, error: type[PyledError], *, floats: bool = True, digits: int = DIGITS
+) -> Any:
     """The value of a JSON text, refusing what `json.loads` lets pass silently.
 
     Refused: bytes that are not UTF-8, a byte order mark, duplicate keys, NaN, Infinity and 1e999, `-0`, integers of
-    more than 18 digits, lone surrogates, nesting too deep to parse, and, with floats=False, every number that
+    more than `digits` digits, lone surrogates, nesting too deep to parse, and, with floats=False, every number that
     is not a plain integer. `where` opens the message; `error` is the class raised.
     """
 
     def refuse(problem: str) -> PyledError:
         return error(f"{where}: {problem}")
 
-    def integer(digits: str) -> int:
-        if digits == "-0" or len(digits) > _MAX_DIGITS:
-            raise refuse(f"the integer {digits[:24]} is refused: at most {_MAX_DIGITS} digits, and no -0")
-        return int(digits)
+    def integer(literal: str) -> int:
+        if literal == "-0" or len(literal.removeprefix("-")) > digits:
+            raise refuse(f"the integer {literal[:24]} is refused: at most {digits} digits, and no -0")
+        return int(literal)
 
-    def real(digits: str) -> float:
+    def real(literal: str) -> float:
         if not floats:
-            raise refuse(f"{digits[:24]} stands where only plain integers may")
-        value = float(digits)
+            raise refuse(f"{literal[:24]} stands where only plain integers may")
+        value = float(literal)
         if math.isinf(value):
-            raise refuse(f"{digits[:24]} is beyond the range of float64")
+            raise refuse(f"{literal[:24]} is beyond the range of float64")
         return value
 
     def constant(name: str) -> None:
@@ -67,13 +69,16 @@ def parse_json(data: bytes, where: str, error: type[PyledError], *, floats: bool
     return value
 
 
-def read_json(path: Path, error: type[PyledError]) -> dict[str, Any]:
-    """The JSON object in a file. Raises `error` when the file is missing, unreadable or holds no object."""
+def read_json(path: Path, error: type[PyledError], *, digits: int = DIGITS) -> dict[str, Any]:
+    """The JSON object in a file; see `parse_json`.
+
+    Raises `error` when the file is missing, unreadable or holds no object.
+    """
     try:
         data = path.read_bytes()
     except OSError as e:
         raise error(f"{path}: cannot be read: {e.strerror or e}") from None
-    value = parse_json(data, str(path), error)
+    value = parse_json(data, str(path), error, digits=digits)
     if not isinstance(value, dict):
         raise error(f"{path}: holds a JSON {type(value).__name__}, an object was expected")
     return value

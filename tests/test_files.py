@@ -79,11 +79,23 @@ def test_only_plain_integers_where_floats_are_not_wanted(number):
         parse(f"[{number}]", floats=False)
 
 
+@pytest.mark.parametrize("digits", [18, 19, 31])
+def test_an_integer_has_at_most_the_digits_asked_for(digits, tmp_path):
+    path = tmp_path / "x.json"
+    for most in ("9" * digits, "-" + "9" * digits):
+        path.write_text(f'{{"a": {most}}}')
+        assert read_json(path, ConfigError, digits=digits) == {"a": int(most)}
+        with pytest.raises(ConfigError, match=f"the integer {most[:24]}.* is refused: at most {digits} digits"):
+            parse(f"[{most}9]", digits=digits)
+        with pytest.raises(ConfigError, match=f"at most {digits - 1} digits"):
+            read_json(path, ConfigError, digits=digits - 1)
+
+
 @pytest.mark.parametrize(
     ("data", "value"),
     [
         ("999999999999999999", 999999999999999999),
-        ("-99999999999999999", -99999999999999999),
+        ("-999999999999999999", -999999999999999999),
         ("[1.7976931348623157e308]", [1.7976931348623157e308]),
         ("[1e-400]", [0.0]),
         ("[-0.0]", [0.0]),
