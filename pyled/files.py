@@ -16,9 +16,7 @@ DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own l
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def parse_json(
-    data: bytes, where: str, error: type[PyledError], *, floats: bool = True, digits: int = DIGITS
-) -> Any:
+def parse_json(data: bytes, where: str, error: type[PyledError], *, floats: bool = True, digits: int = DIGITS) -> Any:
     """The value of a JSON text, refusing what `json.loads` lets pass silently.
 
     Refused: bytes that are not UTF-8, a byte order mark, duplicate keys, NaN, Infinity and 1e999, `-0`, integers of
