@@ -100,13 +100,13 @@ class LEDTokenizer(TokenTable):
         """The tokens of a text and its pair as strings of byte symbols; an added token as it stands in the text."""
         tokens: list[str] = []
         for i, part in enumerate([text, pair] if pair else [text]):
-            tokens += [self.sep_token if i else self.cls_token] * add_special_tokens
+            tokens += [self._frame["sep" if i else "cls"][0]] * add_special_tokens
             for start, stop, number in self._special.split(check_text(part), self.split_special_tokens):
                 if number is None:
                     tokens += [self._tokens[i] for i in self._encode_plain(part[start:stop])]
                 else:
                     tokens.append(part[start:stop])
-            tokens += [self.sep_token] * add_special_tokens
+            tokens += [self._frame["sep"][0]] * add_special_tokens
         return tokens
 
     def _encode_plain(self, piece: str) -> list[int]:
@@ -138,8 +138,8 @@ class LEDTokenizer(TokenTable):
         row: Row = {"input_ids": [], "special_tokens_mask": [], "offset_mapping": []}
         for i, (part, n) in enumerate(zip(parts, kept, strict=False)):
             part.cut(n, self.truncation_side)
-            before = [self.sep_token_id if i else self.cls_token_id] * add_special
-            after = [self.sep_token_id] * add_special
+            before = [self._frame["sep" if i else "cls"][1]] * add_special
+            after = [self._frame["sep"][1]] * add_special
             row["input_ids"] += before + part.ids + after
             row["special_tokens_mask"] += [1] * len(before) + [0] * n + [1] * len(after)
             if part.spans is not None:
@@ -210,8 +210,7 @@ class LEDTokenizer(TokenTable):
         TokenizerError for a negative id, InputError for what is no row of ids.
         """
         ids = row_of_ids([token_ids] if isinstance(token_ids, int) else token_ids)
-        added = self._vocabulary.added_tokens
-        skipped = {number for number, token in added.items() if token.special} if skip_special_tokens else set()
+        skipped = self._special.special_ids if skip_special_tokens else set()
         n = len(self._bytes)
         text = b"".join([self._bytes[i] for i in ids if i < n and i not in skipped]).decode("utf-8", errors="replace")
         clean = (

@@ -141,27 +141,32 @@ class AddedTokens:
         self._rounds: list[re.Pattern[str]] = []
 
     def add(self, tokens: Iterable[AddedToken]) -> int:
-        """Give an id to each token that has none, the next one, and its flags to each; how many were new or changed."""
+        """Give an id to each token that has none, the next one, and its flags to each; how many were new or changed.
+
+        Flags that a token has, or had in this call, change it no more.
+        """
         tokens = [token for token in tokens if token.content]
         for token in tokens:
             if token.special:
                 self._special.setdefault(token.content, token)
-        changed = sum(map(self._put, tokens))
+        seen = set(self.of_id.values())
+        n = len(seen)
+        for token in tokens:
+            if token not in seen:
+                seen.add(token)
+                self._put(token)
         known = [*self._special.values(), *self._others]
         rounds = [[token.content for token in known if token.normalized is wanted] for wanted in (False, True)]
         self._rounds = [_any_of(contents) for contents in rounds if contents]
-        return changed
+        return len(seen) - n
 
-    def _put(self, token: AddedToken) -> bool:
+    def _put(self, token: AddedToken) -> None:
         number = self.ids.setdefault(token.content, len(self.tokens))
         if number == len(self.tokens):
             self.tokens.append(token.content)
-        if self.of_id.get(number) == token:
-            return False
         self.of_id[number] = token
         if token.content not in self._special:
             self._others.append(token)
-        return True
 
     @property
     def special_ids(self) -> set[int]:

@@ -283,16 +283,15 @@ class TokenTable:
 
     @property
     def all_special_tokens_extended(self) -> list[Token]:
-        """The special tokens, each string once, as they were given."""
+        """The special tokens, those with a role first, as they were given."""
         first: dict[str, Token] = {}
-        for token in (*self._roles.values(), *self._additional):
-            if token is not None:
-                first.setdefault(str(token), token)
-        return list(first.values())
+        for token in filter(None, self._roles.values()):
+            first.setdefault(str(token), token)
+        return [*first.values(), *(token for token in self._additional if str(token) not in first)]
 
     @property
     def all_special_tokens(self) -> list[str]:
-        """The special tokens, each once."""
+        """The special tokens, those with a role first."""
         return [str(token) for token in self.all_special_tokens_extended]
 
     @property
