@@ -4,7 +4,7 @@ PYTHONPATH=. python golden/tokenizer_files.py --compare N [--seed S]
     With 4.57.6: N tokenizers from random files and options, with tokens added and roles set; everything that they
     say and do is compared, then both are saved, and each is loaded again by both.
 PYTHONPATH=. python golden/tokenizer_files.py --save DIRECTORY N
-PYTHONPATH=. python golden/tokenizer_files.py --load DIRECTORY [--saved-by NAME]
+PYTHONPATH=. python golden/tokenizer_files.py --load DIRECTORY
     N such tokenizers saved into a directory by pyled and by the version of transformers that runs this; and all of
     them loaded by both and compared. Save with one version and load with the other.
 """
@@ -131,6 +131,29 @@ def drawn_changes(rng: random.Random) -> list[tuple[str, Any, Any]]:
     return changes
 
 
+def ordinary(rng: random.Random) -> tuple[dict[str, Any], list[tuple[str, Any, Any]]]:
+    """Files and changes on which the versions agree: texts stay between `<s>` and `</s>`, `<mask>` says its flags."""
+    options = {"add_prefix_space": [True], "trim_offsets": [False], "model_max_length": [16384, 77, int(1e30)]}
+    options |= {"padding_side": ["left", "right"], "truncation_side": ["left", "right"]}
+    config = {name: rng.choice(values) for name, values in options.items() if rng.random() < 0.4}
+    config |= {"mask_token": full({"content": "<mask>", "lstrip": rng.random() < 0.7}, typed=True)}
+    changes: list[tuple[str, Any, Any]] = []
+    contents = [content for content in CONTENTS if content not in OWN.values() and content != "<doc-sep> "]
+    for _ in range(rng.randint(0, 4)):
+        tokens = [drawn_token(rng, content) for content in rng.sample(contents, rng.randint(1, 3))]
+        tokens = [t if isinstance(t, str) else {**t, "special": False} for t in tokens]
+        kind = rng.randrange(4)
+        if kind < 2:
+            changes.append(("add_tokens", tokens, kind == 1))
+        elif kind == 2:
+            changes.append(("add_special_tokens", {"additional_special_tokens": tokens}, True))
+        else:
+            changes.append(
+                ("add_special_tokens", {rng.choice(["pad_token", "bos_token", "unk_token"]): tokens[0]}, True)
+            )
+    return {"tokenizer_config.json": config}, changes
+
+
 def made(value: Any, token_class: Any) -> Any:
     """A value with tokens of one library in the place of their arguments."""
     if isinstance(value, list):
@@ -194,7 +217,9 @@ def state(tokenizer: Any, texts: list[str]) -> dict[str, Any]:
     known = [name for name in NAMES if getattr(tokenizer, name) in tokenizer.vocab]
     return work(tokenizer, texts) | {
         "added": added,
-        "encoder": tokenizer.added_tokens_encoder == tokenizer.get_added_vocab() == {t["content"]: int(i) for i, t in added.items()},
+        "encoder": tokenizer.added_tokens_encoder
+        == tokenizer.get_added_vocab()
+        == {t["content"]: int(i) for i, t in added.items()},
         "map": tokenizer.special_tokens_map,
         "extended": {name: flags(token, without="special") for name, token in extended.items()},
         "every": [flags(token, without="special") for token in tokenizer.all_special_tokens_extended],
@@ -249,7 +274,9 @@ def drawn_whole(rng: random.Random) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         tokenizer = LEDTokenizerFast.from_pretrained(str(TINY))
         for _ in range(rng.randint(0, 2)):
-            tokenizer.add_tokens([made(drawn_token(rng), TheirToken) for _ in range(rng.randint(0, 3))], rng.random() < 0.5)
+            tokenizer.add_tokens(
+                [made(drawn_token(rng), TheirToken) for _ in range(rng.randint(0, 3))], rng.random() < 0.5
+            )
         tokenizer.save_pretrained(name, legacy_format=False)
         content: dict[str, Any] = json.loads((Path(name) / "tokenizer.json").read_text(encoding="utf-8"))
     if rng.random() < 0.5:
@@ -271,49 +298,104 @@ def drawn_whole(rng: random.Random) -> dict[str, Any]:
     return content
 
 
+def drawn(rng: random.Random, place: Path, is_ordinary: bool) -> tuple[list[Any], list[Any], list[str], str]:
+    """A tokenizer of transformers and one of pyled from the same random files, what to change, texts, and a note."""
+    files, changes = ordinary(rng) if is_ordinary else (drawn_files(rng), drawn_changes(rng))
+    whole = drawn_whole(rng) if not is_ordinary and rng.random() < 0.5 else None
+    directory = in_directory(place, files, whole)
+    both = [tried(library.from_pretrained, str(directory)) for library in (LEDTokenizerFast, LEDTokenizer)]
+    return both, changes, drawn_texts(rng), f"{json.dumps(files):.600} {whole is not None} {changes!s:.600}"
+
+
 def compare(n: int, seed: int) -> int:
     """Compare n drawn tokenizers, and print where they differ. The number of differences."""
     assert IS_TRUTH, f"transformers {transformers.__version__}: 4.57.6 is the truth for the tokenizer"
     differences = refused = 0
     for i in range(n):
         rng = random.Random(f"{seed} {i}")
-        files, whole = drawn_files(rng), drawn_whole(rng) if rng.random() < 0.5 else None
-        changes, texts = drawn_changes(rng), drawn_texts(rng)
         with tempfile.TemporaryDirectory() as name:
-            directory = in_directory(Path(name) / "given", files, whole)
-            theirs, ours = (tried(library.from_pretrained, str(directory)) for library in (LEDTokenizerFast, LEDTokenizer))
+            (theirs, ours), changes, texts, note = drawn(rng, Path(name) / "given", False)
             found = {"loaded": different(ours, theirs, texts)}
             refused += isinstance(ours, Exception)
             if found["loaded"] is None and not isinstance(ours, Exception):
                 expected, returned = tried(changed, theirs, changes), tried(changed, ours, changes)
                 found["returned"] = None if repr(expected) == repr(returned) else f"{returned} not {expected}"
                 found["changed"] = different(ours, theirs, texts)
+                legacy = rng.choice([None, None, True, False])
                 for who, saved in (("ours", ours), ("theirs", theirs)):
-                    place = Path(name) / who
-                    paths = saved.save_pretrained(str(place))
-                    again = [tried(library.from_pretrained, str(place)) for library in (LEDTokenizer, LEDTokenizerFast)]
+                    paths = saved.save_pretrained(str(Path(name) / who), legacy)
+                    found[f"{who} named"] = None if paths_of(paths) == PATHS[legacy] else str(paths)
+                    again = [
+                        tried(lib.from_pretrained, str(Path(name) / who)) for lib in (LEDTokenizer, LEDTokenizerFast)
+                    ]
                     found[f"{who} saved"] = different(*again, texts)
-                    found[f"{who} names"] = None if [Path(p).name for p in paths] == PATHS else str(paths)
-                both = [tried(LEDTokenizerFast.from_pretrained, str(Path(name) / who)) for who in ("ours", "theirs")]
-                found["saved alike"] = different(*both, texts)
+                alike = [tried(LEDTokenizerFast.from_pretrained, str(Path(name) / who)) for who in ("ours", "theirs")]
+                if not any(isinstance(tokenizer, Exception) for tokenizer in alike):
+                    found["saved alike"] = different(*alike, texts)
         for step, difference in found.items():
             if difference is not None:
                 differences += 1
-                print("DIFFERENT", i, step, difference, "\n   ", json.dumps(files)[:VERBOSE], whole is not None, str(changes)[:VERBOSE])
+                print("DIFFERENT", i, step, difference, "\n   ", note)
     print(f"{n} tokenizers, {refused} refused: {differences} differences")
     return differences
 
 
-VERBOSE = 600
-PATHS = ["tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json", "tokenizer.json"]
+CONFIG = ["tokenizer_config.json", "special_tokens_map.json"]
+LEGACY = ["vocab.json", "merges.txt", "added_tokens.json"]
+PATHS = {
+    None: [*CONFIG, *LEGACY, "tokenizer.json"],
+    True: [*CONFIG, *LEGACY],
+    False: [*CONFIG, "tokenizer.json"],
+}
+
+
+def paths_of(paths: Any) -> list[str]:
+    return [Path(path).name for path in paths]
+
+
+def save(directory: Path, n: int, seed: int) -> None:
+    """Save n drawn tokenizers, each by pyled and by this version of transformers, with texts beside them."""
+    for i in range(n):
+        rng = random.Random(f"{seed} {i}")
+        with tempfile.TemporaryDirectory() as name:
+            (theirs, ours), changes, texts, note = drawn(rng, Path(name) / "given", True)
+        for who, tokenizer in (("pyled", ours), (transformers.__version__, theirs)):
+            if isinstance(tokenizer, Exception) or isinstance(tried(changed, tokenizer, changes), Exception):
+                continue
+            place = directory / f"{who}-{i}"
+            tokenizer.save_pretrained(str(place))
+            (place / "texts.json").write_text(json.dumps({"texts": texts, "note": note}), encoding="utf-8")
+
+
+def load(directory: Path) -> int:
+    """Load what was saved with pyled and with this version, and compare what they do. The number of differences."""
+    counts: dict[str, list[int]] = {}
+    for place in sorted(directory.iterdir()):
+        beside = json.loads((place / "texts.json").read_text(encoding="utf-8"))
+        ours, theirs = (tried(library.from_pretrained, str(place)) for library in (LEDTokenizer, LEDTokenizerFast))
+        difference = different(ours, theirs, beside["texts"], work)
+        count = counts.setdefault(place.name.rpartition("-")[0], [0, 0])
+        count[0] += 1
+        if difference is not None:
+            count[1] += 1
+            print("DIFFERENT", place.name, difference, "\n   ", beside["note"])
+    for who, (n, differences) in counts.items():
+        print(f"saved by {who}, loaded by pyled and by {transformers.__version__}: {n}, {differences} differences")
+    return sum(differences for _, differences in counts.values())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--compare", type=int, metavar="N")
+    parser.add_argument("--save", nargs=2, metavar=("DIRECTORY", "N"))
+    parser.add_argument("--load", type=Path, metavar="DIRECTORY")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    if arguments.compare:
+    if arguments.save:
+        save(Path(arguments.save[0]), int(arguments.save[1]), arguments.seed)
+    elif arguments.load:
+        sys.exit(1 if load(arguments.load) else 0)
+    elif arguments.compare:
         sys.exit(1 if compare(arguments.compare, arguments.seed) else 0)
 
 

@@ -6,12 +6,13 @@ it exists; `tokenizer_config.json` for the options; and for the special tokens, 
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import TokenizerError
 from ..files import read_json, write_json
-from .special import NAMES, AddedToken, Token, added_token, role_token, role_tokens
+from .special import NAMES, AddedToken, Token, added_token, as_list, role_token, role_tokens
 
 OPTIONS = (
     "errors",
@@ -39,20 +40,24 @@ def read_options(directory: Path, given: Mapping[str, Any], in_vocabulary: Mappi
     config = read_json(path, TokenizerError, digits=_DIGITS) if path.exists() else {}
     config.setdefault("model_max_length", config.get("max_len"))
     options: Options = {key: config[key] for key in OPTIONS if config.get(key) is not None}
-    options |= {name: role_token(config[name], f"{path}, {name}") for name in NAMES if name in config}
-    extra = config.get("extra_special_tokens")  # the name that 5.23.0 has for them; in 4.57.6 an object of other things
-    additional = config.get(_ADDITIONAL) or (extra if isinstance(extra, list) else [])
-    options |= {_ADDITIONAL: role_tokens(additional, f"{path}, {_ADDITIONAL}"), **given}
+    options |= {name: config[name] for name in NAMES if name in config}
+    extra = config.get("extra_special_tokens")  # what 5.23.0 writes; in 4.57.6 they have names, which LED does not use
+    said = [config.get(_ADDITIONAL), list(extra.values()) if isinstance(extra, dict) else extra]
+    options[_ADDITIONAL] = [token for tokens in said for token in as_list(tokens, f"{path}, {_ADDITIONAL}")]
+    options |= {**given, "name_or_path": str(directory)}
     listed = config.get("added_tokens_decoder")
     if listed is None:
         _add_special_tokens_map(directory / "special_tokens_map.json", options, given)
-        special = {str(options.get(name)) for name in NAMES} | {str(token) for token in options[_ADDITIONAL]}
+        roles = [options.get(name) for name in NAMES] + as_list(options[_ADDITIONAL], _ADDITIONAL)
+        special = {str(token) for token in roles if not isinstance(token, dict)}  # objects are not read yet in 4.57.6
         with_flags = dict(in_vocabulary)
         added = _read_added_tokens(directory / "added_tokens.json", special) | with_flags
     else:
         with_flags = added = _listed_tokens(listed, path)
     of_content = {token.content: token for token in with_flags.values()}
-    options |= {name: of_content.get(str(options[name]), options[name]) for name in NAMES if name in options}
+    for name in options.keys() & NAMES:
+        token = role_token(options[name], f"{path}, {name}")
+        options[name] = of_content.get(str(token), token)
     return options | {"added_tokens_decoder": added}
 
 
@@ -62,7 +67,9 @@ def _add_special_tokens_map(path: Path, options: Options, given: Mapping[str, An
         if given.get(name):
             continue
         if name == _ADDITIONAL:
-            options[name] = [*options[name], *(_special(token) for token in role_tokens(value, where))]
+            options[name] = as_list(options[name], name)
+            new = dict.fromkeys(map(_special, role_tokens(value, where)))
+            options[name] += [token for token in new if token not in options[name]]
         elif name in NAMES:
             options[name] = _special(role_token(value, where))
 
@@ -76,8 +83,8 @@ def _read_added_tokens(path: Path, special: Collection[str]) -> dict[int, AddedT
     for content, number in (read_json(path, TokenizerError) if path.exists() else {}).items():
         if type(number) is not int:
             raise TokenizerError(f"{path}: {content!r:.60} has the id {number!r:.40}: an id is an integer")
-        token = added_token(content, str(path))
-        added[number] = token.as_special() if content in special else token
+        is_special = content in special
+        added[number] = replace(added_token(content, str(path)), normalized=not is_special, special=is_special)
     return added
 
 

@@ -89,11 +89,18 @@ def role_token(value: object, where: str) -> Token | None:
     return value if isinstance(value, str) else token
 
 
-def role_tokens(values: object, where: str) -> list[Token]:
-    """The same of a list. Raises TokenizerError, also for what is no list."""
-    if not isinstance(values, list | tuple):
+def as_list(values: object, where: str) -> list[Any]:
+    """A list of tokens, None as an empty one. Raises TokenizerError for what is no list."""
+    if values is not None and not isinstance(values, list | tuple):
         raise TokenizerError(f"{where} is {values!r:.40}: a list of tokens was expected")
-    return [value if isinstance(value, str) and value else added_token(value, where) for value in values]
+    return list(values or ())
+
+
+def role_tokens(values: object, where: str) -> list[Token]:
+    """The tokens of a list: a string as it is, or an AddedToken. Raises TokenizerError, as the two above."""
+    return [
+        value if isinstance(value, str) and value else added_token(value, where) for value in as_list(values, where)
+    ]
 
 
 def as_loaded(token: Token, name: str, is_legacy: bool) -> Token:
@@ -199,6 +206,8 @@ class AddedTokens:
                 continue
             if token.lstrip:
                 start = done + len(text[done:start].rstrip(WHITE_SPACE))
+                if start >= stop:  # the token before it took all of it along
+                    continue
             if token.rstrip:
                 stop += len(_SPACES.match(text, stop, last)[0])  # type: ignore[index]  # it always matches
             if done < start:

@@ -92,15 +92,16 @@ class TokenTable:
         add_prefix_space: bool = False,
         trim_offsets: bool = True,
         *,
-        additional_special_tokens: Sequence[Token] = (),
+        additional_special_tokens: Sequence[Token] | None = None,
         added_tokens_decoder: Mapping[int, AddedToken] | None = None,
         model_max_length: int | None = None,
         padding_side: str | None = None,
         truncation_side: str | None = None,
         clean_up_tokenization_spaces: bool = False,
         split_special_tokens: bool = False,
+        name_or_path: str = "",
     ) -> None:
-        self.name_or_path = ""
+        self.name_or_path = name_or_path
         self.errors = errors
         self.add_prefix_space = check_flag("add_prefix_space", add_prefix_space)
         self.trim_offsets = check_flag("trim_offsets", trim_offsets)
@@ -137,9 +138,9 @@ class TokenTable:
         for number, token in [*vocabulary.added_tokens.items(), *listed.items()]:
             if added.ids[token.content] != number:
                 raise TokenizerError(
-                    f"the added token {token.content!r} is listed with the id {number}, but its place is "
-                    f"{added.ids[token.content]}: {len(vocabulary.ids)} tokens are in the vocabulary, and added ones "
-                    "follow in the order in which they are listed, without gaps"
+                    f"{self.name_or_path}: the added token {token.content!r} is listed with the id {number}, but its "
+                    f"place is {added.ids[token.content]}, for added tokens follow the vocabulary's "
+                    f"{len(vocabulary.ids)} in the order in which they are listed, without gaps: number them so"
                 )
         return added
 
@@ -155,11 +156,8 @@ class TokenTable:
             raise TokenizerError(f"{path} is no directory: pass the directory of a downloaded checkpoint")
         if (path / "tokenizer.json").exists():
             vocabulary = read_tokenizer_json(path / "tokenizer.json")
-            tokenizer = cls(tokenizer_file=vocabulary, **read_options(path, options, vocabulary.added_tokens))
-        else:
-            tokenizer = cls(path / "vocab.json", path / "merges.txt", **read_options(path, options, {}))
-        tokenizer.name_or_path = str(directory)
-        return tokenizer
+            return cls(tokenizer_file=vocabulary, **read_options(path, options, vocabulary.added_tokens))
+        return cls(path / "vocab.json", path / "merges.txt", **read_options(path, options, {}))
 
     def __copy__(self) -> Self:
         return copy.deepcopy(self)  # so that tokens added to one are not in the other
@@ -267,7 +265,7 @@ class TokenTable:
         return [str(token) for token in self._additional]
 
     @additional_special_tokens.setter
-    def additional_special_tokens(self, values: Sequence[Token]) -> None:
+    def additional_special_tokens(self, values: Sequence[Token] | None) -> None:
         self._additional = role_tokens(values, "additional_special_tokens")
 
     @property
@@ -285,7 +283,7 @@ class TokenTable:
     def all_special_tokens_extended(self) -> list[Token]:
         """The special tokens, those with a role first, as they were given."""
         first: dict[str, Token] = {}
-        for token in filter(None, self._roles.values()):
+        for token in [token for token in self._roles.values() if token is not None]:
             first.setdefault(str(token), token)
         return [*first.values(), *(token for token in self._additional if str(token) not in first)]
 

@@ -56,15 +56,16 @@ def read_vocabulary(vocab_file: Path, merges_file: Path, added: Collection[str])
     ids = read_json(vocab_file, TokenizerError)
     _check_ids(ids, vocab_file, added)
     try:
-        lines = merges_file.read_bytes().decode("utf-8-sig").split("\n")
+        text = merges_file.read_bytes().decode("utf-8-sig")
     except OSError as e:
         raise TokenizerError(f"{merges_file}: cannot be read: {e.strerror}") from None
     except UnicodeDecodeError as e:
         raise TokenizerError(f"{merges_file}: byte {e.start} is not UTF-8") from None
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     first = 2 if lines[0].startswith(_HEADER) else 1
     if lines[-1] == "":
         lines.pop()
-    pairs = [line.removesuffix("\r").split(" ") for line in lines[first - 1 :]]
+    pairs = [line.split(" ") for line in lines[first - 1 :]]
     merges = _check_merges(pairs, ids, lambda i: f"{merges_file}, line {first + i}")
     return Vocabulary(ids, merges)
 
@@ -75,11 +76,11 @@ def read_tokenizer_json(path: Path) -> Vocabulary:
     kinds = {name: part.get("type") if isinstance(part, dict) else part for name, part in content.items()}
     for name, kind in _PARTS.items():
         if kinds[name] != kind:
-            raise TokenizerError(f"{path}: its {name} is {kinds[name]!r:.40}, that of LED's tokenizer is {kind!r}")
+            raise _other(path, f"its {name} is {kinds[name]!r:.40}, not {kind!r}")
     model, frame = content["model"], content["post_processor"]
     changed = [key for key in _PLAIN_BPE if model.get(key)]
     if changed or not content["pre_tokenizer"].get("use_regex", True):
-        raise TokenizerError(f"{path}: {(changed or ['use_regex'])[0]} is not as in LED's tokenizer")
+        raise _other(path, f"{(changed or ['use_regex'])[0]} has another value")
     ids, merges, tokens = model.get("vocab"), model.get("merges"), content.get("added_tokens", [])
     if not (isinstance(ids, dict) and isinstance(merges, list) and isinstance(tokens, list)):
         raise TokenizerError(f"{path}: model.vocab must be an object, model.merges and added_tokens must be lists")
@@ -95,6 +96,12 @@ def read_tokenizer_json(path: Path) -> Vocabulary:
         added_tokens=added,
         frame=(cls, sep),
         sides=_RIGHT | {name: side.lower() for name, side in said.items() if isinstance(side, str)},
+    )
+
+
+def _other(path: Path, problem: str) -> TokenizerError:
+    return TokenizerError(
+        f"{path}: {problem}, so this is not LED's tokenizer: without the file, vocab.json and merges.txt are read"
     )
 
 
