@@ -418,8 +418,9 @@ class _Model(_Network):
 
         Rows are dropped or put at the end. A new one is the mean of the old ones (upstream adds noise of 1e-9 times
         their covariance), so that a new token is as likely as the average one; with mean_resizing=False it is drawn
-        with `seed` as upstream initialises. Bias 0. What is tied stays tied. An encoder, decoder or past that was
-        made before keeps the old size.
+        with `seed` as upstream initialises. A new bias is 0. What is tied stays tied; what is not has rows of its own
+        (5.23.0 then takes the encoder's and decoder's from `shared`). An encoder or decoder that was handed out
+        before keeps the old size.
 
         new_num_tokens: len(tokenizer), say; pad_to_multiple_of: rounded up to a multiple of it
         returns: (V, E) float, the new embeddings; read-only
@@ -460,12 +461,13 @@ def _random_weights(config: LEDConfig, head: str | None, seed: int, dtype: DType
 
 
 def _resized(old: Floats, shape: tuple[int, ...], rng: np.random.Generator | None, std: float) -> Floats:
-    """An array of that shape, which differs in one axis: cut, or with the mean, or what `rng` draws, for new tokens."""
-    new = np.zeros(shape, old.dtype)  # a bias stays 0
-    if shape[0] > 1:
-        new[:] = old.mean(axis=0, dtype=np.float64) if rng is None else rng.standard_normal(shape) * std
+    """An array of that shape: rows are cut, or added as the mean of the old ones or as `rng` draws; a bias gets 0."""
+    new = np.zeros(shape, old.dtype)
     kept = tuple(map(slice, np.minimum(old.shape, shape)))
     new[kept] = old[kept]
+    added = new[len(old) :]
+    if added.size:
+        added[:] = old.mean(axis=0, dtype=np.float64) if rng is None else rng.standard_normal(added.shape) * std
     return new
 
 
