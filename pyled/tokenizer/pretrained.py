@@ -42,8 +42,9 @@ def read_options(directory: Path, given: Mapping[str, Any], in_vocabulary: Mappi
     options: Options = {key: config[key] for key in OPTIONS if config.get(key) is not None}
     options |= {name: config[name] for name in NAMES if name in config}
     extra = config.get("extra_special_tokens")  # what 5.23.0 writes; in 4.57.6 they have names, which LED does not use
-    said = [config.get(_ADDITIONAL), list(extra.values()) if isinstance(extra, dict) else extra]
-    options[_ADDITIONAL] = [token for tokens in said for token in as_list(tokens, f"{path}, {_ADDITIONAL}")]
+    extra = list(extra.values()) if isinstance(extra, dict) else extra
+    options[_ADDITIONAL] = as_list(config.get(_ADDITIONAL), f"{path}, {_ADDITIONAL}")
+    options[_ADDITIONAL] += as_list(extra, f"{path}, extra_special_tokens")
     options |= {**given, "name_or_path": str(directory)}
     listed = config.get("added_tokens_decoder")
     if listed is None:

@@ -14,7 +14,18 @@ from .bpe import BPE
 from .bytelevel import bytes_of_token
 from .offsets import TokenShapes
 from .pretrained import OPTIONS, read_options, write_options
-from .special import NAMES, AddedToken, AddedTokens, Token, added_token, as_loaded, first_added, role_token, role_tokens
+from .special import (
+    NAMES,
+    AddedToken,
+    AddedTokens,
+    Token,
+    added_token,
+    as_list,
+    as_loaded,
+    first_added,
+    role_token,
+    role_tokens,
+)
 from .vocabulary import Vocabulary, read_tokenizer_json, read_vocabulary, write_tokenizer_json, write_vocabulary
 
 _FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
@@ -226,8 +237,8 @@ class TokenTable:
         special_tokens: `decode(..., skip_special_tokens=True)` leaves them out. A model needs a row for each token:
         `model.resize_token_embeddings(len(tokenizer))`. Raises TokenizerError for what is no token.
         """
-        values = [new_tokens] if isinstance(new_tokens, Token) else new_tokens
-        tokens = [added_token(value, "add_tokens") for value in values if value != ""]
+        values = [new_tokens] if isinstance(new_tokens, Token) else as_list(new_tokens, "new_tokens")
+        tokens = [added_token(value, "new_tokens") for value in values if value != ""]
         n = self._special.add([token.as_special() for token in tokens] if special_tokens else tokens)
         for table in ("_shapes", "_bytes"):
             self.__dict__.pop(table, None)

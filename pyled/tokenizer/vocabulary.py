@@ -118,8 +118,8 @@ def _added_tokens(tokens: list[Any], path: Path) -> dict[int, AddedToken]:
     for i, token in enumerate(tokens):
         where = f"{path}, added token {i}"
         number = token.get("id") if isinstance(token, dict) else None
-        if type(number) is not int:
-            raise TokenizerError(f"{where}: its id is {number!r:.40}, an integer was expected")
+        if type(number) is not int or number in added:
+            raise TokenizerError(f"{where}: its id is {number!r:.40}, an integer that no other has was expected")
         added[number] = added_token(token, where)
     return added
 
