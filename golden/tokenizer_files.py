@@ -321,8 +321,25 @@ FOUND: list[dict[str, Any]] = [
     {"added_tokens.json": {"<doc-sep>": 601, "<b>": 600}},
     {"added_tokens.json": {}, "special_tokens_map.json": {}, "tokenizer_config.json": {}},
     {"added_tokens.json": {"<mask>": 599, "<s>": 0}},
+    {"tokenizer_config.json": {"added_tokens_decoder": {"599": {"content": "<mask>", "special": True}}}},
+    {"added_tokens.json": {"abc": 601, "ab": 600}, "special_tokens_map.json": {"additional_special_tokens": ["ab"]}},
+    {
+        "added_tokens.json": {"abc": 601, "ab": 600},
+        "tokenizer_config.json": {"additional_special_tokens": [full({"content": "ab"}, typed=True)]},
+    },
+    {
+        "tokenizer_config.json": {"additional_special_tokens": ["ab", full({"content": "x"}, typed=True)]},
+        "special_tokens_map.json": {"additional_special_tokens": ["ab", "bc"]},
+    },
 ]  # fmt: skip
-FOUND_TEXTS = [" a <mask> b<doc-sep> x", "<b>'s  <s> long\u3000<mask>"]
+AGAIN: list[list[Any]] = [  # added, and changed then: a special token keeps its round, others stand in both
+    [{"content": "ab", "special": True}, {"content": "ab", "special": True, "normalized": True}, "abc"],
+    [{"content": "ab", "special": True, "normalized": True}, {"content": "ab", "special": True}, "abc"],
+    ["ab", {"content": "ab", "normalized": False}, "abc"],
+    [{"content": "ab", "normalized": False}, {"content": "ab", "lstrip": True}, "abc"],
+    ["ab", {"content": "ab", "special": True}, "ab", "abc"],
+]
+FOUND_TEXTS = [" a <mask> b<doc-sep> x abc", "<b>'s  <s> long\u3000<mask>"]
 
 
 def cases() -> Iterator[dict[str, Any]]:
@@ -330,7 +347,10 @@ def cases() -> Iterator[dict[str, Any]]:
     for files in FOUND:
         yield {"files": files, "whole": None, "changes": [], "texts": FOUND_TEXTS}
         yield {"files": files, "whole": {"merges": "strings"}, "changes": [], "texts": FOUND_TEXTS}
-    for i in range(22):
+    for tokens in AGAIN:
+        changes = [("add_tokens", token, False) for token in tokens]
+        yield {"files": {}, "whole": None, "changes": changes, "texts": ["abc ab", "xabc", "<s>ab"]}
+    for i in range(18):
         rng = random.Random(f"stored {i}")
         files, whole = drawn_files(rng), drawn_whole(rng) if i % 2 else None
         files = without_clash(files, whole)

@@ -100,13 +100,13 @@ class LEDTokenizer(TokenTable):
         """The tokens of a text and its pair as strings of byte symbols; an added token as it stands in the text."""
         tokens: list[str] = []
         for i, part in enumerate([text, pair] if pair else [text]):
-            tokens += [self._frame["sep" if i else "cls"][0]] * add_special_tokens
+            tokens += [self._sep[1] if i else self._cls[1]] * add_special_tokens
             for start, stop, number in self._special.split(check_text(part), self.split_special_tokens):
                 if number is None:
                     tokens += [self._tokens[i] for i in self._encode_plain(part[start:stop])]
                 else:
                     tokens.append(part[start:stop])
-            tokens += [self._frame["sep"][0]] * add_special_tokens
+            tokens += [self._sep[1]] * add_special_tokens
         return tokens
 
     def _encode_plain(self, piece: str) -> list[int]:
@@ -138,8 +138,8 @@ class LEDTokenizer(TokenTable):
         row: Row = {"input_ids": [], "special_tokens_mask": [], "offset_mapping": []}
         for i, (part, n) in enumerate(zip(parts, kept, strict=False)):
             part.cut(n, self.truncation_side)
-            before = [self._frame["sep" if i else "cls"][1]] * add_special
-            after = [self._frame["sep"][1]] * add_special
+            before = [self._sep[0] if i else self._cls[0]] * add_special
+            after = [self._sep[0]] * add_special
             row["input_ids"] += before + part.ids + after
             row["special_tokens_mask"] += [1] * len(before) + [0] * n + [1] * len(after)
             if part.spans is not None:

@@ -50,7 +50,7 @@ def read_options(directory: Path, given: Mapping[str, Any], in_vocabulary: Mappi
     if listed is None:
         _add_special_tokens_map(directory / "special_tokens_map.json", options, given)
         roles = [options.get(name) for name in NAMES] + as_list(options[_ADDITIONAL], _ADDITIONAL)
-        special = {str(token) for token in roles if not isinstance(token, dict)}  # objects are not read yet in 4.57.6
+        special = set(map(str, roles))  # tokens; what is an object in tokenizer_config.json is not read yet in 4.57.6
         with_flags = dict(in_vocabulary)
         added = _read_added_tokens(directory / "added_tokens.json", special) | with_flags
     else:

@@ -125,9 +125,9 @@ def first_added(
     """
     first = [listed[number] for number in sorted(listed)]
     known = {token.content for token in (*in_file, *first)}
-    later = [token for token in special if token not in (known if isinstance(token, str) else first)]
     roles = {str(token) for token in special}
-    wanted = [*first, *(AddedToken(token) if isinstance(token, str) else token for token in later)]
+    later = [AddedToken(token) if isinstance(token, str) else token for token in special if token not in known]
+    wanted = [*first, *later]
     return [token.as_special() if token.content in roles else token for token in wanted]
 
 

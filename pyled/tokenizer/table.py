@@ -139,7 +139,7 @@ class TokenTable:
         cls, sep = vocabulary.frame or (self.cls_token, self.sep_token)
         if cls is None or sep is None:
             raise TokenizerError("a text stands between cls_token and sep_token: give them tokens, not None")
-        self._frame = {name: (token, self._ids[token]) for name, token in (("cls", cls), ("sep", sep))}
+        self._cls, self._sep = (self._ids[cls], cls), (self._ids[sep], sep)  # what texts stand between, from now on
 
     def _first_added(self, vocabulary: Vocabulary, listed: Mapping[int, AddedToken]) -> AddedTokens:
         """What is added to a vocabulary to begin with; tokens that files list must have the ids that they list."""
@@ -339,7 +339,7 @@ class TokenTable:
                 write_json(added, beyond)
             written += [*self.save_vocabulary(directory, filename_prefix), str(added)]
         if legacy_format is not True:
-            write_tokenizer_json(self._vocabulary, self._frame, options, whole)
+            write_tokenizer_json(self._vocabulary, {"sep": self._sep[::-1], "cls": self._cls[::-1]}, options, whole)
             written.append(str(whole))
         return tuple(written)
 
