@@ -198,6 +198,7 @@ def test_roles_that_are_added(tokenizer):
     extended = {"additional_special_tokens": ["<b>", "<c>"]}
     assert tokenizer.add_special_tokens(extended, replace_additional_special_tokens=False) == 1
     assert tokenizer.additional_special_tokens == ["<a>", "<b>", "<c>"]
+    assert tokenizer.additional_special_tokens_ids == [601, 602, 603]
     assert tokenizer.add_special_tokens({"additional_special_tokens": ["<c>"]}) == 0
     assert tokenizer.additional_special_tokens == ["<c>"]
     assert tokenizer.add_special_tokens({"additional_special_tokens": []}) == 0

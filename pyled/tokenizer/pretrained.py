@@ -56,7 +56,7 @@ def read_options(directory: Path, given: Mapping[str, Any], in_vocabulary: Mappi
     else:
         with_flags = added = _listed_tokens(listed, path)
     of_content = {token.content: token for token in with_flags.values()}
-    for name in options.keys() & NAMES:
+    for name in [name for name in NAMES if name in options]:
         token = role_token(options[name], f"{path}, {name}")
         options[name] = of_content.get(str(token), token)
     return options | {"added_tokens_decoder": added}

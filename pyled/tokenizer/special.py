@@ -6,7 +6,7 @@ can hold them is how Hugging Face defines it; `split_special_tokens=True` reads 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -116,7 +116,7 @@ def as_loaded(token: Token, name: str, is_legacy: bool) -> Token:
 
 
 def first_added(
-    special: Iterable[Token], listed: Mapping[int, AddedToken], in_file: Iterable[AddedToken]
+    special: list[Token], listed: Mapping[int, AddedToken], in_file: Iterable[AddedToken]
 ) -> list[AddedToken]:
     """What transformers 4.57.6 adds to a tokenizer that it loads, in its order; later tokens change earlier ones.
 
@@ -127,8 +127,7 @@ def first_added(
     known = {token.content for token in (*in_file, *first)}
     roles = {str(token) for token in special}
     later = [AddedToken(token) if isinstance(token, str) else token for token in special if token not in known]
-    wanted = [*first, *later]
-    return [token.as_special() if token.content in roles else token for token in wanted]
+    return [token.as_special() if token.content in roles else token for token in (*first, *later)]
 
 
 class AddedTokens:
@@ -147,12 +146,11 @@ class AddedTokens:
         self._others: list[AddedToken] = []
         self._rounds: list[re.Pattern[str]] = []
 
-    def add(self, tokens: Iterable[AddedToken]) -> int:
+    def add(self, tokens: Collection[AddedToken]) -> int:
         """Give an id to each token that has none, the next one, and its flags to each; how many were new or changed.
 
         Flags that a token has, or had in this call, change it no more.
         """
-        tokens = [token for token in tokens if token.content]
         for token in tokens:
             if token.special:
                 self._special.setdefault(token.content, token)

@@ -62,10 +62,10 @@ class TokenTable:
     vocab_file, merges_file: the two files of the vocabulary; or tokenizer_file: a `tokenizer.json`, which may have
     been read already. The options are those of transformers 4.57.6 `LEDTokenizerFast`. A special token is a string or
     an AddedToken; as a string, `<mask>` takes the white space before it along, and one that the vocabulary lacks is
-    added at its end. `errors` is kept for the files; decoding always replaces bytes that are no UTF-8, as the fast
-    class does.
+    added at its end. Its role can be asked for and set: `pad_token`, `pad_token_id` and so on; None is no token.
+    `errors` is kept for the files; decoding always replaces bytes that are no UTF-8, as the fast class does.
 
-    Several threads may use one tokenizer, as long as none adds tokens meanwhile.
+    Several threads may use one tokenizer, as long as none adds tokens or sets a role meanwhile.
 
     Raises TokenizerError for a bad vocabulary or option.
     """
@@ -280,6 +280,11 @@ class TokenTable:
         self._additional = role_tokens(values, "additional_special_tokens")
 
     @property
+    def additional_special_tokens_ids(self) -> list[int]:
+        """The ids of `additional_special_tokens`."""
+        return self.convert_tokens_to_ids(self.additional_special_tokens)
+
+    @property
     def special_tokens_map_extended(self) -> dict[str, Token | list[Token]]:
         """The special tokens by role, each as it was given: a string or an AddedToken."""
         named: dict[str, Token | list[Token]] = {name: token for name, token in self._roles.items() if token}
@@ -294,8 +299,9 @@ class TokenTable:
     def all_special_tokens_extended(self) -> list[Token]:
         """The special tokens, those with a role first, as they were given."""
         first: dict[str, Token] = {}
-        for token in [token for token in self._roles.values() if token is not None]:
-            first.setdefault(str(token), token)
+        for token in self._roles.values():
+            if token is not None:
+                first.setdefault(str(token), token)
         return [*first.values(), *(token for token in self._additional if str(token) not in first)]
 
     @property
