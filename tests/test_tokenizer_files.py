@@ -6,9 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from examples import EXAMPLES
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pyled.errors import TokenizerError
 from pyled.tokenizer import AddedToken, LEDTokenizer
+from pyled.tokenizer.pretrained import OPTIONS
+from pyled.tokenizer.special import NAMES
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 TINY = GOLDEN / "tiny"
@@ -323,3 +328,52 @@ def test_added_tokens_need_not_be_written_in_byte_symbols(tmp_path):
     tokenizer = LEDTokenizer.from_pretrained(path, additional_special_tokens=[AddedToken("[a b]", special=True)])
     ids = tokenizer.encode("x[a b]", add_special_tokens=False)
     assert ids[-1] == 600 and tokenizer.decode(ids) == "x[a b]"
+
+
+# Any values
+
+CONTENTS = ["<s>", "<mask>", "</s>", "the", "x y", "", "a", "\ud800"]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 602) | st.floats(allow_nan=False) | st.sampled_from(CONTENTS),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(st.sampled_from([*CONTENTS, "content", "lstrip", "id", "600", "type", "direction"]), values)
+    ),
+    max_leaves=5,
+)
+KEYS = {
+    "tokenizer_config.json": [*NAMES, *OPTIONS, "additional_special_tokens", "added_tokens_decoder", "max_len"],
+    "special_tokens_map.json": [*NAMES, "additional_special_tokens", "other"],
+    "added_tokens.json": ["<a>", "<mask>", "the", ""],
+    "tokenizer.json": ["model", "added_tokens", "post_processor", "pre_tokenizer", "normalizer", "decoder", "padding"],
+}
+
+
+@settings(max_examples=2 * EXAMPLES)
+@given(
+    stated=st.lists(
+        st.sampled_from(sorted(KEYS)).flatmap(
+            lambda name: st.tuples(st.just(name), st.sampled_from(KEYS[name]), VALUES)
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_any_values_in_the_files_give_a_tokenizer_or_the_one_error(tmp_path_factory, stated):
+    place = tmp_path_factory.mktemp("any")
+    LEDTokenizer.from_pretrained(TINY).save_pretrained(place, None if stated[0][0] == "tokenizer.json" else True)
+    (place / "tokenizer_config.json").unlink()
+    for name, key, value in stated:
+        path = place / name
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        part = content.get(key)
+        content[key] = {**part, **value} if isinstance(part, dict) and isinstance(value, dict) else value
+        path.write_text(json.dumps(content), encoding="utf-8")
+    try:
+        tokenizer = LEDTokenizer.from_pretrained(place)
+    except TokenizerError:
+        return
+    assert tokenizer.encode("a", add_special_tokens=False) == [tokenizer.convert_tokens_to_ids("a")]
+    assert [tokenizer.convert_ids_to_tokens(i) for i in tokenizer.added_tokens_decoder] == [
+        *tokenizer.get_added_vocab()
+    ]
