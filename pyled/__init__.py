@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from .models import LEDForConditionalGeneration, LEDModel
     from .outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput
     from .tasks import Reading, Summarizer, Summary, summarize
-    from .tokenizer import BatchEncoding, LEDTokenizer, LEDTokenizerFast
+    from .tokenizer import AddedToken, BatchEncoding, LEDTokenizer, LEDTokenizerFast
     from .version import __version__
 
 _MODULES = {
+    "AddedToken": "tokenizer",
     "BatchEncoding": "tokenizer",
     "Cache": "cache",
     "GenerationConfig": "generation_config",
@@ -41,6 +42,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "AddedToken",
     "BatchEncoding",
     "Cache",
     "GenerationConfig",

@@ -1,7 +1,8 @@
 """LEDConfig: the shape of a model, as `config.json` states it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import wraps
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,9 +35,18 @@ _POSITIVE = (
 )
 
 
+def _by_field(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by the names of their fields; an alias counts before its field, as in transformers 5.23.0."""
+    return {key: value for key, value in values.items() if key not in ALIASES} | {
+        ALIASES[key]: value for key, value in values.items() if key in ALIASES
+    }
+
+
 @dataclass
 class LEDConfig:
     """The shape of an LED, with the names and defaults of Hugging Face's LEDConfig (transformers 5.23.0).
+
+    The names in ALIASES stand for the same fields, here, in a file, and as attributes.
 
     `attention_window` is two-sided and even: a token attends to `attention_window // 2` tokens on each side and to
     itself; one number for all encoder layers, or one per layer. Dropout rates and the like are kept for whoever
@@ -86,8 +96,9 @@ class LEDConfig:
                     f"make d_model a multiple of {side}_attention_heads"
                 )
         self._check_windows()
-        if type(self.tie_word_embeddings) is not bool:
-            raise ConfigError(f"tie_word_embeddings is {self.tie_word_embeddings!r:.60}: it must be true or false")
+        for name in ("tie_word_embeddings", "use_cache", "is_encoder_decoder"):
+            if type(getattr(self, name)) is not bool:
+                raise ConfigError(f"{name} is {getattr(self, name)!r:.60}: it must be true or false")
         if self.activation_function not in ACTIVATIONS:
             raise ConfigError(
                 f"activation_function {self.activation_function!r:.60} is not one of those known: "
@@ -119,6 +130,9 @@ class LEDConfig:
         if token is not None and (type(token) is not int or not 0 <= token < self.vocab_size):
             raise ConfigError(f"{name} is {token!r:.60}: it must be an id below vocab_size {self.vocab_size}, or null")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(ALIASES.get(name, name), value)
+
     def __getattr__(self, name: str) -> Any:
         if name in ALIASES:
             return getattr(self, ALIASES[name])
@@ -138,12 +152,11 @@ class LEDConfig:
         model_type = values.get("model_type", "led")
         if model_type != "led":
             raise ConfigError(f"model_type {model_type!r:.60}: pyled reads LED only ('led')")
-        known = {f.name for f in fields(cls)} - {"extra"}
-        kept = {ALIASES.get(key, key): value for key, value in values.items() if key in ALIASES}
-        kept |= {key: value for key, value in values.items() if key in known}
+        known = {f.name for f in fields(cls)} - {"extra"} | ALIASES.keys()
+        kept = {key: value for key, value in values.items() if key in known}
         if "num_labels" not in kept and isinstance(values.get("id2label"), dict):
             kept["num_labels"] = len(values["id2label"])
-        extra = {key: value for key, value in values.items() if key not in known and key not in ALIASES}
+        extra = {key: value for key, value in values.items() if key not in known}
         extra.pop("model_type", None)
         return cls(**kept, extra=extra)
 
@@ -175,3 +188,16 @@ class LEDConfig:
         """Write `config.json` into `directory`, which is made if missing."""
         Path(directory).mkdir(parents=True, exist_ok=True)
         write_json(Path(directory) / "config.json", self.to_dict())
+
+
+def _with_aliases(init: Callable[..., None]) -> Callable[..., None]:
+    """An `__init__` that takes the aliases of its arguments too."""
+
+    @wraps(init)
+    def taking(self: LEDConfig, *values: Any, **named: Any) -> None:
+        init(self, *values, **_by_field(named))
+
+    return taking
+
+
+LEDConfig.__init__ = _with_aliases(LEDConfig.__init__)  # type: ignore[method-assign]

@@ -411,6 +411,44 @@ class _Model(_Network):
         """(V, E) float, one row per token; read-only."""
         return self.weights["shared.weight"]
 
+    def resize_token_embeddings(
+        self,
+        new_num_tokens: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        mean_resizing: bool = True,
+        *,
+        seed: int = 0,
+    ) -> Floats:
+        """Grow or shrink the vocabulary: the rows of all embeddings and of the head, and `config.vocab_size`.
+
+        Rows are dropped or put at the end. A new one is the mean of the old ones (upstream adds noise of 1e-9 times
+        their covariance), so that a new token is as likely as the average one; with mean_resizing=False it is drawn
+        with `seed` as upstream initialises. A new bias is 0. What is tied stays tied; what is not has rows of its own
+        (5.23.0 then takes the encoder's and decoder's from `shared`). An encoder or decoder that was handed out
+        before keeps the old size.
+
+        new_num_tokens: len(tokenizer), say; pad_to_multiple_of: rounded up to a multiple of it
+        returns: (V, E) float, the new embeddings; read-only
+
+        Raises InputError for no number of tokens, ConfigError where a special token would be cut off.
+        """
+        for name, value in (("new_num_tokens", new_num_tokens), ("pad_to_multiple_of", pad_to_multiple_of)):
+            if value is not None and (type(value) is not int or value < 1):
+                raise InputError(f"{name} is {value!r}: an integer of at least 1, or None, was expected")
+        multiple = pad_to_multiple_of or 1
+        V = -(-(new_num_tokens or self.config.vocab_size) // multiple) * multiple
+        config = replace(self.config, vocab_size=V)
+        shapes = checkpoint.expected_shapes(config, self.head)
+        rng = np.random.default_rng(seed)
+        resized: dict[int, Floats] = {}  # by the old array, which tied names share
+        for name, old in self.weights.items():
+            if old.shape != shapes[name] and id(old) not in resized:
+                resized[id(old)] = _resized(old, shapes[name], None if mean_resizing else rng, config.init_std)
+        weights = {name: resized.get(id(old), old) for name, old in self.weights.items()}
+        self.weights, _ = checkpoint.assign(weights, config, self.head, dtype=self.dtype.name, copy=False)
+        self.config = config
+        return self.get_input_embeddings()
+
 
 def _random_weights(config: LEDConfig, head: str | None, seed: int, dtype: DType) -> Weights:
     rng = np.random.default_rng(seed)
@@ -425,6 +463,17 @@ def _random_weights(config: LEDConfig, head: str | None, seed: int, dtype: DType
             if name.endswith(("shared.weight", "embed_tokens.weight")) and config.pad_token_id is not None:
                 tensors[name][config.pad_token_id] = 0
     return checkpoint.assign(tensors, config, head, dtype=dtype)[0]
+
+
+def _resized(old: Floats, shape: tuple[int, ...], rng: np.random.Generator | None, std: float) -> Floats:
+    """An array of that shape: rows are cut, or added as the mean of the old ones or as `rng` draws; a bias gets 0."""
+    new = np.zeros(shape, old.dtype)
+    kept = tuple(map(slice, np.minimum(old.shape, shape)))
+    new[kept] = old[kept]
+    added = new[len(old) :]
+    if added.size:
+        added[:] = old.mean(axis=0, dtype=np.float64) if rng is None else rng.standard_normal(added.shape) * std
+    return new
 
 
 def as_encoder_output(given: Any) -> LEDEncoderBaseModelOutput:

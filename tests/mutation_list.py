@@ -60,6 +60,10 @@ def of(file: str, *names: str) -> tuple[str, ...]:
 
 
 PROPERTIES = "test_model_properties"
+ADDED, FILES, RESIZE = "test_added_tokens", "test_tokenizer_files", "test_resize"
+ANSWERS = of(ADDED, "test_it_answers_as_the_reference")
+COUNTED = of(ADDED, "test_what_is_counted")
+SHOWN = "test_what_is_bad_in_a_tokenizer_json_is_shown_with_its_line"
 GLOBALS = stored("pattern-far", "pattern-uneven")
 HOLES = stored("pattern-holes", "pattern-suffix")
 SPLIT = of(PROPERTIES, "test_a_cache_gives_the_same_logits_at_any_split")
@@ -579,6 +583,25 @@ GREEDY = [
 
 TOKENIZER = [
     *in_file(
+        "models.py",
+        ("-(-(new_num_tokens or self.config.vocab_size) // multiple)",
+         "((new_num_tokens or self.config.vocab_size) // multiple)",
+         of(RESIZE, "test_how_many_rows_there_are"), "rounded down"),
+        ("new[kept] = old[kept]", "pass", of(RESIZE, "test_what_was_cut_is_gone_and_the_rest_is_as_it_was"),
+         "old rows are lost"),
+        ("old.mean(axis=0, dtype=np.float64) if rng is None", "0 if rng is None",
+         of(RESIZE, "test_old_tokens_stay_and_new_ones_are_their_mean"), "new rows are 0"),
+        ("rng.standard_normal(added.shape) * std", "rng.standard_normal(added.shape)",
+         of(RESIZE, "test_rows_that_are_drawn_follow_the_seed"), "new rows are drawn too wide"),
+        ("self.config = config", "pass", of(RESIZE, "test_how_many_rows_there_are"), "the configuration keeps its size",
+         "self.weights, _ = checkpoint"),
+    ),
+    *in_file(
+        "config.py",
+        ("super().__setattr__(ALIASES.get(name, name), value)", "super().__setattr__(name, value)",
+         of("test_config", "test_an_alias_can_be_set"), "a field and its alias differ"),
+    ),
+    *in_file(
         "tokenizer/bytelevel.py",
         (" ?\\p{L}+|", "\\p{L}+|", TEXTS, "words do not take their space along"),
         ("\\s+(?!\\S)|", "", TEXTS, "the last white space goes with the run"),
@@ -626,14 +649,67 @@ TOKENIZER = [
         ('lstrip=name == "mask_token"', "lstrip=False", TEXTS, "<mask> is a token like the others"),
         ("key=len, reverse=True", "key=len", of("test_tokenizer", "test_of_added_tokens_that_begin_alike_the_longest"),
          "the shortest token wins"),
-        ("if plain_special and token.special:", "if plain_special:",
+        ("if plain_special and match[0] in self._special:", "if plain_special:",
          of("test_tokenizer", "test_added_tokens_that_are_not_special_are_found_where_special_ones_are_text"),
          "split_special_tokens hides all added tokens"),
-        ("if plain_special and token.special:", "if not plain_special and token.special:", TEXTS,
+        ("if plain_special and match[0] in", "if not plain_special and match[0] in", TEXTS,
          "special tokens are plain text"),
         ("token.single_word and _touches", "_touches", TEXTS, "special tokens only between words"),
         ("start > first and", "start >= first and", of("test_tokenizer", "test_single_words_at_the_edges_of_a_text"),
          "the last character touches the first"),
+    ),
+    *in_file(
+        "tokenizer/special.py",
+        ("normalized=None if vars(self)[\"_follows\"] else self.normalized", "normalized=self.normalized",
+         of(ADDED, "test_a_special_token_is_not_normalized_unless_it_says_so"), "normalized does not follow special"),
+        ("self._special.setdefault(token.content, token)", "self._special[token.content] = token", ANSWERS,
+         "a special token changes its round"),
+        ("if token not in seen:", "if token not in self.of_id.values():", ANSWERS,
+         "flags of before come back in a call"),
+        ("return len(seen) - n", "return len(self.tokens) - n", COUNTED, "new flags are not counted"),
+        ("if start >= stop:", "if start > stop:", of(ADDED, "test_with_lstrip_only_what_is_left_of_it[x\\n-tokens1]"),
+         "a token of which nothing is left"),
+        ("token.as_special() if token.content in roles else token for", "token for", ANSWERS,
+         "a role makes no token special"),
+        ("return {self.ids[content] for content in self._special}",
+         "return {number for number, token in self.of_id.items() if token.special}",
+         of(ADDED, "test_what_was_special_once_stays_so_in_texts"), "what was special once is decoded"),
+    ),
+    *in_file(
+        "tokenizer/table.py",
+        ('("_shapes", "_bytes")', '("_shapes",)', of(ADDED, "test_tables_made_before_grow_with_the_vocabulary"),
+         "bytes of added tokens are not known"),
+        ("cls, sep = vocabulary.frame or", "cls, sep = ()  or", of(FILES,
+         "test_a_tokenizer_json_comes_before_the_other_files"),
+         "texts stand between other tokens than tokenizer.json says"),
+        ("vocabulary.sides[name] if side is None", '"right" if side is None',
+         of(FILES, "test_a_tokenizer_json_comes_before_the_other_files"), "the sides of tokenizer.json do not count"),
+        ("if i >= self.vocab_size", "if i > self.vocab_size", of(ADDED, "test_the_names_of_what_is_saved"),
+         "the first added token is not saved"),
+        ("([] if tokens and not there else self._additional)", "self._additional", of(ADDED,
+         "test_roles_that_are_added"),
+         "additional tokens are never replaced"),
+        ("([] if tokens and not there else", "([] if not there else", of(ADDED, "test_roles_that_are_added"),
+         "an empty list takes the roles away"),
+        ("return copy.deepcopy(self)", "return copy.deepcopy(self, {id(self._special): self._special})",
+         of(ADDED, "test_a_copy_is_one_of_its_own[copy]"), "a copy shares its added tokens"),
+    ),
+    *in_file(
+        "tokenizer/pretrained.py",
+        ("normalized=not is_special, special", "normalized=True, special", ANSWERS, "added_tokens.json: another round"),
+        ("if given.get(name):", "if False:", of(FILES, "test_a_special_token_given_counts_before_the_files"),
+         "special_tokens_map.json comes before the caller"),
+        ("if token not in options[name]]", "]", ANSWERS, "additional tokens stand twice"),
+        ('config.get("extra_special_tokens")', "None", of(FILES, "test_what_5_23_0_saves_is_read"),
+         "what 5.23.0 calls them is not read"),
+    ),
+    *in_file(
+        "tokenizer/vocabulary.py",
+        ('.replace("\\r", "\\n")', "", of(FILES, "test_spellings_of_the_same_vocabulary[cr]"),
+         "lines that end in a CR"),
+        ("for _ in range(i + 1):", "for _ in range(i + 2):", of(FILES, f"{SHOWN}[merge]"),
+         "the line of the next merge"),
+        ("places[-1] if places", "places[0] if places", of(FILES, f"{SHOWN}[token]"), "the line of another key"),
     ),
     *in_file(
         "tokenizer/led.py",
@@ -641,7 +717,7 @@ TOKENIZER = [
          "a second space is put in front"),
         ("number is None and self.add_prefix_space and not", "number is None and not", TEXTS,
          "a space is always put in front"),
-        ("cls_token), sep, sep, sep)", "cls_token), sep, (self.cls_token_id, self.cls_token), sep)", CALLS,
+        ("(self._cls, self._sep, self._sep, self._sep)", "(self._cls, self._sep, self._cls, self._sep)", CALLS,
          "pairs with <s>"),
         ("special = call.special[: SPECIAL_OF_ONE * len(texts)]", "special = call.special", CALLS,
          "the frame of a pair round a single text"),

@@ -178,11 +178,25 @@ def test_an_alias_is_read_and_can_be_asked_for(alias, name):
 
 
 @pytest.mark.parametrize(("alias", "name"), ALIASES.items())
-def test_the_field_comes_before_its_alias(alias, name):
-    """As in 4.57.6; 5.23.0 takes the alias. They differ in no file that either has written."""
+def test_an_alias_comes_before_its_field(alias, name):
+    """As in 5.23.0, and in 4.57.6 but for num_hidden_layers, which is no alias there."""
     value, other = (0.25, 0.5) if name in ("attention_dropout", "init_std") else (32, 64)
-    for content in ({name: value, alias: other}, {alias: other, name: value}):
+    for content in ({name: other, alias: value}, {alias: value, name: other}):
         assert getattr(LEDConfig.from_dict(content), name) == value
+        assert getattr(LEDConfig(**content), name) == value
+
+
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_an_alias_can_be_set(alias, name):
+    config = LEDConfig()
+    setattr(config, alias, 0.125)
+    assert getattr(config, name) == config.to_dict()[name] == 0.125
+    assert alias not in vars(config)
+
+
+def test_an_argument_that_is_no_field_is_a_type_error():
+    with pytest.raises(TypeError, match="hidden_sizes"):
+        LEDConfig(hidden_sizes=32)
 
 
 def test_a_configuration_can_be_copied_and_pickled():
@@ -301,6 +315,7 @@ def test_any_values_give_a_configuration_or_the_one_error(content):
 
 
 @pytest.mark.parametrize("value", ["false", 0, None])
-def test_whether_embeddings_are_tied_is_a_boolean(value):
-    with pytest.raises(ConfigError, match=f"tie_word_embeddings is {value!r}"):
-        LEDConfig.from_dict({"tie_word_embeddings": value})
+@pytest.mark.parametrize("name", ["tie_word_embeddings", "use_cache", "is_encoder_decoder"])
+def test_what_is_true_or_false_is_a_boolean(name, value):
+    with pytest.raises(ConfigError, match=f"{name} is {value!r}"):
+        LEDConfig.from_dict({name: value})

@@ -83,17 +83,24 @@ def test_the_definition_imports_nothing_of_ours():
 
 
 def test_functions_and_layers_stay_small():
-    """Layers 0 to 6 by statements, which formatting cannot stretch; a function by the lines of code it fills."""
+    """Layers 0 to 6 by statements, which formatting cannot stretch; a function by the lines of code it fills.
+
+    Imports do not count: there are more of them the better the code is divided.
+    """
     total = 0
     for path in FILES:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if LAYERS[place_of(path)][0] <= 6:
-            total += sum(isinstance(node, ast.stmt) and not is_docstring(node) for node in ast.walk(tree))
+            total += sum(isinstance(node, ast.stmt) and not is_free(node) for node in ast.walk(tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 length = lines_of_code(node)
                 assert length <= 60, f"{path.name}: {node.name} has {length} lines of code"
     assert total <= 4000
+
+
+def is_free(node):
+    return isinstance(node, ast.Import | ast.ImportFrom) or is_docstring(node)
 
 
 def is_docstring(node):

@@ -128,6 +128,17 @@ def test_documents_in_one_text_are_told_apart(tmp_path):
     assert made.score != by_hand(model, tokenizer, ids)[1]
 
 
+def test_tokens_without_a_row_in_the_model_are_told_at_once(tmp_path):
+    directory = changed(tmp_path / "led", generation={"max_length": 3})
+    assert Summarizer.load(directory).surprises == ()
+    (directory / "added_tokens.json").write_text('{"<a>": 600, "<b>": 601}', encoding="utf-8")
+    summarizer = Summarizer.load(directory)
+    assert summarizer.surprises == summarizer.notes[-1:]
+    assert summarizer.notes[-1].startswith("the tokenizer has 602 tokens, the model 600: ")
+    with pytest.raises(InputError, match="600"):
+        pyled.summarize("One <a> lamp.", directory)
+
+
 # Lengths
 
 

@@ -1,13 +1,19 @@
 """What the tokenizer reads from files and writes to them, and the files it refuses."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from examples import EXAMPLES
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pyled.errors import TokenizerError
 from pyled.tokenizer import AddedToken, LEDTokenizer
+from pyled.tokenizer.pretrained import OPTIONS
+from pyled.tokenizer.special import NAMES
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 TINY = GOLDEN / "tiny"
@@ -73,7 +79,7 @@ def test_tokenizer_json_with_merges_as_strings(tmp_path):
     )
 
 
-@pytest.mark.parametrize("spelling", ["escaped", "utf-8", "indented", "no header", "no newline", "crlf"])
+@pytest.mark.parametrize("spelling", ["escaped", "utf-8", "indented", "no header", "no newline", "crlf", "cr", "mark"])
 def test_spellings_of_the_same_vocabulary(spelling, tmp_path):
     vocab = json.loads((TINY / "vocab.json").read_text(encoding="utf-8"))
     merges = (TINY / "merges.txt").read_text(encoding="utf-8")
@@ -82,6 +88,8 @@ def test_spellings_of_the_same_vocabulary(spelling, tmp_path):
         "no header": merges.partition("\n")[2],
         "no newline": merges.removesuffix("\n"),
         "crlf": merges.replace("\n", "\r\n"),
+        "cr": merges.replace("\n", "\r"),
+        "mark": f"\ufeff{merges}",
     }.get(spelling, merges)
     (tmp_path / "vocab.json").write_text(written, encoding="utf-8")
     (tmp_path / "merges.txt").write_bytes(merges.encode("utf-8"))
@@ -205,6 +213,11 @@ BAD_FILES = {
     "no flag": ({"tokenizer_config.json": {"add_prefix_space": "yes"}}, "add_prefix_space is 'yes'"),
     "no side": ({"tokenizer_config.json": {"padding_side": "up"}}, "padding_side is 'up'"),
     "no limit": ({"tokenizer_config.json": {"model_max_length": 0}}, "model_max_length is 0"),
+    "null frame": ({"tokenizer_config.json": {"cls_token": None}}, "between cls_token and sep_token: give them tokens"),
+    "no list of others": ({"tokenizer_config.json": {"extra_special_tokens": 3}}, "extra_special_tokens is 3"),
+    "gap": ({"added_tokens.json": {"<a>": 600, "<b>": 602}}, r"'<b>' is listed with the id 602, but its place is 601"),
+    "which file": ({"tokenizer_config.json": {"sep_token": 7}}, r"tokenizer_config\.json, sep_token: 7 is no token"),
+    "limit broken": ({"tokenizer_config.json": {"model_max_length": 1.5}}, "model_max_length is 1.5"),
     "limit no number": ({"tokenizer_config.json": {"model_max_length": "16384"}}, "model_max_length is '16384'"),
 }
 
@@ -216,28 +229,97 @@ def test_bad_files_beside_the_vocabulary_are_refused(files, message, tmp_path):
 
 
 BAD_TOKENIZER_JSON = {
-    "model": (lambda c: c["model"].update(type="Unigram"), "its model is Unigram"),
-    "dropout": (lambda c: c["model"].update(dropout=0.1), r"its model is \['dropout'\]"),
-    "ignore_merges": (lambda c: c["model"].update(ignore_merges=True), r"its model is \['ignore_merges'\]"),
-    "normalizer": (lambda c: c.update(normalizer={"type": "NFC"}), "this is another"),
-    "pre_tokenizer": (lambda c: c.update(pre_tokenizer={"type": "Whitespace"}), "this is another"),
-    "post_processor": (lambda c: c.update(post_processor=None), "this is another"),
-    "merge": (lambda c: c["model"]["merges"].append("q z"), r"merge 339: 'q' and 'z' are merged, but 'qz' has no id"),
-    "merge no pair": (lambda c: c["model"]["merges"].append(["a", 1]), "merge 339: a merge is two tokens"),
+    "model": (lambda c: c["model"].update(type="Unigram"), "its model is 'Unigram', not 'BPE', so this is not LED's"),
+    "no model": (lambda c: c.pop("model"), "its model is None, not 'BPE'"),
+    "dropout": (lambda c: c["model"].update(dropout=0.1), "dropout has another value"),
+    "ignore_merges": (lambda c: c["model"].update(ignore_merges=True), "ignore_merges has another value"),
+    "pattern": (lambda c: c["pre_tokenizer"].update(use_regex=False), "use_regex has another value"),
+    "normalizer": (lambda c: c.update(normalizer={"type": "NFC"}), "its normalizer is 'NFC', not None"),
+    "pre_tokenizer": (lambda c: c.update(pre_tokenizer={"type": "Whitespace"}), "its pre_tokenizer is 'Whitespace'"),
+    "post_processor": (lambda c: c.update(post_processor=None), "its post_processor is None, not 'RobertaProcessing'"),
+    "template": (lambda c: c.update(post_processor={"type": "TemplateProcessing"}), "is 'TemplateProcessing', not"),
+    "decoder": (lambda c: c.update(decoder=None), "its decoder is None, not 'ByteLevel'"),
+    "remedy": (lambda c: c.update(decoder="x"), r"without the file, vocab\.json and merges\.txt are read"),
+    "frame": (lambda c: c["post_processor"].update(sep=["</s>", 3]), r"sep: \['</s>', 3\] is no token of this file"),
+    "no frame": (lambda c: c["post_processor"].pop("cls"), "cls: None is no token of this file"),
     "no merges": (lambda c: c["model"].update(merges=None), "must be lists"),
     "vocab": (lambda c: c["model"]["vocab"].update({"<pad>": 0}), "'<pad>' has the id 0, which '<s>' has already"),
+    "no vocab": (lambda c: c["model"].update(vocab=[]), r"model\.vocab must be an object"),
     "added token": (lambda c: c["added_tokens"].append({"content": "x"}), "added token 5: its id is None"),
+    "added twice": (lambda c: c["added_tokens"].append({"content": "x", "id": 0}), "added token 5: its id is 0"),
+    "added later": (
+        lambda c: c["added_tokens"].extend({"content": x, "id": i} for x, i in (("x y", 601), ("y z", 600))),
+        "'x y' is listed with the id 601, but its place is 600",
+    ),
 }
+
+
+def changed_json(tmp_path, change):
+    LEDTokenizer.from_pretrained(TINY).save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    change(content)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return tmp_path
 
 
 @pytest.mark.parametrize(("change", "message"), BAD_TOKENIZER_JSON.values(), ids=BAD_TOKENIZER_JSON)
 def test_a_tokenizer_json_that_is_not_leds_is_refused(change, message, tmp_path):
-    LEDTokenizer.from_pretrained(TINY).save_pretrained(tmp_path)
-    content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
-    change(content)
-    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(TokenizerError, match=message):
-        LEDTokenizer.from_pretrained(tmp_path)
+        LEDTokenizer.from_pretrained(changed_json(tmp_path, change))
+
+
+BAD_LINES = {
+    "merge": (lambda c: c["model"]["merges"].insert(7, "q z"), '"q z",', "but 'qz' has no id"),
+    "last merge": (lambda c: c["model"]["merges"].append("q z"), '"q z"', "but 'qz' has no id"),
+    "no pair": (lambda c: c["model"]["merges"].insert(0, "a"), '"a",', "a merge is two tokens"),
+    "token": (lambda c: c["model"]["vocab"].update(id=-1), '"id": -1', "the token 'id' has the id -1"),
+    "token of a text": (
+        lambda c: c["model"]["vocab"].update({'"merges": [': 700}),
+        '"\\"merges\\": [": 700',
+        "has the id",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "line", "message"), BAD_LINES.values(), ids=BAD_LINES)
+def test_what_is_bad_in_a_tokenizer_json_is_shown_with_its_line(change, line, message, tmp_path):
+    path = changed_json(tmp_path, change)
+    with pytest.raises(TokenizerError, match=rf"tokenizer\.json, line \d+: .*{message}") as raised:
+        LEDTokenizer.from_pretrained(path)
+    number = int(re.search(r"line (\d+)", str(raised.value))[1])
+    assert (path / "tokenizer.json").read_text(encoding="utf-8").splitlines()[number - 1].strip() == line
+
+
+def test_a_tokenizer_json_comes_before_the_other_files(tmp_path):
+    """As in 4.57.6. Its own flags do not count, its sides of truncation and padding do; a length of it does not."""
+
+    def change(content):
+        content["model"]["merges"] = content["model"]["merges"][:30]
+        content["pre_tokenizer"]["add_prefix_space"] = True
+        content["post_processor"].update(sep=["<unk>", 3], trim_offsets=False)
+        content["truncation"] = {"direction": "Left", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+        content["padding"] = {"direction": "Left", "strategy": {"Fixed": 9}, "pad_id": 3, "pad_token": "<unk>"}
+
+    path = changed_json(tmp_path, change)
+    tokenizer = LEDTokenizer.from_pretrained(path)
+    assert tokenizer.tokenize("the document", add_special_tokens=True)[-1] == "<unk>"
+    assert tokenizer("the document", return_offsets_mapping=True)["offset_mapping"][1] == (0, 1)
+    assert len(tokenizer.tokenize("the document")) > len(LEDTokenizer.from_pretrained(TINY).tokenize("the document"))
+    assert (tokenizer.padding_side, tokenizer.truncation_side) == ("right", "right")  # tokenizer_config.json says so
+    (path / "tokenizer_config.json").unlink()
+    tokenizer = LEDTokenizer.from_pretrained(path)
+    assert (tokenizer.padding_side, tokenizer.truncation_side) == ("left", "left")
+    assert tokenizer("a", padding="max_length", max_length=4)["input_ids"][0] == tokenizer.pad_token_id == 1
+
+
+def test_what_5_23_0_saves_is_read(tmp_path):
+    """Two files: special tokens without a role are under another name, which 4.57.6 cannot read."""
+    LEDTokenizer.from_pretrained(TINY, additional_special_tokens=["<doc-sep>"]).save_pretrained(tmp_path, False)
+    (tmp_path / "special_tokens_map.json").unlink()
+    config = {"extra_special_tokens": ["<doc-sep>"], "tokenizer_class": "RobertaTokenizer", "backend": "tokenizers"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    tokenizer = LEDTokenizer.from_pretrained(tmp_path)
+    assert (tokenizer.additional_special_tokens, tokenizer.all_special_ids[-1]) == (["<doc-sep>"], 600)
 
 
 def test_added_tokens_need_not_be_written_in_byte_symbols(tmp_path):
@@ -247,3 +329,52 @@ def test_added_tokens_need_not_be_written_in_byte_symbols(tmp_path):
     tokenizer = LEDTokenizer.from_pretrained(path, additional_special_tokens=[AddedToken("[a b]", special=True)])
     ids = tokenizer.encode("x[a b]", add_special_tokens=False)
     assert ids[-1] == 600 and tokenizer.decode(ids) == "x[a b]"
+
+
+# Any values
+
+CONTENTS = ["<s>", "<mask>", "</s>", "the", "x y", "", "a", "\ud800"]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 602) | st.floats(allow_nan=False) | st.sampled_from(CONTENTS),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(st.sampled_from([*CONTENTS, "content", "lstrip", "id", "600", "type", "direction"]), values)
+    ),
+    max_leaves=5,
+)
+KEYS = {
+    "tokenizer_config.json": [*NAMES, *OPTIONS, "additional_special_tokens", "added_tokens_decoder", "max_len"],
+    "special_tokens_map.json": [*NAMES, "additional_special_tokens", "other"],
+    "added_tokens.json": ["<a>", "<mask>", "the", ""],
+    "tokenizer.json": ["model", "added_tokens", "post_processor", "pre_tokenizer", "normalizer", "decoder", "padding"],
+}
+
+
+@settings(max_examples=2 * EXAMPLES)
+@given(
+    stated=st.lists(
+        st.sampled_from(sorted(KEYS)).flatmap(
+            lambda name: st.tuples(st.just(name), st.sampled_from(KEYS[name]), VALUES)
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_any_values_in_the_files_give_a_tokenizer_or_the_one_error(tmp_path_factory, stated):
+    place = tmp_path_factory.mktemp("any")
+    LEDTokenizer.from_pretrained(TINY).save_pretrained(place, None if stated[0][0] == "tokenizer.json" else True)
+    (place / "tokenizer_config.json").unlink()
+    for name, key, value in stated:
+        path = place / name
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        part = content.get(key)
+        content[key] = {**part, **value} if isinstance(part, dict) and isinstance(value, dict) else value
+        path.write_text(json.dumps(content), encoding="utf-8")
+    try:
+        tokenizer = LEDTokenizer.from_pretrained(place)
+    except TokenizerError:
+        return
+    assert tokenizer.encode("a", add_special_tokens=False) == [tokenizer.convert_tokens_to_ids("a")]
+    assert [tokenizer.convert_ids_to_tokens(i) for i in tokenizer.added_tokens_decoder] == [
+        *tokenizer.get_added_vocab()
+    ]

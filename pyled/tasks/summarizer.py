@@ -95,10 +95,14 @@ class Summarizer:
         if not isinstance(tokenizer, LEDTokenizer):
             given = "missing" if tokenizer is None else f"a {type(tokenizer).__name__}"
             raise InputError(f"the tokenizer is {given}: a model in memory needs its LEDTokenizer, or the directory")
-        report = loaded.load_report
-        if report is None:
-            return cls(loaded, tokenizer, name)
-        return cls(loaded, tokenizer, name, tuple(report.lines()), tuple(report.surprises()))
+        report, beyond = loaded.load_report, []
+        if len(tokenizer) > loaded.config.vocab_size:
+            beyond.append(
+                f"the tokenizer has {len(tokenizer):,} tokens, the model {loaded.config.vocab_size:,}: a text with one "
+                "of the others is refused; model.resize_token_embeddings(len(tokenizer)) gives them rows"
+            )
+        notes, surprises = (report.lines(), report.surprises()) if report is not None else ([], [])
+        return cls(loaded, tokenizer, name, (*notes, *beyond), (*surprises, *beyond))
 
     def plan(
         self, generation_config: GenerationConfig | None, settings: Mapping[str, Any], reading: Reading | None = None

@@ -1,5 +1,6 @@
 """8. What users pass, checked: texts, rows to pad, ids, options. Each mistake gets one message."""
 
+import math
 import operator
 from collections.abc import Mapping
 from typing import Any
@@ -100,6 +101,6 @@ def check_limit(value: object) -> int:
     """model_max_length as an integer; transformers also writes it as 1e30, which means none."""
     if value is None:
         return NO_LIMIT
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < math.inf or value % 1:
         raise TokenizerError(f"model_max_length is {value!r:.40}: an integer of at least 1 was expected")
     return int(value)

@@ -98,16 +98,15 @@ class LEDTokenizer(TokenTable):
         flags = (True, return_token_type_ids, return_attention_mask, return_special_tokens_mask, return_offsets_mapping)
         wanted = zip(_OF_ROW, (*flags, return_length), strict=True)
         warn = self._warn if verbose else _ignore
-        lengths = resolve_lengths(
-            padding, truncation, max_length, pad_to_multiple_of, self.model_max_length, warn,
+        lengths = self._lengths(
+            padding, truncation, max_length, pad_to_multiple_of, warn,
             side=self.truncation_side, stride=stride, has_windows=return_overflowing_tokens,
         )  # fmt: skip
-        sep = (self.sep_token_id, self.sep_token)
         call = _Call(
             lengths=lengths,
             padding_side=self._side(padding_side),
             wanted=[name for name, flag in wanted if (name in self.model_input_names if flag is None else flag)],
-            special=((self.cls_token_id, self.cls_token), sep, sep, sep) if add_special_tokens else (),
+            special=(self._cls, self._sep, self._sep, self._sep) if add_special_tokens else (),
             plain_special=self.split_special_tokens if split_special_tokens is None else split_special_tokens,
             is_split=is_split_into_words,
             return_tensors=return_tensors,
@@ -226,6 +225,20 @@ class LEDTokenizer(TokenTable):
                 pieces.append(Piece(piece, start, len(new), number is not None, is_prefixed, given_word))
         return EncodedText(ids, pieces, self._shapes)
 
+    def _lengths(
+        self,
+        padding: bool | str,
+        truncation: bool | str | None,
+        max_length: int | None,
+        multiple: int | None,
+        warn: Callable[[str], None],
+        **windows: Any,
+    ) -> Lengths:
+        lengths = resolve_lengths(padding, truncation, max_length, multiple, self.model_max_length, warn, **windows)
+        if lengths.pad_to is not None and self.pad_token is None:
+            raise InputError("padding needs a token, and pad_token is None: set tokenizer.pad_token = '<pad>'")
+        return lengths
+
     def _side(self, padding_side: str | None) -> str:
         if padding_side not in (None, "left", "right"):
             raise InputError(f"padding_side={padding_side!r}: pass 'left', 'right', or None for the tokenizer's own")
@@ -260,7 +273,7 @@ class LEDTokenizer(TokenTable):
             return BatchEncoding(inputs | {"attention_mask": []} if return_attention_mask else inputs)
         is_batch = isinstance(ids[0], list)
         rows = [{k: v[i] for k, v in inputs.items()} for i in range(len(ids))] if is_batch else [inputs]
-        lengths = resolve_lengths(padding, False, max_length, pad_to_multiple_of, self.model_max_length, warn)
+        lengths = self._lengths(padding, False, max_length, pad_to_multiple_of, warn)
         n = 0 if lengths.pad_to is None else lengths.padded([len(row["input_ids"]) for row in rows])
         fill = {"input_ids": self.pad_token_id, "special_tokens_mask": 1, "token_type_ids": 0}
         if return_attention_mask is not False:
@@ -328,8 +341,7 @@ class LEDTokenizer(TokenTable):
         """
         is_one = isinstance(token_ids, int) or getattr(token_ids, "ndim", 1) == 0
         ids = row_of_ids([token_ids] if is_one else token_ids)
-        added = self._vocabulary.added_tokens
-        skipped = {number for number, token in added.items() if token.special} if skip_special_tokens else set()
+        skipped = self._special.special_ids if skip_special_tokens else set()
         n = len(self._bytes)
         text = b"".join([self._bytes[i] for i in ids if i < n and i not in skipped]).decode("utf-8", errors="replace")
         clean = (

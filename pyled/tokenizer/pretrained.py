@@ -5,15 +5,14 @@ it exists; `tokenizer_config.json` for the options; and for the special tokens, 
 `added_tokens_decoder`, also `special_tokens_map.json`, which wins, `added_tokens.json` and `tokenizer.json`.
 """
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import TokenizerError
-from ..files import parse_json, read_json, write_json
-from .special import NAMES, AddedToken, added_token
-from .vocabulary import Vocabulary
+from ..files import read_json, write_json
+from .special import NAMES, AddedToken, Token, added_token, as_list, role_token, role_tokens
 
 OPTIONS = (
     "errors",
@@ -26,7 +25,8 @@ OPTIONS = (
     "split_special_tokens",
 )
 NO_LIMIT = int(1e30)  # model_max_length of a tokenizer without one, in transformers
-_LIMIT_OF_MANY_DIGITS = re.compile(rb'("(?:model_max_length|max_len)"\s*:\s*)\d{19,}')
+_DIGITS = 40  # of an integer; NO_LIMIT has 31
+_ADDITIONAL = "additional_special_tokens"
 
 Options = dict[str, Any]
 
@@ -36,55 +36,47 @@ def read_options(directory: Path, given: Mapping[str, Any], in_vocabulary: Mappi
 
     in_vocabulary: the added tokens that `tokenizer.json` lists. Raises TokenizerError.
     """
-    config = _read_config(directory / "tokenizer_config.json")
-    options = {
-        key: config[key] for key in (*NAMES, *OPTIONS, "additional_special_tokens") if config.get(key) is not None
-    }
-    options |= given
-    check_token_list(options.get("additional_special_tokens", []))
+    path = directory / "tokenizer_config.json"
+    config = read_json(path, TokenizerError, digits=_DIGITS) if path.exists() else {}
+    config.setdefault("model_max_length", config.get("max_len"))
+    options: Options = {key: config[key] for key in OPTIONS if config.get(key) is not None}
+    options |= {name: config[name] for name in NAMES if name in config}
+    extra = config.get("extra_special_tokens")  # what 5.23.0 writes; in 4.57.6 they have names, which LED does not use
+    extra = list(extra.values()) if isinstance(extra, dict) else extra
+    options[_ADDITIONAL] = as_list(config.get(_ADDITIONAL), f"{path}, {_ADDITIONAL}")
+    options[_ADDITIONAL] += as_list(extra, f"{path}, extra_special_tokens")
+    options |= {**given, "name_or_path": str(directory)}
     listed = config.get("added_tokens_decoder")
     if listed is None:
         _add_special_tokens_map(directory / "special_tokens_map.json", options, given)
-        special = {content_of(options[name]) for name in NAMES if name in options}
-        special |= {content_of(token) for token in options.get("additional_special_tokens", ())}
+        roles = [options.get(name) for name in NAMES] + as_list(options[_ADDITIONAL], _ADDITIONAL)
+        special = set(map(str, roles))  # tokens; what is an object in tokenizer_config.json is not read yet in 4.57.6
         with_flags = dict(in_vocabulary)
         added = _read_added_tokens(directory / "added_tokens.json", special) | with_flags
     else:
-        with_flags = added = _listed_tokens(listed, directory / "tokenizer_config.json")
+        with_flags = added = _listed_tokens(listed, path)
     of_content = {token.content: token for token in with_flags.values()}
-    for name in NAMES:
-        if name in options:
-            options[name] = of_content.get(content_of(options[name]), options[name])
+    for name in [name for name in NAMES if name in options]:
+        token = role_token(options[name], f"{path}, {name}")
+        options[name] = of_content.get(str(token), token)
     return options | {"added_tokens_decoder": added}
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        data = path.read_bytes()
-    except OSError as e:
-        raise TokenizerError(f"{path}: cannot be read: {e.strerror}") from None
-    # transformers writes "no limit" as int(1e30), which is more digits than strict JSON has here
-    config = parse_json(_LIMIT_OF_MANY_DIGITS.sub(rb"\1null", data), str(path), TokenizerError)
-    if not isinstance(config, dict):
-        raise TokenizerError(f"{path}: holds a JSON {type(config).__name__}, an object was expected")
-    config.setdefault("model_max_length", config.get("max_len"))
-    return config
-
-
 def _add_special_tokens_map(path: Path, options: Options, given: Mapping[str, Any]) -> None:
-    if not path.exists():
-        return
-    for name, value in read_json(path, TokenizerError).items():
+    for name, value in (read_json(path, TokenizerError) if path.exists() else {}).items():
+        where = f"{path}, {name}"
         if given.get(name):
             continue
-        if name == "additional_special_tokens":
-            check_token_list(value)
-            known = options.get(name, [])
-            options[name] = [*known, *(added_token(token, f"{path}, {name}", special=True) for token in value)]
+        if name == _ADDITIONAL:
+            options[name] = as_list(options[name], name)
+            new = dict.fromkeys(map(_special, role_tokens(value, where)))
+            options[name] += [token for token in new if token not in options[name]]
         elif name in NAMES:
-            options[name] = value | {"special": True} if isinstance(value, dict) else value
+            options[name] = _special(role_token(value, where))
+
+
+def _special(token: Any) -> Any:
+    return token.as_special() if isinstance(token, AddedToken) else token
 
 
 def _read_added_tokens(path: Path, special: Collection[str]) -> dict[int, AddedToken]:
@@ -92,7 +84,8 @@ def _read_added_tokens(path: Path, special: Collection[str]) -> dict[int, AddedT
     for content, number in (read_json(path, TokenizerError) if path.exists() else {}).items():
         if type(number) is not int:
             raise TokenizerError(f"{path}: {content!r:.60} has the id {number!r:.40}: an id is an integer")
-        added[number] = added_token(content, str(path), special=content in special)
+        is_special = content in special
+        added[number] = replace(added_token(content, str(path)), normalized=not is_special, special=is_special)
     return added
 
 
@@ -103,44 +96,30 @@ def _listed_tokens(listed: Any, path: Path) -> dict[int, AddedToken]:
     return {int(key): added_token(token, f"{where}, {key}") for key, token in listed.items()}
 
 
-def check_token_list(value: object) -> None:
-    """Raise TokenizerError unless `value` is a list of tokens."""
-    if not isinstance(value, list | tuple):
-        raise TokenizerError(f"additional_special_tokens is {value!r:.40}: a list of tokens was expected")
-
-
-def content_of(value: object) -> str:
-    """The string of a token in any spelling; "" for what is no token."""
-    content = value.get("content") if isinstance(value, dict) else value
-    return str(content) if isinstance(content, str | AddedToken) else ""
-
-
 def write_options(
-    directory: Path,
-    named: Mapping[str, AddedToken],
-    additional: Sequence[AddedToken],
-    vocabulary: Vocabulary,
+    tokenizer_config: Path,
+    special_tokens_map: Path,
+    roles: Mapping[str, Token | None],
+    additional: list[Token],
+    added: Mapping[int, AddedToken],
     options: Mapping[str, Any],
 ) -> None:
     """Write what `read_options` reads, so that transformers 4.57.6 and 5.23.0 give the same ids."""
-    added = vocabulary.added_tokens
-    tokens = {name: token.content for name, token in named.items()}
-    flags: dict[str, Any] = {name: _without_special(token) for name, token in named.items()}
-    if additional:
-        flags["additional_special_tokens"] = [_without_special(token) for token in additional]
+    flags = {name: _without_special(token) for name, token in roles.items() if token is not None}
+    flags |= {_ADDITIONAL: [_without_special(token) for token in additional]} if additional else {}
+    write_json(special_tokens_map, flags)
     config = {
         **options,
-        **tokens,
-        "additional_special_tokens": [token.content for token in additional],
+        **{name: None if token is None else str(token) for name, token in roles.items()},
+        _ADDITIONAL: [str(token) for token in additional],
         "added_tokens_decoder": {str(number): token.to_dict() for number, token in added.items()},
         "tokenizer_class": "LEDTokenizer",
     }
-    write_json(directory / "special_tokens_map.json", flags)
-    write_json(directory / "tokenizer_config.json", config)
-    beyond = {token.content: number for number, token in added.items() if number >= len(vocabulary.ids)}
-    if beyond or (directory / "added_tokens.json").exists():
-        write_json(directory / "added_tokens.json", beyond)
+    write_json(tokenizer_config, config)
 
 
-def _without_special(token: AddedToken) -> dict[str, Any]:
+def _without_special(token: Token) -> Any:
+    """As it stands in a special_tokens_map.json."""
+    if isinstance(token, str):
+        return token
     return {key: value for key, value in token.to_dict().items() if key != "special"}

@@ -6,9 +6,8 @@ can hold them is how Hugging Face defines it; `split_special_tokens=True` reads 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from operator import itemgetter
 from typing import Any
 
 from ..errors import TokenizerError
@@ -38,26 +37,34 @@ class AddedToken:
     special: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_follows", self.normalized is None)  # past the freezing
         if self.normalized is None:
             object.__setattr__(self, "normalized", not self.special)
 
     def __str__(self) -> str:
         return self.content
 
+    def as_special(self) -> "AddedToken":
+        """The same as a special token; `normalized` changes with it unless it was given."""
+        return replace(self, special=True, normalized=None if vars(self)["_follows"] else self.normalized)
+
     def to_dict(self) -> dict[str, Any]:
         """The keys of a `tokenizer_config.json`."""
         return asdict(self)
 
 
-def added_token(value: object, where: str, **defaults: bool) -> AddedToken:
+Token = str | AddedToken  # what may stand for a role
+
+
+def added_token(value: object, where: str) -> AddedToken:
     """An AddedToken from any spelling found in files: a string, or an object with or without `__type`.
 
-    `defaults` are the flags of a plain string. Raises TokenizerError for anything else; `where` opens the message.
+    Raises TokenizerError for anything else; `where` opens the message.
     """
     if isinstance(value, AddedToken):
         token = value
     elif isinstance(value, str):
-        token = AddedToken(value, **defaults)
+        token = AddedToken(value)
     elif isinstance(value, dict):
         values = {key: v for key, v in value.items() if key not in ("__type", "id")}
         if not isinstance(values.get("content"), str):
@@ -73,67 +80,108 @@ def added_token(value: object, where: str, **defaults: bool) -> AddedToken:
     return token
 
 
-def number_added(
-    ids: Mapping[str, int], listed: Mapping[int, AddedToken], wanted: Iterable[AddedToken]
-) -> dict[int, AddedToken]:
-    """The id of every added token: its own if the vocabulary has it, else the next one after the vocabulary.
+def role_token(value: object, where: str) -> Token | None:
+    """What stands for a role: None, a string as it is, or an AddedToken from any other spelling.
 
-    ids: the vocabulary; listed: tokens with the ids that files give them; wanted: tokens that must exist, whose flags
-    overrule those of a listed token of that name. Raises TokenizerError where a listed id is not the one due.
+    Raises TokenizerError, as `added_token`.
     """
-    id_of: dict[str, int] = {}
-    added: dict[int, AddedToken] = {}
-    numbered: list[tuple[int | None, AddedToken]] = [*sorted(listed.items(), key=itemgetter(0))]
-    for number, token in [*numbered, *((None, token) for token in wanted)]:
-        due = id_of.setdefault(token.content, ids.get(token.content, len(ids) + sum(i >= len(ids) for i in added)))
-        if number is not None and number != due:
-            raise TokenizerError(
-                f"the added token {token.content!r:.60} is listed with the id {number}, but its place is {due}: "
-                f"{len(ids)} tokens are in the vocabulary, and added ones follow without gaps"
-            )
-        added[due] = token
-    return dict(sorted(added.items()))
+    token = None if value is None else added_token(value, where)
+    return value if isinstance(value, str) else token
 
 
-def special_tokens(
-    given: Mapping[str, Any],
-    additional: Sequence[Any],
-    in_file: Mapping[int, AddedToken],
-    listed: Mapping[int, AddedToken],
-) -> tuple[dict[str, AddedToken], list[AddedToken]]:
-    """The token of each role, and the additional ones. Roles that share a string share the first one's flags.
+def as_list(values: object, where: str) -> list[Any]:
+    """A list of tokens, None as an empty one. Raises TokenizerError for what is no list."""
+    if values is not None and not isinstance(values, list | tuple):
+        raise TokenizerError(f"{where} is {values!r:.40}: a list of tokens was expected")
+    return list(values or ())
 
-    A string takes the flags that `tokenizer.json` has for it, an additional one also those of added_tokens_decoder;
-    `<mask>` always has its own: lstrip.
+
+def role_tokens(values: object, where: str) -> list[Token]:
+    """The tokens of a list: a string as it is, or an AddedToken. Raises TokenizerError, as the two above."""
+    return [
+        value if isinstance(value, str) and value else added_token(value, where) for value in as_list(values, where)
+    ]
+
+
+def as_loaded(token: Token, name: str, is_legacy: bool) -> Token:
+    """What transformers 4.57.6 makes of the token of a role when it loads a tokenizer.
+
+    is_legacy: there is no `tokenizer.json`, so that the flags of that file cannot count.
     """
-    of_content = {token.content: token for token in in_file.values()}
-    special: dict[str, AddedToken] = {}
-
-    def resolve(value: Any, name: str) -> AddedToken:
-        if isinstance(value, str) and value in of_content and name != "mask_token":
-            token = of_content[value]
-        else:
-            token = added_token(value, name, lstrip=name == "mask_token", special=name not in NAMES)
-        return special.setdefault(token.content, replace(token, special=True))
-
-    named = {name: resolve(value, name) for name, value in given.items()}
-    of_content |= {token.content: token for token in listed.values()}
-    others = [resolve(value, "additional_special_tokens") for value in additional]
-    return named, list(dict.fromkeys(others))
+    if isinstance(token, str) and (name == "mask_token" or (is_legacy and name in NAMES)):
+        token = AddedToken(token, lstrip=name == "mask_token", normalized=True)
+    if not isinstance(token, AddedToken):
+        return token
+    return replace(token, special=True) if is_legacy else token.as_special()
 
 
-class SpecialTokens:
-    """Finds the added tokens of a vocabulary, given by id, in texts."""
+def first_added(
+    special: list[Token], listed: Mapping[int, AddedToken], in_file: Iterable[AddedToken]
+) -> list[AddedToken]:
+    """What transformers 4.57.6 adds to a tokenizer that it loads, in its order; later tokens change earlier ones.
 
-    def __init__(self, added: Mapping[int, AddedToken]) -> None:
-        self._of_content = {token.content: (token, number) for number, token in added.items()}
-        rounds = [[token for token in added.values() if token.normalized is wanted] for wanted in (False, True)]
-        self._rounds = [_any_of(tokens) for tokens in rounds if tokens]
+    special: the tokens of roles; listed: tokens with the ids that files give them; in_file: what `tokenizer.json` has
+    added already. A string adds nothing where there is a token of that string.
+    """
+    first = [listed[number] for number in sorted(listed)]
+    known = {token.content for token in (*in_file, *first)}
+    roles = {str(token) for token in special}
+    later = [AddedToken(token) if isinstance(token, str) else token for token in special if token not in known]
+    return [token.as_special() if token.content in roles else token for token in (*first, *later)]
+
+
+class AddedTokens:
+    """The tokens added to a vocabulary: their ids and flags, and where they stand in texts.
+
+    ids: the vocabulary, which stays as it is. `self.ids` and `self.tokens`, in the order of the ids, have all tokens;
+    `self.of_id` has the added ones. As in the tokenizers library 0.22, what was special once stays special in texts
+    and in decoding, and is looked for in the round in which it was first.
+    """
+
+    def __init__(self, ids: Mapping[str, int]) -> None:
+        self.ids = dict(ids)
+        self.tokens = sorted(ids, key=ids.__getitem__)
+        self.of_id: dict[int, AddedToken] = {}
+        self._special: dict[str, AddedToken] = {}
+        self._others: list[AddedToken] = []
+        self._rounds: list[re.Pattern[str]] = []
+
+    def add(self, tokens: Collection[AddedToken]) -> int:
+        """Give an id to each token that has none, the next one, and its flags to each; how many were new or changed.
+
+        Flags that a token has, or had in this call, change it no more.
+        """
+        for token in tokens:
+            if token.special:
+                self._special.setdefault(token.content, token)
+        seen = set(self.of_id.values())
+        n = len(seen)
+        for token in tokens:
+            if token not in seen:
+                seen.add(token)
+                self._put(token)
+        known = [*self._special.values(), *self._others]
+        rounds = [[token.content for token in known if token.normalized is wanted] for wanted in (False, True)]
+        self._rounds = [_any_of(contents) for contents in rounds if contents]
+        return len(seen) - n
+
+    def _put(self, token: AddedToken) -> None:
+        number = self.ids.setdefault(token.content, len(self.tokens))
+        if number == len(self.tokens):
+            self.tokens.append(token.content)
+        self.of_id[number] = token
+        if token.content not in self._special:
+            self._others.append(token)
+
+    @property
+    def special_ids(self) -> set[int]:
+        """The ids that `decode(..., skip_special_tokens=True)` leaves out."""
+        return {self.ids[content] for content in self._special}
 
     def split(self, text: str, plain_special: bool = False) -> list[Piece]:
         """The text from start to end in pieces (start, stop, id), where id is None for a piece of plain text.
 
-        plain_special: tokens that are `special` count as plain text.
+        plain_special: special tokens count as plain text.
         """
         pieces: list[Piece] = [(0, len(text), None)] if text else []
         for pattern in self._rounds:
@@ -147,14 +195,17 @@ class SpecialTokens:
             return
         done = first
         for match in pattern.finditer(text, first, last):
-            token, number = self._of_content[match[0]]
+            number = self.ids[match[0]]
+            token = self.of_id[number]
             start, stop = match.span()
-            if plain_special and token.special:
+            if plain_special and match[0] in self._special:
                 continue
             if token.single_word and _touches_word(text, first, start, stop, last):
                 continue
             if token.lstrip:
                 start = done + len(text[done:start].rstrip(WHITE_SPACE))
+                if start >= stop:  # the token before it took all of it along
+                    continue
             if token.rstrip:
                 stop += len(_SPACES.match(text, stop, last)[0])  # type: ignore[index]  # it always matches
             if done < start:
@@ -165,8 +216,8 @@ class SpecialTokens:
             yield done, last, None
 
 
-def _any_of(tokens: Iterable[AddedToken]) -> re.Pattern[str]:
-    longest_first = sorted((token.content for token in tokens), key=len, reverse=True)
+def _any_of(contents: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted(contents, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, longest_first)))
 
 

@@ -5,8 +5,8 @@
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,17 @@ from .bytelevel import BYTE_OF_SYMBOL, SYMBOL_OF_BYTE
 from .special import AddedToken, added_token
 
 _HEADER = "#version"
+_PARTS = {
+    "model": "BPE",
+    "normalizer": None,
+    "pre_tokenizer": "ByteLevel",
+    "post_processor": "RobertaProcessing",
+    "decoder": "ByteLevel",
+}
 _PLAIN_BPE = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+
+_GAP = re.compile(r"[\s,]*")
+_RIGHT = {"padding_side": "right", "truncation_side": "right"}
 
 Merge = tuple[str, str]
 
@@ -25,12 +35,15 @@ Merge = tuple[str, str]
 class Vocabulary:
     """ids: token to id, the ids 0 to n-1; merges: pairs of tokens, most urgent first, whose products are tokens.
 
-    added_tokens: by id, as far as `tokenizer.json` lists them.
+    What else a `tokenizer.json` says: added_tokens, by id, in the order of the file; frame, the tokens that are put
+    before and after a text; sides, of padding and truncation.
     """
 
     ids: dict[str, int]
     merges: list[Merge]
-    added_tokens: dict[int, AddedToken]
+    added_tokens: dict[int, AddedToken] = field(default_factory=dict)
+    frame: tuple[str, str] | None = None
+    sides: dict[str, str] = field(default_factory=lambda: _RIGHT)
 
 
 def read_vocabulary(vocab_file: Path, merges_file: Path, added: Collection[str]) -> Vocabulary:
@@ -43,41 +56,61 @@ def read_vocabulary(vocab_file: Path, merges_file: Path, added: Collection[str])
     ids = read_json(vocab_file, TokenizerError)
     _check_ids(ids, vocab_file, added)
     try:
-        lines = merges_file.read_bytes().decode("utf-8").split("\n")
+        text = merges_file.read_bytes().decode("utf-8-sig")
     except OSError as e:
         raise TokenizerError(f"{merges_file}: cannot be read: {e.strerror}") from None
     except UnicodeDecodeError as e:
         raise TokenizerError(f"{merges_file}: byte {e.start} is not UTF-8") from None
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     first = 2 if lines[0].startswith(_HEADER) else 1
     if lines[-1] == "":
         lines.pop()
-    pairs = [line.removesuffix("\r").split(" ") for line in lines[first - 1 :]]
+    pairs = [line.split(" ") for line in lines[first - 1 :]]
     merges = _check_merges(pairs, ids, lambda i: f"{merges_file}, line {first + i}")
-    return Vocabulary(ids, merges, {})
+    return Vocabulary(ids, merges)
 
 
 def read_tokenizer_json(path: Path) -> Vocabulary:
     """The vocabulary in a `tokenizer.json`. Raises TokenizerError, also where it describes no byte-level BPE."""
-    content = read_json(path, TokenizerError)
-    model, words, frame = (_object(content, key) for key in ("model", "pre_tokenizer", "post_processor"))
+    content: dict[str, Any] = {**dict.fromkeys(_PARTS), **read_json(path, TokenizerError)}
+    kinds = {name: part.get("type") if isinstance(part, dict) else part for name, part in content.items()}
+    for name, kind in _PARTS.items():
+        if kinds[name] != kind:
+            raise _other(path, f"its {name} is {kinds[name]!r:.40}, not {kind!r}")
+    model, frame = content["model"], content["post_processor"]
     changed = [key for key in _PLAIN_BPE if model.get(key)]
-    if model.get("type", "BPE") != "BPE" or changed or not isinstance(model.get("vocab"), dict):
-        raise TokenizerError(
-            f"{path}: its model is {changed or model.get('type')!s:.60}, but LED's is plain byte-level BPE"
-        )
-    is_split = words.get("type") == "ByteLevel" and words.get("use_regex", True)
-    if content.get("normalizer") is not None or not is_split or frame.get("type") != "RobertaProcessing":
-        raise TokenizerError(
-            f"{path}: LED's tokenizer has no normalizer, ByteLevel as pre_tokenizer and RobertaProcessing as "
-            "post_processor; this is another"
-        )
-    ids, merges, tokens = model["vocab"], model.get("merges"), content.get("added_tokens", [])
-    if not isinstance(merges, list) or not isinstance(tokens, list):
-        raise TokenizerError(f"{path}: model.merges and added_tokens must be lists")
+    if changed or not content["pre_tokenizer"].get("use_regex", True):
+        raise _other(path, f"{(changed or ['use_regex'])[0]} has another value")
+    ids, merges, tokens = model.get("vocab"), model.get("merges"), content.get("added_tokens", [])
+    if not (isinstance(ids, dict) and isinstance(merges, list) and isinstance(tokens, list)):
+        raise TokenizerError(f"{path}: model.vocab must be an object, model.merges and added_tokens must be lists")
     added = _added_tokens(tokens, path)
     _check_ids(ids, path, [token.content for token in added.values()])
     pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
-    return Vocabulary(ids, _check_merges(pairs, ids, lambda i: f"{path}, merge {i}"), added)
+    cls, sep = (_framing(frame.get(name), ids, added, f"{path}, post_processor, {name}") for name in ("cls", "sep"))
+    sections = {f"{name}_side": content.get(name) for name in ("padding", "truncation")}
+    said = {name: section.get("direction") for name, section in sections.items() if isinstance(section, dict)}
+    return Vocabulary(
+        ids=ids,
+        merges=_check_merges(pairs, ids, lambda i: f"{path}, line {_line_of_merge(path, i)}"),
+        added_tokens=added,
+        frame=(cls, sep),
+        sides=_RIGHT | {name: side.lower() for name, side in said.items() if isinstance(side, str)},
+    )
+
+
+def _other(path: Path, problem: str) -> TokenizerError:
+    return TokenizerError(
+        f"{path}: {problem}, so this is not LED's tokenizer: without the file, vocab.json and merges.txt are read"
+    )
+
+
+def _framing(value: Any, ids: dict[str, int], added: dict[int, AddedToken], where: str) -> str:
+    """The token that a post_processor puts around texts, if it is one of the file, with its id."""
+    content, number = value if isinstance(value, list) and len(value) == 2 else (None, None)
+    if (content, number) not in [*ids.items(), *((token.content, i) for i, token in added.items())]:
+        raise TokenizerError(f"{where}: {value!r:.80} is no token of this file with its id")
+    return str(content)
 
 
 def _added_tokens(tokens: list[Any], path: Path) -> dict[int, AddedToken]:
@@ -85,15 +118,10 @@ def _added_tokens(tokens: list[Any], path: Path) -> dict[int, AddedToken]:
     for i, token in enumerate(tokens):
         where = f"{path}, added token {i}"
         number = token.get("id") if isinstance(token, dict) else None
-        if type(number) is not int:
-            raise TokenizerError(f"{where}: its id is {number!r:.40}, an integer was expected")
+        if type(number) is not int or number in added:
+            raise TokenizerError(f"{where}: its id is {number!r:.40}, an integer that no other has was expected")
         added[number] = added_token(token, where)
     return added
-
-
-def _object(content: dict[str, Any], key: str) -> dict[str, Any]:
-    value = content.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 def _check_ids(ids: dict[str, Any], path: Path, added: Collection[str]) -> None:
@@ -142,8 +170,18 @@ def _line_of(path: Path, token: str) -> int:
     """The line on which a JSON file has a token as a key, however it is escaped; 1 if it hides too well."""
     text = path.read_text(encoding="utf-8")
     spellings = "|".join(re.escape(json.dumps(token, ensure_ascii=ascii_only)) for ascii_only in (True, False))
-    match = re.search(rf"(?<!\\)(?:{spellings})\s*:", text)
-    return text.count("\n", 0, match.start() if match else 0) + 1
+    places = [match.start() for match in re.finditer(rf"(?<!\\)(?:{spellings})\s*:", text)]
+    return text.count("\n", 0, places[-1] if places else 0) + 1  # of a tokenizer.json, the vocabulary comes last
+
+
+def _line_of_merge(path: Path, i: int) -> int:
+    """The line on which a `tokenizer.json`, which was read already, has a merge."""
+    text = path.read_text(encoding="utf-8")
+    at = next(re.finditer(r'"merges"\s*:\s*\[', text)).end()
+    for _ in range(i + 1):
+        start = _GAP.match(text, at).end()  # type: ignore[union-attr]  # it always matches
+        _, at = json.JSONDecoder().raw_decode(text, start)
+    return text.count("\n", 0, start) + 1
 
 
 def write_vocabulary(vocabulary: Vocabulary, vocab_file: Path, merges_file: Path) -> None:
@@ -156,19 +194,22 @@ def write_vocabulary(vocabulary: Vocabulary, vocab_file: Path, merges_file: Path
 
 
 def write_tokenizer_json(
-    vocabulary: Vocabulary, sep: tuple[str, int], cls: tuple[str, int], flags: dict[str, bool], path: Path
+    vocabulary: Vocabulary, frame: dict[str, tuple[str, int]], options: Mapping[str, Any], path: Path
 ) -> None:
-    """Write the vocabulary as the `tokenizers` library does. flags: add_prefix_space and trim_offsets."""
-    tokens = [{"id": number, **token.to_dict()} for number, token in vocabulary.added_tokens.items()]
+    """Write a vocabulary with its added tokens as the `tokenizers` library does.
+
+    frame: the tokens `cls` and `sep` with their ids; options: those of the tokenizer.
+    """
+    flags = {name: options[name] for name in ("add_prefix_space", "trim_offsets")}
     bytelevel = {"type": "ByteLevel", **flags, "use_regex": True}
     content = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": tokens,
+        "added_tokens": [{"id": number, **token.to_dict()} for number, token in vocabulary.added_tokens.items()],
         "normalizer": None,
         "pre_tokenizer": bytelevel,
-        "post_processor": {"type": "RobertaProcessing", "sep": sep, "cls": cls, **flags},
+        "post_processor": {"type": "RobertaProcessing", **frame, **flags},
         "decoder": bytelevel,
         "model": {
             "type": "BPE",
