@@ -60,7 +60,7 @@ def of(file: str, *names: str) -> tuple[str, ...]:
 
 
 PROPERTIES = "test_model_properties"
-ADDED, FILES, RESIZE = "test_added_tokens", "test_tokenizer_files", "test_resize"
+ADDED, VOCABULARIES, RESIZE = "test_added_tokens", "test_tokenizer_files", "test_resize"
 ANSWERS = of(ADDED, "test_it_answers_as_the_reference")
 COUNTED = of(ADDED, "test_what_is_counted")
 SHOWN = "test_what_is_bad_in_a_tokenizer_json_is_shown_with_its_line"
@@ -679,11 +679,11 @@ TOKENIZER = [
         "tokenizer/table.py",
         ('("_shapes", "_bytes")', '("_shapes",)', of(ADDED, "test_tables_made_before_grow_with_the_vocabulary"),
          "bytes of added tokens are not known"),
-        ("cls, sep = vocabulary.frame or", "cls, sep = ()  or", of(FILES,
+        ("cls, sep = vocabulary.frame or", "cls, sep = ()  or", of(VOCABULARIES,
          "test_a_tokenizer_json_comes_before_the_other_files"),
          "texts stand between other tokens than tokenizer.json says"),
         ("vocabulary.sides[name] if side is None", '"right" if side is None',
-         of(FILES, "test_a_tokenizer_json_comes_before_the_other_files"), "the sides of tokenizer.json do not count"),
+         of(VOCABULARIES, "test_a_tokenizer_json_comes_before_the_other_files"), "the sides of tokenizer.json do not count"),
         ("if i >= self.vocab_size", "if i > self.vocab_size", of(ADDED, "test_the_names_of_what_is_saved"),
          "the first added token is not saved"),
         ("([] if tokens and not there else self._additional)", "self._additional", of(ADDED,
@@ -697,19 +697,19 @@ TOKENIZER = [
     *in_file(
         "tokenizer/pretrained.py",
         ("normalized=not is_special, special", "normalized=True, special", ANSWERS, "added_tokens.json: another round"),
-        ("if given.get(name):", "if False:", of(FILES, "test_a_special_token_given_counts_before_the_files"),
+        ("if given.get(name):", "if False:", of(VOCABULARIES, "test_a_special_token_given_counts_before_the_files"),
          "special_tokens_map.json comes before the caller"),
         ("if token not in options[name]]", "]", ANSWERS, "additional tokens stand twice"),
-        ('config.get("extra_special_tokens")', "None", of(FILES, "test_what_5_23_0_saves_is_read"),
+        ('config.get("extra_special_tokens")', "None", of(VOCABULARIES, "test_what_5_23_0_saves_is_read"),
          "what 5.23.0 calls them is not read"),
     ),
     *in_file(
         "tokenizer/vocabulary.py",
-        ('.replace("\\r", "\\n")', "", of(FILES, "test_spellings_of_the_same_vocabulary[cr]"),
+        ('.replace("\\r", "\\n")', "", of(VOCABULARIES, "test_spellings_of_the_same_vocabulary[cr]"),
          "lines that end in a CR"),
-        ("for _ in range(i + 1):", "for _ in range(i + 2):", of(FILES, f"{SHOWN}[merge]"),
+        ("for _ in range(i + 1):", "for _ in range(i + 2):", of(VOCABULARIES, f"{SHOWN}[merge]"),
          "the line of the next merge"),
-        ("places[-1] if places", "places[0] if places", of(FILES, f"{SHOWN}[token]"), "the line of another key"),
+        ("places[-1] if places", "places[0] if places", of(VOCABULARIES, f"{SHOWN}[token]"), "the line of another key"),
     ),
     *in_file(
         "tokenizer/led.py",
@@ -799,18 +799,18 @@ TASKS = "test_tasks"
 FILLED = of(TASKS, "test_chunks_are_filled_and_none_is_tiny")
 SPANS = of(TASKS, "test_chunks_are_the_text_and_no_longer_than_asked_for")
 BEST_CUT = of(TASKS, "test_a_text_is_cut_at_the_best_place_near")
-ALONE = of(TASKS, "test_a_chunk_has_the_summary_of_that_piece_of_text_alone")
+PIECE_ALONE = of(TASKS, "test_a_chunk_has_the_summary_of_that_piece_of_text_alone")
 GLOBAL = of(TASKS, "test_each_chunk_has_the_global_tokens_asked_for")
 DOC_SEPS = of(TASKS, "test_doc_sep_counts_where_the_vocabulary_has_it")
 RECORD = of(TASKS, "test_the_record_is_plain_json_and_says_who_set_what")
 AGAIN = of(TASKS, "test_summaries_are_summarized_again_until_there_is_one")
 MISTAKES = of(TASKS, "test_mistakes_are_named")
-COUNTED = "test_cost"
-ENCODER_WORK = of(COUNTED, "test_the_encoders_products_take_two_operations_per_weight_and_token")
-BAND_WORK = of(COUNTED, "test_the_band_takes_four_operations_per_pair_and_number")
-STEP_WORK = of(COUNTED, "test_a_step_reads_the_decoders_weights_but_those_of_the_sources_keys_and_values")
-SECONDS = of(COUNTED, "test_seconds_are_operations_and_bytes_by_their_rates")
-MEMORY = of(COUNTED, "test_memory_is_that_of_the_moment_that_needs_most")
+COSTS = "test_cost"
+ENCODER_WORK = of(COSTS, "test_the_encoders_products_take_two_operations_per_weight_and_token")
+BAND_WORK = of(COSTS, "test_the_band_takes_four_operations_per_pair_and_number")
+STEP_WORK = of(COSTS, "test_a_step_reads_the_decoders_weights_but_those_of_the_sources_keys_and_values")
+SECONDS = of(COSTS, "test_seconds_are_operations_and_bytes_by_their_rates")
+MEMORY = of(COSTS, "test_memory_is_that_of_the_moment_that_needs_most")
 TEXT_LEVEL = [
     *in_file(
         "tasks/reading.py",
@@ -857,9 +857,9 @@ TEXT_LEVEL = [
          of(TASKS, "test_rules_on_the_source_see_their_own_chunk"), "rules on the source see <s> only"),
         ("tokens, text = again.tokens, _joined(last)", "tokens, text = again.tokens, text", AGAIN,
          "the last round's summaries are lost"),
-        ("score=last[0].score if len(last) == 1 else None", "score=last[0].score", ALONE, "the first chunk's score"),
-        ("for chunk in last)", "for chunk in last[:1])", ALONE, "tokens of the first summary only"),
-        ('"\\n\\n".join(summary.text', '"".join(summary.text', ALONE, "summaries run into each other"),
+        ("score=last[0].score if len(last) == 1 else None", "score=last[0].score", PIECE_ALONE, "the first chunk's score"),
+        ("for chunk in last)", "for chunk in last[:1])", PIECE_ALONE, "tokens of the first summary only"),
+        ('"\\n\\n".join(summary.text', '"".join(summary.text', PIECE_ALONE, "summaries run into each other"),
         ('origin["chunk_tokens"] = "config.json"', 'origin["chunk_tokens"] = "call"',
          of(TASKS, "test_what_was_not_asked_for_has_its_origin"), "the configuration's limit as the caller's"),
     ),
@@ -877,20 +877,20 @@ TEXT_LEVEL = [
         ("+ config.vocab_size * E", "", STEP_WORK, "the head is forgotten"),
         ("2 * num_beams * read / row", "2 * read / row", SECONDS, "beams cost nothing"),
         ("step_keys(config, S) / keys", "num_beams * step_keys(config, S) / keys", SECONDS, "keys read for each beam"),
-        ("rates.reading * part / size", "rates.reading * part / 4", of(COUNTED,
+        ("rates.reading * part / size", "rates.reading * part / 4", of(COSTS,
          "test_more_work_takes_longer_and_a_faster_machine_less"), "float64 is read as fast as float32"),
-        ("_memory(config, max(chunks)", "_memory(config, sum(chunks)", of(COUNTED,
+        ("_memory(config, max(chunks)", "_memory(config, sum(chunks)", of(COSTS,
          "test_chunks_take_the_time_of_each_and_the_memory_of_the_largest"), "chunks are held at once"),
         ('"source keys": step_keys(config, S) * size', '"source keys": num_beams * step_keys(config, S) * size', MEMORY,
          "the source's keys are held for each beam"),
-        ("tied = TIED[1:] if", "tied = () if", of(COUNTED, "test_the_weights_are_counted_once_where_they_are_tied"),
+        ("tied = TIED[1:] if", "tied = () if", of(COSTS, "test_the_weights_are_counted_once_where_they_are_tied"),
          "tied weights are counted four times"),
     ),
 ]  # fmt: skip
 
 COMMAND, OUTPUTS, PROCESS = "test_cli", "test_cli_outputs", "test_cli_process"
 THERE = of(OUTPUTS, "test_what_is_there_is_kept_or_replaced_as_asked")
-REFUSED = of(OUTPUTS, "test_an_output_that_cannot_be_is_refused_before_any_work")
+REFUSED_OUTPUT = of(OUTPUTS, "test_an_output_that_cannot_be_is_refused_before_any_work")
 NAMES = of(OUTPUTS, "test_names_of_files_tell_inputs_apart")
 BAD_INPUT = of(COMMAND, "test_a_bad_input_does_not_stop_the_others")
 TURN = of("test_cli_inputs", "test_a_text_is_read_when_its_turn_comes")
@@ -951,7 +951,7 @@ COMMAND_LINE = [
          "devices are replaced"),
         ("if not arguments.skip_existing:", "if False:", THERE, "outputs are replaced without asking"),
         ("if not there or arguments.force:", "if not there:", THERE, "--force skips"),
-        ("if os.path.realpath(path) in sources:", "if str(path) in sources:", REFUSED, "an input is overwritten"),
+        ("if os.path.realpath(path) in sources:", "if str(path) in sources:", REFUSED_OUTPUT, "an input is overwritten"),
         ("count[fold(stem)] > 1", "count[fold(stem)] > 2", NAMES, "two inputs have one output"),
         ("parts[name][-n:]", "parts[name][:n]", NAMES, "the outermost folders tell apart"),
     ),
