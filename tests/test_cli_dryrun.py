@@ -21,8 +21,8 @@ def priced(monkeypatch):
     """
     asked = []
 
-    def estimate(config, chunks, num_beams, max_new_tokens, rates, *, dtype, global_tokens):
-        asked.append((chunks, num_beams, max_new_tokens, rates, dtype, global_tokens))
+    def estimate(config, chunks, num_beams, max_new_tokens, rates, *, dtype, global_tokens, again):
+        asked.append((chunks, num_beams, max_new_tokens, rates, dtype, global_tokens, again))
         memory = {"weights": 500_000, "states": 1_000_000 * max(chunks)}
         return Estimate(sum(chunks) / 10, len(chunks) * num_beams * max_new_tokens, memory)
 
@@ -46,7 +46,7 @@ def test_each_input_has_its_line_and_all_a_sum(run, note, priced):
         "generate; 76.5 MB of memory",
     ]
     assert (status, out.splitlines(), err) == (0, lines, "")
-    assert priced[0] == ([TOKENS], 3, 10, Rates(1e9, 1e9), "float64", 5)
+    assert priced[0] == ([TOKENS], 3, 10, Rates(1e9, 1e9), "float64", 5, None)
 
 
 def test_what_is_cut_off_is_told(run, tmp_path):
@@ -76,6 +76,9 @@ def test_chunks_are_those_of_the_summary(run, priced):
         "memory": {"weights": 500_000, "states": 1_000_000 * max(sizes)},
     }
     assert status == 0
+    reading = ["--too-long", "chunk", "--chunk-tokens", 30, "--combine", "again"]
+    assert run("summarize", LAMP, "-m", TINY, "--dry-run", *reading)[0] == 0
+    assert [arguments[-1] for arguments in priced] == [None, 30]
 
 
 def test_nothing_is_written_and_a_bad_input_is_told(run, note, tmp_path):

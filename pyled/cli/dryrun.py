@@ -28,6 +28,7 @@ def costs(sources: Iterator[tuple[str, "Source"]], summarizer: "Summarizer", pla
             rates,
             dtype=dtype,
             global_tokens=max(int(chunk.is_global.sum()) for chunk in source.chunks),
+            again=plan.limit if plan.reading.combine == "again" else None,
         )
         records.append(
             {

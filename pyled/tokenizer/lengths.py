@@ -92,7 +92,10 @@ class Lengths:
 
 
 def _share(n: int, m: int, room: int) -> tuple[int, int]:
-    """Take tokens from the longer of two texts until both fit; if both lose some, the second keeps the odd one."""
+    """Take tokens from the longer of two texts until both fit.
+
+    If both lose some, the longer keeps the odd one, and of equal ones the second.
+    """
     short = min(n, m)
     long = max(short, room - short)
     if short + long <= room:
