@@ -331,8 +331,8 @@ class _Model(_Network):
         said = {key: value for key, value in self.config.extra.items() if key != "torch_dtype"}  # now "dtype"
         said |= {"architectures": [type(self).__name__], "dtype": self.dtype.name}
         config = replace(self.config, extra=said)
-        self.generation_config.to_dict()  # raises before anything is written
-        checkpoint.save(directory, self.weights, config, self.head)
+        settings = self.generation_config.to_dict()  # raises before anything is written
+        checkpoint.save(directory, self.weights, config, self.head, settings)
         self.generation_config.save_pretrained(directory)
         config.save_pretrained(directory)
 

@@ -11,7 +11,7 @@ from examples import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyled.errors import InputError, TokenizerError
+from pyled.errors import InputError, PyledError, TokenizerError
 from pyled.tokenizer import AddedToken, LEDTokenizer
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -229,7 +229,67 @@ def test_what_is_no_role_is_refused(change, message, tokenizer):
         change(tokenizer)
 
 
+def test_roles_that_are_refused_change_nothing(tokenizer):
+    with pytest.raises(TokenizerError, match="'bogus' is no role"):
+        tokenizer.add_special_tokens({"pad_token": "[PAD]", "additional_special_tokens": ["<a>"], "bogus": "x"})
+    assert (tokenizer.pad_token, tokenizer.additional_special_tokens, len(tokenizer)) == ("<pad>", [], 600)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flags", "message"),
+    [
+        ([3], {}, "content is int"),
+        (["\ud800"], {}, r"content\[0\] is U\+D800"),
+        (["a"], {"normalized": 1}, "normalized is 1, but a flag"),
+        (["a"], {"lstrip": []}, r"lstrip is \[\], but a flag"),
+        (["a"], {"special": None}, "special is None, but a flag"),
+    ],
+)
+def test_what_is_no_added_token_is_refused(arguments, flags, message):
+    with pytest.raises(PyledError, match=message):
+        AddedToken(*arguments, **flags)
+
+
+@pytest.mark.parametrize("add", [lambda t: t.add_tokens("\ud800"), lambda t: setattr(t, "bos_token", "\ud800")])
+def test_a_token_without_bytes_is_refused_and_spoils_nothing(add, tokenizer):
+    with pytest.raises(TokenizerError, match="U\\+D800"):
+        add(tokenizer)
+    assert tokenizer.decode(tokenizer("it is").input_ids, skip_special_tokens=True) == "it is"
+
+
+def test_a_single_word_may_end_where_an_added_token_begins(tokenizer):
+    """As 4.57.6 answers: what counts is the piece of text, not the whole."""
+    tokenizer.add_tokens([AddedToken("cat", single_word=True)])
+    tokenizer.add_tokens(["abc"], special_tokens=True)
+    assert tokenizer.tokenize("catabc") == ["cat", "abc"]
+
+
+def test_an_added_token_that_begins_with_the_symbol_of_a_space(tokenizer):
+    """Its offsets leave the symbol out, as 4.57.6 answers."""
+    tokenizer.add_tokens("\u0120x")
+    encoded = tokenizer("\u0120x a", add_special_tokens=False, return_offsets_mapping=True)
+    assert encoded.offset_mapping == [(1, 2), (3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "call"),
+    [
+        ("padding_side", "up", lambda t: t(["a", "a b"], padding=True)),
+        ("padding_side", "up", lambda t: t.pad({"input_ids": [[1], [1, 2]]})),
+        ("truncation_side", "up", lambda t: t("a b c d", truncation=True, max_length=3)),
+        ("model_max_length", "8", lambda t: t("a")),
+    ],
+)
+def test_an_option_that_is_set_wrong_is_told_when_it_counts(name, value, call, tokenizer):
+    setattr(tokenizer, name, value)
+    with pytest.raises(TokenizerError, match=f"{name} is '{value}'"):
+        call(tokenizer)
+
+
 def test_padding_needs_a_token(tokenizer):
+    tokenizer.pad_token, tokenizer.unk_token = "[PAD]", None
+    with pytest.raises(InputError, match=r"pad_token is '\[PAD\]': set tokenizer"):
+        tokenizer("a", padding=True)
     tokenizer.pad_token = None
     assert tokenizer(["a", "b c"]).input_ids == [[0, 68, 2], [0, 69, 289, 2]]
     for pad in (lambda: tokenizer("a", padding=True), lambda: tokenizer.pad({"input_ids": [68]})):
@@ -238,6 +298,20 @@ def test_padding_needs_a_token(tokenizer):
 
 
 # Copies and files
+
+
+def test_a_copy_does_not_carry_the_words_met(tokenizer):
+    tokenizer("a")
+    empty = len(pickle.dumps(tokenizer))
+    tokenizer(" ".join(map(str, range(1000))))
+    assert len(pickle.dumps(tokenizer)) == empty
+
+
+def test_a_tokenizer_json_that_would_be_read_instead_goes(tokenizer, tmp_path):
+    tokenizer.add_tokens("<a>")
+    tokenizer.save_pretrained(tmp_path)
+    LEDTokenizer.from_pretrained(TINY).save_pretrained(tmp_path, legacy_format=True)
+    assert len(LEDTokenizer.from_pretrained(tmp_path)) == 600
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])

@@ -508,6 +508,12 @@ def test_a_configuration_goes_with_the_weights_it_describes(tmp_path):
         (tmp_path / "config.json").write_text(other, encoding="utf-8")
         save(tmp_path, weights, TIED, "lm")
         assert not (tmp_path / "config.json").exists()
+    for stated, settings in ((None, {}), ({}, {"num_beams": 2}), ({"num_beams": 2}, {"num_beams": 2})):
+        TIED.save_pretrained(tmp_path)
+        if stated is not None:
+            (tmp_path / "generation_config.json").write_text(json.dumps(stated), encoding="utf-8")
+        save(tmp_path, weights, TIED, "lm", settings)
+        assert (tmp_path / "config.json").exists() is (stated == settings)
 
 
 def test_a_file_read_while_it_is_replaced_stays_as_it_was(tmp_path):

@@ -237,6 +237,10 @@ BAD_TOKENIZER_JSON = {
     "normalizer": (lambda c: c.update(normalizer={"type": "NFC"}), "its normalizer is 'NFC', not None"),
     "pre_tokenizer": (lambda c: c.update(pre_tokenizer={"type": "Whitespace"}), "its pre_tokenizer is 'Whitespace'"),
     "post_processor": (lambda c: c.update(post_processor=None), "its post_processor is None, not 'RobertaProcessing'"),
+    "a name for an object": (
+        lambda c: c.update(post_processor="RobertaProcessing"),
+        "its post_processor is 'RobertaProcessing', a string, not",
+    ),
     "template": (lambda c: c.update(post_processor={"type": "TemplateProcessing"}), "is 'TemplateProcessing', not"),
     "decoder": (lambda c: c.update(decoder=None), "its decoder is None, not 'ByteLevel'"),
     "remedy": (lambda c: c.update(decoder="x"), r"without the file, vocab\.json and merges\.txt are read"),
@@ -279,6 +283,20 @@ BAD_LINES = {
         "has the id",
     ),
 }
+
+
+def test_a_key_that_is_escaped_hides_the_line(tmp_path):
+    path = changed_json(tmp_path, BAD_LINES["merge"][0])
+    text = (path / "tokenizer.json").read_text(encoding="utf-8").replace('"merges"', '"m\\u0065rges"')
+    (path / "tokenizer.json").write_text(text, encoding="utf-8")
+    with pytest.raises(TokenizerError, match=r"line 1: 'q' and 'z' are merged, but 'qz' has no id"):
+        LEDTokenizer.from_pretrained(path)
+
+
+def test_an_id_of_many_digits_is_refused(tmp_path):
+    path = directory(tmp_path, {"tokenizer_config.json": {"added_tokens_decoder": {"9" * 5000: "<a>"}}})
+    with pytest.raises(TokenizerError, match="added_tokens_decoder: an object with ids as keys"):
+        LEDTokenizer.from_pretrained(path)
 
 
 @pytest.mark.parametrize(("change", "line", "message"), BAD_LINES.values(), ids=BAD_LINES)

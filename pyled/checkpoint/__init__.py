@@ -39,21 +39,29 @@ def load(
         raise CheckpointError(f"{directory}: {e}") from None
 
 
-def save(directory: Path, weights: Mapping[str, Floats], config: LEDConfig, head: str | None) -> None:
+def save(
+    directory: Path,
+    weights: Mapping[str, Floats],
+    config: LEDConfig,
+    head: str | None,
+    settings: dict[str, Any] | None = None,
+) -> None:
     """Replace `model.safetensors` by these weights under upstream's names.
 
     Tied, the file holds `shared` alone of the embedding matrices, as the files of transformers do. Untied, it holds all
     four: 5.23.0 makes random numbers of those it lacks. 4.57.6 loads either file whole too, but of the untied one
     it uses `lm_head` and `shared`, because there both `embed_tokens` are always `shared`.
 
-    A `config.json` that is not this configuration goes when the old weights go, and the caller writes the new one
-    last: a checkpoint whose saving was interrupted is the old one or has no configuration, and is never read as a
-    model of new weights and old settings.
+    settings: what `generation_config.json` is going to say, if it is written too. Unless that file and `config.json`
+    say already what they are going to, `config.json` goes when the old weights go, and the caller writes it last: a
+    checkpoint whose saving was interrupted is the old one or has no configuration, and is never read as new weights
+    with old settings.
 
     Raises CheckpointError, OSError.
     """
     stated = directory / "config.json"
-    outdated = None if _says(stated, config.to_dict()) else stated
+    is_said = settings is None or _says(directory / "generation_config.json", settings)
+    outdated = None if is_said and _says(stated, config.to_dict()) else stated
     kept = [name for name in weights if not (config.tie_word_embeddings and name in TIED[1:])]
     tensors = {upstream_name(name, head): weights[name] for name in kept}
     write_safetensors(directory / "model.safetensors", tensors, outdated=outdated)

@@ -60,7 +60,7 @@ def rows_to_pad(inputs: Any) -> tuple[Row, bool]:
         if not isinstance(value, list | tuple | np.ndarray):
             raise InputError(f"{name} is {type(value).__name__}: a list or an array was expected")
         has_arrays |= isinstance(value, np.ndarray) or any(isinstance(row, np.ndarray) for row in value)
-        lists[name] = [row.tolist() if isinstance(row, np.ndarray | np.generic) else row for row in value]
+        lists[name] = [_as_list(row, name) for row in value]
     is_batch = any(isinstance(row, list) for row in lists["input_ids"])
     if is_batch and len({len(value) for value in lists.values()}) > 1:
         raise InputError("the values of an encoding to pad have different numbers of rows: give each the same")
@@ -68,6 +68,12 @@ def rows_to_pad(inputs: Any) -> tuple[Row, bool]:
         if any(isinstance(row, list) != is_batch for row in lists[name]):
             raise InputError(f"{name} to pad has rows in some places and numbers in others: give one or the other")
     return lists, has_arrays
+
+
+def _as_list(row: Any, name: str) -> Any:
+    if isinstance(row, np.ndarray | np.generic):
+        return row.tolist()
+    return list(row) if isinstance(row, tuple) and name in PADDED else row
 
 
 def row_of_ids(ids: Any) -> list[int]:

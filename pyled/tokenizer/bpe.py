@@ -7,6 +7,7 @@ stands first in the list becomes one id, its leftmost occurrence first.
 from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
+from typing import Any
 
 from .bytelevel import SYMBOL_OF_BYTE, split
 
@@ -78,6 +79,9 @@ class _Cache(dict[str, tuple[int, ...]]):
     def __init__(self, bpe: BPE) -> None:
         super().__init__()
         self._bpe = bpe
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Cache, (self._bpe,)  # a copy begins empty, whatever other threads add to this one meanwhile
 
     def __missing__(self, word: str) -> tuple[int, ...]:
         ids = self._bpe.encode_word(word)

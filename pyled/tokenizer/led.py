@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from ..errors import InputError, PyledWarning
-from .arguments import Text, is_list_of_texts, row_of_ids, rows_to_pad, text_pairs
+from .arguments import Text, check_limit, check_side, is_list_of_texts, row_of_ids, rows_to_pad, text_pairs
 from .batch_encoding import BatchEncoding, Encoding, Token
 from .bytelevel import bytes_of_token
 from .lengths import SPECIAL_OF_ONE, Lengths, resolve_lengths
@@ -234,15 +234,20 @@ class LEDTokenizer(TokenTable):
         warn: Callable[[str], None],
         **windows: Any,
     ) -> Lengths:
-        lengths = resolve_lengths(padding, truncation, max_length, multiple, self.model_max_length, warn, **windows)
-        if lengths.pad_to is not None and self.pad_token is None:
-            raise InputError("padding needs a token, and pad_token is None: set tokenizer.pad_token = '<pad>'")
+        check_side("truncation_side", self.truncation_side)
+        limit = check_limit(self.model_max_length)
+        lengths = resolve_lengths(padding, truncation, max_length, multiple, limit, warn, **windows)
+        if lengths.pad_to is not None and self.pad_token_id is None:
+            raise InputError(
+                f"padding needs a token with an id, and pad_token is {self.pad_token!r:.60}: set "
+                "tokenizer.pad_token = '<pad>', or add it with add_special_tokens"
+            )
         return lengths
 
     def _side(self, padding_side: str | None) -> str:
         if padding_side not in (None, "left", "right"):
             raise InputError(f"padding_side={padding_side!r}: pass 'left', 'right', or None for the tokenizer's own")
-        return padding_side or self.padding_side
+        return padding_side or check_side("padding_side", self.padding_side)
 
     def _warn(self, message: str) -> None:
         if message not in self._warned:

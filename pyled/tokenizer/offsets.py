@@ -137,5 +137,4 @@ def trimmed(spans: Spans, add_prefix_space: bool) -> tuple[NDArray[np.int64], ND
         is_first[:1] = True
         lead = np.where(is_first & (lead == 1), 0, lead)
     start = np.minimum(start + lead, stop)
-    stop = np.where(stop >= trail, np.maximum(stop - trail, start), stop)
-    return start, stop
+    return start, np.maximum(stop - trail, start)

@@ -91,7 +91,7 @@ def _read_added_tokens(path: Path, special: Collection[str]) -> dict[int, AddedT
 
 def _listed_tokens(listed: Any, path: Path) -> dict[int, AddedToken]:
     where = f"{path}, added_tokens_decoder"
-    if not isinstance(listed, dict) or not all(key.isdecimal() for key in listed):
+    if not isinstance(listed, dict) or not all(key.isdecimal() and len(key) <= _DIGITS for key in listed):
         raise TokenizerError(f"{where}: an object with ids as keys was expected")
     return {int(key): added_token(token, f"{where}, {key}") for key, token in listed.items()}
 

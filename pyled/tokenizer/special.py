@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import TokenizerError
-from .bytelevel import LETTER, WHITE_SPACE
+from .bytelevel import LETTER, WHITE_SPACE, check_text
 
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
@@ -27,6 +27,8 @@ class AddedToken:
     lstrip, rstrip: the token takes the white space before or after it along. single_word: not inside a word.
     normalized: looked for in the second round; True by default, except for special tokens. special: a control
     token, which `decode(..., skip_special_tokens=True)` leaves out.
+
+    Raises InputError, TokenizerError for a content that is no text, TokenizerError for a flag that is no boolean.
     """
 
     content: str
@@ -37,6 +39,11 @@ class AddedToken:
     special: bool = False
 
     def __post_init__(self) -> None:
+        check_text(self.content, "content")
+        for name in _FLAGS:
+            flag = getattr(self, name)
+            if type(flag) is not bool and (name, flag) != ("normalized", None):
+                raise TokenizerError(f"{name} is {flag!r:.40}, but a flag of a token is True or False")
         object.__setattr__(self, "_follows", self.normalized is None)  # past the freezing
         if self.normalized is None:
             object.__setattr__(self, "normalized", not self.special)

@@ -179,7 +179,8 @@ class TokenTable:
         """The token of an id, or those of a row of ids; None where no token has the id."""
         skipped = set(self.all_special_ids) if skip_special_tokens and not isinstance(ids, int) else set()
         row = row_of_ids([ids] if isinstance(ids, int) else ids)
-        tokens = [self._tokens[i] if i < len(self) else None for i in row if i not in skipped]
+        known, n = self._tokens, len(self)
+        tokens = [known[i] if i < n else None for i in row if i not in skipped]
         return tokens[0] if isinstance(ids, int) else tokens
 
     def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> Any:
@@ -256,20 +257,23 @@ class TokenTable:
         and the sep_token that the tokenizer was made with. Raises TokenizerError for an unknown role.
         """
         wanted: list[AddedToken] = []
+        roles, additional = {}, self._additional
         for name, value in special_tokens_dict.items():
             if name == "additional_special_tokens":
                 there = [] if replace_additional_special_tokens else self.additional_special_tokens
                 tokens = [added_token(token, name).as_special() for token in role_tokens(value, name)]
                 tokens = [token for token in tokens if token.content not in there]
-                self._additional = [*([] if tokens and not there else self._additional), *tokens]
+                additional = [*([] if tokens and not there else additional), *tokens]
                 wanted += tokens
             elif name in NAMES:
-                wanted.append(added_token(value, name).as_special())
-                self._roles[name] = wanted[-1]
+                roles[name] = added_token(value, name).as_special()
+                wanted.append(roles[name])
             else:
                 raise TokenizerError(
                     f"{name!r:.60} is no role of a token: {', '.join(NAMES)}, additional_special_tokens"
                 )
+        self._roles |= roles
+        self._additional = additional
         return self.add_tokens(wanted, special_tokens=True)
 
     @property
@@ -346,7 +350,9 @@ class TokenTable:
             if beyond or added.exists():
                 write_json(added, beyond)
             written += [*self.save_vocabulary(directory, filename_prefix), str(added)]
-        if legacy_format is not True:
+        if legacy_format is True:
+            whole.unlink(missing_ok=True)  # it would be read instead of these
+        else:
             write_tokenizer_json(self._vocabulary, {"sep": self._sep[::-1], "cls": self._cls[::-1]}, options, whole)
             written.append(str(whole))
         return tuple(written)

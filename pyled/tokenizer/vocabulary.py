@@ -73,10 +73,12 @@ def read_vocabulary(vocab_file: Path, merges_file: Path, added: Collection[str])
 def read_tokenizer_json(path: Path) -> Vocabulary:
     """The vocabulary in a `tokenizer.json`. Raises TokenizerError, also where it describes no byte-level BPE."""
     content: dict[str, Any] = {**dict.fromkeys(_PARTS), **read_json(path, TokenizerError)}
-    kinds = {name: part.get("type") if isinstance(part, dict) else part for name, part in content.items()}
     for name, kind in _PARTS.items():
-        if kinds[name] != kind:
-            raise _other(path, f"its {name} is {kinds[name]!r:.40}, not {kind!r}")
+        part = content[name]
+        found = part.get("type") if isinstance(part, dict) else part
+        if found != kind or isinstance(part, str):
+            is_bare = ", a string" if isinstance(part, str) else ""
+            raise _other(path, f"its {name} is {found!r:.40}{is_bare}, not {kind!r}")
     model, frame = content["model"], content["post_processor"]
     changed = [key for key in _PLAIN_BPE if model.get(key)]
     if changed or not content["pre_tokenizer"].get("use_regex", True):
@@ -175,9 +177,12 @@ def _line_of(path: Path, token: str) -> int:
 
 
 def _line_of_merge(path: Path, i: int) -> int:
-    """The line on which a `tokenizer.json`, which was read already, has a merge."""
+    """The line on which a `tokenizer.json`, which was read already, has a merge; 1 if its key is escaped."""
     text = path.read_text(encoding="utf-8")
-    at = next(re.finditer(r'"merges"\s*:\s*\[', text)).end()
+    found = re.search(r'"merges"\s*:\s*\[', text)
+    if found is None:
+        return 1
+    at = found.end()
     for _ in range(i + 1):
         start = _GAP.match(text, at).end()  # type: ignore[union-attr]  # it always matches
         _, at = json.JSONDecoder().raw_decode(text, start)
