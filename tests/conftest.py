@@ -1,6 +1,7 @@
 """What the tests of the command line share: the command run in this process, on one thread."""
 
 import io
+import signal
 import sys
 
 import pytest
@@ -9,6 +10,12 @@ from commands import SHORT
 
 from pyled import cli
 from pyled.kernels import jit
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible():
+    """A shell that starts the suite in the background has it ignore interrupts, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

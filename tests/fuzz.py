@@ -24,6 +24,8 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -504,6 +506,7 @@ def prepare(folder: str) -> None:
     for name, data in PLAIN_FILES.items():
         (FOLDER / "texts" / name).write_bytes(data)
     TOKENIZER = pyled.LEDTokenizer.from_pretrained(FOLDER / "texts", trim_offsets=False)
+    MODEL.generate([[4, 5, 6]], max_length=3, num_beams=1)  # compiled before time and memory count
     warnings.simplefilter("error")
     warnings.simplefilter("ignore", PyledWarning)
     signal.signal(signal.SIGALRM, out_of_time)
@@ -583,6 +586,8 @@ def main() -> int:
     parser.add_argument("--case", type=int, help="with --only: one case, shown")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     given = parser.parse_args()
+    if given.case is not None and given.only is None:
+        parser.error("--case needs --only")
     started = time.monotonic()
     os.environ |= {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each process has a core
     with tempfile.TemporaryDirectory(prefix="pyled-fuzz-") as folder:
@@ -592,10 +597,13 @@ def main() -> int:
         counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
         failed: list[str] = []
         context = multiprocessing.get_context("spawn")
-        with context.Pool(given.jobs, prepare, (folder,)) as pool:
-            for kind, ended, wrong in pool.imap_unordered(run, tasks(given.only, given.count, given.seed)):
-                counts[kind] += ended
-                failed += wrong
+        with ProcessPoolExecutor(given.jobs, context, prepare, (folder,)) as pool:
+            try:
+                for kind, ended, wrong in pool.map(run, tasks(given.only, given.count, given.seed)):
+                    counts[kind] += ended
+                    failed += wrong
+            except BrokenProcessPool:
+                failed.append("FAILED: a case ended its process; --only KIND tells of which kind it is")
     for kind, ended in counts.items():
         if ended:
             print(f"{kind:12}", ", ".join(f"{count:,} {what}" for what, count in sorted(ended.items())))

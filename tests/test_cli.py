@@ -132,7 +132,7 @@ def test_a_bad_input_does_not_stop_the_others(summarize, tmp_path, note):
         "the text is empty: there is nothing to summarize",
         "byte 3 is not UTF-8: convert it first, as with iconv -f LATIN1 -t UTF-8 if it is Latin-1",
         "byte 2 is NUL, so this is no text: extract its text first",
-        "holds no text: its files of .txt and .md are read, not those below it",
+        "holds no text: its .txt and .md are read, not *.summary.*, and not those below it",
         "cannot be read: No such file or directory",
         "cannot be read: File name too long",
         "cannot be read: embedded null byte",
@@ -195,7 +195,7 @@ def test_no_file_and_a_terminal(run):
     ("directory", "message"),
     [
         ("allenai/led-base-16384", "pyled: allenai/led-base-16384 is no directory: pass the directory of a downloaded"),
-        (TINY / "documents", "config.json: cannot be read"),
+        (TINY / "documents", "holds no config.json: pass the directory of a downloaded"),
     ],
 )
 def test_a_bad_checkpoint(run, directory, message):
@@ -242,3 +242,20 @@ def test_the_first_compilation_is_announced(summarize, note, monkeypatch, tmp_pa
     (cache / "kernels").mkdir(parents=True)
     (cache / "kernels" / "rows.nbi").touch()
     assert summarize(note)[2] == ""
+
+
+def test_what_the_checkpoint_itself_asks_for_in_vain_is_its_fault(run, note, tmp_path):
+    directory = changed(tmp_path / "led", generation={"do_sample": True, "max_length": 5})
+    assert run("summarize", note, "-m", directory)[0] == 3
+    assert run("summarize", note, "-m", directory, "--num-beams", 2)[0] == 2
+    assert run("summarize", note, "-m", directory, "-p", "do_sample", "false")[0] == 0
+
+
+def test_what_came_of_summarizing_again_is_told(run, tmp_path):
+    directory = changed(tmp_path / "led", generation={"max_length": 5})
+    options = ["--too-long", "chunk", "--chunk-tokens", 30, "--combine", "again", "--max-length"]
+    status, _, err = run("summarize", LAMP, "-m", directory, *options, 40)
+    assert status == 0 and f"pyled: {LAMP}: the " in err and "summaries are not summarized again" in err
+    status, _, err = run("summarize", LAMP, "-m", directory, *options, 5)
+    assert status == 0 and "were summarized again" in err
+    assert run("summarize", LAMP, "-m", directory, *options, 40, "--quiet")[2] == ""

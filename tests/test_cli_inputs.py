@@ -4,7 +4,7 @@ import os
 import threading
 
 import pytest
-from checkpoints import summary
+from checkpoints import TINY, summary
 from commands import SHORT, expected
 
 from pyled.cli.console import Console
@@ -50,7 +50,7 @@ def test_what_may_not_be_read_is_told(summarize, note, tmp_path):
 def test_a_directory_is_not_read_below(tmp_path, summarize):
     (tmp_path / "texts" / "below").mkdir(parents=True)
     (tmp_path / "texts" / "below" / "a.txt").write_text(SHORT, encoding="utf-8")
-    said = "holds no text: its files of .txt and .md are read, not those below it"
+    said = "holds no text: its .txt and .md are read, not *.summary.*, and not those below it"
     assert summarize(tmp_path / "texts") == (1, "", f"pyled: {tmp_path / 'texts'}: {said}\n")
     (tmp_path / "texts" / "B.TXT").write_text(OTHER, encoding="utf-8")
     assert summarize(tmp_path / "texts") == (0, expected(OTHER) + "\n", "")
@@ -87,3 +87,25 @@ def test_a_text_is_read_when_its_turn_comes(summarize, tmp_path, monkeypatch):
     assert err == (
         f"pyled: {paths[1]}: byte 0 is NUL, so this is no text: extract its text first\npyled: 1 of 3 inputs failed\n"
     )
+
+
+def test_a_link_in_a_directory_that_leads_nowhere_is_told(summarize, tmp_path):
+    (tmp_path / "a.txt").write_text(SHORT, encoding="utf-8")
+    (tmp_path / "b.txt").symlink_to("nowhere")
+    status, out, err = summarize(tmp_path)
+    assert (status, out) == (1, f"==> {tmp_path / 'a.txt'} <==\n{expected(SHORT)}\n")
+    assert f"{tmp_path / 'b.txt'}: cannot be read: No such file" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["summarize", "", "-m", TINY], "a FILE has no name"),
+        (["tokenize", "", "-m", TINY], "a FILE has no name"),
+        (["detokenize", "", "-m", TINY], "a FILE has no name"),
+        (["summarize", "-", "-m", ""], "-m/--model: it has no name"),
+    ],
+)
+def test_an_empty_name_is_no_directory(run, arguments, message):
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "") and message in err

@@ -378,3 +378,17 @@ def test_an_interrupt_leaves_whole_files_only(note, tmp_path, to_folder):
     assert {path.read_text(encoding="utf-8") for path in out.iterdir()} == ({whole} if to_folder else set())
     assert len(left_in(out)) in range(2 * to_folder, 40)
     assert all(name.endswith(".summary.txt") for name in left_in(out))
+
+
+def test_a_folder_in_the_place_of_a_summary_is_told_before_any_work(run, two, tmp_path):
+    (tmp_path / "out" / "a.summary.txt").mkdir(parents=True)
+    for option in ("--force", "--skip-existing"):
+        status, out, err = run("summarize", two, "-m", tmp_path / "none", "-o", f"{tmp_path / 'out'}/", option)
+        assert (status, out) == (2, "")
+        assert "a.summary.txt is a directory, where a summary would be: name another output" in err
+
+
+def test_a_link_to_a_text_beside_it_has_a_summary_of_its_own(summarize, two, tmp_path):
+    (two / "latest.txt").symlink_to("a.txt")
+    assert summarize(two, "-o", f"{tmp_path / 'out'}/")[0] == 0
+    assert left_in(tmp_path / "out") == ["a.summary.txt", "b.summary.txt", "latest.summary.txt"]

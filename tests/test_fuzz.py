@@ -22,6 +22,7 @@ def command(*arguments, code=0):
     done = subprocess.run(
         [sys.executable, Path(fuzz.__file__), "--jobs", "1", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        timeout=300,
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
@@ -41,6 +42,26 @@ def test_a_case_is_the_same_each_time():
         first, again, other = (repr(fuzz.made(kind, number, 1)[0]) for number in (7, 7, 8))
         assert first != other
         assert first == again or "object at" in first
+
+
+def test_a_reader_that_ends_its_process_is_noticed(tmp_path):
+    script = tmp_path / "aborting.py"
+    script.write_text(
+        "import os, sys, fuzz\n"
+        "fuzz.KINDS['config'] = (9, fuzz.make_config, lambda *_: os.abort())\n"
+        "if __name__ == '__main__':\n    sys.exit(fuzz.main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script, "--only", "config", "--count", "3", "--jobs", "1"],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}, capture_output=True, text=True,
+        check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "FAILED: a case ended its process" in done.stdout
+
+
+def test_a_case_needs_its_kind():
+    command("--case", 3, code=2)
 
 
 @pytest.mark.parametrize("wrong", [KeyError("x"), UserWarning("x"), MemoryError(), PyledError(LONG), AssertionError()])

@@ -625,7 +625,7 @@ def test_an_empty_text_is_refused(text):
         ({"model": "allenai/led-base-16384"}, CheckpointError, "is no directory: pass the directory of a downloaded"),
         ({"model": TINY / "config.json"}, CheckpointError, "is a file: pass the directory"),
         ({"model": "x" * 300}, CheckpointError, "xxx .*: pass the directory"),
-        ({"model": TINY / "documents"}, ConfigError, "config.json: cannot be read"),
+        ({"model": TINY / "documents"}, CheckpointError, "holds no config.json: pass the directory of a downloaded"),
         ({"tokenizer": TINY / "documents"}, TokenizerError, "vocab.json"),
         ({"tokenizer": 3}, InputError, "the tokenizer is a int"),
         ({"generation_config": {"num_beams": 2}}, InputError, "generation_config is a dict"),

@@ -7,6 +7,7 @@ import sys
 import time
 
 from ..errors import PyledError
+from .interrupts import held
 
 
 class Console:
@@ -86,8 +87,9 @@ def put(text: str) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # the bytes of an odd file name survive, and so do the line ends of a text
             sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        with held():
+            sys.stdout.write(text)
+            sys.stdout.flush()
     except OSError as e:
         raise OutputError("" if isinstance(e, BrokenPipeError) else f"standard output: {e.strerror}") from None
 

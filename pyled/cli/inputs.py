@@ -122,7 +122,7 @@ def _texts_of(name: str) -> list[str]:
         raise InputError(f"cannot be read: {e.strerror}") from None
     texts = [str(path) for path in paths if _is_text(path)]
     if not texts:
-        raise InputError(f"holds no text: its files of {' and '.join(TEXTS)} are read, not those below it")
+        raise InputError(f"holds no text: its {' and '.join(TEXTS)} are read, not *{MADE}.*, and not those below it")
     return texts
 
 
@@ -142,11 +142,13 @@ def _is_pipe(name: str) -> bool:
 
 def _is_text(path: Path) -> bool:
     is_named_so = path.suffix.lower() in TEXTS and not path.name.startswith(".")
-    return is_named_so and not path.stem.endswith(MADE) and path.is_file()
+    return is_named_so and not path.stem.endswith(MADE) and (path.is_file() or path.is_symlink())
 
 
 def named_or_piped(files: list[str]) -> list[str]:
     """The inputs that were named, or standard input where something is piped in. Raises InputError."""
+    if "" in files:
+        raise InputError("a FILE has no name: leave it out, or write . for the directory you are in")
     if files:
         return files
     if sys.stdin is None or sys.stdin.isatty():

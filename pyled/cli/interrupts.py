@@ -1,4 +1,4 @@
-"""Ctrl-C: the process ends at once, or when the file that it is writing is whole.
+"""Ctrl-C: the process ends at once, or when what it is writing is whole, unless it comes twice.
 
 No KeyboardInterrupt is raised. It would come between any two steps of whatever runs, and in an import, or in Numba's
 compiler and its libraries, it may be lost, become another exception, or crash the process.
@@ -23,7 +23,7 @@ def leave_on_interrupt() -> None:
 
 def _leave(*_: object) -> None:
     global _is_pending
-    if _is_held:
+    if _is_held and not _is_pending:  # a second interrupt does not wait
         _is_pending = True
         return
     with contextlib.suppress(Exception):  # it may have been interrupted itself

@@ -152,13 +152,15 @@ def _settle_existing(
 
 
 def _check_names(paths: Mapping[str, Path]) -> None:
-    """Raise InputError where a summary would take the place of a text, or its name would be too long."""
+    """Raise InputError where a summary would take the place of a text or a directory, or have too long a name."""
     sources = {os.path.realpath(name) for name in paths if name != STDIN}
     for path in paths.values():
         if len(os.fsencode(path.name)) > LONGEST:
             raise InputError(f"{path.name} is too long a name, of more than {LONGEST} bytes: name a file with --output")
         if os.path.realpath(path) in sources:
             raise InputError(f"{path} is an input: name another output")
+        if path.is_dir():
+            raise InputError(f"{path} is a directory, where a summary would be: name another output")
 
 
 def _check_writable(folder: Path, make: bool) -> None:
@@ -176,7 +178,7 @@ def file_names(inputs: Sequence[str], suffix: str, console: Console) -> dict[str
     Inputs of one name, as notes.txt and notes.md, keep their suffix, and then as many of their folders as it takes
     to tell them apart, which is told. Raises InputError for an input that is given twice.
     """
-    twice = [name for name, count in Counter(map(os.path.realpath, inputs)).items() if count > 1]
+    twice = [name for name, count in Counter(map(os.path.abspath, inputs)).items() if count > 1]
     if twice:
         raise InputError(f"{twice[0]} is named twice: leave one out")
     parts = {name: ("standard-input",) if name == STDIN else Path(name).absolute().parts[1:] for name in inputs}

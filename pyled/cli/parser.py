@@ -84,7 +84,13 @@ def add_command(
 
 def add_model(parser: Any) -> None:
     """Add the option that names the checkpoint."""
-    parser.add_argument("-m", "--model", required=True, metavar="DIR", help="the checkpoint's directory")
+    parser.add_argument("-m", "--model", required=True, type=_named, metavar="DIR", help="the checkpoint's directory")
+
+
+def _named(directory: str) -> str:
+    if not directory:
+        raise argparse.ArgumentTypeError("it has no name: write . for the directory you are in")
+    return directory
 
 
 def as_written(arguments: list[str]) -> list[str]:

@@ -31,8 +31,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "generation",
         wrapped(
-            "What is not given is as FILE says, or else the checkpoint, or else Hugging Face's default. A summary has "
-            "at most 256 tokens where nobody sets a length.",
+            "What is not given is as --generation-config says, or else the checkpoint, or else Hugging Face's default. "
+            "A summary has at most 256 tokens where nobody sets a length.",
             76,
         ),
     )

@@ -162,7 +162,7 @@ def _prepare(arguments: argparse.Namespace) -> "Reading":
 
 def _run(task: _Task) -> int:
     """Load the checkpoint, and summarize every input or tell what it would cost."""
-    from ..tasks import Summarizer
+    from ..tasks import Reading, Summarizer
 
     console = task.console
     try:
@@ -174,7 +174,8 @@ def _run(task: _Task) -> int:
         plan = summarizer.plan(task.config, task.settings, task.reading)
     except Exception as e:
         console.error(in_words(e))
-        return USAGE
+        is_asked = task.settings or task.config or task.reading != Reading()
+        return USAGE if is_asked else BAD_CHECKPOINT
     for note in (*summarizer.surprises, *plan.settings.notes):
         console.note(note)
     if task.arguments.dry_run:
@@ -196,6 +197,9 @@ def _summarize_all(task: _Task, summarizer: "Summarizer", plan: "Plan") -> None:
             task.inputs.fail(name, e)
             continue
         console.clear()
+        told = len(summarizer.notes) + len(plan.settings.notes) + len(source.notes)
+        for note in summary.notes[told:]:
+            console.note(f"{shown(name)}: {note}")
         record = summary.record()
         name_origins(record["settings"])
         task.output.put({"input": name, **record})

@@ -114,7 +114,7 @@ def _tokens(name: str, text: str, tokenizer: "LEDTokenizer", arguments: argparse
 def detokenize(arguments: argparse.Namespace, console: Console) -> int:
     """Print the text of ids."""
     try:
-        (name,) = named_or_piped([arguments.file] if arguments.file else [])
+        (name,) = named_or_piped([arguments.file] if arguments.file is not None else [])
     except InputError as e:
         arguments.parser.error(str(e))
     tokenizer = _load(arguments.model, console)

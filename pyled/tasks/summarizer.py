@@ -223,7 +223,7 @@ class Summarizer:
         elif count > limit:
             starts = [start for start, _ in encoded["offset_mapping"][1:-1]]
             pieces = cut(text, starts, limit, reading.overlap, lambda piece: self._encoded(piece)["input_ids"])
-            notes.append(f"{count:,} tokens are read in {len(pieces)} chunks of at most {limit:,}")
+            notes.append(f"{count:,} tokens are read in {len(pieces):,} chunks of at most {limit:,}")
         chunks = tuple(self._chunk(*piece, reading) for piece in pieces)
         longest = max(chunk.ids.size for chunk in chunks)
         if longest > self.tokenizer.model_max_length:
@@ -354,7 +354,8 @@ def _joined(summaries: tuple[ChunkSummary, ...]) -> str:
 
 def _load_model(directory: Path, dtype: DType | None) -> LEDForConditionalGeneration:
     try:
-        found = "" if directory.is_dir() else "is a file" if directory.exists() else "is no directory"
+        found = "" if (directory / "config.json").exists() else "holds no config.json"
+        found = found if directory.is_dir() else "is a file" if directory.exists() else "is no directory"
     except OSError as e:  # a name that no file can have
         found = f"cannot be looked up ({e.strerror})"
     if found:
