@@ -299,6 +299,12 @@ class GenerationConfig:
         own = {name: checked(name, getattr(self, name)) for name in CHECKS}
         return {**self.extra, **{name: value for name, value in own.items() if value is not None}}
 
+    @classmethod
+    def of_checkpoint(cls, directory: Path, config: LEDConfig) -> Self:
+        """What `generation_config.json` of a checkpoint says, or, where there is none, its `config.json`."""
+        stated = (directory / "generation_config.json").exists()
+        return cls.from_pretrained(directory) if stated else cls.from_model_config(config)
+
     def save_pretrained(self, directory: str | Path) -> None:
         """Write `generation_config.json` into `directory`, which is made if missing."""
         values = self.to_dict()

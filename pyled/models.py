@@ -314,9 +314,7 @@ class _Model(_Network):
         model = cls.__new__(cls)
         _Network.__init__(model, weights, config)
         model.load_report = report
-        stated = (directory / "generation_config.json").exists()
-        own = GenerationConfig.from_pretrained(directory) if stated else GenerationConfig.from_model_config(config)
-        model.generation_config = own
+        model.generation_config = GenerationConfig.of_checkpoint(directory, config)
         for line in report.surprises():
             model._warn_once(line, f"{directory}: {line}")
         return model

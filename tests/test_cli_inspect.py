@@ -250,3 +250,10 @@ def test_an_empty_directory_is_told_part_by_part(run, tmp_path):
         tmp_path.name,
         "vocab.json",
     ]
+
+
+def test_a_name_that_is_no_utf8_leaves_valid_json(inspect, tmp_path):
+    directory = tmp_path / "caf\udce9"
+    changed(directory)
+    status, facts, _ = inspect(directory)
+    assert (status, facts["directory"]) == (0, str(directory))

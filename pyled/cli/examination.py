@@ -16,10 +16,10 @@ from ..files import read_json
 from ..generation_config import GenerationConfig
 from ..tasks import Plan, Reading, Summarizer
 from ..tokenizer import LEDTokenizer
+from ..tokenizer.lengths import UNLIMITED
 
 # The head of each architecture; one that is not named is taken for a summarizer.
 _HEADS = {"LEDModel": None, "LEDForQuestionAnswering": "qa", "LEDForSequenceClassification": "classification"}
-_UNLIMITED = 10**20  # a model_max_length above it means that there is none
 
 Facts = dict[str, Any]
 
@@ -73,7 +73,7 @@ def examine(directory: Path) -> Facts:
     tokenizer = attempt(LEDTokenizer.from_pretrained, directory)
     if tokenizer is not None:
         facts["tokenizer"] = _tokenizer(tokenizer)
-    own = None if config is None else attempt(_own_generation_config, directory, config)
+    own = None if config is None else attempt(GenerationConfig.of_checkpoint, directory, config)
     plan = None if own is None else attempt(_plan, config, own, tokenizer)
     if plan is not None:
         facts["generation"] = _settings(plan)
@@ -125,14 +125,8 @@ def _tokenizer(tokenizer: LEDTokenizer) -> Facts:
     return {
         "tokens": len(tokenizer),
         "special_tokens": dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)),
-        "model_max_length": None if limit > _UNLIMITED else limit,
+        "model_max_length": None if limit > UNLIMITED else limit,
     }
-
-
-def _own_generation_config(directory: Path, config: LEDConfig) -> GenerationConfig:
-    if (directory / "generation_config.json").exists():
-        return GenerationConfig.from_pretrained(directory)
-    return GenerationConfig.from_model_config(config)
 
 
 def _plan(config: LEDConfig, own: GenerationConfig, tokenizer: LEDTokenizer | None) -> Plan:

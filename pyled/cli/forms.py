@@ -19,13 +19,13 @@ def rendered(record: Record, form: str, is_one: bool) -> str:
     if form == "md":
         parts = (f"# {_plain(shown(record['input']))}", _plain(record["text"].strip()), f"*{_plain(_made(record))}*")
         return "\n\n".join(parts) + "\n"
-    return _json(record, None if form == "jsonl" else 2)
+    return as_json(record, None if form == "jsonl" else 2)
 
 
 def together(records: Sequence[Record], form: str, is_one: bool) -> str:
     """Several records in one form; in JSON a list, also of one."""
     if form == "json":
-        return _json(records, 2)
+        return as_json(records, 2)
     return between(form).join(rendered(record, form, is_one) for record in records)
 
 
@@ -34,7 +34,7 @@ def between(form: str) -> str:
     return "" if form == "jsonl" else "\n"
 
 
-def _json(value: Any, indent: int | None) -> str:
+def as_json(value: Any, indent: int | None = None) -> str:
     """JSON for people too: only half surrogate pairs, which stand for odd bytes in file names, are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent) + "\n"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import BAD_CHECKPOINT, OK
 from .console import Console, put
+from .forms import as_json
 from .parser import Commands, add_command
 from .settings import name_origins
 
@@ -46,7 +47,7 @@ def inspect(arguments: argparse.Namespace, console: Console) -> int:
 
     facts = examine(directory)
     name_origins(facts["generation"] or {})
-    put(json.dumps(facts, ensure_ascii=False, indent=2) + "\n" if arguments.json else "\n".join(_lines(facts)) + "\n")
+    put(as_json(facts, 2) if arguments.json else "\n".join(_lines(facts)) + "\n")
     for problem in facts["problems"]:
         console.error(problem)
     return BAD_CHECKPOINT if facts["problems"] else OK

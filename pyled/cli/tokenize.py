@@ -1,7 +1,6 @@
 """`pyled tokenize` and `pyled detokenize`: texts as ids, and ids as the text."""
 
 import argparse
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from ..errors import InputError, PyledError
 from ..files import parse_json
 from . import BAD_CHECKPOINT, FAILED, OK
 from .console import Console, in_words, put
+from .forms import as_json
 from .inputs import Inputs, named_or_piped, read_text, shown
 from .parser import Commands, add_command, add_model
 
@@ -103,8 +103,7 @@ def _tokens(name: str, text: str, tokenizer: "LEDTokenizer", arguments: argparse
     ids, places = encoded["input_ids"], encoded["offset_mapping"]
     tokens = tokenizer.convert_ids_to_tokens(ids)
     if arguments.json:
-        record = {"input": name, "input_ids": ids, "tokens": tokens, "offset_mapping": places}
-        return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8") + "\n"
+        return as_json({"input": name, "input_ids": ids, "tokens": tokens, "offset_mapping": places})
     if arguments.offsets:
         rows = zip(places, ids, tokens, strict=True)
         return "".join(f"{start}\t{stop}\t{number}\t{token}\n" for (start, stop), number, token in rows)

@@ -256,7 +256,7 @@ class Summarizer:
         if reading.global_attention in ("first", "doc-sep"):
             is_global[:, 0] = 1
         if reading.global_attention == "doc-sep":
-            is_global[row == self.tokenizer.get_vocab()[DOC_SEP]] = 1
+            is_global[row == self.tokenizer.convert_tokens_to_ids(DOC_SEP)] = 1
         return Chunk(start, stop, row, is_global)
 
     def write(self, source: Source, plan: Plan, progress: StageProgress = _no_progress) -> Summary:
