@@ -41,8 +41,11 @@ class Failure:
         import pytest
 
         if self.found is None:
-            failed = call.excinfo.errisinstance((AssertionError, pytest.fail.Exception))
-            self.found = node.name, failed, f"{call.excinfo.typename}: {call.excinfo.value}"
+            error = call.excinfo.value
+            while isinstance(error, BaseExceptionGroup):  # hypothesis's, of a failure that came once and not again:
+                error = error.exceptions[0]  # memory that a mistake leaves as it was found holds anything
+            failed = isinstance(error, (AssertionError, pytest.fail.Exception))
+            self.found = node.name, failed, f"{type(error).__name__}: {error}"
 
 
 def run_tests(folder: str, tests: list[str], channel: Any) -> None:
@@ -125,6 +128,7 @@ def main() -> int:
     processes.set_forkserver_preload(["numpy", "numba", "regex", "hypothesis", "hypothesis.extra.numpy", "pytest"])
     started = time.monotonic()
     counts = dict.fromkeys((NOTICED, NOT_NOTICED, CRASHED), 0)
+    others = []  # told once more at the end, where those who see only the last lines find them
     with tempfile.TemporaryDirectory(prefix="pyled-mutations-") as temporary, ThreadPoolExecutor(given.jobs) as pool:
         folders: queue.Queue[Path] = queue.Queue()
         for job in range(given.jobs):
@@ -147,7 +151,9 @@ def main() -> int:
             counts[found] += 1
             print(f"{number:3} {found}: {mutation.file}: {mutation.why}", flush=True)
             if found != NOTICED:
-                print(f"      {mutation.old!r} -> {mutation.new!r}\n      {details}", flush=True)
+                others.append(f"{number:3} {found}: {mutation.old!r} -> {mutation.new!r}\n      {details}")
+                print(others[-1], flush=True)
+    print(*others, sep="\n" if others else "")
     print(f"{len(numbered)} mutations:", ", ".join(f"{count} {found}" for found, count in counts.items()), end="; ")
     print(f"{time.monotonic() - started:.0f} s")
     return 0 if control == NOT_NOTICED and counts[NOTICED] == len(numbered) else 1

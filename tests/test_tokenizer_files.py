@@ -368,7 +368,7 @@ KEYS = {
 }
 
 
-@settings(max_examples=2 * EXAMPLES)
+@settings(max_examples=2 * EXAMPLES, derandomize=True, deadline=None)
 @given(
     stated=st.lists(
         st.sampled_from(sorted(KEYS)).flatmap(
