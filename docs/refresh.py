@@ -20,9 +20,9 @@ FIGURES = draw_attention.FIGURES | draw_tokenizer.FIGURES | draw_checkpoint.FIGU
 
 
 def lines_of(place: str) -> int:
-    """Lines of a Python file, or of all those in a folder."""
+    """Lines of a Python file, or of all those in a folder and below."""
     path = ROOT / place
-    files = sorted(path.glob("*.py")) if path.is_dir() else [path]
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
     return sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
 
 

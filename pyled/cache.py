@@ -40,7 +40,7 @@ class Growing:
         with self._lock:
             fits = not self._is_continued and length <= self.buffer.shape[2]
             self._is_continued |= fits
-        longer = Growing(self.buffer if fits else self._copied(slice(None), length), length)
+        longer = Growing(self.buffer if fits else self._copied(np.arange(len(self.buffer)), length), length)
         longer.buffer[:, :, self.length : length] = new
         return longer
 
@@ -48,15 +48,16 @@ class Growing:
         """The past of some rows, in that order."""
         return Growing(self._copied(rows, self.length), self.length)
 
-    def _copied(self, rows: Any, length: int) -> Floats:
+    def _copied(self, rows: NDArray[np.int64], length: int) -> Floats:
         """A new buffer for `length` tokens or more, holding the past of some rows."""
-        kept = self.buffer[rows, :, : self.length]
-        R, H, P, D = kept.shape
+        kept = self.buffer[:, :, : self.length]
+        _, H, P, D = kept.shape
         capacity = self.buffer.shape[2]
         if length > capacity:
             capacity = max(length, capacity + max(BLOCK, capacity // 2))
-        buffer = np.zeros((R, H, capacity, D), kept.dtype)
-        buffer[:, :, :P] = kept
+        buffer = np.empty((len(rows), H, capacity, D), kept.dtype)
+        for i, row in enumerate(rows):
+            buffer[i, :, :P] = kept[row]
         return buffer
 
     @property

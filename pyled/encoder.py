@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .attention import Bools, encoder_self_attention
 from .config import LEDConfig
-from .layers import Floats, Weights, add_norm, embed, feed_forward
+from .layers import Buffers, Floats, Weights, add_norm, embed, feed_forward
 
 Progress = Callable[[int, int], None]  # called with what is done and what there is to do
 
@@ -45,17 +45,18 @@ def encoder(
     slots: None, or how many global tokens the returned attentions have room for
     """
     run = EncoderRun()
+    buffers = Buffers()
     hidden = embed(tokens, 0, weights, "encoder")  # (S, E)
     for i in range(config.encoder_layers):
         if keep_states:
-            run.hidden_states.append(hidden)
+            run.hidden_states.append(hidden.copy())
         layer = f"encoder.layers.{i}"
         w = min(config.one_sided_window(i), len(hidden)) if slots is None else config.one_sided_window(i)
         attended, local, to_all = encoder_self_attention(
-            hidden, w, is_real, is_global, config.encoder_attention_heads, weights, f"{layer}.self_attn", slots
+            hidden, w, is_real, is_global, config.encoder_attention_heads, weights, f"{layer}.self_attn", slots, buffers
         )
         hidden = add_norm(hidden, attended, weights, f"{layer}.self_attn_layer_norm")
-        fed = feed_forward(hidden, weights, layer, config.activation_function)
+        fed = feed_forward(hidden, weights, layer, config.activation_function, buffers)
         hidden = add_norm(hidden, fed, weights, f"{layer}.final_layer_norm")
         if local is not None and to_all is not None:
             run.attentions.append(local)

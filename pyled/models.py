@@ -14,6 +14,7 @@ import numpy as np
 from . import checkpoint
 from .attention import document_keys
 from .cache import Cache
+from .checkpoint import Storage
 from .config import LEDConfig
 from .decoder import DecoderRun, decoder, empty_past
 from .encoder import EncoderRun, Progress, encoder
@@ -21,6 +22,7 @@ from .errors import InputError, PyledWarning
 from .generation import Settings, generate, resolve
 from .generation_config import GenerationConfig
 from .inputs import Bools, Ids, check_length, checked_embeds, checked_ids, checked_mask, source_masks
+from .kernels.products import widened
 from .layers import Floats, Weights, product
 from .outputs import (
     BaseModelOutputWithPastAndCrossAttentions,
@@ -288,6 +290,7 @@ class _Model(_Network):
     """What all models share: making, loading, saving, and the parts they hand out."""
 
     head: str | None = None
+    stored_as: Storage | None = None  # the matrices that a step of decoding reads; None for as all others
     load_report: checkpoint.LoadReport | None = None  # how the weights were found; None for random ones
 
     def __init__(self, config: LEDConfig, seed: int = 0, *, dtype: DType = "float32") -> None:
@@ -300,19 +303,26 @@ class _Model(_Network):
         self.generation_config = GenerationConfig.from_model_config(config)
 
     @classmethod
-    def from_pretrained(cls, directory: str | Path, *, dtype: DType = "float32", mmap: bool = True) -> Self:
+    def from_pretrained(
+        cls, directory: str | Path, *, dtype: DType = "float32", weights: Storage | None = None, mmap: bool = True
+    ) -> Self:
         """The model of a checkpoint directory: `config.json`, safetensors, `generation_config.json` if there.
 
-        Weights stored in half precision are widened. With mmap the file must not change while the model lives.
-        What was tied, missing or unused is told by a PyledWarning where it is unusual.
+        Weights that the file has in half precision are widened. With mmap the file must not change while the model
+        lives. What was tied, missing or unused is told by a PyledWarning where it is unusual.
 
-        Raises ConfigError, CheckpointError.
+        weights: "bf16" or "int8" keeps the matrices that a step of decoding reads in 2 bytes or 1 for each number,
+            rounded once, here; it is computed with in float32. "float32" as None, which is for dtype "float64", too
+
+        Raises ConfigError, CheckpointError, InputError.
         """
+        checkpoint.check_storage(weights, dtype)
         directory = Path(directory)
         config = LEDConfig.from_pretrained(directory)
-        weights, report = checkpoint.load(directory, config, cls.head, dtype=dtype, mmap=mmap)
+        loaded, report = checkpoint.load(directory, config, cls.head, dtype=dtype, mmap=mmap)
         model = cls.__new__(cls)
-        _Network.__init__(model, weights, config)
+        model.stored_as = None if weights == "float32" else weights
+        _Network.__init__(model, model._stored(loaded), config)
         model.load_report = report
         model.generation_config = GenerationConfig.of_checkpoint(directory, config)
         for line in report.surprises():
@@ -322,8 +332,9 @@ class _Model(_Network):
     def save_pretrained(self, directory: str | Path) -> None:
         """Write `model.safetensors`, `generation_config.json` and `config.json`, each file whole or not at all.
 
-        Raises OSError where a file cannot be written, ConfigError, GenerationError.
+        Raises OSError where a file cannot be written, ConfigError, GenerationError; InputError for rounded weights.
         """
+        self._refuse_narrow("save")
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         said = {key: value for key, value in self.config.extra.items() if key != "torch_dtype"}  # now "dtype"
@@ -335,12 +346,34 @@ class _Model(_Network):
         config.save_pretrained(directory)
 
     def state_dict(self) -> dict[str, Floats]:
-        """Every weight under upstream's name; tied names share an array."""
-        return checkpoint.upstream_names(self.weights, self.head)
+        """Every weight under upstream's name, as it is computed with; tied names share an array.
+
+        Rounded weights are widened, into new arrays; a tied head then differs from the embeddings by the rounding.
+        """
+        wide = {}
+        for name in checkpoint.expected_shapes(self.config, self.head):
+            array, scale = self.weights[name], self.weights.get(f"{name.removesuffix('weight')}scale")
+            wide[name] = array if array.dtype.kind == "f" else widened(array, scale)
+        return checkpoint.upstream_names(wide, self.head)
 
     def load_state_dict(self, tensors: Mapping[str, Floats]) -> None:
-        """Replace all weights by arrays under upstream's names, copied. Raises CheckpointError."""
-        self.weights, self.load_report = checkpoint.assign(tensors, self.config, self.head, dtype=self.dtype.name)
+        """Replace all weights by arrays under upstream's names, copied, or rounded where those that were there are.
+
+        Raises CheckpointError.
+        """
+        weights, self.load_report = checkpoint.assign(tensors, self.config, self.head, dtype=self.dtype.name)
+        self.weights = self._stored(weights)
+
+    def _stored(self, weights: Weights) -> Weights:
+        """The weights as this model keeps them."""
+        return weights if self.stored_as is None else checkpoint.narrowed(weights, self.stored_as)
+
+    def _refuse_narrow(self, act: str) -> None:
+        if self.stored_as is not None:
+            raise InputError(
+                f"the weights of this model were rounded to {self.stored_as} when it was loaded: to {act} it, load it "
+                "without weights="
+            )
 
     def _forward(
         self,
@@ -428,8 +461,10 @@ class _Model(_Network):
         new_num_tokens: len(tokenizer), say; pad_to_multiple_of: rounded up to a multiple of it
         returns: (V, E) float, the new embeddings; read-only
 
-        Raises InputError for no number of tokens, ConfigError where a special token would be cut off.
+        Raises InputError for no number of tokens and for rounded weights, ConfigError where a special token would be
+        cut off.
         """
+        self._refuse_narrow("resize")
         for name, value in (("new_num_tokens", new_num_tokens), ("pad_to_multiple_of", pad_to_multiple_of)):
             if value is not None and (type(value) is not int or value < 1):
                 raise InputError(f"{name} is {value!r}: an integer of at least 1, or None, was expected")
@@ -630,9 +665,8 @@ class LEDForConditionalGeneration(_Model):
 
     def _logits(self, hidden: Floats) -> Floats:
         """(B, T, E) -> (B, T, V)."""
-        logits = product(hidden, self.weights["lm_head.weight"])
-        logits += self.weights["final_logits_bias"]
-        return logits
+        scale = self.weights.get("lm_head.scale")
+        return product(hidden, self.weights["lm_head.weight"], self.weights["final_logits_bias"][0], scale=scale)
 
     def generate(
         self,

@@ -71,7 +71,19 @@ BAND = of("test_kernels", "test_banded_is_dense_attention_within_the_band")
 EDGES = of("test_kernels", "test_banded_at_every_edge_of_a_tile")
 NUMBERS = of("test_kernels", "test_what_is_no_number_reaches_every_query_that_attends_to_it_and_no_other")
 GROUPED = of("test_kernels", "test_grouped_is_dense_attention_within_each_group")
+NARROW = of("test_narrow", "test_a_narrow_product_is_that_of_the_widened_matrix_and_rows_are_alone")
+NARROW_MODEL = of("test_narrow", "test_a_model_is_that_whose_matrices_were_rounded_before")
+BF16 = of("test_narrow", "test_bf16_is_the_nearest_and_of_two_the_even", "test_bf16_of_numbers_that_are_easily_wrong")
+INT8 = of(
+    "test_narrow",
+    "test_int8_is_the_nearest_whole_number_by_a_scale_of_the_largest",
+    "test_int8_of_halves_and_of_rows_without_a_scale",
+)
 FEW_ROWS = of("test_kernels", "test_few_rows_is_a_product_and_a_row_does_not_depend_on_its_company")
+ADD_PRODUCT = of("test_kernels", "test_add_product_adds_a_product")
+DOTS = of("test_kernels", "test_dots_are_products_with_some_rows_of_a_matrix")
+ANY_SIZE = of("test_kernels", "test_attention_survives_scores_of_any_size")
+BIAS = of("test_kernels", "test_bias_alone_and_on_the_way_to_heads")
 GELU = of("test_kernels", "test_bias_and_gelu_in_one_pass")
 GELU_RANGE = of("test_kernels", "test_gelu_over_the_whole_range_of_float32")
 EXP = of("test_kernels", "test_exp_is_0_for_what_is_masked_and_good_to_a_unit_and_a_half_elsewhere")
@@ -93,8 +105,21 @@ ROWS = of("test_tokenizer_calls", "test_windows_words_and_where_characters_are_f
 WINDOWS = of("test_tokenizer_calls", "test_windows_cover_the_text_and_repeat_the_stride")
 PLACES = of("test_tokenizer_calls", "test_a_row_leads_from_characters_and_words_to_tokens_and_back")
 WORDS = of("test_tokenizer_calls", "test_words_are_the_whole_text_one_after_the_other")
+CHECKED = of(
+    "test_tokenizer_files",
+    "test_a_bad_vocabulary_is_refused_with_its_line",
+    "test_bad_merges_are_refused_with_their_line",
+    "test_a_tokenizer_json_that_is_not_leds_is_refused",
+)
 REFUSED_CALLS = of("test_tokenizer_calls", "test_mistakes_are_refused")
 MERGES = of("test_tokenizer_bpe", "test_every_short_word_merges_by_the_order_of_the_list")
+FEWER = of("test_tokenizer_bpe", "test_only_few_symbols_are_looked_at_again_and_again")
+BOTH = of("test_tokenizer_bpe", "test_both_ways_to_merge_are_one")
+PARTS = of(
+    "test_tokenizer_bpe",
+    "test_words_are_those_of_the_parts",
+    "test_every_short_run_of_white_space_is_cut_into_its_words",
+)
 CACHE = of("test_tokenizer_bpe", "test_the_cache_is_bounded_and_changes_nothing")
 BOUND = of("test_tokenizer_bpe", "test_the_cache_never_holds_more_than_its_bound")
 
@@ -106,39 +131,63 @@ def in_file(file: str, *rows: tuple[str | tuple[str, ...], ...]) -> list[Mutatio
     ]
 
 
+TO_ALL = of(PROPERTIES, "test_global_queries_see_the_same_with_and_without_keys_of_their_own")
+CHOICE = of(PROPERTIES, "test_few_global_queries_go_without_keys_of_their_own")
+PROJECTED = "def _attend_to_all_projected("
 ENCODER_ATTENTION = in_file(
     "attention.py",
-    ("is_real & ~is_global, k[places]", "is_real, k[places]", GLOBALS, "globals count twice: column and band"),
-    ("is_real & ~is_global, k[places]", "~is_global, k[places]", HOLES, "padding is attended to"),
-    ("is_real & ~is_global, k[places]", "~is_real & ~is_global, k[places]", HOLES, "the mask of keys is inverted"),
-    ("is_real & ~is_global, k[places]", "is_real & is_global, k[places]", GLOBALS, "only globals in the band"),
-    ("k[places], v[places], w, H)", "k[:0], v[:0], w, H)", GLOBALS, "local queries do not see the globals"),
-    ("banded(q, k, v, is_real", "banded(q, k, k, is_real", HOLES, "keys for values"),
+    ("is_real & ~is_global, k_ex", "is_real, k_ex", GLOBALS, "globals count twice: column and band"),
+    ("is_real & ~is_global, k_ex", "~is_global, k_ex", HOLES, "padding is attended to"),
+    ("is_real & ~is_global, k_ex", "~is_real & ~is_global, k_ex", HOLES, "the mask of keys is inverted"),
+    ("is_real & ~is_global, k_ex", "is_real & is_global, k_ex", GLOBALS, "only globals in the band"),
+    ("np.take(array, places, axis=1)", "array[:, :0]", GLOBALS, "local queries do not see the globals"),
+    ("banded(q, k, v, is_real & ~", "banded(q, k, k, is_real & ~", HOLES, "keys for values"),
     ("context[~is_real] = 0", "pass", HOLES, "padded query rows are not zeroed"),
     ("context[~is_real] = 0", "context[is_real] = 0", HOLES, "real query rows are zeroed"),
+    ("if slots is not None else None", "if slots is None else None", HOLES,
+     "local probabilities are missing when asked for", "local = "),
+    ("if slots is not None else None", "if slots is None else None", GLOBALS,
+     "global probabilities are missing when asked for", "to_all = np"),
     ("if len(places):", "if not len(places):", GLOBALS, "globals attend to their window only"),
-    ('.query_global")', '.query")', GLOBALS, "no projection of its own for global queries"),
-    ('.key_global")', '.key")', GLOBALS, "no projection of its own for the keys of global queries"),
-    ('.value_global")', '.value")', GLOBALS, "no projection of its own for the values of global queries"),
-    ("hidden[places], weights", "hidden[: len(places)], weights", GLOBALS, "the first tokens ask for the globals"),
-    ("hidden[:0], hidden[:0], S, H", "hidden[:0], hidden[:0], w, H", GLOBALS, "global queries see a window"),
-    ("v_global, is_real, hidden", "v_global, is_real | True, hidden", HOLES, "global queries see padding"),
-    ("v_global, is_real, hidden", "v_global, is_real & ~is_global, hidden", GLOBALS, "globals do not see one another"),
-    ("if slots is None:", "if slots is not None:", HOLES, "probabilities are missing when asked for"),
+    ("FEW_GLOBAL <= E", "FEW_GLOBAL < E", CHOICE, "one of the few is many"),
+    ("FEW_GLOBAL <= E", "FEW_GLOBAL - 1 <= E", CHOICE, "one of the many is few"),
+    ("FEW_GLOBAL <= E", "FEW_GLOBAL > E", CHOICE, "many are few, and few many"),
+    ("slots is not None)", "slots is None)", GLOBALS, "probabilities of many globals are missing when asked for"),
+    ("if to_all is not None and probs is not None:", "if to_all is None and probs is not None:", GLOBALS,
+     "no probabilities of global queries"),
+    ("if to_all is not None and probs is not None:", "if to_all is not None and probs is None:", GLOBALS,
+     "probabilities of global queries only where there are none"),
+    ('.query_global")', '.query")', TO_ALL, "no projection of its own for few global queries", "max(2, G)"),
+    ('.{part}_global.weight"', '.{part}.weight"', TO_ALL, "no projections of their own for what few queries see"),
+    ('for part in ("key", "value")', 'for part in ("value", "key")', TO_ALL, "few global queries: keys for values",
+     "key, value ="),
+    ('.value_global.bias"', '.value.bias"', TO_ALL, "few global queries: the bias of the others"),
+    ('context + weights[f"{name}.value_global.bias"]', "context", TO_ALL, "few global queries: values without bias"),
+    ("heads(hidden[places]", "heads(hidden[:G]", TO_ALL, "the first tokens ask for few globals", "max(2, G)"),
+    ("scores[:, ~is_real] = -np.inf", "scores[:, is_real] = -np.inf", TO_ALL, "few global queries: mask inverted"),
+    ("scores[:, ~is_real] = -np.inf", "pass", TO_ALL, "few global queries see padding"),
+    ("scores /= math.sqrt(D)", "pass", TO_ALL, "few global queries: no 1/sqrt(D)"),
+    ("scores /= math.sqrt(D)", "scores /= D", TO_ALL, "few global queries: 1/sqrt(D) twice"),
+    ('.query_global")', '.query")', TO_ALL, "no projection of its own for many global queries", PROJECTED),
+    ('{part}_global") for', '{part}") for', TO_ALL, "no projections of their own for what many queries see"),
+    ("heads(hidden[places]", "heads(hidden[: len(places)]", TO_ALL, "the first tokens ask for many globals", PROJECTED),
+    ("v[:, :0], len(hidden), context)", "v[:, :0], 1, context)", TO_ALL, "many global queries see a window"),
+    ("banded(q, k, v, is_real, k", "banded(q, k, v, is_real | True, k", TO_ALL, "many global queries see padding"),
+    ("banded(q, k, v, is_real, k", "banded(q, k, v, ~is_real, k", TO_ALL, "many global queries: mask inverted"),
+    ("if not want:", "if want:", TO_ALL, "probabilities of many globals only if not wanted"),
+    ("np.where(is_real, q", "np.where(~is_real, q", TO_ALL, "global probabilities: inverted mask"),
+    ("np.where(is_real, q", "np.where(True, q", TO_ALL, "global probabilities: padding is attended to"),
+    ("/ math.sqrt(q.shape[2]), -np.inf", "/ q.shape[2], -np.inf", TO_ALL, "global probabilities: 1/sqrt(D) twice"),
     ("is_real & ~is_global, w), 2", "is_real, w), 2", GLOBALS, "probabilities: globals twice"),
     ("is_real & ~is_global, w), 2", "~is_global, w), 2", HOLES, "probabilities: padding is attended to"),
     ("is_real & ~is_global, w), 2", "~is_real & ~is_global, w), 2", HOLES, "probabilities: inverted mask"),
-    ("k[places, column].T", "k[: len(places), column].T", GLOBALS, "probabilities: wrong keys in the global columns"),
+    ("k[h, places].T", "k[h, : len(places)].T", GLOBALS, "probabilities: wrong keys in the global columns"),
     ("np.where(is_key, np", "np.where(~is_key, np", HOLES, "probabilities: mask of the band inverted"),
     ("softmax(scores / math.sqrt(D))", "softmax(scores)", GLOBALS, "probabilities: no 1/sqrt(D)"),
     ("softmax(scores / math.sqrt(D))", "softmax(scores / D)", GLOBALS, "probabilities: 1/sqrt(D) twice"),
     ("probs[:, ~is_real | is_global] = 0", "probs[:, ~is_real] = 0", GLOBALS, "global rows not 0"),
     ("probs[:, ~is_real | is_global] = 0", "probs[:, is_global] = 0", HOLES, "padded rows not 0"),
     ("probs[:, ~is_real | is_global] = 0", "probs[:, is_real | is_global] = 0", HOLES, "real rows 0"),
-    ("range(H if G else 0)", "range(0)", GLOBALS, "no probabilities of global queries"),
-    ("np.where(is_real, q", "np.where(~is_real, q", GLOBALS, "global probabilities: inverted mask"),
-    ("np.where(is_real, q", "np.where(is_real | True, q", HOLES, "global probabilities: padding is attended to"),
-    ("/ math.sqrt(D), -np.inf)", "/ D, -np.inf)", GLOBALS, "global probabilities: 1/sqrt(D) twice"),
     ("where=total > 0", "where=total < 0", HOLES, "softmax without its division"),
 )  # fmt: skip
 
@@ -184,7 +233,7 @@ DECODER_ATTENTION = in_file(
     ("np.broadcast_to(is_key[document], (T", "np.broadcast_to(True, (T", HOLES, "the source's mask is ignored"),
     ("if T > 1:", "if T >= 1:", BITS, "asking for probabilities changes the source's context", "_attend(q[r, h], k[h]"),
     ("if T > 1:", "if T > 2:", SPLIT, "two tokens lose the source's context", "_attend(q[r, h], k[h]"),
-    ('f"{name}.v_proj"), H),', 'f"{name}.k_proj"), H),', stored("decoder-6"), "the source's values are its keys"),
+    ('of(layer, "v")', 'of(layer, "k")', stored("decoder-6"), "the source's values are its keys"),
     ("np.where(may, q", "np.where(~may, q", stored("decoder-6"), "what may be seen is inverted"),
     ("/ math.sqrt(q.shape[1])", "", stored("decoder-6"), "decoder: no 1/sqrt(D)"),
     ("/ math.sqrt(q.shape[1])", "/ q.shape[1]", stored("decoder-6"), "decoder: 1/sqrt(D) twice"),
@@ -199,8 +248,9 @@ STACKS = [
         ("not self._is_continued and ", "", BRANCHES, "a second continuation writes into the first"),
         ("self._is_continued |= fits", "pass", BRANCHES, "nobody remembers that a buffer was continued"),
         ("[:, :, self.length : length] = new", "[:, :, : length - self.length] = new", SPLIT, "appended in front"),
-        ("buffer[:, :, :P] = kept", "pass", GROWN, "the past is lost when a buffer grows"),
-        ("_copied(rows, self.length)", "_copied(slice(None), self.length)", BEAMS, "the cache does not follow beams"),
+        ("buffer[i, :, :P] = kept[row]", "buffer[i, :, :P] = 0", GROWN, "the past is lost when a buffer grows"),
+        ("_copied(rows, self.length)", "_copied(np.arange(len(rows)), self.length)", BEAMS,
+         "the cache does not follow beams"),
         ("own=own, document_of_row=self.document_of_row[rows]", "own=own", SELECTED, "rows keep their old documents"),
         ("return self.own[0][0].length if", "return 0 if", SPLIT, "the past has no length"),
     ),
@@ -223,13 +273,16 @@ STACKS = [
     ),
     *in_file(
         "layers.py",
-        ('out += weights[f"{name}.bias"]', "pass", stored("decoder-6"), "linear without bias"),
+        ("add_bias(result.reshape(-1, M), bias, activate=gelu)", "pass", stored("decoder-6"), "linear without bias"),
+        ("few_rows(rows, weight, bias, ", "few_rows(rows, weight, bias * 0, ", stored("decoder-1"),
+         "few rows without bias"),
         ("LAYER_NORM_EPSILON = 1e-5", "LAYER_NORM_EPSILON = 1e-6", stored("decoder-6"), "another epsilon"),
-        ("slice(first, first + FEED", "slice(first, first - 1 + FEED", of(PROPERTIES,
+        ("min(len(x), first + FEED_FORWARD_ROWS)", "min(len(x), first - 1 + FEED_FORWARD_ROWS)", of(PROPERTIES,
          "test_rows_beyond_a_slice_of_the_feed_forward"),
          "a row between two slices is lost"),
-        ('if kind == "gelu":', 'if "gelu" in kind:', stored("activation-gelu_new"), "erf for tanh"),
-        ('if kind == "gelu":', 'if kind != "gelu":', stored("activation-relu"), "erf for all but gelu"),
+        ('gelu=kind == "gelu"', 'gelu="gelu" in kind', stored("activation-gelu_new"), "erf before tanh"),
+        ('gelu=kind == "gelu"', 'gelu=kind != "gelu"', stored("activation-relu"), "erf for all but gelu"),
+        ('if kind != "gelu":', 'if "gelu" not in kind:', stored("activation-gelu_new"), "no activation but erf"),
         ("np.maximum(x, 0, out=x)", "np.maximum(x, 0.01 * x, out=x)", stored("activation-relu"), "a leaky relu"),
         ('("gelu_new", "gelu_pytorch_tanh")', '("gelu_new",)', stored("activation-gelu_pytorch_tanh"),
          "logistic for tanh"),
@@ -288,36 +341,37 @@ INPUTS = in_file(
     ("if length > positions:", "if length > positions + 1:", REFUSED, "one token too many passes"),
 )  # fmt: skip
 
-KEYS = '"""tile[i, d] = source[first + i, column + d]'  # the docstrings say what the lines do, in the same words
-VALUES = '"""tile[d, i] = source[first + i, column + d]'
+EXTRA = "for j0 in range(0, k_extra.shape[0]"
+SOFTMAX = "def _softmax_row("
+BLOCKS = in_file(  # the bodies of Python; what generates instructions runs when compiled only, and no mutation is
+    "kernels/blocks.py",
+    ("range(a.shape[1])", "range(a.shape[1] - 1)", ADD_PRODUCT, "a sum without its last product"),
+    ("a[:, u, None]", "a[:1, u, None]", ADD_PRODUCT, "the first row's factors for all"),
+    ("c += a[", "c[:] = a[", ADD_PRODUCT, "the last product is the sum"),
+    ("_widened(b[u], c.dtype)", "_widened(b[0], c.dtype)", ADD_PRODUCT, "the first row of b for all"),
+    ("in range(first, stop):", "in range(first + 1, stop):", DOTS, "the first of some rows is left out",
+     "out: (R, M) float"),
+    ("in range(first, stop):", "in range(0, stop):", DOTS, "rows before the first", "out: (R, M) float"),
+    ("_widened(weight[m], x.dtype)", "_widened(weight[first], x.dtype)", DOTS, "one row of the matrix for all"),
+    ("if stored.dtype == np.uint16:", "if stored.dtype == np.uint8:", DOTS, "bits are numbers"),
+    ("<< np.uint32(16)", "<< np.uint32(15)", DOTS, "half of the bits in the wrong place"),
+)  # fmt: skip
 KERNELS = [
-    *(
-        mutation
-        for r in range(8)
-        for mutation in in_file(
-            "kernels/attention.py",
-            (f"a{r}3 * b3", f"a{r}2 * b3", BAND, f"register block: the last product of row {r}"),
-            (f"{'r' if r == 0 else f'r + {r}'}, u + 3]", f"{'r' if r == 0 else f'r + {r}'}, u + 2]", BAND,
-             f"register block: the last number of row {r}"),
-        )
-    ),
+    *BLOCKS,
     *in_file(
         "kernels/attention.py",
-        ("b[u + 3, x]", "b[u + 2, x]", BAND, "register block: load of b"),
-        ("shift[x] = max(shift[x], scores[j, x])", "pass", BAND, "the running maximum ignores the tile"),
+        ("shift[x] = score if score > largest else largest", "pass", BAND, "the running maximum ignores the tile"),
+        ("if score > largest", "if score < largest", BAND, "the running maximum is none"),
         ("top[x] = shift[x]", "pass", BAND, "the maximum so far is forgotten"),
-        ("total[x] *= scale", "pass", BAND, "earlier powers are not rescaled"),
-        ("output[d, x] *= scale", "pass", BAND, "earlier sums are not rescaled"),
+        ("scale[x] = exp(earlier - shift[x])", "scale[x] = 1", BAND, "nothing earlier is rescaled"),
+        ("total[x] *= scale[x]", "pass", BAND, "earlier powers are not rescaled"),
+        ("output[d, x] *= scale[x]", "pass", BAND, "earlier sums are not rescaled"),
         ("total[x] += scores[j, x]", "total[x] = scores[j, x]", BAND, "the sum of powers is the last power"),
-        ("tile[i, d] = source[first + i, column + d]", "tile[i, d] = source[first + i, d]", BAND,
-         "keys of one head", KEYS),
-        ("tile[d, i] = source[first + i, column + d]", "tile[d, i] = source[first + i, d]", BAND,
-         "values of one head", VALUES),
-        ("tile[i, d] = source[first + i,", "tile[i, d] = source[first,", BAND, "one key for all", KEYS),
-        ("j >= count or", "j >= count - 1 or", BAND, "the last key of a tile is masked"),
-        ("or not is_key[j0 + j]", "", BAND, "the mask of keys is ignored"),
-        ("or not is_key[j0 + j]", "or is_key[j0 + j]", BAND, "the mask of keys is inverted"),
-        ("not is_key[j0 + j]", "not is_key[j]", BAND, "the mask of the first tile for all"),
+        ("add_product(values.T, scores, output)", "add_product(values.T[:, 1:], scores[1:], output)", BAND,
+         "the first value of a tile is left out"),
+        ("if is_key[j0 + j]:", "if True:", BAND, "the mask of keys is ignored"),
+        ("if is_key[j0 + j]:", "if not is_key[j0 + j]:", BAND, "the mask of keys is inverted"),
+        ("if is_key[j0 + j]:", "if is_key[j]:", BAND, "the mask of the first tile for all"),
         ("own_lane = j0 + j - first", "own_lane = j0 + j - first + 1", BAND, "the band lies one place to the side"),
         ("own_lane = j0 + j - first", "own_lane = j + first - j0", BAND, "the band mirrored"),
         ("own_lane - w))] = -np.inf", "own_lane - w + 1))] = -np.inf", BAND, "the window one too narrow ahead"),
@@ -328,42 +382,67 @@ KERNELS = [
         ("own_lane + w + 1)) :]", "own_lane + 1)) :]", BAND, "a one-sided window, ahead"),
         ("max(0, min(lanes, own_lane - w))]", "min(lanes, own_lane - w)]", BAND, "a negative lane counts from the end"),
         ("q.shape[0] - first)", "q.shape[0] - first - 1)", BAND, "the last query is left out"),
-        ("queries *= scale", "pass", BAND, "no 1/sqrt(D)"),
-        ("queries *= scale", "queries *= scale * scale", BAND, "1/sqrt(D) twice"),
-        ("range(max(0, first - w), min", "range(max(0, first - w + 1), min", EDGES, "tiles begin one key late"),
-        ("range(max(0, first - w), min", "range(first, min", BAND, "tiles begin at the first query"),
-        ("first + lanes + w), key_tile", "first + lanes + w - 1), key_tile", EDGES, "tiles end one key early"),
-        ("min(key_tile, k.shape[0] - j0)", "min(key_tile, k.shape[0] - j0 - 1)", BAND, "the last key is left out"),
-        ("scores[:] = 0", "pass", BAND, "scores of the last tile stay", "_load_transposed(v, j0"),
+        ("q[first + i, d] * scale", "q[first + i, d]", BAND, "no 1/sqrt(D)"),
+        ("q[first + i, d] * scale", "q[first + i, d] * scale * scale", BAND, "1/sqrt(D) twice"),
+        ("q[first + i, d] * scale", "q[i, d] * scale", BAND, "the queries of the first tile for all"),
+        ("range(max(0, first - w), stop", "range(max(0, first - w + 1), stop", EDGES, "tiles begin one key late"),
+        ("range(max(0, first - w), stop", "range(first, stop", BAND, "tiles begin at the first query"),
+        ("stop = min(k.shape[0], first + lanes + w)", "stop = min(k.shape[0], first + lanes + w - 1)", EDGES,
+         "tiles end one key early"),
+        ("stop = min(k.shape[0], first", "stop = min(k.shape[0] - 1, first", BAND, "the last key is left out"),
+        ("min(stop, j0 + key_tile)", "min(stop, j0 + key_tile - 1)", BAND, "the last key of a tile is left out"),
+        ("tile[:] = 0", "pass", BAND, "scores of the last tile stay", "j1 = min(stop, j0"),
+        ("add_product(k[j0:j1], ", "add_product(k[: j1 - j0], ", BAND, "the first keys for all"),
+        ("v[j0:j1], top", "v[: j1 - j0], top", BAND, "the first values for all"),
         ("range(0, k_extra.shape[0], key_tile)", "range(0, k_extra.shape[0] - 1, key_tile)", BAND,
          "the last tile of extra keys is left out"),
-        ("min(key_tile, k_extra.shape[0] - j0)", "min(key_tile, k_extra.shape[0] - j0 - 1)", BAND,
+        ("min(k_extra.shape[0], j0 + key_tile)", "min(k_extra.shape[0] - 1, j0 + key_tile)", BAND,
          "the last extra key is left out"),
-        ("scores[:] = 0", "pass", BAND, "scores of the band stay", "_load_transposed(v_extra, j0"),
-        ("scores[count:, :] = -np.inf", "pass", BAND, "extra keys that do not exist"),
-        ("scores[count:, :] = -np.inf", "scores[count + 1 :, :] = -np.inf", BAND, "one extra key that does not exist"),
+        ("min(k_extra.shape[0], j0 + key_tile)", "min(k_extra.shape[0], j0 + key_tile - 1)", BAND,
+         "the last extra key of a tile is left out"),
+        ("tile[:] = 0", "pass", BAND, "scores of the band stay", EXTRA),
+        ("k_extra[j0:j1], queries", "k_extra[: j1 - j0], queries", BAND, "the first extra keys for all"),
+        ("v_extra[j0:j1], top", "v_extra[: j1 - j0], top", BAND, "the first extra values for all"),
         ("if total[i] != 0 else 0", "if total[i] > 1 else 0", BAND, "a single key counts for nothing"),
         ("if total[i] != 0 else 0", "if total[i] < 0 else 0", BAND, "no context"),
-        ("if total[i] != 0 else 0", "if total[i] > 0 else 0", NUMBERS, "NaN becomes 0"),
-        ("context[first + i, column + d]", "context[first + i, d]", BAND, "all heads write to the first"),
-        ("(q.shape[0] + query_tile - 1) // query_tile", "q.shape[0] // query_tile", BAND, "the last queries are lost"),
-        ("1 / math.sqrt(q.shape[1] // H)", "1 / math.sqrt(q.shape[1])", BAND, "scaled by the model size"),
-        ("1 / math.sqrt(q.shape[1] // H)", "1 / (q.shape[1] // H)", BAND, "scaled by 1/D"),
-        ("k[j]) * scale if is_key[j]", "k[j]) if is_key[j]", GROUPED, "a step: no 1/sqrt(D)"),
+        ("context[first + i, d] = output[d, i] * total[i]", "context[first + i, d] = output[d, i]", BAND,
+         "no division"),
+        ("context[first + i, d] = output", "context[i, d] = output", BAND, "all tiles write to the first"),
+        ("(Q + query_tile - 1) // query_tile", "Q // query_tile", BAND, "the last queries are lost"),
+        ("context[:, h * D : (h + 1) * D]", "context[:, : (h + 1) * D]", BAND, "all heads write to the first"),
+        ("_band_tile(q[h], k[h], v[h]", "_band_tile(q[0], k[h], v[h]", BAND, "queries of one head"),
+        ("_band_tile(q[h], k[h], v[h]", "_band_tile(q[h], k[0], v[h]", BAND, "keys of one head"),
+        ("_band_tile(q[h], k[h], v[h]", "_band_tile(q[h], k[h], v[0]", BAND, "values of one head"),
+        ("k_extra[h], v_extra[h]", "k_extra[0], v_extra[h]", BAND, "extra keys of one head"),
+        ("k_extra[h], v_extra[h]", "k_extra[h], v_extra[0]", BAND, "extra values of one head"),
+        ("1 / math.sqrt(D)", "1 / math.sqrt(q.shape[0] * D)", BAND, "scaled by the model size"),
+        ("1 / math.sqrt(D)", "1 / D", BAND, "scaled by 1/D"),
+        ("row[j] * scale if is_key[j]", "row[j] if is_key[j]", GROUPED, "a step: no 1/sqrt(D)"),
         ("scale if is_key[j] else", "scale if not is_key[j] else", GROUPED, "a step: the mask is inverted"),
         ("scale if is_key[j] else", "scale if True else", GROUPED, "a step: the mask is ignored"),
+        ("tops[x] = score if score > top else top", "pass", ANY_SIZE, "a step: the maximum of the last scores only"),
+        ("if score > top else top", "if score < top else top", ANY_SIZE, "a step: no maximum"),
+        ("score, top = row[j0 + x], tops[x]", "score, top = row[x], tops[x]", ANY_SIZE,
+         "a step: the maximum of the first scores only"),
+        ("tops[0] = max(tops[0], row[j])", "pass", ANY_SIZE, "a step: the maximum ignores the last scores"),
+        ("tops.max()", "tops[0]", ANY_SIZE, "a step: the maximum of some scores"),
         ("if has_key else 1", "if False else 1", GROUPED, "a step: always uniform"),
-        ("if has_key else 1", "if top[r] > -np.inf else 1", NUMBERS, "a step: NaN becomes uniform"),
-        ("total[r] += scores[r, j]", "total[r] = scores[r, j]", GROUPED, "a step: the sum is the last power"),
-        ("context[r, d] += scores[r, j] * v[j, d]", "context[r, d] += v[j, d]", GROUPED, "a step: uniform sums"),
-        ("context[r, d] /= total[r]", "pass", GROUPED, "a step: no division"),
+        ("if has_key else 1", "if top > -np.inf else 1", NUMBERS, "a step: NaN becomes uniform"),
+        ("total += row[j]", "total += 1", GROUPED, "a step: powers are counted, not summed", SOFTMAX),
+        ("row[j] /= total", "pass", GROUPED, "a step: no division", SOFTMAX),
+        ("_softmax_row(scores[r], is_key, scale)", "_softmax_row(scores[0], is_key, scale)", GROUPED,
+         "a step: probabilities for one row only"),
+        ("min(S, j0 + KEY_TILE)", "min(S, j0 + KEY_TILE - 1)", GROUPED, "a step: the last value of a tile is left out"),
+        ("min(S, j0 + KEY_TILE)", "min(S - 1, j0 + KEY_TILE)", GROUPED, "a step: the last value is left out"),
+        ("v[j0:j1], context)", "v[: j1 - j0], context)", GROUPED, "a step: the first values for all"),
+        ("scores[:, j0:j1], v", "scores[:, : j1 - j0], v", GROUPED, "a step: the first probabilities for all"),
         ("n, h = task // H, task % H", "n, h = task // H, 0", GROUPED, "a step: one head for all"),
         ("1 / math.sqrt(q.shape[3])", "1 / math.sqrt(q.shape[2])", GROUPED, "a step: scaled by the rows"),
         ("1 / math.sqrt(q.shape[3])", "1 / q.shape[3]", GROUPED, "a step: 1/sqrt(D) twice"),
     ),
     *in_file(
         "kernels/elementary.py",
-        ("+ np.float32(0.5))", "+ np.float32(0))", EXP, "exp: the exponent is cut, not rounded"),
+        ("ROUNDING = 1.5 * 2**23", "ROUNDING = 1.5 * 2**22", EXP, "exp: the exponent is rounded to halves"),
         ("0.166665204", "0.1666", EXP, "exp: a coefficient"),
         ("* np.float32(2.12194440e-4)", "* np.float32(0)", EXP, "exp: ln 2 in one part"),
         ("+ r + np.float32(1)", "+ r", EXP, "exp - 1"),
@@ -387,18 +466,34 @@ KERNELS = [
         ("if u < np.float32(ERFC_END)", "if u > np.float32(ERFC_END)", GELU_RANGE, "gelu: relu"),
         ("tail if x < np.float32(0)", "tail if x > np.float32(0)", GELU, "gelu: the sides exchanged"),
         ("np.float32(1) - tail)", "tail)", GELU, "gelu: the same tail on both sides"),
-        ("total += x[i] * y[i]", "total = x[i] * y[i]", FEW_ROWS, "dot: the last product"),
-        ("range(x.shape[0])", "range(x.shape[0] - 1)", FEW_ROWS, "dot: all but the last product"),
     ),
     *in_file(
         "kernels/products.py",
         ("(M + WEIGHT_TILE - 1) // WEIGHT_TILE", "M // WEIGHT_TILE", FEW_ROWS, "the last rows of the matrix are lost"),
-        ("min(M, first + WEIGHT_TILE)", "min(M, first + WEIGHT_TILE - 1)", FEW_ROWS, "a row of each tile is lost"),
-        ("dot(x[r], weight[m])", "dot(x[0], weight[m])", FEW_ROWS, "the first row for all"),
+        ("min(M, (tile + 1) * WEIGHT_TILE)", "min(M, (tile + 1) * WEIGHT_TILE - 1)", FEW_ROWS,
+         "a row of each tile is lost"),
+        ("if activate else", "if not activate else", FEW_ROWS, "GELU where none is wanted"),
+        ("gelu(out[r, m] + bias[m])", "gelu(out[r, m]) + bias[m]", FEW_ROWS, "few rows: the bias behind GELU"),
+        ("else out[r, m] + bias[m]", "else out[r, m]", FEW_ROWS, "few rows: no bias"),
+        ("out[r, m] *= scale[m]", "pass", NARROW, "few rows: int8 without its scales"),
+        ("if scale is not None:", "if scale is not None and r == 0:", NARROW, "few rows: scales of the first row only"),
+        ("if scale is None else out)", "if scale is not None else out)", NARROW_MODEL, "bits for numbers"),
+        ("<< np.uint32(16)", "<< np.uint32(15)", NARROW_MODEL, "bfloat16 is widened to half of its exponent"),
+    ),
+    *in_file(
+        "checkpoint/narrow.py",
+        ("np.uint32(0x7FFF)", "np.uint32(0x8000)", BF16, "bfloat16: halves are rounded up"),
+        ("| np.uint32(0x40)", "| np.uint32(0)", BF16, "bfloat16: NaN becomes infinity"),
+        ("scale[scale == 0] = 1", "scale[scale == 0] = 2", INT8, "int8: a row of zeros has another scale"),
+        ("np.rint(x / scale[:, None])", "np.trunc(x / scale[:, None])", INT8, "int8: towards 0"),
     ),
     *in_file(
         "kernels/rows.py",
         ("gelu(x[n, f] + bias[f])", "gelu(x[n, f]) + bias[f]", GELU, "the bias behind the activation"),
+        ("if activate:", "if not activate:", GELU, "GELU where none is wanted"),
+        ("x[n, f] += bias[f]", "pass", BIAS, "no bias"),
+        ("x[n, h * D + d] + bias", "x[n, d] + bias", BIAS, "the first head for all", "for d in range(D)"),
+        ("+ bias[h * D + d]", "+ bias[d]", BIAS, "the first head's bias for all", "for d in range(D)"),
         ("row[e] -= mean", "pass", NORM, "the mean is not subtracted"),
         ("squares / row.dtype.type(E) + epsilon", "squares / row.dtype.type(E - 1) + epsilon", stored("decoder-6"),
          "unbiased variance"),
@@ -606,15 +701,27 @@ TOKENIZER = [
     *in_file(
         "tokenizer/bytelevel.py",
         (" ?\\p{L}+|", "\\p{L}+|", TEXTS, "words do not take their space along"),
-        ("\\s+(?!\\S)|", "", TEXTS, "the last white space goes with the run"),
+        ('part if part.startswith("\\n") else f" {part}"', 'f" {part}"', PARTS, "a newline gets a space before it"),
+        ('replace("\\n", " \\n")', 'replace("\\n", " ")', PARTS, "newlines are spaces"),
+        ("(?:\\\\Z|(?=[{WHITE_SPACE}]))", "(?=[{WHITE_SPACE}])", PARTS, "white space at the end is no gap"),
+        ("\\s+(?!\\S)|", "", PARTS, "the last white space goes with the run"),
         ("'s|'t|", "'t|", TEXTS, "'s is no word of its own"),
         ("range(0xAE, 0x100)", "range(0xAD, 0x100)", of("test_tokenizer_bpe", "test_the_byte_table_is_gpt2s"),
          "the byte table: the soft hyphen prints"),
     ),
     *in_file(
         "tokenizer/bpe.py",
-        ("heapify(heap)", "heap.sort(reverse=True)", MERGES, "merges in the wrong order", "return symbols"),
+        ("heapify(heap)", "heap.sort(reverse=True)", MERGES, "merges in the wrong order", "if not heap:"),
         ("!= rank:", "is None:", MERGES, "stale merges are made"),
+        ("len(symbols) <= FEW", "len(symbols) < FEW", FEWER, "words of as many symbols as few go through the heap"),
+        ("len(symbols) <= FEW", "True", FEWER, "long words in O(n^2)"),
+        ("at = ranks.index(rank)", "at = len(ranks) - 1 - ranks[::-1].index(rank)", MERGES, "the last of equals first"),
+        ("if at > 0:", "if at > 1:", MERGES, "the pair with the first symbol stays as it was"),
+        ("if at < len(ranks):", "if at + 1 < len(ranks):", MERGES, "the pair with the last symbol stays as it was"),
+        ("symbols = symbols.copy()", "pass", BOTH, "merging changes its argument", "O(n^2)."),
+        ("            if gap:", "            if False:", PARTS, "long white space is lost"),
+        ("self.cache[words[0]] if len(words) == 1 else", "self.cache[words[0]] if words else", PARTS,
+         "of a part only the first word counts"),
         ("new << _POSITION_BITS | start", "new << _POSITION_BITS | at", MERGES, "the merge to the left is lost"),
         ("((before, at), (at, beyond))", "((at, beyond),)", MERGES, "pairs with the left neighbour are not tried"),
         ("((before, at), (at, beyond))", "((before, at),)", MERGES, "pairs with the right neighbour are not tried"),
@@ -678,8 +785,6 @@ TOKENIZER = [
     ),
     *in_file(
         "tokenizer/table.py",
-        ('("_shapes", "_bytes")', '("_shapes",)', of(ADDED, "test_tables_made_before_grow_with_the_vocabulary"),
-         "bytes of added tokens are not known"),
         ("cls, sep = vocabulary.frame or", "cls, sep = ()  or", of(VOCABULARIES,
          "test_a_tokenizer_json_comes_before_the_other_files"),
          "texts stand between other tokens than tokenizer.json says"),
@@ -714,6 +819,14 @@ TOKENIZER = [
         ("places[-1] if places", "places[0] if places", of(VOCABULARIES, f"{SHOWN}[token]"), "the line of another key"),
     ),
     *in_file(
+        "tokenizer/vocabulary.py",
+        ('set(map(type, numbers)) == {int}', "True", CHECKED, "an id that is true or 1.0"),
+        ("and set(numbers) == set(range(len(ids)))", "and set(numbers) <= set(range(len(ids)))", CHECKED,
+         "an id that two tokens have"),
+        ('and _NO_SYMBOL.search("".join(ids.keys() - added)) is None', "and True", CHECKED, "any character in a token"),
+        ("and len(set(map(tuple, pairs))) == len(pairs)", "and True", CHECKED, "merges that stand twice"),
+    ),
+    *in_file(
         "tokenizer/led.py",
         ('self.add_prefix_space and not piece.startswith(" ")', "self.add_prefix_space", TEXTS,
          "a second space is put in front"),
@@ -724,7 +837,7 @@ TOKENIZER = [
         ("special = call.special[: SPECIAL_OF_ONE * len(texts)]", "special = call.special", CALLS,
          "the frame of a pair round a single text"),
         ("pad = (self.pad_token_id, self.pad_token)", "pad = (0, self.pad_token)", CALLS, "padding with 0"),
-        ("if i < n and i not in skipped]).decode", "if i < n]).decode", TEXTS, "special tokens are decoded"),
+        ("if i < n and i not in skipped]", "if i < n]", TEXTS, "special tokens are decoded"),
         ("for i, rows in enumerate(samples) for _ in rows]", "for i, rows in enumerate(samples)]", ROWS,
          "one index a text, however many rows it has"),
         ("if is_split_into_words and not self.add_prefix_space:", "if False:", REFUSED_CALLS,
@@ -779,7 +892,8 @@ LOSS = of(PROPERTIES, "test_the_loss_counts_padding_and_leaves_out_what_is_ignor
 LABELS = stored("labels", "labels-ignored", "labels-first-ignored")
 MODELS = in_file(
     "models.py",
-    ('logits += self.weights["final_logits_bias"]', "pass", stored("decoder-6"), "final_logits_bias is missing"),
+    ('["final_logits_bias"][0], scale', '["final_logits_bias"][0] * 0, scale', stored("decoder-6"),
+     "final_logits_bias is missing"),
     ("ids[:, :-1]], axis=1)", "ids[:, 1:]], axis=1)", stored("ids-only"), "shifted to the left"),
     ("config.pad_token_id, shifted)", "config.decoder_start_token_id, shifted)", LABELS, "-100 becomes a start"),
     ("counted = labels != IGNORED_LABEL", "counted = labels > 1", LOSS, "the loss leaves padding out"),
@@ -807,7 +921,14 @@ DOC_SEPS = of(TASKS, "test_doc_sep_counts_where_the_vocabulary_has_it")
 RECORD = of(TASKS, "test_the_record_is_plain_json_and_says_who_set_what")
 AGAIN = of(TASKS, "test_summaries_are_summarized_again_until_there_is_one")
 MISTAKES = of(TASKS, "test_mistakes_are_named")
+BENCH = "test_bench"
+TOO_SMALL = of(BENCH, "test_what_a_model_is_too_small_for_is_left_out_or_refused")
+FURTHER = of(BENCH, "test_further_steps_take_what_the_later_ones_took")
+TOKEN = of(BENCH, "test_a_token_takes_its_part_of_encoding_and_of_the_later_steps")
+RATED = of(BENCH, "test_rates_are_what_is_counted_by_the_median")
+RATIOS = of(BENCH, "test_ratios_are_those_of_neighbours_and_the_fastest_is_the_one_with_the_least_median")
 COSTS = "test_cost"
+BY_HAND = of(COSTS, "test_operations_and_bytes_by_hand")
 ENCODER_WORK = of(COSTS, "test_the_encoders_products_take_two_operations_per_weight_and_token")
 BAND_WORK = of(COSTS, "test_the_band_takes_four_operations_per_pair_and_number")
 STEP_WORK = of(COSTS, "test_a_step_reads_the_decoders_weights_but_those_of_the_sources_keys_and_values")
@@ -872,22 +993,64 @@ TEXT_LEVEL = [
     ),
     *in_file(
         "tools/cost.py",
-        ("squares = 6 if global_tokens else 4", "squares = 4", ENCODER_WORK, "global keys and values are not counted"),
+        ("squares = 4 if _are_few(config, global_tokens) else 6", "squares = 4", ENCODER_WORK,
+         "global keys and values are not counted"),
+        ("config.encoder_attention_heads if _are", "1 if _are", BAND_WORK, "a head sees its own keys only"),
         ("- w * (w + 1)", "- w * w", BAND_WORK, "the band's ends are not cut"),
         ("S * (2 * w + 1)", "S * 2 * w", BAND_WORK, "a token does not see itself"),
-        ("pairs += S * global_tokens", "pass", BAND_WORK, "the columns of global tokens are not counted"),
+        ("pairs += S * global_tokens  #", "pass  #", BAND_WORK, "the columns of global tokens are not counted"),
         ("(6 * E * E + 2 * E * F)", "(8 * E * E + 2 * E * F)", STEP_WORK, "the source's keys are made at each step"),
         ("+ config.vocab_size * E", "", STEP_WORK, "the head is forgotten"),
         ("2 * num_beams * read / row", "2 * read / row", SECONDS, "beams cost nothing"),
         ("step_keys(config, S) / keys", "num_beams * step_keys(config, S) / keys", SECONDS, "keys read for each beam"),
-        ("rates.reading * part / size", "rates.reading * part / 4", of(COSTS,
-         "test_more_work_takes_longer_and_a_faster_machine_less"), "float64 is read as fast as float32"),
+        ("rates.reading * WEIGHTS / width", "rates.reading * WEIGHTS / 4", SECONDS,
+         "float64 is read as fast as float32"),
         ("_memory(config, max(chunks)", "_memory(config, sum(chunks)", of(COSTS,
          "test_chunks_take_the_time_of_each_and_the_memory_of_the_largest"), "chunks are held at once"),
         ('"source keys": step_keys(config, S) * size', '"source keys": num_beams * step_keys(config, S) * size', MEMORY,
          "the source's keys are held for each beam"),
         ("tied = TIED[1:] if", "tied = () if", of(COSTS, "test_the_weights_are_counted_once_where_they_are_tied"),
          "tied weights are counted four times"),
+        ("global_tokens) + band_operations(config, S, global_tokens)", "global_tokens)", BY_HAND,
+         "the band costs nothing"),
+        ("return NARROW.get(weights, 4) * ", "return 4 * ", BY_HAND, "rounded weights are read as float32"),
+    ),
+    *in_file(
+        "tools/bench/works.py",
+        ("self.source >= LONG and self.target > STEPS", "self.target > STEPS", of(BENCH,
+         "test_only_long_generations_are_extrapolated"), "short sources are extrapolated, too"),
+        ("work.target + 1 > positions", "work.target > positions", TOO_SMALL, "the start token takes no position"),
+    ),
+    *in_file(
+        "tools/bench/session.py",
+        ("(turn.seconds - turn.first) / (steps - 1) * (target - 1)", "turn.seconds / steps * (target - 1)", FURTHER,
+         "the first step counts as a later one"),
+        ("/ (steps - 1) * (target - 1)", "/ steps * (target - 1)", FURTHER, "the first step among the later ones"),
+        ("/ (steps - 1) * (target - 1)", "/ (steps - 1) * target", FURTHER, "the first step is counted twice"),
+        ("= max(machine", "= min(machine", of(BENCH, "test_engines_take_turns"), "the ceiling of a bad moment"),
+        ("target = work.target if engine == OURS else steps", "target = steps", of(BENCH,
+         "test_long_generations_are_extrapolated_and_compared_at_their_length"), "ours is extrapolated, too"),
+    ),
+    *in_file(
+        "tools/bench/report.py",
+        ("(turn.seconds - turn.first) / (work.target - 1)", "turn.seconds / work.target", TOKEN,
+         "the first step counts"),
+        ("/ (work.target - 1)", "/ work.target", TOKEN, "the first step among the later ones"),
+        ('value / rates["products"]', 'value / rates["reading"]', RATED, "operations by the ceiling of bytes"),
+        ('value / rates["reading"]', 'value / rates["products"]', RATED, "bytes by the ceiling of operations"),
+        ("config if work.window is None else", "config if True else", RATED, "the window is the checkpoint's own"),
+        ("other.seconds / own.seconds", "own.seconds / other.seconds", RATIOS, "the ratio upside down"),
+        ("return min(variants", "return max(variants", RATIOS, "the slowest is the fastest"),
+        ("return max(turn.peak", "return min(turn.peak", RATIOS, "the least of the peaks"),
+    ),
+    *in_file(
+        "tools/bench/worker.py",
+        ("str(request[\"target\"] + 1)", "str(request[\"target\"])", of("test_bench_worker",
+         "test_a_process_is_the_command_with_exactly_as_many_tokens"), "the start token is one of the target"),
+        ("length = target + 1", "length = target", of("test_bench_worker",
+         "test_generating_gives_exactly_as_many_tokens_and_tells_of_the_first"), "one token less is generated"),
+        ("difference / max(1.0, float(", "difference / max(0.0, float(", of("test_bench_worker",
+         "test_outputs_are_compared_as_floats_or_to_the_first_difference"), "small truths count as small"),
     ),
 ]  # fmt: skip
 
@@ -961,6 +1124,8 @@ COMMAND_LINE = [
     ),
     *in_file(
         "cli/summarize.py",
+        ("if was_enabled:", "if False:", of("test_cli", "test_garbage_is_collected_again_once_all_is_loaded"),
+         "garbage is never collected again"),
         ("return status or (FAILED if inputs.failed else OK)", "return status", BAD_INPUT, "failures end in 0"),
         ("BAD_CHECKPOINT if isinstance(e, PyledError) else FAILED", "FAILED", of(COMMAND, "test_a_bad_checkpoint"),
          "a bad checkpoint is a bad input"),
@@ -1008,7 +1173,7 @@ def left_out(file: str, *rows: tuple[str, ...]) -> list[Place]:
 LEFT_OUT = [
     *left_out(
         "attention.py",
-        ("range(H if G else 0)", "range(H) without globals: NumPy refuses the shapes"),
+        ("buffers = buffers or Buffers()", "and: new memory, or None, an exception"),
         ("np.isfinite(top), top, 0", "-inf less -inf: a warning of NumPy, and none where no row is -inf throughout"),
         ("slots + 2 * w + 1), q.dtype)", "probabilities of another width do not fit",
          "places = np.flatnonzero(is_global)\n    probs"),
@@ -1033,19 +1198,16 @@ LEFT_OUT = [
     *left_out(
         "kernels/attention.py",
         ("if shift[x] == -np.inf:", "-inf less -inf is NaN: a warning of NumPy, compiled NaN"),
-        ("shift[x] = max(shift[x], scores[j, x])", "any other shift overflows before it is wrong: a warning of NumPy"),
-        ("padded = (D + ROWS - 1) // ROWS * ROWS", "without -1 one block more of zeros; without the sum, IndexError"),
-        ("tile[:] = 0", "shows only where fresh memory holds an inf or NaN", '"""tile[i, d] = source'),
-        ("j >= count or", "> looks for a mask beyond the last: IndexError"),
         ("max(0, min(lanes, own_lane + w + 1))", "never negative: a tile's keys begin at first - w"),
         ("min(lanes, own_lane - w)", "a slice's end may lie beyond"),
-        ("max(0, first - w), min", "an earlier begin is masked: only time is lost"),
-        ("first + lanes + w), key_tile", "a later end is masked: only time is lost"),
+        ("max(0, first - w), stop", "an earlier begin is masked: only time is lost"),
+        ("first + lanes + w)", "a later end is masked: only time is lost", "lanes = min(query_tile"),
         ("if total[i] != 0 else 0", "==: 0 / 0, a warning of NumPy, compiled NaN"),
-        ("(q.shape[0] + query_tile - 1)", "without -1 an empty tile more"),
+        ("(Q + query_tile - 1)", "without -1 an empty tile more"),
+        ("h * D : (h + 1) * D]", "of more columns the first D are written"),
         ("(count + unit - 1) // unit * unit", "the size of a tile changes no result"),
         ("query_tile or _covering", "and: a tile of None, TypeError"),
-        ("key_tile or _covering", "and: a tile of None, TypeError"),
+        ("key_tile or KEY_TILE", "and: a tile of None, TypeError"),
     ),
     *left_out(
         "kernels/elementary.py",
@@ -1057,6 +1219,8 @@ LEFT_OUT = [
     *left_out(
         "kernels/products.py",
         ("(M + WEIGHT_TILE - 1)", "without -1 an empty tile more"),
+        ("if scale is None:", "turned round, None is asked for its elements: an exception"),
+        ('weight.dtype.kind == "f"', "!=: no kernel for what it is then given, an exception"),
     ),
     *left_out(
         "generation/beam.py",

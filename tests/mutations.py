@@ -25,7 +25,11 @@ from mutation_list import MUTATIONS, ROOT, Mutation
 
 TIME_LIMIT = 60.0  # seconds for the tests of one mutation: some mistakes are endless loops
 # Uncompiled, the time of a tile is that of all its lanes, used or not. Results do not depend on the size of tiles.
-SMALL_TILES = {"QUERY_TILE = 128": "QUERY_TILE = 8", "KEY_TILE = 64": "KEY_TILE = 8"}
+SMALL_TILES = {
+    "QUERY_TILE = 96": "QUERY_TILE = 8",
+    "KEY_TILE = 64": "KEY_TILE = 8",
+    "LANES = 32": "LANES = 4",
+}
 NOTICED, NOT_NOTICED, CRASHED = "noticed", "NOT NOTICED", "crashed without an assertion"
 
 # Forked children share what has been imported; pyled and the tests are not among it.

@@ -1,5 +1,6 @@
 """`pyled summarize`: what goes to standard output, what to standard error, and the exit status."""
 
+import gc
 import subprocess
 
 import pytest
@@ -203,6 +204,13 @@ def test_a_bad_checkpoint(run, directory, message):
     assert (status, out) == (3, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("directory", [TINY, "nowhere"])
+def test_garbage_is_collected_again_once_all_is_loaded(run, directory):
+    assert gc.isenabled()
+    run("summarize", LAMP, "-m", str(directory), "--max-length", "5")
+    assert gc.isenabled()
 
 
 def test_a_generation_config_of_the_checkpoint_is_part_of_it(run, tmp_path):

@@ -53,7 +53,8 @@ def matrices(model, side, *parts):
     ("global_tokens", "parts"),
     [
         (0, (".query.", ".key.", ".value.", "output", "fc")),
-        (1, (".query.", ".key.", ".value.", "output", "fc", "key_global", "value_global")),
+        (1, (".query.", ".key.", ".value.", "output", "fc")),
+        (2, (".query.", ".key.", ".value.", "output", "fc", "key_global", "value_global")),
     ],
 )
 def test_the_encoders_products_take_two_operations_per_weight_and_token(model, global_tokens, parts):
@@ -64,9 +65,9 @@ def test_the_encoders_products_take_two_operations_per_weight_and_token(model, g
 def test_the_band_takes_four_operations_per_pair_and_number(S):
     pairs = sum(abs(i - j) <= w for w in (1, 4) for i in range(S) for j in range(S))
     assert cost.band_operations(SMALL, S, 0) == 4 * 6 * pairs
-    # each of 2 layers has one extra column, and 16 lanes for the one query that sees all
-    assert cost.band_operations(SMALL, S, 1) == 4 * 6 * (pairs + 2 * (S + 16 * S))
-    assert cost.band_operations(SMALL, S, 17) == 4 * 6 * (pairs + 2 * (17 * S + 32 * S))
+    # each of 2 layers has one extra column, and the query that sees all, whose 2 heads see the states instead of keys
+    assert cost.band_operations(SMALL, S, 1) == 4 * 6 * (pairs + 2 * (S + 2 * S))
+    assert cost.band_operations(SMALL, S, 17) == 4 * 6 * (pairs + 2 * (17 * S + 17 * S))
 
 
 def test_a_step_reads_the_decoders_weights_but_those_of_the_sources_keys_and_values(model):
@@ -80,6 +81,17 @@ def test_a_step_reads_the_sources_keys_and_values_once_for_all_beams(model):
     past, _ = model.get_decoder().begin(np.zeros((1, 7, 6), np.float32), None, 4)
     kept = sum(array.size for pair in past.documents[0].layers for array in pair)
     assert cost.step_keys(SMALL, 7) == kept
+
+
+def test_operations_and_bytes_by_hand():
+    """Two encoder layers: 4 * 36 + 2 * 6 * 10 weights each, 7 and 9 pairs in windows of 1 and 4 tokens on each side."""
+    assert cost.encoding_operations(SMALL, 3, 0) == 2 * 3 * 2 * 264 + 4 * 6 * (7 + 9)
+    assert cost.encoding_operations(SMALL, 3, 1) == 2 * 3 * 2 * 264 + 4 * 6 * (7 + 9 + 2 * (3 + 2 * 3))
+    assert cost.encoding_operations(SMALL, 3, 2) == 2 * 3 * 2 * 336 + 4 * 6 * (7 + 9 + 2 * (6 + 6))
+    # three decoder layers: 6 * 36 + 2 * 6 * 8 weights each; the head's 11 * 6; two arrays of 7 * 6 for each layer
+    assert cost.step_bytes(SMALL, 7) == 4 * (3 * 312 + 66 + 3 * 2 * 42)
+    assert cost.step_bytes(SMALL, 7, "bf16") == 2 * (3 * 312 + 66) + 4 * 3 * 2 * 42
+    assert cost.step_bytes(SMALL, 7, "int8") == 3 * 312 + 66 + 4 * 3 * 2 * 42
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -98,11 +110,13 @@ def test_seconds_are_operations_and_bytes_by_their_rates():
     assert found.encoding == pytest.approx(
         cost.product_operations(SMALL, 7, 1) / product + cost.band_operations(SMALL, 7, 1) / band
     )
-    weights, keys = cost.step_weights(SMALL), cost.step_keys(SMALL, 7)
-    step = cost.STEP + 4 * weights / (2e10 * cost.WEIGHTS) + 4 * keys / (2e10 * cost.KEYS)
-    step += 3 * 2 * weights / (2e11 * cost.ROWS)
-    assert found.generating == pytest.approx(cost.key_operations(SMALL, 7) / product + 5 * step)
     assert found.seconds == found.encoding + found.generating
+    weights, keys = cost.step_weights(SMALL), cost.step_keys(SMALL, 7)
+    for dtype, stored, width, size in (("float32", None, 4, 4), ("float64", None, 8, 8), ("float32", "int8", 1, 4)):
+        step = cost.STEP + width * weights / (2e10 * cost.WEIGHTS) + size * keys / (2e10 * cost.KEYS)
+        step += 3 * 2 * weights / (2e11 * cost.ROWS)
+        found = estimate(SMALL, [7], 3, 5, RATES, dtype=dtype, weights=stored)
+        assert found.generating == pytest.approx(cost.key_operations(SMALL, 7) / product + 5 * step)
 
 
 def test_chunks_take_the_time_of_each_and_the_memory_of_the_largest():
@@ -172,21 +186,23 @@ def test_the_encoder_holds_as_many_states_at_a_time_as_are_counted():
     peak_of(model, 300)  # kernels are loaded
     measured = (peak_of(model, 900) - peak_of(model, 300)) / (600 * 24 * 8)
     memory = estimate(replace(CONFIG, decoder_layers=1), [900], 1, 1, RATES).memory
-    assert memory["states"] == 10 * 900 * 24 * 4
-    assert 10 <= measured < 10.5  # ids and masks are the rest
+    assert memory["states"] == 7 * 900 * 24 * 4 and memory["feed-forward"] == 900 * 40 * 4
+    rows = 3 * 2 * CONFIG.encoder_attention_heads
+    assert memory["global rows"] == rows * 900 * 4
+    assert 7 + (40 + rows) / 24 <= measured < 7 + (40 + rows) / 24 + 0.5  # ids and masks are the rest
 
 
 def test_memory_is_that_of_the_moment_that_needs_most():
     weights = {"program": cost.PROGRAM, "weights": 4 * cost.weight_count(CONFIG)}
     short = estimate(CONFIG, [10], 2, 3, RATES).memory
     assert short == weights | {
-        "states": 3 * 10 * 24 * 4,
+        "states": 2 * 10 * 24 * 4,
         "source keys": 2 * 2 * 10 * 24 * 4,
         "target keys": 2 * 2 * 2 * 2 * 3 * 24 * 4,
         "scores": cost.SCORES * 2 * 600 * 4,
     }
     wide = estimate(replace(CONFIG, encoder_ffn_dim=999, decoder_layers=1), [5000], 1, 1, RATES).memory
-    assert (wide["states"], wide["feed-forward"]) == (4 * 5000 * 24 * 4, 4096 * 999 * 4)
+    assert (wide["states"], wide["feed-forward"]) == (7 * 5000 * 24 * 4, 2048 * 999 * 4)
     assert estimate(CONFIG, [10], 1, 1, RATES, dtype="float64").memory == {
         "program": cost.PROGRAM,
         "weights": 8 * cost.weight_count(CONFIG),
@@ -199,3 +215,4 @@ def test_rates_are_operations_and_bytes_by_the_second(monkeypatch):
     monkeypatch.setattr("time.perf_counter", itertools.count(step=0.25).__next__)
     for dtype in ("float32", "float64"):
         assert cost.measure(dtype) == Rates(products=2 * 1024**3 / 0.25, reading=2**20 / 0.25)
+    assert cost.measure(side=8, spent=1) == Rates(products=2 * 8**3 / 0.25, reading=2**20 / 0.25)

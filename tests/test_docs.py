@@ -67,7 +67,7 @@ def test_links_lead_to_files_and_headings(path):
 
 @page
 def test_files_and_modules_that_a_page_names_are_there(path):
-    folders = [ROOT, PACKAGE, ROOT / "docs", ROOT / "tests", *(p for p in PACKAGE.iterdir() if p.is_dir())]
+    folders = [ROOT, PACKAGE, ROOT / "docs", ROOT / "tests", *(p for p in PACKAGE.rglob("*") if p.is_dir())]
     for name in re.findall(r"`([\w/]+(?:\.py|/))`", path.read_text(encoding="utf-8")):
         assert any((folder / name).exists() for folder in folders), name
 
@@ -110,7 +110,7 @@ def test_the_reading_list_is_whole_and_its_counts_are_true():
     listed = dict(re.findall(r"\[`(pyled/[\w/.]+)`\]\(pyled/[\w/.]+\) (\d+)\b", README))
     for place, count in listed.items():
         path = ROOT / place
-        files = path.glob("*.py") if place.endswith("/") else [path]
+        files = path.rglob("*.py") if place.endswith("/") else [path]
         lines = sum(file.read_bytes().count(b"\n") for file in files)
         assert int(count) == lines, f"{place} has {lines} lines; run docs/refresh.py"
     places = {f"pyled/{p.name}/" if p.is_dir() else f"pyled/{p.name}" for p in PACKAGE.iterdir() if p.name[:2] != "__"}
@@ -132,7 +132,7 @@ def test_the_tour_names_every_file_of_a_folder():
     tour = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
     for folder in (path for path in PACKAGE.iterdir() if path.is_dir() and path.name[:2] != "__"):
         said = re.search(rf"^- \*\*`{folder.name}/`\*\*(.*?)(?=^- |\n\n)", tour, re.MULTILINE | re.DOTALL)[1]
-        assert set(re.findall(r"`(\w+\.py)`", said)) >= {p.name for p in folder.glob("*.py")} - {"__init__.py"}
+        assert set(re.findall(r"`(\w+\.py)`", said)) >= {p.name for p in folder.rglob("*.py")} - {"__init__.py"}
 
 
 @pytest.mark.parametrize("name", sorted(refresh.FIGURES))

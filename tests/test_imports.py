@@ -20,7 +20,7 @@ LAYERS = {
     "version": (0, set()),
     "generation_config": (0, {"numpy"}),
     "reference": (0, {"numpy"}),
-    "kernels": (0, {"numpy", "numba"}),
+    "kernels": (0, {"numpy", "numba", "llvmlite"}),  # llvmlite is Numba's own compiler, and comes with it
     "tokenizer": (1, {"numpy", "regex"}),
     "checkpoint": (1, {"numpy"}),
     "inputs": (2, {"numpy"}),
@@ -39,6 +39,8 @@ LAYERS = {
     "__init__": (9, set()),
 }
 WITHIN = {"files": {"errors"}, "config": {"errors", "files"}, "generation_config": {"errors", "files", "config"}}
+# The one file that imports torch: another interpreter runs it as a file, and no process of pyled imports it.
+PEER = PACKAGE / "tools" / "bench" / "peer.py"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -71,10 +73,20 @@ def test_a_file_imports_from_lower_layers_only(path):
     assert place in LAYERS, f"{place} has no layer: add it to the table here and in docs/tour.md"
     layer, allowed = LAYERS[place]
     outside, inside = imported(path)
-    assert outside <= allowed
+    assert outside <= allowed | ({"torch", "transformers"} if path == PEER else set())
     for other in inside - {place} - WITHIN.get(place, set()):
         same = {2: {"layers", "cache", "inputs"}, 3: {"outputs"}}.get(layer, set())
         assert LAYERS[other][0] < layer or other in same, f"{place} imports {other}"
+
+
+def test_what_another_interpreter_runs_uses_nothing_of_ours_and_nothing_of_ours_imports_it():
+    assert imported(PEER) == ({"numpy", "torch", "transformers"}, set())
+    for path in FILES:
+        modules = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        assert not any(
+            "peer" in (node.module or "").split(".") or "peer" in (alias.name for alias in node.names)
+            for node in modules
+        ), path
 
 
 def test_the_definition_imports_nothing_of_ours():
@@ -96,7 +108,7 @@ def test_functions_and_layers_stay_small():
             if isinstance(node, ast.FunctionDef):
                 length = lines_of_code(node)
                 assert length <= 60, f"{path.name}: {node.name} has {length} lines of code"
-    assert total <= 4000
+    assert total <= 4200
 
 
 def is_free(node):

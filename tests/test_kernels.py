@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import pyled
 from pyled import reference
-from pyled.kernels import attention, elementary, jit, products, rows
+from pyled.kernels import attention, blocks, elementary, jit, products, rows
 
 # The definitions run in float64; a kernel in float32 is granted what rounding its inputs' products costs: the
 # arithmetic here is a few hundred operations on numbers of size 1, so the floor of the budget holds.
@@ -41,17 +41,120 @@ def output_of(code, *arguments, **environment):
     return subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
 
 
-def dense_attention(q, k, v, may, H):
-    """softmax(q k^T / sqrt(D)) v, head by head, in float64; a row without any key is 0."""
+def dense_attention(q, k, v, may):
+    """softmax(q k^T / sqrt(D)) v, head by head, in float64; a row without any key is 0.
+
+    q: (H, Q, D), k and v: (H, S, D), may: (Q, S); returns (Q, H*D)
+    """
     q, k, v = (array.astype(np.float64) for array in (q, k, v))
-    D = q.shape[1] // H
-    out = np.zeros(q.shape)
+    H, Q, D = q.shape
+    out = np.zeros((Q, H * D))
     some = may.any(axis=1)
     for h in range(H):
-        column = slice(h * D, h * D + D)
-        scores = np.where(may, q[:, column] @ k[:, column].T / math.sqrt(D), -np.inf)
-        out[some, column] = reference.softmax(scores[some]) @ v[:, column]
+        scores = np.where(may, q[h] @ k[h].T / math.sqrt(D), -np.inf)
+        out[some, h * D : h * D + D] = reference.softmax(scores[some]) @ v[h]
     return out
+
+
+def banded(q, k, v, is_key, k_extra, v_extra, w, *tiles):
+    """What `attention.banded` writes; what it leaves out is NaN."""
+    H, Q, D = q.shape
+    context = np.full((Q, H * D), np.nan, q.dtype)
+    attention.banded(q, k, v, is_key, k_extra, v_extra, w, context, *tiles)
+    return context
+
+
+# The blocks that all products are made of
+
+
+@numba.njit
+def add_product(a, b, c):
+    blocks.add_product(a, b, c)
+
+
+@numba.njit
+def dots(x, weight, first, stop, out):
+    blocks.dots(x, weight, first, stop, out)
+
+
+def stored_as(kind, seed, shape, dtype):
+    """Random numbers as they are stored, and the same as floats."""
+    (numbers,) = random_arrays(seed, dtype, shape)
+    if kind == "int8":
+        stored = np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
+        return stored, stored.astype(np.float64)
+    if kind == "uint16":
+        stored = (numbers.view(np.uint32) >> 16).astype(np.uint16)
+        return stored, (stored.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+    return numbers, numbers.astype(np.float64)
+
+
+# What the second operand of a product is stored as, and what is computed in. (The halves are those of float32.)
+STORED = st.sampled_from(
+    [("float", np.float32), ("float", np.float64), ("uint16", np.float32), ("int8", np.float32), ("int8", np.float64)]
+)
+
+
+@EXAMPLE
+@given(
+    R=st.integers(1, 9),
+    depth=st.integers(0, 30),
+    wide=st.integers(0, 2),
+    narrow=st.integers(0, blocks.VECTORS - 1),
+    single=st.integers(0, 3),
+    is_transposed=st.booleans(),
+    stored=STORED,
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_add_product_adds_a_product(R, depth, wide, narrow, single, is_transposed, stored, seed):
+    """In rows that fill no block, or one and a part; in columns that fill no vector, some, or as many as there are."""
+    kind, dtype = stored
+    columns = wide * blocks.lanes(dtype) + narrow * blocks.lanes(dtype) // blocks.VECTORS + single
+    a, before = random_arrays(seed, dtype, (depth, R) if is_transposed else (R, depth), (R, columns))
+    b, exact = stored_as(kind, seed + 1, (depth, columns), dtype)
+    a = a.T if is_transposed else a
+    a /= np.abs(exact).max(initial=1)
+    c = before.copy()
+    add_product(a, b, c)
+    assert_within("sum", c, before.astype(np.float64) + a.astype(np.float64) @ exact, FLOAT32_ERROR, dtype)
+    for r in range(R):  # the same bits in any company, of rows and of columns
+        alone = before[r : r + 1].copy()
+        add_product(np.ascontiguousarray(a[r : r + 1]), b, alone)
+        assert np.array_equal(alone[0], c[r])
+    for x in range(0, columns, 5):
+        alone = np.ascontiguousarray(before[:, x : x + 1])
+        add_product(a, np.ascontiguousarray(b[:, x : x + 1]), alone)
+        assert np.array_equal(alone[:, 0], c[:, x])
+
+
+@EXAMPLE
+@given(
+    R=st.integers(1, 9),
+    turns=st.integers(0, 2),
+    rest=st.integers(0, blocks.CHAINS * blocks.VECTOR_BYTES // 4 - 1),
+    M=st.integers(1, 7),
+    edges=st.tuples(st.integers(0, 7), st.integers(0, 7)),
+    stored=STORED,
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_dots_are_products_with_some_rows_of_a_matrix(R, turns, rest, M, edges, stored, seed):
+    kind, dtype = stored
+    K = turns * blocks.CHAINS * blocks.VECTOR_BYTES // np.dtype(dtype).itemsize + rest
+    (x,) = random_arrays(seed, dtype, (R, K))
+    weight, exact = stored_as(kind, seed + 1, (M, K), dtype)
+    x /= np.abs(exact).max(initial=1)
+    first, stop = sorted(min(M, edge) for edge in edges)
+    out = np.full((R, M), np.nan, dtype)
+    dots(x, weight, first, stop, out)
+    assert_within("dots", out[:, first:stop], x.astype(np.float64) @ exact[first:stop].T, FLOAT32_ERROR, dtype)
+    assert np.isnan(out[:, :first]).all() and np.isnan(out[:, stop:]).all()
+    for r in range(R):  # the same bits in any company
+        alone = np.full((1, M), np.nan, dtype)
+        dots(x[r : r + 1], weight, first, stop, alone)
+        assert np.array_equal(alone[0], out[r], equal_nan=True)
+
+
+# Attention
 
 
 @EXAMPLE
@@ -67,73 +170,80 @@ def dense_attention(q, k, v, may, H):
     seed=st.integers(0, 2**32 - 1),
 )
 def test_banded_is_dense_attention_within_the_band(S, H, D, w, G, key_share, tiles, dtype, seed):
-    q, k, v, k_extra, v_extra = random_arrays(seed, dtype, *[(S, H * D)] * 3, *[(G, H * D)] * 2)
+    q, k, v, k_extra, v_extra = random_arrays(seed, dtype, *[(H, S, D)] * 3, *[(H, G, D)] * 2)
     is_key = np.random.default_rng(seed).random(S) < key_share
     i, j = np.arange(S)[:, None], np.arange(S)
     may = np.concatenate([(abs(i - j) <= w) & is_key, np.ones((S, G), bool)], axis=1)
-    truth = dense_attention(q, np.concatenate([k, k_extra]), np.concatenate([v, v_extra]), may, H)
-    got = attention.banded(q, k, v, is_key, k_extra, v_extra, w, H, *tiles)
+    truth = dense_attention(q, np.concatenate([k, k_extra], axis=1), np.concatenate([v, v_extra], axis=1), may)
+    got = banded(q, k, v, is_key, k_extra, v_extra, w, *tiles)
     assert_within("context", got, truth, FLOAT32_ERROR, dtype)
 
 
 @pytest.mark.parametrize("w", [1, 2, 3, 4, 5, 7, 8, 9, 23, 24])
 def test_banded_at_every_edge_of_a_tile(w):
     """Tiles of 4 queries by 8 keys, where a band begins and ends within a tile, at its edge, and one beyond."""
-    q, k, v, none = random_arrays(w, np.float64, (24, 3), (24, 3), (24, 3), (0, 3))
+    q, k, v, none = random_arrays(w, np.float64, *[(1, 24, 3)] * 3, (1, 0, 3))
     i, j = np.arange(24)[:, None], np.arange(24)
     for S in (24, 21):
-        is_key = np.ones(S, bool)
-        truth = dense_attention(q[:S], k[:S], v[:S], (abs(i - j) <= w)[:S, :S], 1)
-        got = attention.banded(q[:S], k[:S], v[:S], is_key, none, none, w, 1, 4, 8)
+        cut, is_key = [array[:, :S] for array in (q, k, v)], np.ones(S, bool)
+        truth = dense_attention(*cut, (abs(i - j) <= w)[:S, :S])
+        got = banded(*cut, is_key, none, none, w, 4, 8)
         assert_within(f"context of {S}", got, truth, FLOAT32_ERROR)
 
 
 @EXAMPLE
 @given(Q=st.integers(1, 20), S=st.integers(1, 20), seed=st.integers(0, 2**32 - 1), dtype=DTYPES)
 def test_banded_with_a_wide_window_is_full_attention_of_any_queries(Q, S, seed, dtype):
-    q, k, v, none = random_arrays(seed, dtype, (Q, 6), (S, 6), (S, 6), (0, 6))
+    q, k, v, none = random_arrays(seed, dtype, (2, Q, 3), (2, S, 3), (2, S, 3), (2, 0, 3))
     is_key = np.ones(S, bool)
-    truth = dense_attention(q, k, v, np.ones((Q, S), bool), 2)
-    assert_within("context", attention.banded(q, k, v, is_key, none, none, max(Q, S), 2, 4, 8), truth, FLOAT32_ERROR)
+    truth = dense_attention(q, k, v, np.ones((Q, S), bool))
+    assert_within("context", banded(q, k, v, is_key, none, none, max(Q, S), 4, 8), truth, FLOAT32_ERROR)
 
 
 @EXAMPLE
 @given(S=st.integers(2, 40), w=st.integers(1, 6), seed=st.integers(0, 2**32 - 1))
 def test_what_lies_outside_the_window_changes_no_bit(S, w, seed):
-    q, k, v, none = random_arrays(seed, np.float32, (S, 6), (S, 6), (S, 6), (0, 6))
+    q, k, v, none = random_arrays(seed, np.float32, *[(2, S, 3)] * 3, (2, 0, 3))
     is_key = np.random.default_rng(seed).random(S) < 0.8
-    before = attention.banded(q, k, v, is_key, none, none, w, 2, 4, 8)
+    before = banded(q, k, v, is_key, none, none, w, 4, 8)
     far = np.random.default_rng(seed).integers(S)
-    k[far], v[far] = 1e30, -1e30
+    k[:, far], v[:, far] = 1e30, -1e30
     outside = abs(np.arange(S) - far) > w if is_key[far] else np.ones(S, bool)
-    after = attention.banded(q, k, v, is_key, none, none, w, 2, 4, 8)
+    after = banded(q, k, v, is_key, none, none, w, 4, 8)
     assert np.array_equal(before[outside], after[outside])
 
 
-def test_banded_attention_survives_scores_of_any_size():
-    q, k, v, none = random_arrays(1, np.float32, (30, 8), (30, 8), (30, 8), (0, 8))
+def test_attention_survives_scores_of_any_size():
+    q, k, v, none = random_arrays(1, np.float32, *[(1, 30, 8)] * 3, (1, 0, 8))
     q *= 1e4  # all but the largest score of a row have probability 0
     i, j = np.arange(30)[:, None], np.arange(30)
-    truth = dense_attention(q, k, v, abs(i - j) <= 5, 1)
-    got = attention.banded(q, k, v, np.ones(30, bool), none, none, 5, 1, 4, 8)
+    truth = dense_attention(q, k, v, abs(i - j) <= 5)
+    got = banded(q, k, v, np.ones(30, bool), none, none, 5, 4, 8)
     assert np.isfinite(got).all()
     assert_within("context", got, truth, 1e-3)  # float32 scores of 1e4 are known to 1e-3
+    lanes = attention.LANES
+    for S in (4 * lanes - 1, 2 * lanes, lanes + 1, lanes, 5, 1):
+        q, k, v = random_arrays(S, np.float32, (1, 1, 8, 8), *[(1, 1, S, 8)] * 2)
+        q *= 1e4  # in eight rows, the largest score is in many places
+        got = attention.grouped(q, k, v, np.ones((1, S), bool))[0, 0]
+        assert np.isfinite(got).all()
+        assert_within(f"context of {S}", got, dense_attention(q[0], k[0], v[0], np.ones((8, S), bool)), 1e-3)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64] if COMPILED else [np.float64])  # see exp_float32
 def test_what_is_no_number_reaches_every_query_that_attends_to_it_and_no_other(dtype):
-    q, k, v, none = random_arrays(1, dtype, (30, 4), (30, 4), (30, 4), (0, 4))
+    q, k, v, none = random_arrays(1, dtype, *[(1, 30, 4)] * 3, (1, 0, 4))
     is_key = np.arange(30) < 25  # what lies behind 26 has no key
-    q[3, 2] = k[20, 1] = np.nan
+    q[0, 3, 2] = k[0, 20, 1] = np.nan
 
     def are_no_numbers(context):
         return np.flatnonzero(np.isnan(context).any(axis=-1)).tolist()
 
-    assert are_no_numbers(attention.banded(q, k, v, is_key, none, none, 2, 1, 4, 8)) == [3, 18, 19, 20, 21, 22]
-    assert are_no_numbers(attention.banded(q, k, v, is_key, k[20:21], v[:1], 2, 1, 4, 8)) == list(range(30))
-    few, keys, values = (array[None, None] for array in (q[:6], k[:9], v[:9]))
+    assert are_no_numbers(banded(q, k, v, is_key, none, none, 2, 4, 8)) == [3, 18, 19, 20, 21, 22]
+    assert are_no_numbers(banded(q, k, v, is_key, k[:, 20:21], v[:, :1], 2, 4, 8)) == list(range(30))
+    few, keys, values = (array[None] for array in (q[:, :6], k[:, :9], v[:, :9]))
     assert are_no_numbers(attention.grouped(few, keys, values, np.ones((1, 9), bool))[0, 0]) == [3]
-    few, keys, values = few[:, :, :2], k[None, None, 18:22], v[None, None, :4]
+    few, keys, values = few[:, :, :2], k[None, :, 18:22], v[None, :, :4]
     assert are_no_numbers(attention.grouped(few, keys, values, np.ones((1, 4), bool))[0, 0]) == [0, 1]
     assert are_no_numbers(attention.grouped(few, keys, values, np.array([[True, True, False, True]]))[0, 0]) == []
 
@@ -143,7 +253,7 @@ def test_what_is_no_number_reaches_every_query_that_attends_to_it_and_no_other(d
     N=st.integers(1, 3),
     R=st.integers(1, 5),
     H=st.integers(1, 3),
-    S=st.integers(1, 20),
+    S=st.one_of(st.integers(1, 20), st.integers(attention.LANES - 1, attention.KEY_TILE + 20)),
     D=st.integers(1, 9),
     spare=st.integers(0, 3),
     key_share=st.sampled_from([0.0, 0.5, 1.0]),
@@ -158,22 +268,24 @@ def test_grouped_is_dense_attention_within_each_group(N, R, H, S, D, spare, key_
         may = np.broadcast_to(is_key[n] if is_key[n].any() else np.ones(S, bool), (R, S))  # no key: all alike
         for h in range(H):
             scores_of = q[n, h] if is_key[n].any() else np.zeros_like(q[n, h])
-            truth = dense_attention(scores_of, k[n, h, :S], v[n, h, :S], may, 1)
+            truth = dense_attention(scores_of[None], k[n, h : h + 1, :S], v[n, h : h + 1, :S], may)
             assert_within("context", got[n, h], truth, FLOAT32_ERROR, dtype)
 
 
 @EXAMPLE
-@given(R=st.integers(1, 6), K=st.integers(1, 50), M=st.integers(1, 40), dtype=DTYPES, seed=st.integers(0, 2**32 - 1))
+@given(R=st.integers(1, 6), K=st.integers(1, 50), M=st.integers(1, 70), dtype=DTYPES, seed=st.integers(0, 2**32 - 1))
 def test_few_rows_is_a_product_and_a_row_does_not_depend_on_its_company(R, K, M, dtype, seed):
-    x, weight = random_arrays(seed, dtype, (R, K), (M, K))
-    got = products.few_rows(x, weight)
-    assert_within("product", got, x.astype(np.float64) @ weight.T.astype(np.float64), FLOAT32_ERROR, dtype)
-    for r in range(R):
-        assert np.array_equal(products.few_rows(x[r : r + 1], weight)[0], got[r])
+    x, weight, bias = random_arrays(seed, dtype, (R, K), (M, K), (M,))
+    exact = x.astype(np.float64) @ weight.T.astype(np.float64) + bias
+    for truth, activate in ((exact, False), (reference.activation(exact, "gelu"), True)):
+        got = products.few_rows(x, weight, bias, activate=activate)
+        assert_within("product", got, truth, FLOAT32_ERROR, dtype)
+        for r in range(R):
+            assert np.array_equal(products.few_rows(x[r : r + 1], weight, bias, activate=activate)[0], got[r])
 
 
 @EXAMPLE
-@given(R=st.integers(2, 5), S=st.integers(1, 20), D=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
+@given(R=st.integers(2, 5), S=st.integers(1, 90), D=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
 def test_a_row_of_grouped_attention_does_not_depend_on_its_company(R, S, D, seed):
     q, k, v = random_arrays(seed, np.float32, (1, 2, R, D), (1, 2, S, D), (1, 2, S, D))
     together = attention.grouped(q, k, v, np.ones((1, S), bool))
@@ -188,8 +300,19 @@ def test_bias_and_gelu_in_one_pass(N, F, dtype, seed):
     x, bias = random_arrays(seed, dtype, (N, F), (F,))
     x *= 4
     truth = reference.activation(x.astype(np.float64) + bias, "gelu")
-    rows.add_bias_gelu(x, bias)
+    rows.add_bias(x, bias, activate=True)
     assert_within("gelu", x, truth, FLOAT32_ERROR, dtype)
+
+
+@EXAMPLE
+@given(N=st.integers(1, 5), H=st.integers(1, 4), D=st.integers(1, 9), dtype=DTYPES, seed=st.integers(0, 2**32 - 1))
+def test_bias_alone_and_on_the_way_to_heads(N, H, D, dtype, seed):
+    x, bias = random_arrays(seed, dtype, (N, H * D), (H * D,))
+    truth, parted = x + bias, np.full((H, N, D), np.nan, dtype)
+    rows.part_into_heads(x, bias, parted)
+    assert np.array_equal(parted, truth.reshape(N, H, D).swapaxes(0, 1))
+    rows.add_bias(x, bias)
+    assert np.array_equal(x, truth)
 
 
 @EXAMPLE
@@ -249,8 +372,8 @@ for module in (attention, products, rows):
 def test_models_have_each_kernel_compiled_once_per_float_type():
     """An array that is cut, strided, unaligned or not read-only where others are would add a signature."""
     lines = output_of(SPECIALISATIONS, TINY).splitlines()
-    kernels = ("_banded", "_grouped", "_few_rows", "_add_bias_gelu", "_add_norm")
-    assert sorted(lines) == sorted(f"{name} float32 float64" for name in kernels)
+    kernels = ("_banded", "_grouped", "_few_rows", "_add_bias", "_add_norm", "_part_into_heads")
+    assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), "_widen"])  # of rounded weights
 
 
 @pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: nothing runs in parallel")
@@ -272,12 +395,13 @@ def test_one_thread_gives_the_bits_of_two():
     seed=st.integers(0, 2**32 - 1),
 )
 def test_any_number_of_threads_gives_the_same_bits(S, H, D, w, threads, dtype, seed):
-    q, k, v, weight = random_arrays(seed, dtype, *[(S, H * D)] * 3, (3 * S, H * D))
+    q, k, v, k_extra, v_extra = random_arrays(seed, dtype, *[(H, S, D)] * 3, *[(H, 2, D)] * 2)
+    x, weight, bias = random_arrays(seed + 1, dtype, (3, H * D), (3 * S, H * D), (3 * S,))
     results = []
     try:
         for jit._threads in (1, threads):
-            context = attention.banded(q, k, v, np.ones(S, bool), k[:2], v[:2], w, H)
-            results.append((context, products.few_rows(q[:3], weight)))
+            context = banded(q, k, v, np.ones(S, bool), k_extra, v_extra, w)
+            results.append((context, products.few_rows(x, weight, bias)))
     finally:
         jit._threads = None
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
@@ -292,13 +416,18 @@ def test_without_threads_kernels_give_the_same_bits(dtype, monkeypatch):
 
     def results():
         for S, H, D in ((5, 1, 3), (33, 2, 8), (300, 3, 13)):
-            q, k, v, x = random_arrays(S, dtype, *[(S, H * D)] * 3, (S, H * D))
-            yield attention.banded(q, k, v, np.arange(S) % 7 > 0, k[:2], v[:2], 40, H)
-            heads = [np.ascontiguousarray(array.reshape(1, S, H, D).swapaxes(1, 2)) for array in (q, k, v)]
-            yield attention.grouped(np.ascontiguousarray(heads[0][:, :, :4]), *heads[1:], np.ones((1, S), bool))
-            yield products.few_rows(q[:4], k)
-            rows.add_bias_gelu(x, v[0])
-            rows.add_norm(x, q, k[0], v[0], 1e-5, x)
+            q, k, v, k_extra, v_extra = random_arrays(S, dtype, *[(H, S, D)] * 3, *[(H, 2, D)] * 2)
+            x, y, weight = random_arrays(S + 1, dtype, *[(S, H * D)] * 3)
+            bias, scale, shift = random_arrays(S + 2, dtype, (S,), *[(H * D,)] * 2)
+            yield banded(q, k, v, np.arange(S) % 7 > 0, k_extra, v_extra, 40)
+            yield attention.grouped(np.ascontiguousarray(q[None, :, :4]), k[None], v[None], np.ones((1, S), bool))
+            for activate in (False, True):
+                yield products.few_rows(x[:4], weight, bias, activate=activate)
+                rows.add_bias(x, shift, activate=activate)
+                yield x.copy()
+            rows.part_into_heads(x, shift, q)
+            yield q
+            rows.add_norm(x, y, scale, shift, 1e-5, x)
             yield x
 
     expected = list(results())
@@ -310,8 +439,8 @@ def test_without_threads_kernels_give_the_same_bits(dtype, monkeypatch):
 def test_a_wrong_number_of_threads_is_refused_and_changes_nothing(count):
     with pytest.raises(ValueError, match="a whole number between 1 and"):
         jit.set_threads(count)
-    x, weight = random_arrays(4, np.float32, (2, 6), (5, 6))
-    assert products.few_rows(x, weight).shape == (2, 5)
+    x, weight, bias = random_arrays(4, np.float32, (2, 6), (5, 6), (5,))
+    assert products.few_rows(x, weight, bias).shape == (2, 5)
 
 
 ALL_KERNELS = """
@@ -323,12 +452,16 @@ if sys.argv[1:]:
 rng = np.random.default_rng(0)
 def some(*shape):
     return rng.standard_normal(shape).astype(np.float32)
-q, k, v, x, y = some(76, 24), some(76, 24), some(76, 24), some(76, 40), some(76, 24)
-rows.add_bias_gelu(x, some(40))
+q, k, v, x, y, z = some(4, 76, 6), some(4, 76, 6), some(4, 76, 6), some(76, 40), some(76, 24), some(76, 24)
+parted, context = np.empty_like(q), np.empty_like(y)
+rows.part_into_heads(y, some(24), parted)
+rows.add_bias(x, some(40), activate=True)
+rows.add_bias(z, some(24))
 rows.add_norm(some(76, 24), y, some(24), some(24), 1e-5, y)
+attention.banded(q, k, v, np.ones(76, bool), some(4, 2, 6), some(4, 2, 6), 4, context)
 results = [
-    x, y, q @ k.T, products.few_rows(some(4, 24), some(60, 24)),
-    attention.banded(q, k, v, np.ones(76, bool), k[:1], v[:1], 4, 4),
+    x, y, z, z @ y.T, parted, context,
+    *[products.few_rows(some(4, 24), some(60, 24), some(60), activate=activate) for activate in (False, True)],
     attention.grouped(some(1, 4, 4, 6), some(1, 4, 76, 6), some(1, 4, 76, 6), np.ones((1, 76), bool)),
 ]
 print([hashlib.sha256(np.ascontiguousarray(result).tobytes()).hexdigest() for result in results])

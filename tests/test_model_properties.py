@@ -9,12 +9,12 @@ import warnings
 
 import numpy as np
 import pytest
-from budget import assert_within
+from budget import assert_within, err
 from examples import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyled import cache, layers, reference
+from pyled import attention, cache, layers, reference
 from pyled.config import LEDConfig
 from pyled.errors import ConfigError, GenerationError, InputError, PyledWarning
 from pyled.generation import generate, resolve
@@ -187,6 +187,95 @@ def test_a_window_over_the_whole_document_is_full_attention(S, wider, seed):
     assert_within("logits", one(ids, decoder_input_ids=IDS).logits[0], truth, 0.0)
 
 
+PROJECTIONS = [f"{part}{kind}" for part in ("query", "key", "value") for kind in ("", "_global")]
+
+
+def attention_weights(rng, E, dtype, loud=()):
+    """Weights of one encoder attention, `a`, whose last projection changes nothing.
+
+    loud: which input and which output of all global projections is multiplied by 100, if any: (axis, part)
+    """
+    weights = {"a.output.weight": np.eye(E), "a.output.bias": np.zeros(E)}
+    for part in PROJECTIONS:
+        weight = rng.standard_normal((E, E)) / np.sqrt(E)
+        if loud and part == f"{loud[1]}_global":
+            weight[(slice(None), rng.integers(E)) if loud[0] == "input" else rng.integers(E)] *= 100
+        weights[f"a.longformer_self_attn.{part}.weight"] = weight
+        weights[f"a.longformer_self_attn.{part}.bias"] = rng.standard_normal(E)
+    return {name: array.astype(dtype) for name, array in weights.items()}
+
+
+LOUD = st.sampled_from([(), *itertools.product(("input", "output"), ("query", "key", "value"))])
+
+
+@EXAMPLE
+@given(
+    S=st.integers(1, 24),
+    G=st.sampled_from([1, 2, 3, 5, 8]),
+    H=st.integers(1, 3),
+    D=st.integers(1, 6),
+    real_share=st.sampled_from([0.6, 1.0]),
+    loud=LOUD,
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_global_queries_see_the_same_with_and_without_keys_of_their_own(S, G, H, D, real_share, loud, dtype, seed):
+    """Both ways are the definition, for few of them and for many, context and probabilities."""
+    rng = np.random.default_rng(seed)
+    E, S = H * D, max(S, G)
+    hidden = rng.standard_normal((S, E)).astype(dtype)
+    weights = attention_weights(rng, E, dtype, loud)
+    places = np.sort(rng.permutation(S)[:G])
+    is_global = np.isin(np.arange(S), places)
+    is_real = is_global | (rng.random(S) < real_share)
+
+    def definition(number, order):
+        """Context and probabilities, all sums over the states' channels taken in an order."""
+        seen = {}
+        given = {name: array.astype(number) for name, array in weights.items()}
+        for name in given:
+            if "global.weight" in name:
+                given[name] = given[name][:, order]
+        ordered = np.ascontiguousarray(hidden[:, order].astype(number))
+        reference.encoder_attention(ordered, 2, is_real, is_global, H, given, "a", seen.__setitem__)
+        return seen["a.longformer_self_attn"][places], seen["a.probs"][:, places]
+
+    exact = definition(np.float64, np.arange(E))
+    rough = [definition(np.float32, rng.permutation(E)) for _ in range(3)]  # one alone may be right by luck
+    errors = [max(FLOAT32_ERROR, *(err(one[i], exact[i]) for one in rough)) for i in (0, 1)]
+    found = []
+    for attend in (attention._attend_to_all, attention._attend_to_all_projected):
+        context, probs = attend(hidden, places, is_real, H, weights, "a.longformer_self_attn", True)
+        for name, got, truth, error in zip(("context", "probs"), (context, probs), exact, errors, strict=True):
+            assert_within(f"{name} by {attend.__name__}", got, truth, error, dtype)
+        assert not probs[:, :, ~is_real].any()
+        alone, _ = attend(hidden, places, is_real, H, weights, "a.longformer_self_attn", False)
+        assert np.array_equal(alone, context)
+        found.append(context.astype(np.float64))
+    assert_within("one way and the other", found[0].astype(dtype), found[1], errors[0], dtype)
+
+
+@pytest.mark.parametrize(("G", "D", "expected"), [(1, 2, "few"), (1, 1, "many"), (2, 4, "few"), (3, 5, "many")])
+def test_few_global_queries_go_without_keys_of_their_own(G, D, expected, monkeypatch):
+    """Those are few whose number is no more than half of the size of a head."""
+    assert (expected == "few") == (attention.FEW_GLOBAL * G <= D)
+    rng, S, E, taken = np.random.default_rng(G), 7, 2 * D, []
+    hidden, weights = rng.standard_normal((S, E)), attention_weights(rng, E, np.float64)
+    is_real, is_global = np.arange(S) != 5, np.arange(S) < G
+
+    def noted(way, function):
+        return lambda *arguments: (taken.append(way), function(*arguments))[1]
+
+    for name, way in (("_attend_to_all", "few"), ("_attend_to_all_projected", "many")):
+        monkeypatch.setattr(attention, name, noted(way, getattr(attention, name)))
+    got, *_ = attention.encoder_self_attention(
+        hidden, 2, is_real, is_global, 2, weights, "a", slots=None, buffers=layers.Buffers()
+    )
+    assert taken == [expected]
+    truth = reference.encoder_attention(hidden, 2, is_real, is_global, 2, weights, "a", reference.see_nothing)
+    assert_within("attended", got, truth, 0.0)
+
+
 def test_two_threads_calling_one_model_get_the_right_answers():
     model = small_model()
     inputs = [some_ids(seed, 2, 25) for seed in range(8)]
@@ -312,13 +401,19 @@ def test_the_loss_counts_padding_and_leaves_out_what_is_ignored():
     assert_within("loss", output.loss, np.array(np.mean(each)), 0.0)
 
 
-def test_rows_beyond_a_slice_of_the_feed_forward(monkeypatch):
-    monkeypatch.setattr(layers, "FEED_FORWARD_ROWS", 4)
-    x, w1, w2 = (np.random.default_rng(0).standard_normal(shape) for shape in ((10, 12), (7, 12), (12, 7)))
-    weights = {"x.fc1.weight": w1, "x.fc1.bias": w1[:, 0], "x.fc2.weight": w2, "x.fc2.bias": w2[:, 0]}
-    for rows in (3, 4, 5, 9, 10):
-        got = layers.feed_forward(x[:rows], weights, "x", "relu")
-        assert_within("fed", got, np.maximum(x[:rows] @ w1.T + w1[:, 0], 0) @ w2.T + w2[:, 0], 0.0)
+@pytest.mark.parametrize("slice_rows", [4, 7])  # with so few rows in all slices, and in some
+@pytest.mark.parametrize("kind", ["relu", "gelu"])
+def test_rows_beyond_a_slice_of_the_feed_forward(slice_rows, kind, monkeypatch):
+    monkeypatch.setattr(layers, "FEED_FORWARD_ROWS", slice_rows)
+    shapes = ((22, 12), (7, 12), (12, 7), (7,), (12,))
+    x, w1, w2, b1, b2 = (np.random.default_rng(0).standard_normal(shape) for shape in shapes)
+    weights = {"x.fc1.weight": w1, "x.fc1.bias": b1, "x.fc2.weight": w2, "x.fc2.bias": b2}
+    truth = reference.feed_forward(x, weights, "x", kind, reference.see_nothing)
+    kept = layers.Buffers()
+    for rows in (3, 4, 5, 7, 8, 9, 10, 11, 12, 14, 15, 22, 9):
+        for buffers in (None, kept):
+            got = layers.feed_forward(x[:rows], weights, "x", kind, buffers)
+            assert_within(f"fed, {rows} rows", got, truth[:rows], 0.0)
 
 
 def test_hidden_states_of_layers_are_not_overwritten_by_later_ones():

@@ -527,6 +527,7 @@ def test_the_record_is_plain_json_and_says_who_set_what():
         "model",
         "versions",
         "dtype",
+        "weights",
         "settings",
         "source_tokens",
         "truncated_tokens",

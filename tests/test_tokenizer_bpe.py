@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from pyled.tokenizer import bpe as bpe_module
 from pyled.tokenizer.bpe import BPE
-from pyled.tokenizer.bytelevel import BYTE_OF_SYMBOL, SYMBOL_OF_BYTE, WHITE_SPACE, split
+from pyled.tokenizer.bytelevel import (
+    BYTE_OF_SYMBOL,
+    SYMBOL_OF_BYTE,
+    WHITE_SPACE,
+    between_gaps,
+    parts,
+    split,
+    whole_part,
+)
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 sys.path.insert(0, str(GOLDEN))
@@ -74,9 +82,11 @@ def test_merging_equals_the_definition_on_merges_in_any_order(texts, rng, word):
     assert list(BPE(vocab, merges).encode_word(word)) == defined(word, vocab, merges)
 
 
+@pytest.mark.parametrize("few", [0, 7])
 @pytest.mark.parametrize("seed", range(12))
-def test_every_short_word_merges_by_the_order_of_the_list(seed):
-    """Pairs that compete for a letter, in several orders; all words of up to 7 letters a and b."""
+def test_every_short_word_merges_by_the_order_of_the_list(seed, few, monkeypatch):
+    """Pairs that compete for a letter, in several orders; all words of up to 7 letters a and b; both ways to merge."""
+    monkeypatch.setattr(bpe_module, "FEW", few)
     merges = [("a", "b"), ("b", "a"), ("a", "a"), ("ab", "a"), ("a", "ba"), ("ab", "ab"), ("aa", "b"), ("ba", "ab")]
     random.Random(seed).shuffle(merges)
     tokens = dict.fromkeys([*SYMBOLS.values(), *("".join(pair) for pair in merges)])
@@ -85,6 +95,25 @@ def test_every_short_word_merges_by_the_order_of_the_list(seed):
     for length in range(1, 8):
         for word in map("".join, product("ab", repeat=length)):
             assert list(bpe.encode_word(word)) == defined(word, vocab, merges), word
+
+
+@properties
+@given(corpora, st.randoms(use_true_random=False), st.text("abcé' ", max_size=2 * bpe_module.FEW))
+def test_both_ways_to_merge_are_one(texts, rng, word):
+    vocab, merges = train(texts, SMALLEST_VOCABULARY + 60)
+    rng.shuffle(merges)
+    bpe, symbols = BPE(vocab, merges), [vocab[SYMBOLS[byte]] for byte in word.encode("utf-8")]
+    assert bpe._merge_few(symbols) == bpe._merge_many(symbols) == defined(word, vocab, merges)
+    assert bpe.merge(symbols) == bpe._merge_many(symbols)
+    assert symbols == [vocab[SYMBOLS[byte]] for byte in word.encode("utf-8")]  # still
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+def test_only_few_symbols_are_looked_at_again_and_again(excess, monkeypatch):
+    asked = []
+    monkeypatch.setattr(BPE, "_merge_few", lambda self, symbols: asked.append(len(symbols)) or symbols)
+    BPE(*tiny()).merge([1] * (bpe_module.FEW + excess))
+    assert asked == ([] if excess else [bpe_module.FEW])
 
 
 @properties
@@ -107,6 +136,30 @@ def test_words_joined_are_the_text_and_have_white_space_only_in_front(text):
     for word in words:
         rest = word[1:] if word.startswith(" ") else word
         assert not rest.strip(WHITE_SPACE) or not set(rest) & set(WHITE_SPACE)
+
+
+SPACED = st.text("ab1.é's \n\t\r\x1c\x85\xa0\u2028\u3000", max_size=30)
+
+
+@properties
+@given(SPACED | st.text(" \n\ta", max_size=12))
+def test_words_are_those_of_the_parts(text):
+    """Cut at gaps, and between them at spaces and newlines, each part is split by itself."""
+    words = []
+    for i, stretch in enumerate(between_gaps(text)):
+        first, *others = parts(stretch)
+        assert "".join([first, *map(whole_part, others)]) == stretch
+        found = [[stretch]] if i % 2 else [split(first), *(split(whole_part(part)) for part in others)]
+        words += [word for some in found for word in some]
+    assert words == split(text)
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+def test_every_short_run_of_white_space_is_cut_into_its_words(n):
+    bpe = BPE(*tiny())
+    for spaces in map("".join, product(" \n\x1c\u3000", repeat=n)):
+        for text in (spaces, f"a{spaces}", f"{spaces}a", f"a{spaces}a"):
+            assert bpe.encode(text) == [number for word in split(text) for number in bpe.encode_word(word)], repr(text)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +212,7 @@ def test_operations_on_a_run_grow_linearly(runs, unit, monkeypatch):
     monkeypatch.setattr(bpe_module, "heapify", heapify)
     monkeypatch.setattr(bpe_module, "heappush", heappush)
     monkeypatch.setattr(bpe_module, "LONGEST_CACHED", 0)
+    monkeypatch.setattr(bpe_module, "FEW", 0)  # words of two symbols count, too
     counted = {}
     for n in (25_000, 100_000):
         entries.clear()
@@ -177,7 +231,8 @@ def test_the_cache_is_bounded_and_changes_nothing(monkeypatch):
         words = [" " + "".join(rng.choices("thedocumn", k=rng.randint(1, 40))) for _ in range(20)]
         assert bpe.encode("".join(words)) == [number for word in words for number in defined(word, *vocabulary)]
         assert 0 < len(bpe.cache) <= 50
-        assert all(len(word) <= bpe_module.LONGEST_CACHED for word in bpe.cache)
+        assert 0 < len(bpe.cache_of_parts) <= 50
+        assert all(len(word) <= bpe_module.LONGEST_CACHED for word in (*bpe.cache, *bpe.cache_of_parts))
 
 
 def test_the_cache_never_holds_more_than_its_bound(monkeypatch):
@@ -191,7 +246,7 @@ def test_the_cache_never_holds_more_than_its_bound(monkeypatch):
 def test_a_cached_word_is_merged_once(monkeypatch):
     bpe = BPE(*tiny())
     merged = []
-    monkeypatch.setattr(bpe, "encode_word", lambda word: merged.append(word) or (7,))
+    monkeypatch.setattr(bpe.cache, "_encode", lambda word: merged.append(word) or (7,))
     assert bpe.encode("long long long") == [7, 7, 7]
     assert merged == ["long", " long"]
 

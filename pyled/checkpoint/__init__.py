@@ -9,14 +9,18 @@ from ..errors import CheckpointError
 from ..files import read_json
 from .directory import read_directory
 from .names import TIED, Floats, LoadReport, account, assign, expected_shapes, upstream_name
+from .narrow import Storage, check_storage, narrowed
 from .safetensors import read_safetensors, stored_types, write_safetensors
 
 __all__ = [
     "LoadReport",
+    "Storage",
     "account",
     "assign",
+    "check_storage",
     "expected_shapes",
     "load",
+    "narrowed",
     "read_safetensors",
     "save",
     "stored_types",

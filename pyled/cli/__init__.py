@@ -1,8 +1,8 @@
 """The command line: `pyled`.
 
 Results alone go to standard output, as UTF-8; everything else to standard error. To be read in this order: command,
-console, interrupts, parser, settings, inputs, forms, outputs, summarize, dryrun, inspect, examination, tokenize. This
-file imports nothing before `main` is on guard, so that an interrupt ends quietly at any time.
+console, interrupts, parser, settings, inputs, forms, outputs, summarize, dryrun, inspect, examination, tokenize, bench.
+This file imports nothing before `main` is on guard, so that an interrupt ends quietly at any time.
 """
 
 OK, FAILED, USAGE, BAD_CHECKPOINT, INTERRUPTED = 0, 1, 2, 3, 130

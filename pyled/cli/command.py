@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 
-from . import FAILED, inspect, summarize, tokenize
+from . import FAILED, bench, inspect, summarize, tokenize
 from .console import Console, OutputError, in_words, put
 from .interrupts import before_leaving
 from .parser import as_written, new_parser
@@ -14,13 +14,16 @@ from .parser import as_written, new_parser
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; `run` of what it parses is the function to call."""
     parser, commands = new_parser()
-    for add in (summarize.add, inspect.add, tokenize.add, tokenize.add_inverse):
+    for add in (summarize.add, inspect.add, tokenize.add, tokenize.add_inverse, bench.add):
         add(commands)
     return parser
 
 
 def run(argv: list[str] | None) -> int:
     """Run a command and give its exit status. Where an interrupt raises KeyboardInterrupt, the screen is left clean."""
+    # NumPy's OpenBLAS reads this when NumPy is imported, so before: its threads else wait for work for 2^26 ticks, some
+    # 27 ms, after each product, on the processors that the kernels then want. 2^4 ticks, and they sleep.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     console = Console(quiet=False)
     try:
         try:

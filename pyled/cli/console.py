@@ -44,6 +44,14 @@ class Console:
         if done > 1:  # the first is no measure: kernels are loaded or compiled in its time
             most = "at most " if is_generating else ""
             line += f", {most}{clock((now - self._began) / (done - 1) * (total - done))} left"
+        self._redraw(line)
+
+    def status(self, line: str) -> None:
+        """Say on the line of progress what is being done."""
+        if self._watched:
+            self._redraw(line)
+
+    def _redraw(self, line: str) -> None:
         line = line[: _columns() - 1].ljust(self._shown)
         self._shown = len(line.rstrip())  # before it is: an interrupt may come between
         self._write("\r" + line)

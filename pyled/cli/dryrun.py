@@ -27,6 +27,7 @@ def costs(sources: Iterator[tuple[str, "Source"]], summarizer: "Summarizer", pla
             plan.settings.max_length - plan.settings.prompt_length,
             rates,
             dtype=dtype,
+            weights=summarizer.model.stored_as,
             global_tokens=max(int(chunk.is_global.sum()) for chunk in source.chunks),
             again=plan.limit if plan.reading.combine == "again" else None,
         )

@@ -82,9 +82,9 @@ def add_command(
     return parser
 
 
-def add_model(parser: Any) -> None:
+def add_model(parser: Any, *, required: bool = True, about: str = "the checkpoint's directory") -> None:
     """Add the option that names the checkpoint."""
-    parser.add_argument("-m", "--model", required=True, type=_named, metavar="DIR", help="the checkpoint's directory")
+    parser.add_argument("-m", "--model", required=required, type=_named, metavar="DIR", help=about)
 
 
 def _named(directory: str) -> str:

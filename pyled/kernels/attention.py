@@ -11,48 +11,19 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .elementary import dot, exp
-from .jit import kernel
+from .blocks import add_product, dots, lanes
+from .elementary import exp
+from .jit import FAST_SUMS, kernel
 
 Floats = NDArray[Any]
 Bools = NDArray[np.bool_]
 
-QUERY_TILE = 128  # queries are the vector lanes: with 64 keys, a tile's scores and sums stay in the first caches
+QUERY_TILE = 96  # queries are the vector lanes; with 64 keys, a tile's scores and sums stay in the second cache
 KEY_TILE = 64
-ROWS, DEPTH = 8, 4  # the register block of `_add_product`: KEY_TILE is a multiple of both
+LANES = 32  # scores of a row that are compared at a time
 
 
 # The banded product
-
-
-@kernel()
-def _add_product(a, b, c):
-    """c += a @ b, with the columns as vector lanes, 8 rows by 4 steps of depth in registers at a time.
-
-    a: (8m, 4n) float
-    b: (4n, lanes) float
-    c: (8m, lanes) float
-    """
-    for r in range(0, a.shape[0], ROWS):
-        for u in range(0, a.shape[1], DEPTH):
-            a00, a01, a02, a03 = a[r, u], a[r, u + 1], a[r, u + 2], a[r, u + 3]
-            a10, a11, a12, a13 = a[r + 1, u], a[r + 1, u + 1], a[r + 1, u + 2], a[r + 1, u + 3]
-            a20, a21, a22, a23 = a[r + 2, u], a[r + 2, u + 1], a[r + 2, u + 2], a[r + 2, u + 3]
-            a30, a31, a32, a33 = a[r + 3, u], a[r + 3, u + 1], a[r + 3, u + 2], a[r + 3, u + 3]
-            a40, a41, a42, a43 = a[r + 4, u], a[r + 4, u + 1], a[r + 4, u + 2], a[r + 4, u + 3]
-            a50, a51, a52, a53 = a[r + 5, u], a[r + 5, u + 1], a[r + 5, u + 2], a[r + 5, u + 3]
-            a60, a61, a62, a63 = a[r + 6, u], a[r + 6, u + 1], a[r + 6, u + 2], a[r + 6, u + 3]
-            a70, a71, a72, a73 = a[r + 7, u], a[r + 7, u + 1], a[r + 7, u + 2], a[r + 7, u + 3]
-            for x in range(b.shape[1]):
-                b0, b1, b2, b3 = b[u, x], b[u + 1, x], b[u + 2, x], b[u + 3, x]
-                c[r, x] += a00 * b0 + a01 * b1 + a02 * b2 + a03 * b3
-                c[r + 1, x] += a10 * b0 + a11 * b1 + a12 * b2 + a13 * b3
-                c[r + 2, x] += a20 * b0 + a21 * b1 + a22 * b2 + a23 * b3
-                c[r + 3, x] += a30 * b0 + a31 * b1 + a32 * b2 + a33 * b3
-                c[r + 4, x] += a40 * b0 + a41 * b1 + a42 * b2 + a43 * b3
-                c[r + 5, x] += a50 * b0 + a51 * b1 + a52 * b2 + a53 * b3
-                c[r + 6, x] += a60 * b0 + a61 * b1 + a62 * b2 + a63 * b3
-                c[r + 7, x] += a70 * b0 + a71 * b1 + a72 * b2 + a73 * b3
 
 
 @kernel()
@@ -60,7 +31,7 @@ def _absorb(scores, values, top, total, output):
     """One more tile of keys into a streaming softmax: running maximum, sum of powers, weighted sum of values.
 
     scores: (keys, lanes) float, -inf where a query may not attend; overwritten by the powers
-    values: (D, keys) float
+    values: (keys, D) float
     top: (lanes,) float, the largest score so far
     total: (lanes,) float
     output: (D, lanes) float
@@ -69,103 +40,93 @@ def _absorb(scores, values, top, total, output):
     shift = top.copy()
     for j in range(keys):
         for x in range(lanes):
-            shift[x] = max(shift[x], scores[j, x])
+            score, largest = scores[j, x], shift[x]
+            shift[x] = score if score > largest else largest  # as the vector instruction does it, unlike max()
+    scale = np.empty_like(shift)
     for x in range(lanes):
         earlier = top[x]
         top[x] = shift[x]
         if shift[x] == -np.inf:  # nothing to attend to yet: any finite shift gives powers of 0
             shift[x] = 0
-        scale = exp(earlier - shift[x])
-        total[x] *= scale
-        for d in range(output.shape[0]):
-            output[d, x] *= scale
+        scale[x] = exp(earlier - shift[x])
+        total[x] *= scale[x]
+    for d in range(output.shape[0]):
+        for x in range(lanes):
+            output[d, x] *= scale[x]
     for j in range(keys):
         for x in range(lanes):
             scores[j, x] = exp(scores[j, x] - shift[x])
+        for x in range(lanes):
             total[x] += scores[j, x]
-    _add_product(values, scores, output)
+    add_product(values.T, scores, output)
 
 
 @kernel()
-def _load(source, first, count, column, D, tile):
-    """tile[i, d] = source[first + i, column + d] for `count` rows and D columns, 0 beyond."""
-    tile[:] = 0
-    for i in range(count):
-        for d in range(D):
-            tile[i, d] = source[first + i, column + d]
-
-
-@kernel()
-def _load_transposed(source, first, count, column, D, tile):
-    """tile[d, i] = source[first + i, column + d] for `count` rows and D columns, 0 beyond."""
-    tile[:] = 0
-    for i in range(count):
-        for d in range(D):
-            tile[d, i] = source[first + i, column + d]
-
-
-@kernel()
-def _mask(scores, first, j0, count, is_key, w):
+def _mask(scores, first, j0, is_key, w):
     """-inf for what is no key, and for what lies more than w from a query's own place.
 
-    scores: (keys, lanes) float: keys j0 ... j0 + count - 1 against queries first, first + 1, ...
+    scores: (keys, lanes) float: keys j0, j0 + 1, ... against queries first, first + 1, ...
     """
     keys, lanes = scores.shape
     for j in range(keys):
-        if j >= count or not is_key[j0 + j]:
-            scores[j, :] = -np.inf
-        else:
+        if is_key[j0 + j]:
             own_lane = j0 + j - first
             scores[j, : max(0, min(lanes, own_lane - w))] = -np.inf
             scores[j, max(0, min(lanes, own_lane + w + 1)) :] = -np.inf
+        else:
+            scores[j, :] = -np.inf
 
 
 @kernel()
-def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, column, D, query_tile, key_tile, context):
-    """The context of one head for up to `query_tile` queries from `first` on; see `banded`."""
+def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, query_tile, key_tile, context):
+    """The context of one head for up to `query_tile` queries from `first` on; see `banded`.
+
+    q: (Q, D) float
+    k, v: (S, D) float
+    k_extra, v_extra: (G, D) float
+    context: (Q, D) float
+    """
+    D = q.shape[1]
     lanes = min(query_tile, q.shape[0] - first)
-    padded = (D + ROWS - 1) // ROWS * ROWS
-    queries = np.empty((padded, query_tile), q.dtype)
-    keys = np.empty((key_tile, padded), q.dtype)
-    values = np.empty((padded, key_tile), q.dtype)
+    queries = np.zeros((D, query_tile), q.dtype)  # lanes without a query compute with zeros
     scores = np.empty((key_tile, query_tile), q.dtype)
     top = np.full(query_tile, -np.inf, q.dtype)
     total = np.zeros(query_tile, q.dtype)
-    output = np.zeros((padded, query_tile), q.dtype)
-    _load_transposed(q, first, lanes, column, D, queries)
-    queries *= scale
-
-    for j0 in range(max(0, first - w), min(k.shape[0], first + lanes + w), key_tile):
-        count = min(key_tile, k.shape[0] - j0)
-        _load(k, j0, count, column, D, keys)
-        _load_transposed(v, j0, count, column, D, values)
-        scores[:] = 0
-        _add_product(keys, queries, scores)
-        _mask(scores, first, j0, count, is_key, w)
-        _absorb(scores, values, top, total, output)
-    for j0 in range(0, k_extra.shape[0], key_tile):
-        count = min(key_tile, k_extra.shape[0] - j0)
-        _load(k_extra, j0, count, column, D, keys)
-        _load_transposed(v_extra, j0, count, column, D, values)
-        scores[:] = 0
-        _add_product(keys, queries, scores)
-        scores[count:, :] = -np.inf
-        _absorb(scores, values, top, total, output)
-
+    output = np.zeros((D, query_tile), q.dtype)
     for i in range(lanes):
         for d in range(D):
-            context[first + i, column + d] = output[d, i] / total[i] if total[i] != 0 else 0  # NaN stays NaN
+            queries[d, i] = q[first + i, d] * scale
+
+    stop = min(k.shape[0], first + lanes + w)
+    for j0 in range(max(0, first - w), stop, key_tile):
+        j1 = min(stop, j0 + key_tile)
+        tile = scores[: j1 - j0]
+        tile[:] = 0
+        add_product(k[j0:j1], queries, tile)
+        _mask(tile, first, j0, is_key, w)
+        _absorb(tile, v[j0:j1], top, total, output)
+    for j0 in range(0, k_extra.shape[0], key_tile):
+        j1 = min(k_extra.shape[0], j0 + key_tile)
+        tile = scores[: j1 - j0]
+        tile[:] = 0
+        add_product(k_extra[j0:j1], queries, tile)
+        _absorb(tile, v_extra[j0:j1], top, total, output)
+
+    for i in range(query_tile):
+        total[i] = 1 / total[i] if total[i] != 0 else 0  # NaN stays NaN
+    for i in range(lanes):
+        for d in range(D):
+            context[first + i, d] = output[d, i] * total[i]
 
 
 @kernel(parallel=True)
-def _banded(q, k, v, is_key, k_extra, v_extra, w, scale, H, query_tile, key_tile, context):
-    D = q.shape[1] // H
-    tiles = (q.shape[0] + query_tile - 1) // query_tile
+def _banded(q, k, v, is_key, k_extra, v_extra, w, scale, query_tile, key_tile, context):
+    H, Q, D = q.shape
+    tiles = (Q + query_tile - 1) // query_tile
     for task in prange(H * tiles):
-        h, tile = task // tiles, task % tiles
-        _band_tile(
-            q, k, v, is_key, k_extra, v_extra, w, scale, tile * query_tile, h * D, D, query_tile, key_tile, context
-        )
+        h, first = task // tiles, task % tiles * query_tile
+        own = context[:, h * D : (h + 1) * D]
+        _band_tile(q[h], k[h], v[h], is_key, k_extra[h], v_extra[h], w, scale, first, query_tile, key_tile, own)
 
 
 def _covering(count: int, unit: int, most: int) -> int:
@@ -181,33 +142,56 @@ def banded(
     k_extra: Floats,
     v_extra: Floats,
     w: int,
-    H: int,
+    context: Floats,
     query_tile: int | None = None,
     key_tile: int | None = None,
-) -> Floats:
-    """The context of every query i over the keys j with |i - j| <= w and is_key[j], and over all extra keys.
+) -> None:
+    """context becomes that of every query i over the keys j with |i - j| <= w and is_key[j], and over all extra keys.
 
     Equals, head by head, `softmax(scores) @ values` of `reference.encoder_attention` with those keys; a query without
     any gets 0. Softmax streams over tiles of keys, so nothing of size S x w is ever held. With w >= max(Q, S) it is
     full attention, and Q may differ from S.
 
-    q: (Q, H*D) float
-    k, v: (S, H*D) float
+    q: (H, Q, D) float
+    k, v: (H, S, D) float
     is_key: (S,) bool
-    k_extra, v_extra: (G, H*D) float
-    query_tile, key_tile: queries and keys at a time, key_tile a multiple of 8; None for QUERY_TILE and KEY_TILE, or
-        for what covers a shorter document
-    returns: (Q, H*D) float
+    k_extra, v_extra: (H, G, D) float
+    query_tile, key_tile: queries and keys at a time; None for QUERY_TILE and KEY_TILE, or, where the window or the
+        document is smaller, for fewer queries: a tile of them computes with the keys of all of their windows
+    context: (Q, H*D) float
     """
-    query_tile = query_tile or _covering(len(q), 16, QUERY_TILE)
-    key_tile = key_tile or _covering(max(len(k), len(k_extra)), ROWS, KEY_TILE)
-    context = np.empty_like(q)
-    scale = q.dtype.type(1 / math.sqrt(q.shape[1] // H))
-    _banded(q, k, v, is_key, k_extra, v_extra, w, scale, H, query_tile, key_tile, context)
-    return context
+    _, Q, D = q.shape
+    query_tile = query_tile or _covering(min(Q, w), lanes(q.dtype), QUERY_TILE)
+    key_tile = key_tile or KEY_TILE
+    _banded(q, k, v, is_key, k_extra, v_extra, w, q.dtype.type(1 / math.sqrt(D)), query_tile, key_tile, context)
 
 
 # The few queries of a decoding step
+
+
+@kernel(fastmath=FAST_SUMS)
+def _softmax_row(row, is_key, scale):
+    """A row of scores, (S,), becomes probabilities; those of what is no key are 0, or all alike where there is none."""
+    S = row.shape[0]
+    tops = np.full(LANES, -np.inf, row.dtype)  # of every LANES-th score: a maximum over one number runs one by one
+    for j in range(S):
+        row[j] = row[j] * scale if is_key[j] else -np.inf
+    whole = S - S % LANES
+    for j0 in range(0, whole, LANES):
+        for x in range(LANES):
+            score, top = row[j0 + x], tops[x]
+            tops[x] = score if score > top else top
+    for j in range(whole, S):
+        tops[0] = max(tops[0], row[j])
+    top = tops.max()
+    has_key = is_key.any()
+    for j in range(S):
+        row[j] = exp(row[j] - top) if has_key else 1  # as transformers 5.23.0
+    total = row.dtype.type(0)
+    for j in range(S):
+        total += row[j]
+    for j in range(S):
+        row[j] /= total
 
 
 @kernel()
@@ -222,27 +206,13 @@ def _attend_rows(q, k, v, is_key, scale, context):
     """
     R, S = q.shape[0], is_key.shape[0]
     scores = np.empty((R, S), q.dtype)
-    top = np.full(R, -np.inf, q.dtype)
-    for j in range(S):
-        for r in range(R):
-            scores[r, j] = dot(q[r], k[j]) * scale if is_key[j] else -np.inf
-            top[r] = max(top[r], scores[r, j])
-    total = np.zeros(R, q.dtype)
-    has_key = is_key.any()
+    dots(q, k, 0, S, scores)
     for r in range(R):
-        for j in range(S):
-            # without any key, all alike: as transformers 5.23.0
-            scores[r, j] = exp(scores[r, j] - top[r]) if has_key else 1
-        for j in range(S):
-            total[r] += scores[r, j]
+        _softmax_row(scores[r], is_key, scale)
     context[:] = 0
-    for j in range(S):
-        for r in range(R):
-            for d in range(q.shape[1]):
-                context[r, d] += scores[r, j] * v[j, d]
-    for r in range(R):
-        for d in range(q.shape[1]):
-            context[r, d] /= total[r]
+    for j0 in range(0, S, KEY_TILE):  # a tile of values stays in the first cache while all columns are summed
+        j1 = min(S, j0 + KEY_TILE)
+        add_product(scores[:, j0:j1], v[j0:j1], context)
 
 
 @kernel(parallel=True)

@@ -19,6 +19,7 @@ import numpy as np
 # `nnan` and `ninf` are never here: masks are infinities.
 FAST_SUMS = {"reassoc", "contract", "nsz", "arcp"}
 FUSED = {"contract"}
+PART = {"forceinline": True, "nogil": True, "error_model": "numpy"}  # of functions that become part of others
 
 
 def _is_writable(folder: Path) -> bool:

@@ -9,34 +9,65 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .elementary import dot
+from .blocks import dots
+from .elementary import gelu
 from .jit import kernel
 
 Floats = NDArray[Any]
 
-WEIGHT_TILE = 16  # rows of the matrix per task: they stay in cache while every row of x meets them
+WEIGHT_TILE = 32  # rows of the matrix per task
 
 
 @kernel(parallel=True)
-def _few_rows(x, weight, out):
+def _few_rows(x, weight, scale, bias, activate, out):
     M = weight.shape[0]
     for tile in prange((M + WEIGHT_TILE - 1) // WEIGHT_TILE):
-        first = tile * WEIGHT_TILE
+        first, stop = tile * WEIGHT_TILE, min(M, (tile + 1) * WEIGHT_TILE)
+        dots(x, weight, first, stop, out)
         for r in range(x.shape[0]):
-            for m in range(first, min(M, first + WEIGHT_TILE)):
-                out[r, m] = dot(x[r], weight[m])
+            if scale is not None:
+                for m in range(first, stop):
+                    out[r, m] *= scale[m]
+            for m in range(first, stop):
+                out[r, m] = gelu(out[r, m] + bias[m]) if activate else out[r, m] + bias[m]
 
 
-def few_rows(x: Floats, weight: Floats) -> Floats:
-    """x @ weight.T. Equals `reference.linear` without its bias.
+def few_rows(x: Floats, weight: Floats, bias: Floats, *, scale: Floats | None = None, activate: bool = False) -> Floats:
+    """x @ weight.T + bias, or its GELU.
 
-    Each weight is read from memory once, whatever the number of rows, and a row has the same bits alone and among
-    others: its sums run in an order that depends on K alone. (NumPy's matmul takes another path for one row.)
+    Equals `reference.linear`, then `reference.activation(..., "gelu")` with `activate`. Each weight is read from memory
+    once, whatever the number of rows.
 
     x: (R, K) float
-    weight: (M, K) float
+    weight: (M, K), float, or with float32 rows uint16 or int8 as `widened` says
+    bias: (M,) float
+    scale: (M,) float, for a weight of int8
     returns: (R, M) float
     """
     out = np.empty((x.shape[0], weight.shape[0]), x.dtype)
-    _few_rows(x, weight, out)
+    _few_rows(x, weight, scale, bias, activate, out)
+    return out
+
+
+@kernel(parallel=True)
+def _widen(weight, scale, out):
+    for m in prange(weight.shape[0]):
+        for k in range(weight.shape[1]):
+            if scale is None:
+                out[m, k] = np.uint32(weight[m, k]) << np.uint32(16)
+            else:
+                out[m, k] = np.float32(weight[m, k]) * scale[m]
+
+
+def widened(weight: Floats, scale: Floats | None = None) -> Floats:
+    """The float32 numbers that a matrix stands for; a float matrix itself.
+
+    weight: (M, K), of uint16, the upper half of a float32's bits; or of int8, whole numbers times their row's scale
+    scale: (M,) float32, for int8
+    returns: (M, K) float
+    """
+    if weight.dtype.kind == "f":
+        return weight
+    out = np.empty(weight.shape, np.float32)
+    _widen(weight, scale, out.view(np.uint32) if scale is None else out)
     return out

@@ -1,6 +1,7 @@
-"""What happens to each row alone, compiled, in one pass over memory each: bias with GELU, residual with LayerNorm.
+"""What happens to each row alone, compiled, in one pass over memory each: bias, alone, with GELU or on the way to
+heads, and residual with LayerNorm.
 
-Letters: N rows, E model size, F feed-forward size.
+Letters: N rows, E model size, H heads, D head size, F feed-forward size.
 """
 
 import math
@@ -16,19 +17,42 @@ Floats = NDArray[Any]
 
 
 @kernel(parallel=True)
-def _add_bias_gelu(x, bias):
+def _add_bias(x, bias, activate):
     for n in prange(x.shape[0]):
-        for f in range(x.shape[1]):
-            x[n, f] = gelu(x[n, f] + bias[f])
+        if activate:
+            for f in range(x.shape[1]):
+                x[n, f] = gelu(x[n, f] + bias[f])
+        else:
+            for f in range(x.shape[1]):
+                x[n, f] += bias[f]
 
 
-def add_bias_gelu(x: Floats, bias: Floats) -> None:
-    """x becomes gelu(x + bias), in place. Equals `reference.activation(x + bias, "gelu")`.
+def add_bias(x: Floats, bias: Floats, *, activate: bool = False) -> None:
+    """x becomes x + bias, or its GELU, in place. Equals `reference.activation(x + bias, "gelu")` with `activate`.
 
     x: (N, F) float
     bias: (F,) float
     """
-    _add_bias_gelu(x, bias)
+    _add_bias(x, bias, activate)
+
+
+@kernel(parallel=True)
+def _part_into_heads(x, bias, out):
+    H, N, D = out.shape
+    for n in prange(N):
+        for h in range(H):
+            for d in range(D):
+                out[h, n, d] = x[n, h * D + d] + bias[h * D + d]
+
+
+def part_into_heads(x: Floats, bias: Floats, out: Floats) -> None:
+    """out becomes x + bias, the columns of each head of all rows together: out[h, n, d] of column h * D + d.
+
+    x: (N, H*D) float
+    bias: (H*D,) float
+    out: (H, N, D) float
+    """
+    _part_into_heads(x, bias, out)
 
 
 @kernel(fastmath=FAST_SUMS)

@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checkpoint import Storage
 from ..errors import CheckpointError, GenerationError, InputError, PyledWarning
 from ..generation import Settings, resolve
 from ..generation_config import GenerationConfig
@@ -74,6 +75,7 @@ class Summarizer:
         model: str | Path | LEDForConditionalGeneration,
         tokenizer: str | Path | LEDTokenizer | None = None,
         dtype: DType | None = None,
+        weights: Storage | None = None,
     ) -> "Summarizer":
         """From a checkpoint's directory, or from what is in memory already.
 
@@ -82,9 +84,13 @@ class Summarizer:
         if isinstance(model, LEDForConditionalGeneration):
             if dtype not in (None, model.dtype.name):
                 raise InputError(f"dtype is {dtype!r}, but the model is in {model.dtype.name}: load it with that dtype")
+            if weights not in (None, stored_as(model)):
+                raise InputError(
+                    f"weights is {weights!r}, but those of the model are in {stored_as(model)}: load it with these"
+                )
             name, loaded = "in memory", model
         elif isinstance(model, str | Path):
-            name, loaded = str(model), _load_model(Path(model), dtype)
+            name, loaded = str(model), _load_model(Path(model), dtype, weights)
             tokenizer = model if tokenizer is None else tokenizer
         else:
             raise InputError(
@@ -282,6 +288,7 @@ class Summarizer:
             model=self.name,
             version=__version__,
             dtype=self.model.dtype.name,
+            weights=stored_as(self.model),
             settings=plan.settings,
             reading=plan.reading,
             reading_origin=plan.origin,
@@ -352,7 +359,12 @@ def _joined(summaries: tuple[ChunkSummary, ...]) -> str:
     return "\n\n".join(summary.text.strip() for summary in summaries if summary.text.strip())
 
 
-def _load_model(directory: Path, dtype: DType | None) -> LEDForConditionalGeneration:
+def stored_as(model: LEDForConditionalGeneration) -> str:
+    """What the matrices that a step of decoding reads are kept in."""
+    return model.stored_as or model.dtype.name
+
+
+def _load_model(directory: Path, dtype: DType | None, weights: Storage | None) -> LEDForConditionalGeneration:
     try:
         found = "" if (directory / "config.json").exists() else "holds no config.json"
         found = found if directory.is_dir() else "is a file" if directory.exists() else "is no directory"
@@ -365,7 +377,7 @@ def _load_model(directory: Path, dtype: DType | None) -> LEDForConditionalGenera
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PyledWarning)  # the record tells what was surprising
-        return LEDForConditionalGeneration.from_pretrained(directory, dtype=dtype or "float32")
+        return LEDForConditionalGeneration.from_pretrained(directory, dtype=dtype or "float32", weights=weights)
 
 
 @overload
@@ -380,6 +392,7 @@ def summarize(
     combine: Combine = "concat",
     global_attention: str | None = None,
     dtype: DType | None = None,
+    weights: Storage | None = None,
     progress: Progress | None = None,
     generation_config: GenerationConfig | None = None,
     **settings: Any,
@@ -398,6 +411,7 @@ def summarize(
     combine: Combine = "concat",
     global_attention: str | None = None,
     dtype: DType | None = None,
+    weights: Storage | None = None,
     progress: Progress | None = None,
     generation_config: GenerationConfig | None = None,
     **settings: Any,
@@ -415,6 +429,7 @@ def summarize(
     combine: Combine = "concat",
     global_attention: str | None = None,
     dtype: DType | None = None,
+    weights: Storage | None = None,
     progress: Progress | None = None,
     generation_config: GenerationConfig | None = None,
     **settings: Any,
@@ -426,6 +441,7 @@ def summarize(
     model: the directory of a checkpoint, or a loaded model together with its tokenizer
     too_long, chunk_tokens, overlap, combine, global_attention: how a text is read; see Reading
     dtype: what to compute in, "float32" (as None) or "float64"
+    weights: what to keep the decoder's weights in, "float32" (as None), or to read less in each step "bf16" or "int8"
     progress: called with the text's place in its list, "encoding" or "generating" (and behind that which chunk, where
         a text has several), layers or tokens done, and how many there are at most
     settings: those of Hugging Face's generation, such as num_beams=4 or max_new_tokens=200
@@ -437,7 +453,7 @@ def summarize(
     if not isinstance(text, str | list | tuple):
         raise InputError(f"text is a {type(text).__name__}: pass a string, or a list of strings")
     reading = Reading(too_long, chunk_tokens, overlap, combine, global_attention)
-    summarizer = Summarizer.load(model, tokenizer, dtype)
+    summarizer = Summarizer.load(model, tokenizer, dtype, weights)
     plan = summarizer.plan(generation_config, settings, reading)
     sources = []
     for i, one in enumerate([text] if isinstance(text, str) else text):

@@ -36,6 +36,7 @@ class Summary:
 
     model: the checkpoint's directory, or "in memory"
     version, dtype: pyled's version, and the float type it computed in
+    weights: what the matrices that a step of decoding reads were kept in
     settings: every setting of generation in effect; `settings.origin` says where each comes from, "summarize" meaning
         from here
     reading, reading_origin: how the text was read, in the same way
@@ -53,6 +54,7 @@ class Summary:
     model: str
     version: str
     dtype: str
+    weights: str
     settings: Settings
     reading: Reading
     reading_origin: Mapping[str, str]
@@ -83,6 +85,7 @@ class Summary:
                 "python": platform.python_version(),
             },
             "dtype": self.dtype,
+            "weights": self.weights,
             "settings": {
                 field.name: {"value": _plain(getattr(held, field.name)), "origin": origin[field.name]}
                 for held, origin in settings

@@ -101,8 +101,8 @@ class Encoding:
         """The span of characters of each token in its own text; (0, 0) for one that the call added."""
         offsets = []
         for text, part in zip(self.texts, self.window, strict=True):
-            spans = text.spans[part]
-            start, stop = trimmed(spans, self.add_prefix_space) if self.trim_offsets else spans.T[:2]
+            spans = text.spans[:, part]
+            start, stop = trimmed(spans, self.add_prefix_space) if self.trim_offsets else spans[:2]
             offsets.append(zip(start.tolist(), stop.tolist(), strict=True))
         return self._lay_out(offsets, [(0, 0)] * len(self.special), (0, 0))
 

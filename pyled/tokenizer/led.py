@@ -347,8 +347,9 @@ class LEDTokenizer(TokenTable):
         is_one = isinstance(token_ids, int) or getattr(token_ids, "ndim", 1) == 0
         ids = row_of_ids([token_ids] if is_one else token_ids)
         skipped = self._special.special_ids if skip_special_tokens else set()
-        n = len(self._bytes)
-        text = b"".join([self._bytes[i] for i in ids if i < n and i not in skipped]).decode("utf-8", errors="replace")
+        known, n = self._tokens, len(self)
+        tokens = [known[i] for i in ids if i < n and i not in skipped]
+        text = b"".join(map(bytes_of_token, tokens)).decode("utf-8", errors="replace")
         clean = (
             self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
         )

@@ -1,12 +1,13 @@
 """6. Where each token stands in its text: spans of characters, white space trimmed off them, and words.
 
-A span is a row (start, stop, lead, trail): the characters start to stop, of which `lead` at the beginning and
+A span is a column (start, stop, lead, trail): the characters start to stop, of which `lead` at the beginning and
 `trail` at the end are white space. All bytes of one character have that character's span.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from .bytelevel import SPACE, WHITE_SPACE, split
 
-Spans = NDArray[np.int64]  # (n, 4)
+Spans = NDArray[np.int64]  # (4, n)
 
 
 class TokenShapes:
@@ -24,9 +25,12 @@ class TokenShapes:
         self.tokens = tokens
 
     @cached_property
-    def table(self) -> NDArray[np.int64]:  # (vocabulary, 3)
-        shapes = [(len(t), len(t) - len(t.lstrip(SPACE)), len(t) - len(t.rstrip(SPACE))) for t in self.tokens]
-        return np.array(shapes, dtype=np.int64)
+    def table(self) -> NDArray[np.int64]:  # (3, vocabulary)
+        size, without_lead, without_trail = (
+            np.array(list(map(len, tokens)), dtype=np.int64)
+            for tokens in (self.tokens, *(map(strip, self.tokens, repeat(SPACE)) for strip in (str.lstrip, str.rstrip)))
+        )
+        return np.stack([size, size - without_lead, size - without_trail])
 
 
 class Piece(NamedTuple):
@@ -71,11 +75,11 @@ class EncodedText:
     @cached_property
     def spans(self) -> Spans:
         """The span of every token."""
-        spans = [np.empty((0, 4), dtype=np.int64)]
+        spans = [np.empty((4, 0), dtype=np.int64)]
         spans += [
             _added_span(piece) if piece.is_added else _plain_spans(piece, *shapes) for piece, shapes in self._shaped()
         ]
-        return np.concatenate(spans)
+        return np.concatenate(spans, axis=1)
 
     @cached_property
     def words(self) -> list[int]:
@@ -96,7 +100,7 @@ class EncodedText:
 
     def _shaped(self) -> Iterator[tuple[Piece, NDArray[np.int64]]]:
         """Every piece with the shapes of its tokens, (3, n)."""
-        shapes = self.shapes.table[self.ids].T
+        shapes = self.shapes.table[:, np.array(self.ids, dtype=np.int64)]
         at = 0
         for piece in self.pieces:
             yield piece, shapes[:, at : at + piece.n_ids]
@@ -116,14 +120,14 @@ def _plain_spans(piece: Piece, size: NDArray[np.int64], lead: NDArray[np.int64],
         if piece.is_prefixed:
             character = np.concatenate([character[:1], character])
         starts, stops = character[starts], character[stops - 1] + 1
-    return np.stack([starts + piece.start, stops + piece.start, lead, trail], axis=1)
+    return np.stack([starts + piece.start, stops + piece.start, lead, trail])
 
 
 def _added_span(piece: Piece) -> Spans:
     """The span of an added token as it stands in the text, with the white space that it took along."""
     text, edges = piece.text, WHITE_SPACE + SPACE
     lead, trail = len(text) - len(text.lstrip(edges)), len(text) - len(text.rstrip(edges))
-    return np.array([[piece.start, piece.start + len(text), lead, trail]], dtype=np.int64)
+    return np.array([[piece.start], [piece.start + len(text)], [lead], [trail]], dtype=np.int64)
 
 
 def trimmed(spans: Spans, add_prefix_space: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -131,7 +135,7 @@ def trimmed(spans: Spans, add_prefix_space: bool) -> tuple[NDArray[np.int64], ND
 
     With add_prefix_space the first token keeps a single leading space: it may be the one that was added.
     """
-    start, stop, lead, trail = spans.T
+    start, stop, lead, trail = spans
     if add_prefix_space:
         is_first = start == 0
         is_first[:1] = True

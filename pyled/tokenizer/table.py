@@ -11,7 +11,6 @@ from ..errors import TokenizerError
 from ..files import write_json
 from .arguments import check_flag, check_limit, check_side, row_of_ids
 from .bpe import BPE
-from .bytelevel import bytes_of_token
 from .offsets import TokenShapes
 from .pretrained import OPTIONS, read_options, write_options
 from .special import (
@@ -203,10 +202,6 @@ class TokenTable:
     def _shapes(self) -> TokenShapes:
         return TokenShapes(self._tokens)
 
-    @cached_property
-    def _bytes(self) -> list[bytes]:
-        return [bytes_of_token(token) for token in self._tokens]
-
     @property
     def vocab_size(self) -> int:
         """The size of the vocabulary without added tokens; len(tokenizer) counts them too."""
@@ -241,8 +236,7 @@ class TokenTable:
         values = [new_tokens] if isinstance(new_tokens, Token) else as_list(new_tokens, "new_tokens")
         tokens = [added_token(value, "new_tokens") for value in values if value != ""]
         n = self._special.add([token.as_special() for token in tokens] if special_tokens else tokens)
-        for table in ("_shapes", "_bytes"):
-            self.__dict__.pop(table, None)
+        self.__dict__.pop("_shapes", None)
         return n
 
     # Roles

@@ -5,8 +5,10 @@
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ _PARTS = {
 }
 _PLAIN_BPE = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
 
+_NO_SYMBOL = re.compile(f"[^{re.escape(''.join(SYMBOL_OF_BYTE))}]")
 _GAP = re.compile(r"[\s,]*")
 _RIGHT = {"padding_side": "right", "truncation_side": "right"}
 
@@ -126,7 +129,22 @@ def _added_tokens(tokens: list[Any], path: Path) -> dict[int, AddedToken]:
     return added
 
 
+def _are_fine(ids: dict[str, Any], added: Collection[str]) -> bool:
+    """Whether all is as `_check_ids` wants it, at a fraction of its time."""
+    numbers = ids.values()
+    return (
+        set(map(type, numbers)) == {int}
+        and set(numbers) == set(range(len(ids)))
+        and BYTE_OF_SYMBOL.keys() <= ids.keys()
+        and "" not in ids
+        and _NO_SYMBOL.search("".join(ids.keys() - added)) is None
+    )
+
+
 def _check_ids(ids: dict[str, Any], path: Path, added: Collection[str]) -> None:
+    if _are_fine(ids, added):
+        return
+
     def refuse(token: str, problem: str) -> TokenizerError:
         return TokenizerError(f"{path}, line {_line_of(path, token)}: the token {token!r:.60} {problem}")
 
@@ -149,7 +167,22 @@ def _check_ids(ids: dict[str, Any], path: Path, added: Collection[str]) -> None:
             )
 
 
-def _check_merges(pairs: Iterable[Any], ids: dict[str, int], where: Callable[[int], str]) -> list[Merge]:
+def _are_sound(pairs: Collection[Any], ids: dict[str, int]) -> bool:
+    """Whether all is as `_check_merges` wants it, at a fraction of its time."""
+    if not pairs or set(map(type, pairs)) != {list} or set(map(len, pairs)) != {2}:
+        return False
+    parts = list(chain.from_iterable(pairs))
+    return (
+        set(map(type, parts)) == {str}
+        and "" not in ids
+        and ids.keys() >= {*parts, *map(add, parts[::2], parts[1::2])}
+        and len(set(map(tuple, pairs))) == len(pairs)
+    )
+
+
+def _check_merges(pairs: Collection[Any], ids: dict[str, int], where: Callable[[int], str]) -> list[Merge]:
+    if _are_sound(pairs, ids):
+        return list(map(tuple, pairs))
     merges: dict[Merge, int] = {}
     for i, pair in enumerate(pairs):
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) and part for part in pair)):

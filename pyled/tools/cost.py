@@ -14,6 +14,8 @@ from typing import Literal
 
 import numpy as np
 
+from ..attention import FEW_GLOBAL
+from ..checkpoint import Storage
 from ..checkpoint.names import TIED, expected_shapes
 from ..config import LEDConfig
 from ..layers import FEED_FORWARD_ROWS
@@ -33,7 +35,7 @@ STEP = 0.0015  # seconds of a step for Python
 
 PROGRAM = 150_000_000  # bytes of Python, NumPy, Numba, the tokenizer and the compiled kernels
 SCORES = 8  # arrays of a row's scores, at a time
-LANES = 16  # the fewest queries that `banded` computes at a time
+NARROW: dict[str | None, int] = {"bf16": 2, "int8": 1}  # bytes of a number
 LARGE = 2**28  # bytes to measure the rate of reading with: more than caches hold
 
 
@@ -72,16 +74,20 @@ class Estimate:
         return sum(self.memory.values())
 
 
-def measure(dtype: DType = "float32") -> Rates:
-    """The rates of this machine, with the threads that are set: in about half a second, compiling nothing."""
-    square = np.ones((1024, 1024), dtype)
-    operations = 2 * 1024**3
-    large = np.ones((LARGE // square[0].nbytes, 1024), dtype)
-    row = square[0]
-    return Rates(operations / _seconds(lambda: square @ square), large.nbytes / _seconds(lambda: large @ row))
+def measure(dtype: DType = "float32", *, side: int = 1024, spent: float = 0.2) -> Rates:
+    """The rates of this machine, with the threads that are set: in about half a second, compiling nothing.
+
+    side: of the square matrices; a larger product comes nearer to the most that there is, and takes longer
+    spent: at least so many seconds for each rate
+    """
+    square = np.ones((side, side), dtype)
+    row = np.ones(1024, dtype)
+    large = np.ones((LARGE // row.nbytes, 1024), dtype)
+    products = 2 * side**3 / _seconds(lambda: square @ square, spent)
+    return Rates(products, large.nbytes / _seconds(lambda: large @ row, spent))
 
 
-def _seconds(work: Callable[[], object], spent: float = 0.2) -> float:
+def _seconds(work: Callable[[], object], spent: float) -> float:
     """How long some work takes: the median of what fits into `spent` seconds, without the first half."""
     taken: list[float] = []
     began = time.perf_counter()
@@ -100,26 +106,33 @@ def estimate(
     rates: Rates,
     *,
     dtype: DType = "float32",
+    weights: Storage | None = None,
     global_tokens: int = 1,
     again: int | None = None,
 ) -> Estimate:
     """The cost of summarizing chunks of so many tokens, one after another, once the weights are in memory.
 
+    weights: what those that a step reads are stored as, if not in dtype
     chunks: the source tokens of each; global_tokens: those of each with global attention
     max_new_tokens: the most that are generated for each
     again: the most tokens of a chunk, where summaries are to be summarized again until there is one
     """
     size = np.dtype(dtype).itemsize
     product, band, row = (rates.products * part for part in (PRODUCTS, BAND, ROWS))  # operations per second
-    weights, keys = (rates.reading * part / size for part in (WEIGHTS, KEYS))  # numbers per second
+    width = NARROW.get(weights, size)
+    stored, keys = rates.reading * WEIGHTS / width, rates.reading * KEYS / size  # numbers per second
     encoding = generating = 0.0
     for S in [*chunks, *_later_chunks(chunks, max_new_tokens, again)]:
         encoding += product_operations(config, S, global_tokens) / product
         encoding += band_operations(config, S, global_tokens) / band
         read = step_weights(config)
-        step = STEP + read / weights + 2 * num_beams * read / row + step_keys(config, S) / keys
+        step = STEP + read / stored + 2 * num_beams * read / row + step_keys(config, S) / keys
         generating += key_operations(config, S) / product + max_new_tokens * step
     memory = _memory(config, max(chunks), num_beams, max_new_tokens, size, global_tokens)
+    if width != size:
+        rounded = step_weights(config)
+        kept = config.vocab_size * config.d_model if config.tie_word_embeddings else 0  # the embeddings stay
+        memory["weights"] -= (rounded - kept) * size - rounded * width
     return Estimate(encoding, generating, memory)
 
 
@@ -134,22 +147,33 @@ def _later_chunks(chunks: Sequence[int], max_new_tokens: int, again: int | None)
     return later
 
 
+def _are_few(config: LEDConfig, global_tokens: int) -> bool:
+    """Whether the states stand in for global keys and values, see `attention.encoder_self_attention`."""
+    return global_tokens * FEW_GLOBAL <= config.d_model // config.encoder_attention_heads
+
+
 def product_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
     """Floating-point operations of the encoder's matrix products: two for each weight and token."""
     E, F = config.d_model, config.encoder_ffn_dim
-    squares = 6 if global_tokens else 4  # query, key, value, output; and key and value once more for global queries
+    squares = 4 if _are_few(config, global_tokens) else 6  # query, key, value, output; global keys and values
     return 2 * S * config.encoder_layers * (squares * E * E + 2 * E * F)
 
 
 def band_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
-    """Those of the encoder's attention: four for each query, key and number of a state."""
+    """Those of the encoder's attention: four for each query, key and number of what stands for a key."""
     pairs = 0
     for layer in range(config.encoder_layers):
         w = min(config.one_sided_window(layer), S - 1)
         pairs += S * (2 * w + 1) - w * (w + 1)  # fewer at both ends
-        pairs += S * global_tokens
-        pairs += -(-global_tokens // LANES) * LANES * S  # global queries see all
+        pairs += S * global_tokens  # the columns that all see
+        # The rows that see all; where they are few, each head sees the states, as long as all heads' keys together.
+        pairs += global_tokens * S * (config.encoder_attention_heads if _are_few(config, global_tokens) else 1)
     return 4 * config.d_model * pairs
+
+
+def encoding_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
+    """All those of the encoder that are counted."""
+    return product_operations(config, S, global_tokens) + band_operations(config, S, global_tokens)
 
 
 def key_operations(config: LEDConfig, S: int) -> int:
@@ -168,6 +192,11 @@ def step_keys(config: LEDConfig, S: int) -> int:
     return config.decoder_layers * 2 * S * config.d_model
 
 
+def step_bytes(config: LEDConfig, S: int, weights: str | None = None) -> int:
+    """Bytes that one step of decoding must read; keys and values in float32, and weights in this or as stored."""
+    return NARROW.get(weights, 4) * step_weights(config) + 4 * step_keys(config, S)
+
+
 def weight_count(config: LEDConfig) -> int:
     """Numbers of all weights, tied ones once."""
     tied = TIED[1:] if config.tie_word_embeddings else ()
@@ -178,15 +207,17 @@ def _memory(
     config: LEDConfig, S: int, num_beams: int, max_new_tokens: int, size: int, global_tokens: int
 ) -> dict[str, int]:
     """Bytes part by part, at the moment when they are most."""
+    # scores on the way to probabilities, of at least two queries; or keys, values, and what is on the way to them
+    row = max(2, global_tokens) * config.encoder_attention_heads
+    row = row if _are_few(config, global_tokens) else config.d_model
     state = S * config.d_model * size
     inner = min(S, FEED_FORWARD_ROWS) * config.encoder_ffn_dim * size
     count = weight_count(config)
     moments = [
-        # embedded tokens, hidden, two on the way to it, query, key, value, context; two more for global queries
-        {"states": state * (10 if global_tokens else 8)},
-        {"states": 4 * state, "feed-forward": inner},
+        # embedded tokens; query, key, value; what is on the way to them, then the context; after attention; after all
+        {"states": 7 * state, "feed-forward": inner, "global rows": 3 * row * S * size if global_tokens else 0},
         {
-            "states": 3 * state,  # two of them on the way to keys and values
+            "states": 2 * state,  # one of them on the way to keys and values
             "source keys": step_keys(config, S) * size,
             # twice, while the beams are put into another order
             "target keys": 2 * 2 * config.decoder_layers * num_beams * max_new_tokens * config.d_model * size,

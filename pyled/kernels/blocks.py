@@ -1,0 +1,266 @@
+"""Matrix products whose sums stay in registers: the innermost loops of all other kernels, as vector instructions.
+
+Of a loop over numbers a compiler makes vector instructions by itself, but keeps the sums in memory. Here a block of
+sums stays in vector registers while the depth runs by, so that each load feeds several multiply-adds. To say so takes
+the instructions themselves; `add_product` and `dots` have a Python body of the same meaning for use without
+compilation.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic, overload
+from numba.types import Array, void
+
+from .jit import PART
+
+ROWS, VECTORS = 4, 3  # 12 sums, 3 operands and a factor: the 16 registers of AVX2
+VECTOR_BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
+CHAINS = 2  # sums of every second vector: a processor begins a multiply-add before the one before has ended
+FUSED = ("contract",)  # a product and its addition may become one instruction
+
+
+def lanes(dtype: Any) -> int:
+    """How many columns `add_product` takes at a time: other numbers of columns work, and take longer."""
+    return VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+# The products
+
+
+def add_product(a: Any, b: Any, c: Any) -> None:
+    """c += a @ b. The order of a sum's terms is that of the depth, whatever the shapes.
+
+    a: (rows, depth) float
+    b: (depth, columns) float, or stored as `dots` says; the numbers of a row are neighbours, in c, too
+    c: (rows, columns) float
+    """
+    for u in range(a.shape[1]):
+        c += a[:, u, None] * _widened(b[u], c.dtype)
+
+
+def dots(x: Any, weight: Any, first: int, stop: int, out: Any) -> None:
+    """out[:, m] = x @ weight[m] for m from `first` to `stop`. A row's sums do not depend on the number of rows.
+
+    x: (R, K) float; the numbers of a row are neighbours, in weight, too
+    weight: (M, K) float; or for float32 uint16, the upper half of a float32's bits (bfloat16), or int8
+    out: (R, M) float, or narrower, as long as it has the columns up to `stop`
+    """
+    for m in range(first, stop):
+        out[:, m] = (x * _widened(weight[m], x.dtype)).sum(axis=1)
+
+
+def _widened(stored: Any, dtype: Any) -> Any:
+    """Numbers as floats: uint16 is the upper half of a float32's bits."""
+    if stored.dtype == np.uint16:
+        return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return stored.astype(dtype)
+
+
+@overload(add_product, jit_options=PART)
+def _compiled_add_product(a, b, c):
+    size = VECTOR_BYTES * 8 // c.dtype.bitwidth
+    wide = VECTORS * size
+
+    def add(a, b, c):
+        columns = c.shape[1]
+        for x in range(0, columns - columns % wide, wide):
+            for r in range(0, c.shape[0], ROWS):
+                _add_wide(a, b, c, r, x)
+        for x in range(columns - columns % wide, columns - columns % size, size):
+            for r in range(0, c.shape[0], ROWS):
+                _add_narrow(a, b, c, r, x)
+        for x in range(columns - columns % size, columns):
+            for r in range(0, c.shape[0], ROWS):
+                _add_single(a, b, c, r, x)
+
+    return add
+
+
+@overload(dots, jit_options=PART)
+def _compiled_dots(x, weight, first, stop, out):
+    def dot_all(x, weight, first, stop, out):
+        R = x.shape[0]
+        for m in range(first, stop):
+            if R == 1:
+                _dot_one(x, weight, 0, m, out)
+            else:
+                for r in range(0, R, ROWS):
+                    _dot_rows(x, weight, r, m, out)
+
+    return dot_all
+
+
+# The instructions
+
+
+class _Matrix:
+    """A two-dimensional array in generated code."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, kind: Any, value: Any, number: ir.Type) -> None:
+        self.builder, self.number = builder, number
+        array = context.make_array(kind)(context, builder, value)
+        self.data = array.data
+        self.rows, self.columns = (builder.extract_value(array.shape, axis) for axis in (0, 1))
+        self.steps = [builder.sdiv(builder.extract_value(array.strides, axis), array.itemsize) for axis in (0, 1)]
+
+    def row(self, index: Any) -> Any:
+        """Where row `index` begins."""
+        return self.builder.gep(self.data, [self.builder.mul(index, self.steps[0])])
+
+    def row_or_last(self, index: Any) -> Any:
+        """Where row `index` begins, or the last one if there is no such row."""
+        last = self.builder.sub(self.rows, index.type(1))
+        return self.row(self.builder.select(self.builder.icmp_signed("<", index, last), index, last))
+
+    def at(self, row: Any, column: Any) -> Any:
+        """Where a column of a row is."""
+        return self.builder.gep(row, [self.builder.mul(column, self.steps[1])])
+
+    def load(self, address: Any, count: int) -> Any:
+        """A vector of `count` neighbouring numbers, widened to floats."""
+        stored = ir.VectorType(self.data.type.pointee, count)
+        vector = self.builder.load(self.builder.bitcast(address, stored.as_pointer()), align=1)
+        floats = ir.VectorType(self.number, count)
+        if stored.element == ir.IntType(16):
+            bits = ir.VectorType(ir.IntType(32), count)
+            wide = self.builder.shl(self.builder.zext(vector, bits), ir.Constant(bits, [16] * count))
+            return self.builder.bitcast(wide, floats)
+        return self.builder.sitofp(vector, floats) if stored.element == ir.IntType(8) else vector
+
+    def store(self, vector: Any, address: Any) -> None:
+        self.builder.store(vector, self.builder.bitcast(address, vector.type.as_pointer()), align=1)
+
+
+def _indices(places: list[int]) -> ir.Constant:
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
+
+
+def _spread(builder: ir.IRBuilder, vector: Any, count: int) -> Any:
+    """A vector of one lane as `count` lanes of the same number."""
+    return builder.shuffle_vector(vector, vector, _indices([0] * count))
+
+
+def _sum(builder: ir.IRBuilder, vectors: list[Any]) -> Any:
+    """A vector of one lane, the sum of all lanes of these: halves are added until one lane is left."""
+    vector = functools.reduce(builder.fadd, vectors)
+    count = vector.type.count
+    while count > 1:
+        count //= 2
+        low, high = (
+            builder.shuffle_vector(vector, vector, _indices(list(range(first, first + count)))) for first in (0, count)
+        )
+        vector = builder.fadd(low, high)
+    return vector
+
+
+def _multiply_add(builder: ir.IRBuilder, total: Any, x: Any, y: Any) -> Any:
+    return builder.fadd(total, builder.fmul(x, y, flags=FUSED), flags=FUSED)
+
+
+def _loop(
+    builder: ir.IRBuilder, start: Any, stop: Any, step: int, values: list[Any], turn: Callable[[Any, list[Any]], Any]
+) -> list[Any]:
+    """Code of `for i in range(start, stop, step): values = turn(i, values)`; returns the values after it."""
+    before = builder.block
+    head, body, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    index, *carried = (builder.phi(value.type) for value in (start, *values))
+    builder.cbranch(builder.icmp_signed("<", index, stop), body, after)
+    builder.position_at_end(body)
+    following = [builder.add(index, start.type(step)), *turn(index, carried)]
+    for phi, first, later in zip([index, *carried], [start, *values], following, strict=True):
+        phi.add_incoming(first, before)
+        phi.add_incoming(later, builder.block)
+    builder.branch(head)
+    builder.position_at_end(after)
+    return carried
+
+
+def _matrices(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> list[_Matrix]:
+    """The arguments that are arrays; the last of them has the type that is computed in."""
+    arrays = [pair for pair in zip(signature.args, arguments, strict=True) if isinstance(pair[0], Array)]
+    number = context.get_value_type(arrays[-1][0].dtype)
+    return [_Matrix(context, builder, kind, value, number) for kind, value in arrays]
+
+
+def _add_block(vectors: int, size: int | None = None) -> Any:
+    """The intrinsic (a, b, c, r, x): c += a @ b, in ROWS rows from r on and `vectors` vectors of columns from x on.
+
+    size: numbers in a vector; None for as many as the registers hold
+    """
+
+    @intrinsic
+    def add(typing_context: Any, a: Any, b: Any, c: Any, r: Any, x: Any) -> Any:
+        count = size or VECTOR_BYTES * 8 // c.dtype.bitwidth
+
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            (A, B, C), (r, x) = _matrices(context, builder, signature, arguments), arguments[3:]
+            columns = [builder.add(x, x.type(j * count)) for j in range(vectors)]
+            rows = [builder.add(r, r.type(i)) for i in range(ROWS)]
+            factors = [A.row_or_last(row) for row in rows]
+            places = [[C.at(C.row_or_last(row), column) for column in columns] for row in rows]
+
+            def step(u: Any, sums: list[Any]) -> list[Any]:
+                row = B.row(u)
+                operands = [B.load(B.at(row, column), count) for column in columns]
+                spread = [_spread(builder, A.load(A.at(factor, u), 1), count) for factor in factors]
+                products = ((factor, operand) for factor in spread for operand in operands)
+                return [_multiply_add(builder, total, *pair) for total, pair in zip(sums, products, strict=True)]
+
+            flat = [place for row in places for place in row]
+            sums = _loop(builder, x.type(0), A.columns, 1, [C.load(place, count) for place in flat], step)
+            for total, place in zip(sums, flat, strict=True):
+                C.store(total, place)
+            return context.get_dummy_value()
+
+        return void(a, b, c, r, x), generate
+
+    return add
+
+
+_add_wide, _add_narrow, _add_single = _add_block(VECTORS), _add_block(1), _add_block(1, 1)
+
+
+def _dot_block(height: int) -> Any:
+    """The intrinsic (x, weight, r, m, out): out[:, m] = x @ weight[m] for `height` rows from r on."""
+
+    @intrinsic
+    def dot(typing_context: Any, x: Any, weight: Any, r: Any, m: Any, out: Any) -> Any:
+        count = VECTOR_BYTES * 8 // out.dtype.bitwidth
+
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            (X, W, OUT), (r, m) = _matrices(context, builder, signature, arguments), arguments[2:4]
+            rows = [builder.add(r, r.type(i)) for i in range(height)]
+            left, right = [X.row_or_last(row) for row in rows], W.row(m)
+
+            def steps_of(size: int, chains: int) -> Callable[[Any, list[Any]], list[Any]]:
+                def step(u: Any, sums: list[Any]) -> list[Any]:
+                    pairs = []
+                    for place in (builder.add(u, r.type(chain * size)) for chain in range(chains)):
+                        shared = W.load(W.at(right, place), size)
+                        pairs += [(X.load(X.at(row, place), size), shared) for row in left]
+                    return [_multiply_add(builder, total, *pair) for total, pair in zip(sums, pairs, strict=True)]
+
+                return step
+
+            whole = builder.sub(X.columns, builder.srem(X.columns, r.type(CHAINS * count)))
+            zeros = [ir.Constant(ir.VectorType(X.number, count), [0.0] * count)] * (CHAINS * height)
+            sums = _loop(builder, r.type(0), whole, CHAINS * count, zeros, steps_of(count, CHAINS))
+            sums = [_sum(builder, sums[i::height]) for i in range(height)]
+            sums = _loop(builder, whole, X.columns, 1, sums, steps_of(1, 1))
+            for row, total in zip(rows, sums, strict=True):
+                OUT.store(total, OUT.at(OUT.row_or_last(row), m))
+            return context.get_dummy_value()
+
+        return void(x, weight, r, m, out), generate
+
+    return dot
+
+
+_dot_one, _dot_rows = _dot_block(1), _dot_block(ROWS)

@@ -1,0 +1,301 @@
+"""Weights as bf16 and int8: rounding by its definition, products, and whole models that differ by storage alone."""
+
+import fractions
+import math
+from dataclasses import replace
+
+import numba
+import numpy as np
+import pytest
+from budget import assert_within, err
+from checkpoints import TINY, document
+from examples import EXAMPLES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pyled
+from pyled import reference
+from pyled.checkpoint import narrow
+from pyled.config import LEDConfig
+from pyled.errors import CheckpointError, InputError
+from pyled.kernels import products
+from pyled.layers import product
+from pyled.models import LEDForConditionalGeneration, LEDModel
+from pyled.tools import cost
+
+EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
+STORAGES = ["bf16", "int8"]
+FLOAT32_ERROR = 1e-6  # as in test_kernels.py: the floor of the budget
+NAMES = ("self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj", "self_attn.out_proj", "encoder_attn.q_proj")
+NAMES += ("encoder_attn.out_proj", "fc1", "fc2")
+
+# Rounding
+
+
+def widened(stored):
+    """What a bf16 means, by the definition of a float32: sign, exponent, and the seven bits that are kept."""
+    sign = -1 if stored >> 15 else 1
+    exponent, mantissa = stored >> 7 & 255, stored & 127
+    if exponent == 255:
+        return math.nan if mantissa else sign * math.inf
+    if exponent == 0:
+        return sign * fractions.Fraction(mantissa) / 2**133
+    return sign * fractions.Fraction(128 + mantissa) * fractions.Fraction(2) ** (exponent - 134)
+
+
+@EXAMPLE
+@given(bits=st.integers(0, 2**32 - 1))
+@pytest.mark.parametrize("low", [None, 0x8000, 0x7FFF, 0x8001, 0])
+def test_bf16_is_the_nearest_and_of_two_the_even(low, bits):
+    bits = bits if low is None else bits & 0xFFFF0000 | low
+    x = np.array([bits], np.uint32).view(np.float32)
+    (stored,) = map(int, narrow.bf16(x))
+    if not np.isfinite(x[0]):
+        assert (np.isnan(x[0]) and math.isnan(widened(stored))) or widened(stored) == x[0]
+        return
+    down = bits >> 16  # towards 0; the other neighbour is the next, of the largest infinity
+    value, neighbours = fractions.Fraction(float(x[0])), (down, down + 1)
+    far = 2**128 * (-1 if bits >> 31 else 1)  # where the next number would be if there were one
+    meant = [far if isinstance(widened(one), float) else widened(one) for one in neighbours]
+    gaps = [abs(value - one) for one in meant]
+    expected = next(one for one in neighbours if one % 2 == 0) if gaps[0] == gaps[1] else neighbours[gaps[1] < gaps[0]]
+    assert stored == expected
+
+
+def test_bf16_of_numbers_that_are_easily_wrong():
+    tiny = np.float32(2.0**-149)
+    numbers = [0.0, -0.0, 1.0, np.inf, -np.inf, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-23, tiny, 2**-126, 3.4e38]
+    found = narrow.bf16(np.array(numbers, np.float32))
+    assert [hex(one) for one in found] == [
+        *("0x0", "0x8000", "0x3f80", "0x7f80", "0xff80", "0x3f80", "0x3f82", "0x3f81", "0x0", "0x80", "0x7f80"),
+    ]
+    every_nan = np.array([0x7F800001, 0xFF800001, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FC00000], np.uint32).view(np.float32)
+    assert np.isnan((narrow.bf16(every_nan).astype(np.uint32) << 16).view(np.float32)).all()
+
+
+@EXAMPLE
+@given(
+    M=st.integers(1, 5), K=st.integers(1, 9), power=st.sampled_from([-149, -140, -20, 0, 100]), seed=st.integers(0, 99)
+)
+def test_int8_is_the_nearest_whole_number_by_a_scale_of_the_largest(M, K, power, seed):
+    rng = np.random.default_rng(seed)
+    x = (rng.standard_normal((M, K)) * 2.0**power * 10).astype(np.float32)
+    x[rng.integers(M)] = 0
+    scale = narrow.scale_of(x)
+    stored = narrow.int8(x, scale)
+    assert (scale.dtype, stored.dtype) == (np.float32, np.int8)
+    for m in range(M):
+        largest = max(abs(float(one)) for one in x[m])
+        assert scale[m] == (np.float32(largest / 127) or 1)
+        for k in range(K):
+            exact = fractions.Fraction(float(x[m, k])) / fractions.Fraction(float(scale[m]))
+            is_coarse = scale[m] < 2.0**-126  # with fewer bits than others, so that 127 is not quite the largest
+            assert abs(exact - int(stored[m, k])) <= 0.5 + 1e-5 or (is_coarse and abs(stored[m, k]) == 127)
+
+
+def test_int8_of_halves_and_of_rows_without_a_scale():
+    x = np.array([[127, 0.5, 1.5, -2.5, -127], [0, 0, 0, 0, 0], [2**-149, 0, 0, 0, -(2**-149)]], np.float32)
+    scale = narrow.scale_of(x)
+    assert scale.tolist() == [1, 1, 1]
+    assert narrow.int8(x, scale).tolist() == [[127, 0, 2, -2, -127], [0] * 5, [0] * 5]
+    coarse = np.array([[190 * 2.0**-149, -190 * 2.0**-149]], np.float32)  # 190/127 of the least there is: once it
+    assert narrow.int8(coarse, narrow.scale_of(coarse)).tolist() == [[127, -127]]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_has_no_int8(bad):
+    weight = np.ones((3, 4), np.float32)
+    weight[1, 2] = bad
+    with pytest.raises(CheckpointError, match=r"lm_head\.weight holds NaN or infinity, which int8 lacks"):
+        narrow.narrowed({"lm_head.weight": weight}, "int8")
+
+
+def test_a_matrix_of_many_rows_is_rounded_in_parts():
+    x = np.random.default_rng(0).standard_normal((2 * narrow.ROWS + 3, 5)).astype(np.float32)
+    assert np.array_equal(narrow.narrowed({"lm_head.weight": x}, "bf16")["lm_head.weight"], narrow.bf16(x))
+    held = narrow.narrowed({"lm_head.weight": x, "decoder.layers.11.fc2.bias": x[0]}, "int8")
+    assert np.array_equal(held["lm_head.scale"], narrow.scale_of(x))
+    assert np.array_equal(held["lm_head.weight"], narrow.int8(x, narrow.scale_of(x)))
+    assert np.array_equal(held["decoder.layers.11.fc2.bias"], x[0]) and len(held) == 3
+
+
+# Products
+
+
+def stored(weight, storage):
+    """A matrix as it is stored, and its scale."""
+    held = narrow.narrowed({"lm_head.weight": weight}, storage)
+    return held["lm_head.weight"], held.get("lm_head.scale")
+
+
+def meant(stored, scale):
+    """What is stored, in float32, by NumPy."""
+    if scale is None:
+        return (stored.astype(np.uint32) << 16).view(np.float32)
+    return stored.astype(np.float32) * scale[:, None]
+
+
+@EXAMPLE
+@given(
+    R=st.integers(1, 9),
+    K=st.integers(1, 70),
+    M=st.integers(1, 70),
+    storage=st.sampled_from(STORAGES),
+    activate=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_narrow_product_is_that_of_the_widened_matrix_and_rows_are_alone(R, K, M, storage, activate, seed):
+    rng = np.random.default_rng(seed)
+    x, weight, bias = (rng.standard_normal(shape).astype(np.float32) for shape in ((R, K), (M, K), (M,)))
+    weight *= np.float32(K**-0.5)
+    weight, scale = stored(weight, storage)
+    assert np.array_equal(products.widened(weight, scale), meant(weight, scale))
+    got = products.few_rows(x, weight, bias, scale=scale, activate=activate)
+    truth = x.astype(np.float64) @ meant(weight, scale).astype(np.float64).T + bias
+    if activate:
+        truth = reference.activation(truth, "gelu")
+    assert_within("product", got, truth, FLOAT32_ERROR, np.float32)
+    for r in range(R):
+        alone = products.few_rows(x[r : r + 1], weight, bias, scale=scale, activate=activate)
+        assert np.array_equal(alone[0], got[r])
+    many = np.concatenate([x] * 5)  # more than FEW_ROWS of one document
+    assert_within("many", product(many, weight, bias, scale=scale, gelu=activate)[:R], truth, FLOAT32_ERROR)
+
+
+# Models
+
+
+def call(model, T):
+    """The logits of T target tokens after a document, and after one more, from the cache."""
+    rng = np.random.default_rng(0)
+    ids, target = rng.integers(4, 600, (2, 20)), rng.integers(4, 600, (2, T + 1))
+    first = model(ids, decoder_input_ids=target[:, :T])
+    later = model(
+        encoder_outputs=(first.encoder_last_hidden_state,),
+        attention_mask=np.ones_like(ids),
+        decoder_input_ids=target[:, T:],
+        past_key_values=first.past_key_values,
+    )
+    return np.concatenate([first.logits, later.logits], axis=1)
+
+
+@pytest.mark.parametrize("is_tied", [True, False])
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_model_is_that_whose_matrices_were_rounded_before(storage, is_tied, tmp_path):
+    """The other one is in float64, and untied, because a tied head is rounded and the embeddings are not."""
+    directory = TINY
+    if not is_tied:
+        directory = tmp_path
+        config = replace(LEDConfig.from_pretrained(TINY), tie_word_embeddings=False, init_std=0.2)
+        LEDForConditionalGeneration(config, seed=3).save_pretrained(directory)
+    model = LEDForConditionalGeneration.from_pretrained(directory, weights=storage)
+    plain = LEDForConditionalGeneration.from_pretrained(directory)
+    rounded = {name: np.array(weight) for name, weight in plain.state_dict().items()}
+    names = [f"led.decoder.layers.{i}.{part}.weight" for i in range(plain.config.decoder_layers) for part in NAMES]
+    for name in (*names, "lm_head.weight"):
+        rounded[name] = meant(*stored(rounded[name], storage))
+    found = model.state_dict()
+    assert list(found) == list(rounded)
+    assert all(np.array_equal(found[name], rounded[name]) for name in rounded)
+    untied = replace(plain.config, tie_word_embeddings=False)
+    truth, wide = (LEDForConditionalGeneration(untied, dtype=dtype) for dtype in ("float64", "float32"))
+    truth.load_state_dict(rounded)
+    wide.load_state_dict(rounded)
+    for T in (1, 6):
+        expected = call(truth, T)
+        assert_within("logits", call(model, T), expected, err(call(wide, T), expected), np.float32)
+        assert np.max(np.abs(call(plain, T) - expected)) > 1e-3  # rounding is not nothing
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_what_a_step_reads_is_narrow_and_nothing_else(storage):
+    model = LEDForConditionalGeneration.from_pretrained(TINY, weights=storage)
+    kind = {"bf16": np.uint16, "int8": np.int8}[storage]
+    found = {name for name, weight in model.weights.items() if weight.dtype == kind}
+    layers = range(model.config.decoder_layers)
+    assert found == {f"decoder.layers.{i}.{part}.weight" for i in layers for part in NAMES} | {"lm_head.weight"}
+    assert model.dtype == np.float32 and model.stored_as == storage
+    assert not any(weight.flags.writeable for weight in model.weights.values())
+    scales = {name for name in model.weights if name.endswith(".scale")}
+    assert scales == ({name.replace("weight", "scale") for name in found} if storage == "int8" else set())
+    count = sum(model.weights[name].size for name in found)
+    assert count == cost.step_weights(model.config)
+    size = sum({id(weight): weight.nbytes for name, weight in model.weights.items() if name not in scales}.values())
+    told = cost.estimate(model.config, [10], 1, 1, cost.Rates(1e9, 1e9), weights=storage)
+    assert told.memory["weights"] == size
+    assert told.generating < cost.estimate(model.config, [10], 1, 1, cost.Rates(1e9, 1e9)).generating
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_row_alone_and_in_company(storage):
+    """Beams and batches change no bit of a document's own."""
+    model = LEDForConditionalGeneration.from_pretrained(TINY, weights=storage)
+    ids = np.random.default_rng(1).integers(4, 600, (5, 9))
+    together = model(ids, decoder_input_ids=ids[:, :1]).logits
+    for b in range(5):
+        assert np.array_equal(model(ids[b : b + 1], decoder_input_ids=ids[b : b + 1, :1]).logits[0], together[b])
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_rounded_weights_are_not_saved_and_not_resized(storage, tmp_path):
+    model = LEDForConditionalGeneration.from_pretrained(TINY, weights=storage)
+    with pytest.raises(InputError, match=f"rounded to {storage} when it was loaded: to save it, load it without"):
+        model.save_pretrained(tmp_path / "saved")
+    with pytest.raises(InputError, match="to resize it, load it without weights="):
+        model.resize_token_embeddings(601)
+    assert not (tmp_path / "saved").exists()
+
+
+def test_new_weights_are_rounded_like_those_they_replace():
+    model = LEDForConditionalGeneration.from_pretrained(TINY, weights="int8")
+    before = {name: np.array(weight) for name, weight in model.weights.items()}
+    model.load_state_dict(LEDForConditionalGeneration.from_pretrained(TINY).state_dict())
+    assert list(before) == list(model.weights)
+    assert all(np.array_equal(before[name], weight) for name, weight in model.weights.items())
+
+
+def test_float32_is_what_none_is_and_a_model_without_head_has_it_too():
+    plain = LEDForConditionalGeneration.from_pretrained(TINY, weights="float32")
+    assert plain.stored_as is None and {weight.dtype.name for weight in plain.weights.values()} == {"float32"}
+    model = LEDModel.from_pretrained(TINY, weights="bf16")
+    assert model.weights["decoder.layers.0.fc1.weight"].dtype == np.uint16
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"weights": "fp16"}, "weights is 'fp16': it is one of 'float32', 'bf16', 'int8'"),
+        ({"weights": ["bf16"]}, "weights is"),
+        ({"weights": "int8", "dtype": "float64"}, "weights 'int8' with dtype 'float64': they are computed with in"),
+        ({"weights": "float32", "dtype": "float64"}, "weights 'float32' with dtype 'float64'"),
+    ],
+)
+def test_wrong_weights_are_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        LEDForConditionalGeneration.from_pretrained(TINY, **given)
+    with pytest.raises(InputError, match=message):
+        pyled.summarize("A lamp.", TINY, **given)
+
+
+# Texts
+
+
+def test_a_summary_says_what_the_weights_were_kept_in():
+    settings = {"num_beams": 1, "max_length": 4}
+    text = "A lamp on the table." if numba.config.DISABLE_JIT else document("lamp.txt")
+    model = LEDForConditionalGeneration.from_pretrained(TINY, weights="bf16")
+    tokenizer = pyled.LEDTokenizer.from_pretrained(TINY)
+    made = pyled.summarize(text, TINY, weights="bf16", **settings)
+    assert (made.weights, made.dtype, made.record()["weights"]) == ("bf16", "float32", "bf16")
+    assert pyled.summarize(text, model, tokenizer, weights="bf16", **settings).text == made.text
+    with pytest.raises(InputError, match="weights is 'int8', but those of the model are in bf16: load it with these"):
+        pyled.summarize(text, model, tokenizer, weights="int8")
+    assert pyled.summarize(text, TINY, dtype="float64", **settings).weights == "float64"
+
+
+def test_the_option(summarize, note):
+    status, out, _ = summarize(note, "--weights", "int8", "--num-beams", 1, "--format", "jsonl", "--quiet")
+    assert status == 0 and '"weights": "int8"' in out
+    status, out, err = summarize(note, "--weights", "int8", "--dtype", "float64")
+    assert (status, out) == (2, "") and "weights 'int8' with dtype 'float64'" in err
+    assert summarize(note, "--weights", "int4")[0] == 2
