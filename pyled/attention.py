@@ -7,13 +7,15 @@ Letters: S source tokens, R rows being decoded, T target tokens of this call, P 
 D head size, G global tokens, K = 2w + 1 the width of the band.
 """
 
+import itertools
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import DocumentKeys, Growing
+from .cache import DocumentKeys, Growing, SourceKeys
 from .kernels.attention import banded, grouped
+from .kernels.narrow import bf16, int8
 from .layers import Buffers, Floats, Weights, heads, join_heads, linear, split_heads
 
 Bools = NDArray[np.bool_]
@@ -143,13 +145,28 @@ def softmax(scores: Floats) -> Floats:
 
 
 def document_keys(states: Floats, layers: int, H: int, weights: Weights) -> DocumentKeys:
-    """The cross-attention's keys and values of one document: states (S, E), a pair of (H, S, D) per layer."""
+    """The cross-attention's keys and values of one document, for each layer, from its states: (S, E).
+
+    They are stored as the layer's own queries' weights are.
+    """
     rows = np.empty_like(states)
 
-    def of(layer: int, part: str) -> Floats:
-        return heads(states, H, weights, f"decoder.layers.{layer}.encoder_attn.{part}_proj", rows=rows)
+    def of(layer: int, part: str) -> tuple[Floats, Floats | None]:
+        name = f"decoder.layers.{layer}.encoder_attn"
+        made = heads(states, H, weights, f"{name}.{part}_proj", rows=rows)
+        stored = weights[f"{name}.q_proj.weight"].dtype
+        if stored == np.uint16:
+            return bf16(made.reshape(-1, made.shape[2])).reshape(made.shape), None
+        if stored == np.int8:
+            numbers, scale = int8(made.reshape(-1, made.shape[2]))
+            return numbers.reshape(made.shape), scale.reshape(H, -1)
+        return made, None
 
-    return DocumentKeys(tuple((of(layer, "k"), of(layer, "v")) for layer in range(layers)))
+    def of_layer(layer: int) -> SourceKeys:
+        (keys, key_scale), (values, value_scale) = of(layer, "k"), of(layer, "v")
+        return SourceKeys(keys, values, (key_scale, value_scale))
+
+    return DocumentKeys(tuple(of_layer(layer) for layer in range(layers)))
 
 
 def decoder_self_attention(
@@ -184,7 +201,7 @@ def decoder_self_attention(
 
 def cross_attention(
     hidden: Floats,
-    documents: list[tuple[Floats, Floats]],
+    documents: list[SourceKeys],
     document_of_row: Ids,
     is_key: list[Bools],
     H: int,
@@ -195,7 +212,7 @@ def cross_attention(
     """Attention of target tokens to the document of their row, whose keys all its rows share.
 
     hidden: (R, T, E) float
-    documents: keys and values of each document, (H, S, D)
+    documents: keys and values of each document
     document_of_row: (R,) int
     is_key: per document (S,) bool
     S: None, or the width of the returned probabilities
@@ -205,15 +222,17 @@ def cross_attention(
     q = split_heads(linear(hidden, weights, f"{name}.q_proj"), H)  # (R, H, T, D)
     context = np.empty_like(q)
     probs = np.zeros((R, H, T, S), hidden.dtype) if S is not None else None
-    for document, (k, v) in enumerate(documents):
+    for document, source in enumerate(documents):
         rows = np.flatnonzero(document_of_row == document)
         if T == 1 and len(rows):
             together = np.ascontiguousarray(np.swapaxes(q[rows, :, 0], 0, 1))[None]  # (1, H, rows, D)
-            found = grouped(together, k[None], v[None], is_key[document][None])
+            scales = (None if scale is None else scale[None] for scale in source.scales)
+            found = grouped(together, source.keys[None], source.values[None], is_key[document][None], *scales)
             context[rows, :, 0] = np.swapaxes(found[0], 0, 1)
-        for r in rows if T > 1 or probs is not None else rows[:0]:
+        if len(rows) and (T > 1 or probs is not None):
+            k, v = source.widened()
             may = np.broadcast_to(is_key[document], (T, k.shape[1]))
-            for h in range(H):
+            for r, h in itertools.product(rows, range(H)):
                 head_context, head_probs = _attend(q[r, h], k[h], v[h], may)
                 if T > 1:
                     context[r, h] = head_context

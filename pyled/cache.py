@@ -12,6 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .kernels.narrow import widened
+
 Floats = NDArray[Any]
 
 BLOCK = 64  # tokens by which a buffer grows at least
@@ -73,10 +75,31 @@ class Growing:
 
 
 @dataclass(frozen=True, eq=False)
-class DocumentKeys:
-    """The cross-attention's keys and values of one document: for each decoder layer a pair of (H, S, D)."""
+class SourceKeys:
+    """The cross-attention's keys and values of one document in one decoder layer.
 
-    layers: tuple[tuple[Floats, Floats], ...]
+    keys, values: (H, S, D), float, or narrow as `kernels.narrow` says, each place of a head being a row
+    scales: of keys and of values, (H, S) float32, for int8
+    """
+
+    keys: Floats
+    values: Floats
+    scales: tuple[Floats | None, Floats | None] = (None, None)
+
+    def widened(self) -> tuple[Floats, Floats]:
+        """Keys and values, (H, S, D) float."""
+        keys, values = (
+            widened(stored.reshape(-1, stored.shape[2]), None if scale is None else scale.ravel()).reshape(stored.shape)
+            for stored, scale in zip((self.keys, self.values), self.scales, strict=True)
+        )
+        return keys, values
+
+
+@dataclass(frozen=True, eq=False)
+class DocumentKeys:
+    """The cross-attention's keys and values of one document, for each decoder layer."""
+
+    layers: tuple[SourceKeys, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +134,13 @@ class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
         if isinstance(layer, slice):
             return [self[i] for i in range(*layer.indices(len(self)))]
         keys, values = self.own[layer]
-        cross = (self._padded([document.layers[layer][i] for document in self.documents]) for i in (0, 1))
-        return keys.view, values.view, *cross
+        cross = zip(*(document.layers[layer].widened() for document in self.documents), strict=True)
+        return keys.view, values.view, *map(self._padded, cross)
 
     def __iter__(self) -> Iterator[tuple[Floats, Floats, Floats, Floats]]:
         return (self[i] for i in range(len(self)))
 
-    def _padded(self, arrays: list[Floats]) -> Floats:
+    def _padded(self, arrays: Sequence[Floats]) -> Floats:
         H, _, D = arrays[0].shape
         S = max(array.shape[1] for array in arrays)
         out = np.zeros((len(self.document_of_row), H, S, D), arrays[0].dtype)

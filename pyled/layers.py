@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.products import few_rows, widened
+from .kernels.narrow import widened
+from .kernels.products import few_rows
 from .kernels.rows import add_bias, part_into_heads
 from .kernels.rows import add_norm as add_norm_rows
 

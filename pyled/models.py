@@ -22,7 +22,7 @@ from .errors import InputError, PyledWarning
 from .generation import Settings, generate, resolve
 from .generation_config import GenerationConfig
 from .inputs import Bools, Ids, check_length, checked_embeds, checked_ids, checked_mask, source_masks
-from .kernels.products import widened
+from .kernels.narrow import widened
 from .layers import Floats, Weights, product
 from .outputs import (
     BaseModelOutputWithPastAndCrossAttentions,
@@ -251,7 +251,7 @@ class LEDDecoder(_Network):
         is_key = []
         for document, keys in enumerate(past.documents):
             rows = np.flatnonzero(past.document_of_row == document)
-            kept = keys.layers[0][0].shape[1]
+            kept = keys.layers[0].keys.shape[1]
             found = {masks.lengths[row] for row in rows}
             if found - {kept} or (masks.is_key[rows] != masks.is_key[rows[:1]]).any():
                 raise InputError(

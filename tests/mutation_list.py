@@ -72,6 +72,9 @@ EDGES = of("test_kernels", "test_banded_at_every_edge_of_a_tile")
 NUMBERS = of("test_kernels", "test_what_is_no_number_reaches_every_query_that_attends_to_it_and_no_other")
 GROUPED = of("test_kernels", "test_grouped_is_dense_attention_within_each_group")
 NARROW = of("test_narrow", "test_a_narrow_product_is_that_of_the_widened_matrix_and_rows_are_alone")
+NARROW_KEYS = of("test_narrow", "test_narrow_keys_and_values_are_those_of_the_widened_ones")
+KEPT = of("test_narrow", "test_the_source_is_kept_as_narrow_as_the_weights")
+INFINITE = of("test_narrow", "test_what_is_not_finite_has_no_int8")
 NARROW_MODEL = of("test_narrow", "test_a_model_is_that_whose_matrices_were_rounded_before")
 BF16 = of("test_narrow", "test_bf16_is_the_nearest_and_of_two_the_even", "test_bf16_of_numbers_that_are_easily_wrong")
 INT8 = of(
@@ -222,11 +225,11 @@ DECODER_ATTENTION = in_file(
     ("values = past[1].append", "values = past[0].append", cached("cache-halves"), "past values from the keys"),
     ("_of_row == document)", "_of_row != document)", stored("decoder-batch"), "rows read another document's keys"),
     ("if T == 1 and len(rows):", "if T != 1 and len(rows):", stored("decoder-1"), "one token by the way of many"),
-    ("v[None], is_key[document][None]", "v[None], is_key[document][None] | True", BEAMS,
+    ("values[None], is_key[document][None]", "values[None], is_key[document][None] | True", BEAMS,
      "one token: the source's mask is ignored"),
-    ("v[None], is_key[document][None]", "v[None], ~is_key[document][None]", cached("cache-mask"),
+    ("values[None], is_key[document][None]", "values[None], ~is_key[document][None]", cached("cache-mask"),
      "one token: the source's mask is inverted"),
-    ("for r in rows if T > 1 or probs", "for r in rows if T > 2 or probs", SPLIT, "two tokens do not see the source"),
+    ("and (T > 1 or probs", "and (T > 2 or probs", SPLIT, "two tokens do not see the source"),
     ("T > 1 or probs is not None", "T > 1 and probs is not None", SPLIT, "the source only if probabilities are shown"),
     ("np.broadcast_to(is_key[document], (T", "np.broadcast_to(~is_key[document], (T", HOLES,
      "the source's mask is inverted"),
@@ -436,6 +439,16 @@ KERNELS = [
         ("total += row[j]", "total += 1", GROUPED, "a step: powers are counted, not summed", POWERS),
         ("context[r, d] /= totals[r]", "pass", GROUPED, "a step: no division"),
         ("/= totals[r]", "/= totals[0]", GROUPED, "a step: one row's sum for all"),
+        ("if key_scale is not None:", "if key_scale is not None and r == 0:", NARROW_KEYS,
+         "a step: scales of keys for the first row only"),
+        ("if value_scale is not None:", "if value_scale is not None and r == 0:", NARROW_KEYS,
+         "a step: scales of values for the first row only"),
+        ("scores[r] *= key_scale", "pass", NARROW_KEYS, "a step: int8 keys without their scales"),
+        ("scores[r] *= value_scale", "pass", NARROW_KEYS, "a step: int8 values without their scales"),
+        ("scales = key_scale[n, h], value_scale[n, h]", "scales = key_scale[n, 0], value_scale[n, h]", NARROW_KEYS,
+         "a step: one head's scales of keys for all"),
+        ("scales = key_scale[n, h], value_scale[n, h]", "scales = key_scale[n, h], value_scale[0, h]", NARROW_KEYS,
+         "a step: one document's scales of values for all"),
         ("_powers(scores[r], is_key, scale)", "_powers(scores[0], is_key, scale)", GROUPED,
          "a step: powers for one row only"),
         ("min(S, j0 + KEY_TILE)", "min(S, j0 + KEY_TILE - 1)", GROUPED, "a step: the last value of a tile is left out"),
@@ -483,15 +496,25 @@ KERNELS = [
         ("else out[r, m] + bias[m]", "else out[r, m]", FEW_ROWS, "few rows: no bias"),
         ("out[r, m] *= scale[m]", "pass", NARROW, "few rows: int8 without its scales"),
         ("if scale is not None:", "if scale is not None and r == 0:", NARROW, "few rows: scales of the first row only"),
+    ),
+    *in_file(
+        "kernels/narrow.py",
+        ("number + 0x7FFF", "number + 0x8000", BF16, "bfloat16: halves are rounded up"),
+        ("> 0x7F800000", ">= 0x7F800000", BF16, "bfloat16: infinity becomes NaN"),
+        ("number & 0x7FFFFFFF", "number", BF16, "bfloat16: negative numbers are NaN"),
+        ("| 0x40", "| 0", BF16, "bfloat16: NaN becomes infinity"),
+        ("if unit > 0 else 1", "if unit > 0 else 2", INT8, "int8: a row of zeros has another scale"),
+        ("np.rint(x[m, k] / scale[m])", "np.trunc(x[m, k] / scale[m])", INT8, "int8: towards 0"),
+        ("size = abs(x[m, k])", "size = x[m, k]", INT8, "int8: a scale by what is positive"),
+        ("scale[m] = np.nan", "scale[m] = 1", INFINITE, "int8: what is no number becomes one"),
         ("if scale is None else out)", "if scale is not None else out)", NARROW_MODEL, "bits for numbers"),
         ("<< np.uint32(16)", "<< np.uint32(15)", NARROW_MODEL, "bfloat16 is widened to half of its exponent"),
     ),
     *in_file(
-        "checkpoint/narrow.py",
-        ("np.uint32(0x7FFF)", "np.uint32(0x8000)", BF16, "bfloat16: halves are rounded up"),
-        ("| np.uint32(0x40)", "| np.uint32(0)", BF16, "bfloat16: NaN becomes infinity"),
-        ("scale[scale == 0] = 1", "scale[scale == 0] = 2", INT8, "int8: a row of zeros has another scale"),
-        ("np.rint(x / scale[:, None])", "np.trunc(x / scale[:, None])", INT8, "int8: towards 0"),
+        "attention.py",
+        ("if stored == np.uint16:", "if False:", KEPT, "bf16: the source's keys stay in float32"),
+        ("if stored == np.int8:", "if False:", KEPT, "int8: the source's keys stay in float32"),
+        ("(key_scale, value_scale))", "(value_scale, key_scale))", KEPT, "int8: the values' scales for keys"),
     ),
     *in_file(
         "kernels/rows.py",
@@ -1013,7 +1036,7 @@ TEXT_LEVEL = [
          "float64 is read as fast as float32"),
         ("_memory(config, max(chunks)", "_memory(config, sum(chunks)", of(COSTS,
          "test_chunks_take_the_time_of_each_and_the_memory_of_the_largest"), "chunks are held at once"),
-        ('"source keys": step_keys(config, S) * size', '"source keys": num_beams * step_keys(config, S) * size', MEMORY,
+        ('"source keys": step_keys(config, S)', '"source keys": num_beams * step_keys(config, S)', MEMORY,
          "the source's keys are held for each beam"),
         ("tied = TIED[1:] if", "tied = () if", of(COSTS, "test_the_weights_are_counted_once_where_they_are_tied"),
          "tied weights are counted four times"),
@@ -1186,6 +1209,7 @@ LEFT_OUT = [
         ("2 * w + 1, axis=0)", "windows of another width do not fit the scores"),
         ("(S, slots + 2 * w + 1), -np.inf", "scores of another width do not fit"),
         ("if S is not None else None", "a width of None: TypeError"),
+        ("None if scale is None else scale[None]", "turned round, None is asked for its elements: an exception"),
         ("if T == 1 and len(rows):", "without rows `grouped` does nothing: only time is lost"),
     ),
     *left_out(
@@ -1203,6 +1227,7 @@ LEFT_OUT = [
     ),
     *left_out(
         "kernels/attention.py",
+        ("if key_scale is None:", "turned round, None is asked for its elements: an exception"),
         ("if shift[x] == -np.inf:", "-inf less -inf is NaN: a warning of NumPy, compiled NaN"),
         ("max(0, min(lanes, own_lane + w + 1))", "never negative: a tile's keys begin at first - w"),
         ("min(lanes, own_lane - w)", "a slice's end may lie beyond"),
@@ -1225,8 +1250,13 @@ LEFT_OUT = [
     *left_out(
         "kernels/products.py",
         ("(M + WEIGHT_TILE - 1)", "without -1 an empty tile more"),
+    ),
+    *left_out(
+        "kernels/narrow.py",
+        ("size <= largest or", "<: the same number in its own place"),
+        ("if not math.isfinite(largest):", "turned round, NaN is asked for its whole number: an exception"),
         ("if scale is None:", "turned round, None is asked for its elements: an exception"),
-        ('weight.dtype.kind == "f"', "!=: no kernel for what it is then given, an exception"),
+        ('stored.dtype.kind == "f"', "!=: no kernel for what it is then given, an exception"),
     ),
     *left_out(
         "generation/beam.py",

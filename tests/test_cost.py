@@ -79,7 +79,7 @@ def test_a_step_reads_the_decoders_weights_but_those_of_the_sources_keys_and_val
 
 def test_a_step_reads_the_sources_keys_and_values_once_for_all_beams(model):
     past, _ = model.get_decoder().begin(np.zeros((1, 7, 6), np.float32), None, 4)
-    kept = sum(array.size for pair in past.documents[0].layers for array in pair)
+    kept = sum(layer.keys.size + layer.values.size for layer in past.documents[0].layers)
     assert cost.step_keys(SMALL, 7) == kept
 
 
@@ -90,8 +90,8 @@ def test_operations_and_bytes_by_hand():
     assert cost.encoding_operations(SMALL, 3, 2) == 2 * 3 * 2 * 336 + 4 * 6 * (7 + 9 + 2 * (6 + 6))
     # three decoder layers: 6 * 36 + 2 * 6 * 8 weights each; the head's 11 * 6; two arrays of 7 * 6 for each layer
     assert cost.step_bytes(SMALL, 7) == 4 * (3 * 312 + 66 + 3 * 2 * 42)
-    assert cost.step_bytes(SMALL, 7, "bf16") == 2 * (3 * 312 + 66) + 4 * 3 * 2 * 42
-    assert cost.step_bytes(SMALL, 7, "int8") == 3 * 312 + 66 + 4 * 3 * 2 * 42
+    assert cost.step_bytes(SMALL, 7, "bf16") == 2 * (3 * 312 + 66 + 3 * 2 * 42)
+    assert cost.step_bytes(SMALL, 7, "int8") == 3 * 312 + 66 + 3 * 2 * 42
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -112,8 +112,8 @@ def test_seconds_are_operations_and_bytes_by_their_rates():
     )
     assert found.seconds == found.encoding + found.generating
     weights, keys = cost.step_weights(SMALL), cost.step_keys(SMALL, 7)
-    for dtype, stored, width, size in (("float32", None, 4, 4), ("float64", None, 8, 8), ("float32", "int8", 1, 4)):
-        step = cost.STEP + width * weights / (2e10 * cost.WEIGHTS) + size * keys / (2e10 * cost.KEYS)
+    for dtype, stored, size in (("float32", None, 4), ("float64", None, 8), ("float32", "int8", 1)):
+        step = cost.STEP + size * weights / (2e10 * cost.WEIGHTS) + size * keys / (2e10 * cost.KEYS)
         step += 3 * 2 * weights / (2e11 * cost.ROWS)
         found = estimate(SMALL, [7], 3, 5, RATES, dtype=dtype, weights=stored)
         assert found.generating == pytest.approx(cost.key_operations(SMALL, 7) / product + 5 * step)

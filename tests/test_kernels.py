@@ -350,7 +350,7 @@ SPECIALISATIONS = """
 import sys
 import numpy as np
 import pyled
-from pyled.kernels import attention, jit, products, rows
+from pyled.kernels import attention, jit, narrow, products, rows
 ids = np.arange(20).reshape(2, 10) + 4
 mask, marks = np.ones_like(ids), np.zeros_like(ids)
 mask[0, 3], mask[1, 8:], marks[:, 0], marks[0, 5] = 0, 0, 1, 1
@@ -361,7 +361,7 @@ for dtype in ("float32", "float64"):
         for T in (1, 2):
             model(ids, mask, ids[:, :T], global_attention_mask=marks, output_attentions=T == 2)
         model.generate(ids, attention_mask=mask, global_attention_mask=marks, max_length=4)
-for module in (attention, products, rows):
+for module in (attention, narrow, products, rows):
     for name, function in vars(module).items():
         if isinstance(function, jit.Launched):
             print(name, *[signature[0].dtype for signature in function.parallel.signatures])
@@ -373,7 +373,8 @@ def test_models_have_each_kernel_compiled_once_per_float_type():
     """An array that is cut, strided, unaligned or not read-only where others are would add a signature."""
     lines = output_of(SPECIALISATIONS, TINY).splitlines()
     kernels = ("_banded", "_grouped", "_few_rows", "_add_bias", "_add_norm", "_part_into_heads")
-    assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), "_widen"])  # of rounded weights
+    of_rounded_weights = ("_bf16", "_int8", "_widen")
+    assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), *of_rounded_weights])
 
 
 @pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: nothing runs in parallel")

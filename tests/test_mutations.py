@@ -14,6 +14,7 @@ TURNED_ROUND = [
     "inputs.py",
     "kernels/attention.py",
     "kernels/elementary.py",
+    "kernels/narrow.py",
     "kernels/products.py",
     "kernels/rows.py",
     "generation/beam.py",

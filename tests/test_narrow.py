@@ -1,6 +1,7 @@
 """Weights as bf16 and int8: rounding by its definition, products, and whole models that differ by storage alone."""
 
 import fractions
+import itertools
 import math
 from dataclasses import replace
 
@@ -14,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyled
-from pyled import reference
-from pyled.checkpoint import narrow
+from pyled import models, reference
+from pyled.cache import DocumentKeys, SourceKeys
+from pyled.checkpoint import narrowed
 from pyled.config import LEDConfig
 from pyled.errors import CheckpointError, InputError
-from pyled.kernels import products
+from pyled.kernels import attention, narrow, products
 from pyled.layers import product
 from pyled.models import LEDForConditionalGeneration, LEDModel
 from pyled.tools import cost
@@ -49,7 +51,7 @@ def widened(stored):
 def test_bf16_is_the_nearest_and_of_two_the_even(low, bits):
     bits = bits if low is None else bits & 0xFFFF0000 | low
     x = np.array([bits], np.uint32).view(np.float32)
-    (stored,) = map(int, narrow.bf16(x))
+    (stored,) = map(int, narrow.bf16(x[None])[0])
     if not np.isfinite(x[0]):
         assert (np.isnan(x[0]) and math.isnan(widened(stored))) or widened(stored) == x[0]
         return
@@ -65,11 +67,11 @@ def test_bf16_is_the_nearest_and_of_two_the_even(low, bits):
 def test_bf16_of_numbers_that_are_easily_wrong():
     tiny = np.float32(2.0**-149)
     numbers = [0.0, -0.0, 1.0, np.inf, -np.inf, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-23, tiny, 2**-126, 3.4e38]
-    found = narrow.bf16(np.array(numbers, np.float32))
-    assert [hex(one) for one in found] == [
+    found = narrow.bf16(np.array([numbers], np.float32))
+    assert [hex(one) for one in found[0]] == [
         *("0x0", "0x8000", "0x3f80", "0x7f80", "0xff80", "0x3f80", "0x3f82", "0x3f81", "0x0", "0x80", "0x7f80"),
     ]
-    every_nan = np.array([0x7F800001, 0xFF800001, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FC00000], np.uint32).view(np.float32)
+    every_nan = np.array([[0x7F800001, 0xFF800001, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FC00000]], np.uint32).view(np.float32)
     assert np.isnan((narrow.bf16(every_nan).astype(np.uint32) << 16).view(np.float32)).all()
 
 
@@ -81,8 +83,7 @@ def test_int8_is_the_nearest_whole_number_by_a_scale_of_the_largest(M, K, power,
     rng = np.random.default_rng(seed)
     x = (rng.standard_normal((M, K)) * 2.0**power * 10).astype(np.float32)
     x[rng.integers(M)] = 0
-    scale = narrow.scale_of(x)
-    stored = narrow.int8(x, scale)
+    stored, scale = narrow.int8(x)
     assert (scale.dtype, stored.dtype) == (np.float32, np.int8)
     for m in range(M):
         largest = max(abs(float(one)) for one in x[m])
@@ -95,28 +96,22 @@ def test_int8_is_the_nearest_whole_number_by_a_scale_of_the_largest(M, K, power,
 
 def test_int8_of_halves_and_of_rows_without_a_scale():
     x = np.array([[127, 0.5, 1.5, -2.5, -127], [0, 0, 0, 0, 0], [2**-149, 0, 0, 0, -(2**-149)]], np.float32)
-    scale = narrow.scale_of(x)
+    stored, scale = narrow.int8(x)
     assert scale.tolist() == [1, 1, 1]
-    assert narrow.int8(x, scale).tolist() == [[127, 0, 2, -2, -127], [0] * 5, [0] * 5]
+    assert stored.tolist() == [[127, 0, 2, -2, -127], [0] * 5, [0] * 5]
     coarse = np.array([[190 * 2.0**-149, -190 * 2.0**-149]], np.float32)  # 190/127 of the least there is: once it
-    assert narrow.int8(coarse, narrow.scale_of(coarse)).tolist() == [[127, -127]]
+    assert narrow.int8(coarse)[0].tolist() == [[127, -127]]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_has_no_int8(bad):
+@pytest.mark.parametrize("place", [0, 3])
+def test_what_is_not_finite_has_no_int8(bad, place):
     weight = np.ones((3, 4), np.float32)
-    weight[1, 2] = bad
+    weight[1, place] = bad
     with pytest.raises(CheckpointError, match=r"lm_head\.weight holds NaN or infinity, which int8 lacks"):
-        narrow.narrowed({"lm_head.weight": weight}, "int8")
-
-
-def test_a_matrix_of_many_rows_is_rounded_in_parts():
-    x = np.random.default_rng(0).standard_normal((2 * narrow.ROWS + 3, 5)).astype(np.float32)
-    assert np.array_equal(narrow.narrowed({"lm_head.weight": x}, "bf16")["lm_head.weight"], narrow.bf16(x))
-    held = narrow.narrowed({"lm_head.weight": x, "decoder.layers.11.fc2.bias": x[0]}, "int8")
-    assert np.array_equal(held["lm_head.scale"], narrow.scale_of(x))
-    assert np.array_equal(held["lm_head.weight"], narrow.int8(x, narrow.scale_of(x)))
-    assert np.array_equal(held["decoder.layers.11.fc2.bias"], x[0]) and len(held) == 3
+        narrowed({"lm_head.weight": weight}, "int8")
+    wide = narrow.widened(*narrow.int8(weight))
+    assert np.isnan(wide[1]).all() and np.array_equal(wide[[0, 2]], weight[[0, 2]])  # its row, and no other
 
 
 # Products
@@ -124,7 +119,7 @@ def test_a_matrix_of_many_rows_is_rounded_in_parts():
 
 def stored(weight, storage):
     """A matrix as it is stored, and its scale."""
-    held = narrow.narrowed({"lm_head.weight": weight}, storage)
+    held = narrowed({"lm_head.weight": weight}, storage)
     return held["lm_head.weight"], held.get("lm_head.scale")
 
 
@@ -149,7 +144,7 @@ def test_a_narrow_product_is_that_of_the_widened_matrix_and_rows_are_alone(R, K,
     x, weight, bias = (rng.standard_normal(shape).astype(np.float32) for shape in ((R, K), (M, K), (M,)))
     weight *= np.float32(K**-0.5)
     weight, scale = stored(weight, storage)
-    assert np.array_equal(products.widened(weight, scale), meant(weight, scale))
+    assert np.array_equal(narrow.widened(weight, scale), meant(weight, scale))
     got = products.few_rows(x, weight, bias, scale=scale, activate=activate)
     truth = x.astype(np.float64) @ meant(weight, scale).astype(np.float64).T + bias
     if activate:
@@ -160,6 +155,35 @@ def test_a_narrow_product_is_that_of_the_widened_matrix_and_rows_are_alone(R, K,
         assert np.array_equal(alone[0], got[r])
     many = np.concatenate([x] * 5)  # more than FEW_ROWS of one document
     assert_within("many", product(many, weight, bias, scale=scale, gelu=activate)[:R], truth, FLOAT32_ERROR)
+
+
+@EXAMPLE
+@given(
+    N=st.integers(1, 2),
+    R=st.integers(1, 5),
+    H=st.integers(1, 2),
+    S=st.one_of(st.integers(1, 20), st.integers(attention.LANES - 1, attention.KEY_TILE + 20)),
+    D=st.integers(1, 9),
+    storage=st.sampled_from(STORAGES),
+    key_share=st.sampled_from([0.0, 0.5, 1.0]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_narrow_keys_and_values_are_those_of_the_widened_ones(N, R, H, S, D, storage, key_share, seed):
+    rng = np.random.default_rng(seed)
+    q = rng.standard_normal((N, H, R, D)).astype(np.float32)
+    is_key = rng.random((N, S)) < key_share
+    kept, scales, wide = [], [], []
+    for _ in range(2):
+        rows, scale = stored(rng.standard_normal((N * H * S, D)).astype(np.float32), storage)
+        kept.append(rows.reshape(N, H, S, D))
+        scales.append(None if scale is None else scale.reshape(N, H, S))
+        wide.append(meant(rows, scale).reshape(N, H, S, D).astype(np.float64))
+    got = attention.grouped(q, *kept, is_key, *scales)
+    truth = attention.grouped(q.astype(np.float64), *wide, is_key)  # held to the definition in test_kernels.py
+    assert_within("context", got, truth, FLOAT32_ERROR, np.float32)
+    for r in range(R):
+        alone = attention.grouped(np.ascontiguousarray(q[:, :, r : r + 1]), *kept, is_key, *scales)
+        assert np.array_equal(alone[:, :, 0], got[:, :, r])
 
 
 # Models
@@ -181,8 +205,11 @@ def call(model, T):
 
 @pytest.mark.parametrize("is_tied", [True, False])
 @pytest.mark.parametrize("storage", STORAGES)
-def test_a_model_is_that_whose_matrices_were_rounded_before(storage, is_tied, tmp_path):
-    """The other one is in float64, and untied, because a tied head is rounded and the embeddings are not."""
+def test_a_model_is_that_whose_matrices_were_rounded_before(storage, is_tied, tmp_path, monkeypatch):
+    """The other one is in float64, and untied, because a tied head is rounded and the embeddings are not.
+
+    It is handed the source's keys and values that this one keeps; of these, see the test below.
+    """
     directory = TINY
     if not is_tied:
         directory = tmp_path
@@ -201,10 +228,39 @@ def test_a_model_is_that_whose_matrices_were_rounded_before(storage, is_tied, tm
     truth, wide = (LEDForConditionalGeneration(untied, dtype=dtype) for dtype in ("float64", "float32"))
     truth.load_state_dict(rounded)
     wide.load_state_dict(rounded)
-    for T in (1, 6):
+    before = [call(plain, T) for T in (1, 6)]
+    kept, own = [], models.document_keys
+    monkeypatch.setattr(models, "document_keys", lambda *given: kept.append(own(*given)) or kept[-1])
+    found = [call(model, T) for T in (1, 6)]
+
+    def handed(states, *_):
+        pairs = ([half.astype(states.dtype) for half in layer.widened()] for layer in next(document).layers)
+        return DocumentKeys(tuple(SourceKeys(*pair) for pair in pairs))
+
+    monkeypatch.setattr(models, "document_keys", handed)
+    document = itertools.cycle(kept[:2])  # of the two documents of a call
+    for i, T in enumerate((1, 6)):
         expected = call(truth, T)
-        assert_within("logits", call(model, T), expected, err(call(wide, T), expected), np.float32)
-        assert np.max(np.abs(call(plain, T) - expected)) > 1e-3  # rounding is not nothing
+        assert_within("logits", found[i], expected, err(call(wide, T), expected), np.float32)
+        assert np.max(np.abs(before[i] - expected)) > 1e-3  # rounding is not nothing
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_the_source_is_kept_as_narrow_as_the_weights(storage):
+    """Its keys and values are those of the plain model, up to half of what the last bit stands for."""
+    states = np.random.default_rng(0).standard_normal((1, 9, 24)).astype(np.float32)
+    pasts = []
+    for kept in ({}, {"weights": storage}):
+        model = LEDForConditionalGeneration.from_pretrained(TINY, **kept)
+        pasts.append(model(encoder_outputs=(states,), decoder_input_ids=[[2]]).past_key_values)
+    kind = {"bf16": np.uint16, "int8": np.int8}[storage]
+    assert all({part.keys.dtype, part.values.dtype} == {np.dtype(kind)} for part in pasts[1].documents[0].layers)
+    for plain, rounded in zip(*pasts, strict=True):
+        for own, wide, stored_wide in zip(plain[:2], rounded[:2], rounded[2:], strict=True):
+            assert own.dtype == wide.dtype == stored_wide.dtype == np.float32
+        for exact, wide in zip(plain[2:], rounded[2:], strict=True):  # (1, H, S, D)
+            unit = np.abs(exact).max(axis=3, keepdims=True) / 127 if storage == "int8" else np.abs(exact) / 128
+            assert 0 < np.max(np.abs(wide - exact) / unit) <= 0.501
 
 
 @pytest.mark.parametrize("storage", STORAGES)

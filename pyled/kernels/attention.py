@@ -198,21 +198,26 @@ def _powers(row, is_key, scale):
 
 
 @kernel()
-def _attend_rows(q, k, v, is_key, scale, context):
+def _attend_rows(q, k, v, is_key, key_scale, value_scale, scale, context):
     """The context of a few rows of one head over shared keys, each key and value read once for all rows.
 
     A row's arithmetic does not depend on the number of rows.
 
     q, context: (R, D) float
-    k, v: (capacity, D) float, of which the first S are read
+    k, v: (capacity, D), of which the first S are read
     is_key: (S,) bool
+    key_scale, value_scale: (S,) float, for int8; or None
     """
     R, S = q.shape[0], is_key.shape[0]
     scores = np.empty((R, S), q.dtype)
     dots(q, k, 0, S, scores)
     totals = np.empty(R, q.dtype)
     for r in range(R):
+        if key_scale is not None:
+            scores[r] *= key_scale
         totals[r] = _powers(scores[r], is_key, scale)
+        if value_scale is not None:
+            scores[r] *= value_scale
     context[:] = 0
     for j0 in range(0, S, KEY_TILE):  # a tile of values stays in the first cache while all columns are summed
         j1 = min(S, j0 + KEY_TILE)
@@ -223,24 +228,36 @@ def _attend_rows(q, k, v, is_key, scale, context):
 
 
 @kernel(parallel=True)
-def _grouped(q, k, v, is_key, scale, context):
+def _grouped(q, k, v, is_key, key_scale, value_scale, scale, context):
     N, H = k.shape[:2]
     for task in prange(N * H):
         n, h = task // H, task % H
-        _attend_rows(q[n, h], k[n, h], v[n, h], is_key[n], scale, context[n, h])
+        if key_scale is None:
+            _attend_rows(q[n, h], k[n, h], v[n, h], is_key[n], None, None, scale, context[n, h])
+        else:
+            scales = key_scale[n, h], value_scale[n, h]
+            _attend_rows(q[n, h], k[n, h], v[n, h], is_key[n], *scales, scale, context[n, h])
 
 
-def grouped(q: Floats, k: Floats, v: Floats, is_key: Bools) -> Floats:
+def grouped(
+    q: Floats,
+    k: Floats,
+    v: Floats,
+    is_key: Bools,
+    key_scale: Floats | None = None,
+    value_scale: Floats | None = None,
+) -> Floats:
     """The context of R queries in each of N groups over the keys of their group.
 
     Equals `reference.decoder_attention` between its projections, with `may` the same for all rows of a group; queries
     without any key attend to all keys alike. The same bits for a row, however many rows and groups there are.
 
     q: (N, H, R, D) float
-    k, v: (N, H, capacity, D) float, of which the first S are read
+    k, v: (N, H, capacity, D), of which the first S are read: float, or with float32 queries narrow as `narrow` says
     is_key: (N, S) bool
+    key_scale, value_scale: (N, H, S) float32, both for int8
     returns: (N, H, R, D) float
     """
     context = np.empty_like(q)
-    _grouped(q, k, v, is_key, q.dtype.type(1 / math.sqrt(q.shape[3])), context)
+    _grouped(q, k, v, is_key, key_scale, value_scale, q.dtype.type(1 / math.sqrt(q.shape[3])), context)
     return context

@@ -47,27 +47,3 @@ def few_rows(x: Floats, weight: Floats, bias: Floats, *, scale: Floats | None = 
     out = np.empty((x.shape[0], weight.shape[0]), x.dtype)
     _few_rows(x, weight, scale, bias, activate, out)
     return out
-
-
-@kernel(parallel=True)
-def _widen(weight, scale, out):
-    for m in prange(weight.shape[0]):
-        for k in range(weight.shape[1]):
-            if scale is None:
-                out[m, k] = np.uint32(weight[m, k]) << np.uint32(16)
-            else:
-                out[m, k] = np.float32(weight[m, k]) * scale[m]
-
-
-def widened(weight: Floats, scale: Floats | None = None) -> Floats:
-    """The float32 numbers that a matrix stands for; a float matrix itself.
-
-    weight: (M, K), of uint16, the upper half of a float32's bits; or of int8, whole numbers times their row's scale
-    scale: (M,) float32, for int8
-    returns: (M, K) float
-    """
-    if weight.dtype.kind == "f":
-        return weight
-    out = np.empty(weight.shape, np.float32)
-    _widen(weight, scale, out.view(np.uint32) if scale is None else out)
-    return out

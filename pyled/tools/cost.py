@@ -112,7 +112,7 @@ def estimate(
 ) -> Estimate:
     """The cost of summarizing chunks of so many tokens, one after another, once the weights are in memory.
 
-    weights: what those that a step reads are stored as, if not in dtype
+    weights: what a step reads is stored as, its weights and the source's keys and values, if not in dtype
     chunks: the source tokens of each; global_tokens: those of each with global attention
     max_new_tokens: the most that are generated for each
     again: the most tokens of a chunk, where summaries are to be summarized again until there is one
@@ -120,7 +120,7 @@ def estimate(
     size = np.dtype(dtype).itemsize
     product, band, row = (rates.products * part for part in (PRODUCTS, BAND, ROWS))  # operations per second
     width = NARROW.get(weights, size)
-    stored, keys = rates.reading * WEIGHTS / width, rates.reading * KEYS / size  # numbers per second
+    stored, keys = rates.reading * WEIGHTS / width, rates.reading * KEYS / width  # numbers per second
     encoding = generating = 0.0
     for S in [*chunks, *_later_chunks(chunks, max_new_tokens, again)]:
         encoding += product_operations(config, S, global_tokens) / product
@@ -128,7 +128,7 @@ def estimate(
         read = step_weights(config)
         step = STEP + read / stored + 2 * num_beams * read / row + step_keys(config, S) / keys
         generating += key_operations(config, S) / product + max_new_tokens * step
-    memory = _memory(config, max(chunks), num_beams, max_new_tokens, size, global_tokens)
+    memory = _memory(config, max(chunks), num_beams, max_new_tokens, size, width, global_tokens)
     if width != size:
         rounded = step_weights(config)
         kept = config.vocab_size * config.d_model if config.tie_word_embeddings else 0  # the embeddings stay
@@ -193,8 +193,8 @@ def step_keys(config: LEDConfig, S: int) -> int:
 
 
 def step_bytes(config: LEDConfig, S: int, weights: str | None = None) -> int:
-    """Bytes that one step of decoding must read; keys and values in float32, and weights in this or as stored."""
-    return NARROW.get(weights, 4) * step_weights(config) + 4 * step_keys(config, S)
+    """Bytes that one step of decoding must read, where they are stored as this or else in float32; no scales."""
+    return NARROW.get(weights, 4) * (step_weights(config) + step_keys(config, S))
 
 
 def weight_count(config: LEDConfig) -> int:
@@ -204,9 +204,9 @@ def weight_count(config: LEDConfig) -> int:
 
 
 def _memory(
-    config: LEDConfig, S: int, num_beams: int, max_new_tokens: int, size: int, global_tokens: int
+    config: LEDConfig, S: int, num_beams: int, max_new_tokens: int, size: int, width: int, global_tokens: int
 ) -> dict[str, int]:
-    """Bytes part by part, at the moment when they are most."""
+    """Bytes part by part, at the moment when they are most; size, width: of a number, and of one that a step reads."""
     # scores on the way to probabilities, of at least two queries; or keys, values, and what is on the way to them
     row = max(2, global_tokens) * config.encoder_attention_heads
     row = row if _are_few(config, global_tokens) else config.d_model
@@ -218,7 +218,7 @@ def _memory(
         {"states": 7 * state, "feed-forward": inner, "global rows": 3 * row * S * size if global_tokens else 0},
         {
             "states": 2 * state,  # one of them on the way to keys and values
-            "source keys": step_keys(config, S) * size,
+            "source keys": step_keys(config, S) * width,
             # twice, while the beams are put into another order
             "target keys": 2 * 2 * config.decoder_layers * num_beams * max_new_tokens * config.d_model * size,
             "scores": SCORES * num_beams * config.vocab_size * 4,
