@@ -172,22 +172,23 @@ def test_inputs_that_cannot_be_read_are_told(evaluate, pairs, tmp_path):
     ]
 
 
-def test_a_document_that_is_too_long_fails_or_is_cut_off(evaluate, pairs):
+def test_a_document_that_is_too_long_fails_or_is_cut_off(run, pairs, tmp_path):
+    led = changed(tmp_path / "led", config={"max_encoder_position_embeddings": 40}, generation={})
+    options = ["evaluate", pairs, "-m", led, "--max-length", 5]
     long = json.dumps({"document": "word " * 2000, "summary": "words"})
     with pairs.open("a") as file:
         file.write(long)
-    status, out, err = evaluate(pairs)
+    status, out, err = run(*options)
     assert status == 1 and "failed, and in no figure: 1 document\n" in out
-    assert err.startswith(f"pyled: {pairs}: line 3: ") and "this encoder has 1,024 positions" in err
+    assert err.startswith(f"pyled: {pairs}: line 3: ") and "this encoder has 40 positions" in err
     assert err.endswith("pyled: 1 of 3 documents failed\n")
-    pairs.write_text(long)
-    assert evaluate(pairs)[:2] == (1, "")
-    pairs.write_text(lines(*ROWS) + long)
-    status, out, err = evaluate(pairs, "--too-long", "truncate")
+    status, out, err = run(*options, "--too-long", "truncate")
     assert status == 0 and "only the beginning was read: 1 document\n" in out
     assert "2 documents of 1,024 tokens or less\n" in out and "1 document of more than 1,024 tokens\n" in out
     assert err.startswith(f"pyled: {pairs}: line 3: ") and "were cut off" in err
-    assert evaluate(pairs, "--too-long", "truncate", "--quiet")[2] == ""
+    assert run(*options, "--too-long", "truncate", "--quiet")[2] == ""
+    pairs.write_text(long)
+    assert run(*options)[:2] == (1, "")
 
 
 def test_a_limit_draws_by_the_seed_and_keeps_the_order():

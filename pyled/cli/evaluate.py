@@ -166,7 +166,7 @@ def _evaluate(
         return USAGE
     run = _Run(arguments, console, pairs, records, found, _made(summarizer, plan))
     values = {name: setting["value"] for name, setting in run.made["settings"].items()}
-    records.made = {**run.made, "checkpoint": fingerprint(Path(arguments.model)), "settings": values}
+    records.made = {**run.made, "checkpoint": fingerprint(Path(summarizer.name)), "settings": values}
     del records.made["model"]  # a directory may have several names
     announce_compilation(console)
     results = _results(run)
