@@ -131,15 +131,15 @@ def test_add_product_adds_a_product(R, depth, wide, narrow, single, is_transpose
 @given(
     R=st.integers(1, 9),
     turns=st.integers(0, 2),
-    rest=st.integers(0, blocks.CHAINS * blocks.VECTOR_BYTES // 4 - 1),
-    M=st.integers(1, 7),
-    edges=st.tuples(st.integers(0, 7), st.integers(0, 7)),
+    rest=st.integers(0, blocks.VECTOR_BYTES // 4 - 1),
+    M=st.integers(1, 2 * blocks.ALONE + 1),
+    edges=st.tuples(st.integers(0, 2 * blocks.ALONE + 1), st.integers(0, 2 * blocks.ALONE + 1)),
     stored=STORED,
     seed=st.integers(0, 2**32 - 1),
 )
 def test_dots_are_products_with_some_rows_of_a_matrix(R, turns, rest, M, edges, stored, seed):
     kind, dtype = stored
-    K = turns * blocks.CHAINS * blocks.VECTOR_BYTES // np.dtype(dtype).itemsize + rest
+    K = turns * blocks.VECTOR_BYTES // np.dtype(dtype).itemsize + rest
     (x,) = random_arrays(seed, dtype, (R, K))
     weight, exact = stored_as(kind, seed + 1, (M, K), dtype)
     x /= np.abs(exact).max(initial=1)

@@ -170,28 +170,31 @@ def banded(
 
 
 @kernel(fastmath=FAST_SUMS)
-def _softmax_row(row, is_key, scale):
-    """A row of scores, (S,), becomes probabilities; those of what is no key are 0, or all alike where there is none."""
+def _powers(row, is_key, scale):
+    """A row of scores, (S,), becomes the powers of a softmax; returns their sum.
+
+    The power of what is no key is 0, or 1 where there is none.
+    """
     S = row.shape[0]
     tops = np.full(LANES, -np.inf, row.dtype)  # of every LANES-th score: a maximum over one number runs one by one
-    for j in range(S):
-        row[j] = row[j] * scale if is_key[j] else -np.inf
     whole = S - S % LANES
     for j0 in range(0, whole, LANES):
         for x in range(LANES):
-            score, top = row[j0 + x], tops[x]
+            score, top = row[j0 + x] * scale if is_key[j0 + x] else -np.inf, tops[x]
+            row[j0 + x] = score
             tops[x] = score if score > top else top
     for j in range(whole, S):
+        row[j] = row[j] * scale if is_key[j] else -np.inf
         tops[0] = max(tops[0], row[j])
     top = tops.max()
-    has_key = is_key.any()
-    for j in range(S):
-        row[j] = exp(row[j] - top) if has_key else 1  # as transformers 5.23.0
     total = row.dtype.type(0)
+    if not is_key.any():
+        row[:] = 1  # as transformers 5.23.0
+        return row.dtype.type(S)
     for j in range(S):
+        row[j] = exp(row[j] - top)
         total += row[j]
-    for j in range(S):
-        row[j] /= total
+    return total
 
 
 @kernel()
@@ -207,12 +210,16 @@ def _attend_rows(q, k, v, is_key, scale, context):
     R, S = q.shape[0], is_key.shape[0]
     scores = np.empty((R, S), q.dtype)
     dots(q, k, 0, S, scores)
+    totals = np.empty(R, q.dtype)
     for r in range(R):
-        _softmax_row(scores[r], is_key, scale)
+        totals[r] = _powers(scores[r], is_key, scale)
     context[:] = 0
     for j0 in range(0, S, KEY_TILE):  # a tile of values stays in the first cache while all columns are summed
         j1 = min(S, j0 + KEY_TILE)
         add_product(scores[:, j0:j1], v[j0:j1], context)
+    for r in range(R):
+        for d in range(context.shape[1]):
+            context[r, d] /= totals[r]
 
 
 @kernel(parallel=True)

@@ -6,7 +6,6 @@ the instructions themselves; `add_product` and `dots` have a Python body of the 
 compilation.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,7 @@ from .jit import PART
 
 ROWS, VECTORS = 4, 3  # 12 sums, 3 operands and a factor: the 16 registers of AVX2
 VECTOR_BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
-CHAINS = 2  # sums of every second vector: a processor begins a multiply-add before the one before has ended
+ALONE = 8  # sums at a time for a row alone: a multiply-add begins before the one before has ended
 FUSED = ("contract",)  # a product and its addition may become one instruction
 
 
@@ -85,17 +84,23 @@ def _compiled_add_product(a, b, c):
 def _compiled_dots(x, weight, first, stop, out):
     def dot_all(x, weight, first, stop, out):
         R = x.shape[0]
-        for m in range(first, stop):
+        for m in range(first, stop, ALONE if R == 1 else VECTORS):
             if R == 1:
-                _dot_one(x, weight, 0, m, out)
+                _dot_one(x, weight, 0, m, stop, out)
             else:
                 for r in range(0, R, ROWS):
-                    _dot_rows(x, weight, r, m, out)
+                    _dot_rows(x, weight, r, m, stop, out)
 
     return dot_all
 
 
 # The instructions
+
+
+def _or_last(builder: ir.IRBuilder, index: Any, stop: Any) -> Any:
+    """The index, or the last one before `stop`."""
+    last = builder.sub(stop, index.type(1))
+    return builder.select(builder.icmp_signed("<", index, last), index, last)
 
 
 class _Matrix:
@@ -114,11 +119,14 @@ class _Matrix:
 
     def row_or_last(self, index: Any) -> Any:
         """Where row `index` begins, or the last one if there is no such row."""
-        last = self.builder.sub(self.rows, index.type(1))
-        return self.row(self.builder.select(self.builder.icmp_signed("<", index, last), index, last))
+        return self.row(_or_last(self.builder, index, self.rows))
 
     def at(self, row: Any, column: Any) -> Any:
-        """Where a column of a row is."""
+        """Where a column of a row is, the numbers of a row being neighbours."""
+        return self.builder.gep(row, [column])
+
+    def apart(self, row: Any, column: Any) -> Any:
+        """Where a column of a row is, in an array of any order."""
         return self.builder.gep(row, [self.builder.mul(column, self.steps[1])])
 
     def load(self, address: Any, count: int) -> Any:
@@ -131,6 +139,13 @@ class _Matrix:
             wide = self.builder.shl(self.builder.zext(vector, bits), ir.Constant(bits, [16] * count))
             return self.builder.bitcast(wide, floats)
         return self.builder.sitofp(vector, floats) if stored.element == ir.IntType(8) else vector
+
+    def fetch(self, address: Any) -> None:
+        """Have what is there brought to the first cache, in a while; an address beyond the array does no harm."""
+        pointer, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, flag, flag, flag])
+        prefetch = self.builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        self.builder.call(prefetch, [self.builder.bitcast(address, pointer), flag(0), flag(3), flag(1)])
 
     def store(self, vector: Any, address: Any) -> None:
         self.builder.store(vector, self.builder.bitcast(address, vector.type.as_pointer()), align=1)
@@ -145,17 +160,30 @@ def _spread(builder: ir.IRBuilder, vector: Any, count: int) -> Any:
     return builder.shuffle_vector(vector, vector, _indices([0] * count))
 
 
-def _sum(builder: ir.IRBuilder, vectors: list[Any]) -> Any:
-    """A vector of one lane, the sum of all lanes of these: halves are added until one lane is left."""
-    vector = functools.reduce(builder.fadd, vectors)
-    count = vector.type.count
-    while count > 1:
-        count //= 2
-        low, high = (
-            builder.shuffle_vector(vector, vector, _indices(list(range(first, first + count)))) for first in (0, count)
-        )
-        vector = builder.fadd(low, high)
-    return vector
+def _sums(builder: ir.IRBuilder, vectors: list[Any]) -> list[Any]:
+    """The sum of each vector's lanes, as a vector of one lane; halves are added until one lane is left.
+
+    Two vectors are folded into one at each turn: it holds parts, `width` lanes of each of the vectors that went in.
+    """
+    count = width = vectors[0].type.count
+    folded = [(vector, [i]) for i, vector in enumerate(vectors)]
+    while width > 1:
+        width //= 2
+        if len(folded) % 2:
+            folded.append(folded[-1])
+        pairs, folded = zip(folded[::2], folded[1::2], strict=True), []
+        for (x, of_x), (y, of_y) in pairs:
+            halves = []
+            for first in (0, width):
+                lanes = range(first, count, 2 * width)
+                places = [start + base + t for start in lanes for base in (0, count) for t in range(width)]
+                halves.append(builder.shuffle_vector(x, y, _indices(places)))
+            folded.append((builder.fadd(*halves), [i for both in zip(of_x, of_y, strict=True) for i in both]))
+    found = {}
+    for vector, order in folded:
+        for lane, i in enumerate(order):
+            found[i] = builder.shuffle_vector(vector, vector, _indices([lane]))
+    return [found[i] for i in range(len(vectors))]
 
 
 def _multiply_add(builder: ir.IRBuilder, total: Any, x: Any, y: Any) -> Any:
@@ -209,7 +237,7 @@ def _add_block(vectors: int, size: int | None = None) -> Any:
             def step(u: Any, sums: list[Any]) -> list[Any]:
                 row = B.row(u)
                 operands = [B.load(B.at(row, column), count) for column in columns]
-                spread = [_spread(builder, A.load(A.at(factor, u), 1), count) for factor in factors]
+                spread = [_spread(builder, A.load(A.apart(factor, u), 1), count) for factor in factors]
                 products = ((factor, operand) for factor in spread for operand in operands)
                 return [_multiply_add(builder, total, *pair) for total, pair in zip(sums, products, strict=True)]
 
@@ -227,40 +255,47 @@ def _add_block(vectors: int, size: int | None = None) -> Any:
 _add_wide, _add_narrow, _add_single = _add_block(VECTORS), _add_block(1), _add_block(1, 1)
 
 
-def _dot_block(height: int) -> Any:
-    """The intrinsic (x, weight, r, m, out): out[:, m] = x @ weight[m] for `height` rows from r on."""
+def _dot_block(height: int, width: int) -> Any:
+    """The intrinsic (x, weight, r, m, stop, out): out[:, m] = x @ weight[m] for `height` rows from r on and for `width`
+    rows of the matrix from m on, of those before `stop`.
+
+    The rows of the matrix that come next are fetched: reading several at a time, a processor does not foresee it.
+    """
 
     @intrinsic
-    def dot(typing_context: Any, x: Any, weight: Any, r: Any, m: Any, out: Any) -> Any:
+    def dot(typing_context: Any, x: Any, weight: Any, r: Any, m: Any, stop: Any, out: Any) -> Any:
         count = VECTOR_BYTES * 8 // out.dtype.bitwidth
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-            (X, W, OUT), (r, m) = _matrices(context, builder, signature, arguments), arguments[2:4]
-            rows = [builder.add(r, r.type(i)) for i in range(height)]
-            left, right = [X.row_or_last(row) for row in rows], W.row(m)
+            (X, W, OUT), (r, m, stop) = _matrices(context, builder, signature, arguments), arguments[2:5]
+            rows = [OUT.row_or_last(builder.add(r, r.type(i))) for i in range(height)]
+            left = [X.row_or_last(builder.add(r, r.type(i))) for i in range(height)]
+            columns = [_or_last(builder, builder.add(m, m.type(j)), stop) for j in range(width)]
+            right = [W.row(column) for column in columns]
+            following = [W.row(builder.add(m, m.type(width + j))) for j in range(width)]
 
-            def steps_of(size: int, chains: int) -> Callable[[Any, list[Any]], list[Any]]:
+            def steps_of(size: int) -> Callable[[Any, list[Any]], list[Any]]:
                 def step(u: Any, sums: list[Any]) -> list[Any]:
-                    pairs = []
-                    for place in (builder.add(u, r.type(chain * size)) for chain in range(chains)):
-                        shared = W.load(W.at(right, place), size)
-                        pairs += [(X.load(X.at(row, place), size), shared) for row in left]
+                    for row in following:
+                        W.fetch(W.at(row, u))
+                    weights = [W.load(W.at(row, u), size) for row in right]
+                    pairs = ((x, w) for x in (X.load(X.at(row, u), size) for row in left) for w in weights)
                     return [_multiply_add(builder, total, *pair) for total, pair in zip(sums, pairs, strict=True)]
 
                 return step
 
-            whole = builder.sub(X.columns, builder.srem(X.columns, r.type(CHAINS * count)))
-            zeros = [ir.Constant(ir.VectorType(X.number, count), [0.0] * count)] * (CHAINS * height)
-            sums = _loop(builder, r.type(0), whole, CHAINS * count, zeros, steps_of(count, CHAINS))
-            sums = [_sum(builder, sums[i::height]) for i in range(height)]
-            sums = _loop(builder, whole, X.columns, 1, sums, steps_of(1, 1))
-            for row, total in zip(rows, sums, strict=True):
-                OUT.store(total, OUT.at(OUT.row_or_last(row), m))
+            whole = builder.sub(X.columns, builder.srem(X.columns, r.type(count)))
+            zeros = [ir.Constant(ir.VectorType(X.number, count), [0.0] * count)] * (height * width)
+            sums = _loop(builder, r.type(0), whole, count, zeros, steps_of(count))
+            sums = _loop(builder, whole, X.columns, 1, _sums(builder, sums), steps_of(1))
+            places = [OUT.at(row, column) for row in rows for column in columns]
+            for total, place in zip(sums, places, strict=True):
+                OUT.store(total, place)
             return context.get_dummy_value()
 
-        return void(x, weight, r, m, out), generate
+        return void(x, weight, r, m, stop, out), generate
 
     return dot
 
 
-_dot_one, _dot_rows = _dot_block(1), _dot_block(ROWS)
+_dot_one, _dot_rows = _dot_block(1, ALONE), _dot_block(ROWS, VECTORS)
