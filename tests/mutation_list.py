@@ -1083,6 +1083,180 @@ TEXT_LEVEL = [
     ),
 ]  # fmt: skip
 
+JUDGED, EVALUATE = "test_evaluate", "test_cli_evaluate"
+STEMS = of(JUDGED, "test_stems_are_nltks")
+ROUGE = {name: of(JUDGED, f"test_scores_are_those_of_rouge_score_bit_for_bit[{name}]")
+         for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")}  # fmt: skip
+SUBSEQUENCE = of(JUDGED, "test_the_longest_common_subsequence_by_its_definition")
+SENTENCES = of(JUDGED, "test_sentences_end_with_a_mark_or_a_blank_line")
+CENTRAL = of(JUDGED, "test_the_central_sentence_is_the_one_most_like_all")
+RESAMPLED = of(JUDGED, "test_resamples_are_means_of_documents_drawn_again_and_again")
+LEADS = of(JUDGED, "test_a_group_has_means_and_leads_over_the_same_documents")
+APART = of(JUDGED, "test_long_documents_and_each_input_are_counted_apart")
+TAKEN = of(JUDGED, "test_what_is_taken_away_is_taken_away_and_nothing_else")
+LEFT_OUT_IS_SAID = of(JUDGED, "test_what_was_left_out_is_said")
+TABLES = of(JUDGED, "test_the_table_says_what_was_found")
+GOES_ON = of(EVALUATE, "test_a_run_goes_on_from_its_records")
+BAD_LINE = of(EVALUATE, "test_a_bad_line_is_told_and_does_not_stop_the_others")
+DRAWN = of(EVALUATE, "test_a_limit_draws_by_the_seed_and_keeps_the_order")
+ANEW = of(EVALUATE, "test_what_is_known_is_scored_anew_and_what_is_not_is_made")
+PACE = of(EVALUATE, "test_the_time_for_all_is_reckoned_from_the_second_document_on")
+EVALUATION = [
+    *in_file(
+        "tools/evaluate/porter.py",
+        ("if word in IRREGULAR:", "if False:", STEMS, "no word is irregular"),
+        ('"fulli": "ful",', "", STEMS, "no fulli"),
+        ("before + new if _measure(before) >= least else word", "before + new if _measure(before) > least else word",
+         STEMS, "what stands before is one too short"),
+        ("_measure(before) >= least else word", "_measure(word) >= least else word", STEMS, "the measure of all of it"),
+        ('letter == "y" and sounds.endswith("c")', 'letter == "y"', STEMS, "y is a vowel always"),
+        ('letter in "aeiou" or (', 'letter in "aeiouy" and not (', STEMS, "y is a vowel behind a vowel"),
+        ('sounds == "vc" or (', "(", STEMS, '"us" is not short'),
+        ('word[-1] not in "wxy")', 'word[-1] not in "wx")', STEMS, "y ends a short word"),
+        ("word[:-1] if len(word) == 4 else word[:-2]", "word[:-2]", STEMS, '"ties" is "ti"', '"""1a."""'),
+        ("word[:-1] if len(word) == 4 else word[:-2]", "word[:-2]", STEMS, '"died" is "di"', '"""1b."""'),
+        ('and not word.endswith("ss")', "", STEMS, '"glass" is "glas"'),
+        ("if _measure(word[:-3]) > 0 else word", "", STEMS, '"feed" is "fee"', 'if word.endswith("eed"):'),
+        ('and "v" in _sounds(before)', "", STEMS, '"sing" is "s"'),
+        ('word if word[-1] in "lsz" else word[:-1]', "word[:-1]", STEMS, '"falling" is "fal"'),
+        ("_measure(word) == 1 and _is_short(word)", "_is_short(word)", STEMS, "an e behind long words"),
+        ('_sounds(word[:-1]).endswith("c")', '"v" in _sounds(word[:-1])', STEMS, "Porter's own rule for y"),
+        ('if word.endswith("alli") and _measure(word[:-4]) > 0:', "if False:", STEMS, "no alli"),
+        ("_measure(word[:-3]) > 0", "_measure(word[:-4]) > 0", STEMS, "the l is no part of what is before logi",
+         'if word.endswith("logi"):'),
+        ('if word.endswith(("sion", "tion")):', 'if word.endswith("ion"):', STEMS, "any ion is taken off"),
+        ("_replaced(word, STEP_4, 2)", "_replaced(word, STEP_4, 1)", STEMS, "step 4 takes too much"),
+        ("measure > 1 or (measure == 1 and not", "measure > 1 or (not", STEMS, "an e behind short words is taken off"),
+        ('word.endswith("ll") and _measure(word[:-1]) > 1', 'word.endswith("ll")', STEMS, '"roll" is "rol"'),
+    ),
+    *in_file(
+        "tools/evaluate/rouge.py",
+        ("STEMMED = 4", "STEMMED = 3",
+         of(JUDGED, "test_words_are_letters_and_digits_and_stems_those_of_more_than_three"), "short words are stemmed"),
+        ('"[a-z0-9]+"', '"[a-z]+"', ROUGE["rouge1"], "digits are no words"),
+        ("findall(text.lower())", "findall(text)", ROUGE["rouge1"], "capitals are no letters"),
+        ("list(pairwise(wanted)), list(pairwise(given))", "wanted[1:], given[1:]", ROUGE["rouge2"], "words for pairs"),
+        ("len(wanted) - 1, len(given) - 1", "len(wanted), len(given)", ROUGE["rouge2"], "as many pairs as words"),
+        ("precision, recall = hits / given, hits / wanted", "precision, recall = hits / wanted, hits / given",
+         ROUGE["rougeL"], "precision for recall"),
+        ("2 * precision * recall / (precision + recall)", "(precision + recall) / 2", ROUGE["rougeL"],
+         "the arithmetic mean"),
+        ("(Counter(wanted) & Counter(given)).total()", "sum(1 for word in given if word in set(wanted))",
+         ROUGE["rouge1"], "a word counts more often than both have it"),
+        ("& Counter(word for line in given for word in line)).total()", ").total()", ROUGE["rougeLsum"],
+         "a word of the text counts for several lines"),
+        ("subsequence(wanted, given),", "_common(wanted, given),", ROUGE["rougeL"], "any order will do"),
+        ("_length(rows[i], j - 1) > _length(rows[i - 1], j)", "_length(rows[i], j - 1) >= _length(rows[i - 1], j)",
+         ROUGE["rougeLsum"], "another of several subsequences"),
+        ("| 1 << j", "* 0 | 1 << j", SUBSEQUENCE, "a word has its last place only"),
+        ("(row + at | row - at) & all_", "(row | row - at) & all_", SUBSEQUENCE, "no carry"),
+        ("places.add(i)", "places.add(j)", SUBSEQUENCE, "places of the other text"),
+    ),
+    *in_file(
+        "tools/evaluate/baselines.py",
+        ("[.!?…][", "[.!?][", SENTENCES, "an ellipsis ends no sentence"),
+        ("(end[1] or end[2])", '""', SENTENCES, "marks are lost"),
+        ("split()[:count]", "split()[:count - 1]",
+         of(JUDGED, "test_baselines_are_sentences_whole_and_cut_and_the_first_words"), "cut one word too short"),
+        ("math.log(1 + len(found) / times)", "1.0", CENTRAL, "all words weigh the same"),
+        ("math.sqrt(sum(value * value for value in row.values()))", "sum(row.values())", CENTRAL,
+         "sentences are of no unit length"),
+        ("return max(range", "return min(range", CENTRAL, "the sentence least like the others"),
+        ("first, cut(first, count), central", "first, first, central",
+         of(JUDGED, "test_baselines_are_sentences_whole_and_cut_and_the_first_words"),
+         "the first sentence is not cut"),
+        ("for word, value in row.items()), 12)", "for word, value in row.items()), 20)",
+         of(JUDGED, "test_of_sentences_that_are_alike_the_first_is_central"), "rounding decides"),
+    ),
+    *in_file(
+        "tools/evaluate/bootstrap.py",
+        ("outside = (1 - LEVEL) / 2", "outside = 1 - LEVEL", of(JUDGED, "test_as_many_resamples_lie_above_as_below"),
+         "an interval of 90 %"),
+        ("rng.integers(0, N, (rows, N))", "rng.permuted(np.tile(np.arange(N), (rows, 1)), axis=1)", RESAMPLED,
+         "drawn without replacement"),
+        ("+ N * np.arange(rows)[:, None]", "", RESAMPLED, "all resamples in one row"),
+        ("default_rng(seed)", "default_rng(0)", RESAMPLED, "the seed does not matter"),
+        ("means[start : start + rows]", "means[:rows]", RESAMPLED, "each block takes the first one's place"),
+    ),
+    *in_file(
+        "tools/evaluate/systems.py",
+        ('global_attention="none"', 'global_attention="first"', TAKEN, "global attention is left"),
+        ("attention_window=narrower", "attention_window=windows(summarizer)", TAKEN, "the window is left"),
+        ("model = copy.copy(summarizer.model)", "model = summarizer.model", TAKEN, "the model itself is narrowed"),
+        ("size // 4 * 2", "size // 2", of(JUDGED, "test_windows_are_halved_to_whole_tokens_on_each_side"),
+         "an odd window"),
+    ),
+    *in_file(
+        "tools/evaluate/evaluation.py",
+        ("item.tokens <= LONG", "item.tokens < LONG", APART, "1,024 tokens are neither"),
+        ("item.tokens > LONG", "item.tokens >= LONG", APART, "1,024 tokens are long"),
+        ("item.pair.input == one", "item.pair.input != one", APART, "an input has the others' documents"),
+        ("means[:1] - means[1:]", "means[1:] - means[:1]", LEADS, "leads are the wrong way round"),
+        ("resampled[:, :1] - resampled[:, 1:]", "resampled[::-1, :1] - resampled[:, 1:]",
+         of(JUDGED, "test_a_difference_that_all_documents_share_has_no_width"), "resamples are not paired"),
+        ("scores(pair.summary, text, stemmer)", "scores(text, pair.summary, stemmer)",
+         of(JUDGED, "test_every_text_is_scored_against_the_reference"), "the reference for the text"),
+        ("not words(pair.summary)", "not pair.summary", of(JUDGED, "test_means_of_references"),
+         "references without words are not noticed"),
+        ("if has_lines else METRICS[:-1]", "", of(JUDGED, "test_lines_are_compared_where_references_have_several"),
+         "lines are compared always"),
+        ('.strip("\\n")', "", of(JUDGED, "test_lines_are_compared_where_references_have_several"),
+         "an end of line makes two"),
+    ),
+    *in_file(
+        "tools/evaluate/report.py",
+        ("{value:+.4f}", "{value:.4f}", TABLES, "leads without a sign"),
+        ('if one["origin"] != "default"', 'if one["origin"] == "default"', TABLES, "settings that nobody set"),
+        ("if name not in OWN", "if True", TABLES, "settings that say nothing"),
+        ("one.truncated > 0", "one.truncated < 0", LEFT_OUT_IS_SAID, "what was cut off is not said",
+         "so that only the"),
+    ),
+    *in_file(
+        "cli/pairs.py",
+        ("if bad <= MOST_TOLD:", "if True:", of(EVALUATE, "test_of_many_bad_lines_the_first_are_told"),
+         "every bad line is told"),
+        ("self.failed += bad - MOST_TOLD", "pass", of(EVALUATE, "test_of_many_bad_lines_the_first_are_told"),
+         "lines that are not told do not count"),
+        ('read_text(name, may_be_blank=True).split("\\n"), 1)', 'read_text(name, may_be_blank=True).split("\\n"), 0)',
+         BAD_LINE, "lines are counted from 0"),
+        ("if not text.strip():", "if not text:", BAD_LINE, "a blank summary is one"),
+        ("digits=DIGITS", "digits=18", of(EVALUATE, "test_keys_have_other_names_where_they_are_told"),
+         "a number in another key is too long"),
+        ("pairs[i] for i in sorted(kept)", "pairs[i] for i in kept", DRAWN, "documents in another order"),
+        ("random.Random(seed)", "random.Random(0)", DRAWN, "the seed does not matter"),
+        ("key=order.__getitem__)[:limit]", "key=int)[:limit]", DRAWN, "the first are drawn"),
+    ),
+    *in_file(
+        "cli/records.py",
+        ("if line in self._there:", "if False:", GOES_ON, "records stand there twice"),
+        ('"wb" if self._is_new else "ab"', '"wb"', of(EVALUATE, "test_the_scores_are_those_of_the_summaries"),
+         "a record replaces the one before"),
+        ("self._is_new = not there", "self._is_new = True", GOES_ON, "what is to be kept is replaced"),
+        ("data.rfind(b\"\\n\") + 1", "data.rfind(b\"\\n\")", GOES_ON, "the last record is taken for half of one"),
+        ("os.truncate(path, whole)", "pass", GOES_ON, "half a record is left", "is cut off, and taken out"),
+        ("os.truncate(path, whole)", "pass", of(EVALUATE, "test_a_line_that_does_not_fit_is_taken_out"),
+         "half a record is left on a full disk", "except OSError:\n        with"),
+        ("status.st_mtime_ns]", "0]", of(EVALUATE, "test_records_of_something_else_are_no_use[checkpoint]"),
+         "a checkpoint that was trained on is the same"),
+        ("_sha256(pair.document), as_json(self.made)), {}", '"", as_json(self.made)), {}', GOES_ON, "nothing is known"),
+        ("if not arguments.skip_existing:", "if False:",
+         of(EVALUATE, "test_a_file_that_is_there_is_kept_unless_it_may_be_replaced"), "added to without asking"),
+    ),
+    *in_file(
+        "cli/evaluate.py",
+        ("return status or (FAILED if pairs.failed else OK)", "return status", BAD_LINE, "failures end in 0"),
+        ('del records.made["model"]', "pass", of(EVALUATE, "test_records_know_a_directory_by_another_name"),
+         "a directory by another name is another"),
+        ("/ (self._made - 2) *", "/ (self._made - 1) *", PACE, "the first document counts"),
+        ("self._second = now", "self._second = self._second or now", PACE,
+         "the time in which kernels are loaded counts"),
+        ("if is_known:", "if False:", PACE, "what is known counts as made"),
+        ("mean_words([pair for pair in pairs if pair.input == name])", "mean_words(pairs)",
+         of(EVALUATE, "test_inputs_have_means_of_their_own_and_their_own_lengths"), "one mean for all inputs"),
+        ("run.records.put(one)", "pass", of(EVALUATE, "test_the_scores_are_those_of_the_summaries"), "no records"),
+    ),
+]  # fmt: skip
+
 COMMAND, OUTPUTS, PROCESS = "test_cli", "test_cli_outputs", "test_cli_process"
 THERE = of(OUTPUTS, "test_what_is_there_is_kept_or_replaced_as_asked")
 REFUSED_OUTPUT = of(OUTPUTS, "test_an_output_that_cannot_be_is_refused_before_any_work")
@@ -1142,7 +1316,7 @@ COMMAND_LINE = [
         "cli/outputs.py",
         ("with replace_file(path) as file:", 'with path.open("wb") as file:',
          of(OUTPUTS, "test_a_full_disk_leaves_the_old_file_whole"), "files are written in place"),
-        ("if _is_device(path):", "if False:", of(OUTPUTS, "test_a_device_is_written_to_and_not_replaced"),
+        ("if is_device(path):", "if False:", of(OUTPUTS, "test_a_device_is_written_to_and_not_replaced"),
          "devices are replaced"),
         ("if not arguments.skip_existing:", "if False:", THERE, "outputs are replaced without asking"),
         ("if not there or arguments.force:", "if not there:", THERE, "--force skips"),
@@ -1190,6 +1364,7 @@ MUTATIONS = [
     *GREEDY,
     *TOKENIZER,
     *TEXT_LEVEL,
+    *EVALUATION,
     *COMMAND_LINE,
 ]
 

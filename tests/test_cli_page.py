@@ -66,7 +66,7 @@ def test_the_sessions_print_what_they_say(folder):
 
 
 def test_every_command_is_on_the_page():
-    for command in ("summarize", "inspect", "tokenize", "detokenize"):
+    for command in ("summarize", "inspect", "tokenize", "detokenize", "bench", "evaluate"):
         assert any(re.search(rf"^\$.*\bpyled {command}\b", session, re.MULTILINE) for session in SESSIONS)
 
 

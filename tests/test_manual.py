@@ -15,7 +15,7 @@ from pyled.cli.parser import EXIT_STATUS, as_written
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "pyled.1"
-COMMANDS = ("summarize", "inspect", "tokenize", "detokenize", "bench")
+COMMANDS = ("summarize", "inspect", "tokenize", "detokenize", "bench", "evaluate")
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """The command line: `pyled`.
 
 Results alone go to standard output, as UTF-8; everything else to standard error. To be read in this order: command,
-console, interrupts, parser, settings, inputs, forms, outputs, summarize, dryrun, inspect, examination, tokenize, bench.
+console, interrupts, parser, settings, inputs, forms, outputs, summarize, dryrun, inspect, examination, tokenize, bench,
+evaluate, pairs, records.
 This file imports nothing before `main` is on guard, so that an interrupt ends quietly at any time.
 """
 

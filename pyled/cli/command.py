@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 
-from . import FAILED, bench, inspect, summarize, tokenize
+from . import FAILED, bench, evaluate, inspect, summarize, tokenize
 from .console import Console, OutputError, in_words, put
 from .interrupts import before_leaving
 from .parser import as_written, new_parser
@@ -14,7 +14,7 @@ from .parser import as_written, new_parser
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; `run` of what it parses is the function to call."""
     parser, commands = new_parser()
-    for add in (summarize.add, inspect.add, tokenize.add, tokenize.add_inverse, bench.add):
+    for add in (summarize.add, inspect.add, tokenize.add, tokenize.add_inverse, bench.add, evaluate.add):
         add(commands)
     return parser
 

@@ -84,7 +84,7 @@ class Folder:
 def _replace(path: Path, text: str) -> None:
     data = text.encode("utf-8", "surrogateescape")
     try:
-        if _is_device(path):
+        if is_device(path):
             path.write_bytes(data)
             return
         with held():
@@ -95,7 +95,7 @@ def _replace(path: Path, text: str) -> None:
         raise OutputError(f"{path}: cannot be written: {e.strerror}") from None
 
 
-def _is_device(path: Path) -> bool:
+def is_device(path: Path) -> bool:
     """Whether this is something to write to, as a terminal or a pipe, but no file to be replaced."""
     return path.exists() and not path.is_file()
 
@@ -125,8 +125,8 @@ def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console)
         if is_folder:
             names = file_names(inputs.found, FORMS[arguments.format], console)
             paths = {name: path / file for name, file in names.items()}
-        if is_folder or not _is_device(path):
-            _check_writable(path if is_folder else path.parent, make=is_folder)
+        if is_folder or not is_device(path):
+            check_writable(path if is_folder else path.parent, make=is_folder)
         _check_names(paths)
         _settle_existing(paths, arguments, inputs, console)
     except OSError as e:
@@ -163,7 +163,7 @@ def _check_names(paths: Mapping[str, Path]) -> None:
             raise InputError(f"{path} is a directory, where a summary would be: name another output")
 
 
-def _check_writable(folder: Path, make: bool) -> None:
+def check_writable(folder: Path, make: bool) -> None:
     """Raise InputError unless a file can be made in a folder, which may be missing where it will be made."""
     found = next(place for place in (folder, *folder.absolute().parents) if place.exists() or not make)
     if not found.is_dir():

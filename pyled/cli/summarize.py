@@ -51,17 +51,10 @@ def add(commands: Commands) -> None:
     )
     add_model(parser)
     _add_outputs(parser.add_argument_group("output"))
-    _add_reading(parser.add_argument_group("reading"))
+    add_reading(parser.add_argument_group("reading"))
     add_settings(parser)
     running = parser.add_argument_group("running")
-    running.add_argument("--threads", type=int, metavar="N", help="processor threads to use (default: all)")
-    running.add_argument("--dtype", choices=("float32", "float64"), help="what to compute in (default: float32)")
-    running.add_argument(
-        "--weights",
-        choices=("float32", "bf16", "int8"),
-        help="what to keep the decoder's weights in: fewer bytes are read sooner, rounded numbers may give other words "
-        "(default: float32)",
-    )
+    add_running(running)
     running.add_argument(
         "--dry-run",
         action="store_true",
@@ -90,7 +83,8 @@ def _add_outputs(group: Any) -> None:
     existing.add_argument("--skip-existing", action="store_true", help="keep them, and do the others")
 
 
-def _add_reading(group: Any) -> None:
+def add_reading(group: Any) -> None:
+    """Add the options of how a text is read."""
     group.add_argument(
         "--too-long",
         choices=("error", "truncate", "chunk"),
@@ -117,6 +111,18 @@ def _add_reading(group: Any) -> None:
     )
 
 
+def add_running(group: Any) -> None:
+    """Add the options on what is computed with."""
+    group.add_argument("--threads", type=int, metavar="N", help="processor threads to use (default: all)")
+    group.add_argument("--dtype", choices=("float32", "float64"), help="what to compute in (default: float32)")
+    group.add_argument(
+        "--weights",
+        choices=("float32", "bf16", "int8"),
+        help="what to keep the decoder's weights in: fewer bytes are read sooner, rounded numbers may give other words "
+        "(default: float32)",
+    )
+
+
 # 2. The work
 
 
@@ -138,7 +144,7 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
     try:
         given = named_or_piped(arguments.files)
         settings, config = settings_of(arguments), config_of(arguments)
-        reading = _prepare(arguments)
+        reading = prepare(arguments)
         inputs = Inputs(given, console)
         output = open_output(arguments, inputs, console)
     except (InputError, GenerationError) as e:
@@ -166,7 +172,7 @@ def _without_collection() -> Iterator[None]:
 
 
 @_without_collection()
-def _prepare(arguments: argparse.Namespace) -> "Reading":
+def prepare(arguments: argparse.Namespace) -> "Reading":
     """Import what computes, and check what only it can. Raises InputError, ImportError."""
     from ..checkpoint import check_storage
     from ..kernels.jit import set_threads
@@ -186,30 +192,43 @@ def _prepare(arguments: argparse.Namespace) -> "Reading":
 
 def _run(task: _Task) -> int:
     """Load the checkpoint, and summarize every input or tell what it would cost."""
+    loaded = load(task.arguments, task.config, task.settings, task.reading, task.console)
+    if isinstance(loaded, int):
+        return loaded
+    summarizer, plan = loaded
+    if task.arguments.dry_run:
+        put(costs((one[:2] for one in _sources(task, summarizer, plan)), summarizer, plan, task.arguments.format))
+        return OK
+    announce_compilation(task.console)
+    _summarize_all(task, summarizer, plan)
+    task.output.close()
+    return OK
+
+
+def load(
+    arguments: argparse.Namespace,
+    config: GenerationConfig | None,
+    settings: Mapping[str, Any],
+    reading: "Reading",
+    console: Console,
+) -> "tuple[Summarizer, Plan] | int":
+    """The checkpoint that is named, and how it is used; or the exit status where that fails, which is told."""
     from ..tasks import Reading, Summarizer
 
-    console = task.console
     try:
         with _without_collection():
-            summarizer = Summarizer.load(task.arguments.model, None, task.arguments.dtype, task.arguments.weights)
+            summarizer = Summarizer.load(arguments.model, None, arguments.dtype, arguments.weights)
     except Exception as e:
         console.error(in_words(e))
         return BAD_CHECKPOINT if isinstance(e, PyledError) else FAILED
     try:
-        plan = summarizer.plan(task.config, task.settings, task.reading)
+        plan = summarizer.plan(config, settings, reading)
     except Exception as e:
         console.error(in_words(e))
-        is_asked = task.settings or task.config or task.reading != Reading()
-        return USAGE if is_asked else BAD_CHECKPOINT
+        return USAGE if settings or config or reading != Reading() else BAD_CHECKPOINT
     for note in (*summarizer.surprises, *plan.settings.notes):
         console.note(note)
-    if task.arguments.dry_run:
-        put(costs((one[:2] for one in _sources(task, summarizer, plan)), summarizer, plan, task.arguments.format))
-        return OK
-    _announce_compilation(console)
-    _summarize_all(task, summarizer, plan)
-    task.output.close()
-    return OK
+    return summarizer, plan
 
 
 def _summarize_all(task: _Task, summarizer: "Summarizer", plan: "Plan") -> None:
@@ -244,7 +263,7 @@ def _sources(task: _Task, summarizer: "Summarizer", plan: "Plan") -> Iterator[tu
         yield name, source, f"[{i + 1}/{count}] " if count > 1 else ""
 
 
-def _announce_compilation(console: Console) -> None:
+def announce_compilation(console: Console) -> None:
     """Say why the first run takes longer."""
     from ..kernels.jit import CACHE_FOLDER
 

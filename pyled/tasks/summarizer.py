@@ -27,7 +27,7 @@ from .summary import ChunkSummary, Summary
 NEW_TOKENS = 256  # the most that are generated where neither the call nor the checkpoint sets a length
 
 # What a summary settles itself, and what it asks for to fill the record.
-_OWN = {"num_return_sequences": 1, "return_dict_in_generate": True, "output_scores": False, "output_logits": False}
+OWN = {"num_return_sequences": 1, "return_dict_in_generate": True, "output_scores": False, "output_logits": False}
 
 # (stage, what is done of it, what there is to do at most). A stage is "encoding" or "generating", with a space and
 # words behind that say of what, where a text has several chunks.
@@ -129,15 +129,15 @@ class Summarizer:
         self, generation_config: GenerationConfig | None, settings: Mapping[str, Any]
     ) -> tuple[Settings, NDArray[np.int64]]:
         """The settings in effect, and the prompt (1, P)."""
-        for name in _OWN:
+        for name in OWN:
             if name in settings:
                 raise GenerationError(
                     f"{name} is not for a summary, which is one text with its score: leave it out, or call "
                     "model.generate"
                 )
-        arguments = {**settings, **_OWN}
+        arguments = {**settings, **OWN}
         effective, prompt = self._resolve(generation_config, arguments)
-        origin = dict.fromkeys(_OWN, "summarize")
+        origin = dict.fromkeys(OWN, "summarize")
         notes = []
         if effective.origin["max_length"] == "default":
             arguments["max_new_tokens"] = min(NEW_TOKENS, self.model.config.max_decoder_position_embeddings)

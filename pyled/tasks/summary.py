@@ -74,24 +74,13 @@ class Summary:
 
     def record(self) -> dict[str, Any]:
         """Everything as plain values of JSON, in a fixed order."""
-        settings = [(self.reading, self.reading_origin), (self.settings, self.settings.origin)]
         return {
             "text": self.text,
             "model": self.model,
-            "versions": {
-                "pyled": self.version,
-                "numpy": np.__version__,
-                "numba": version("numba"),
-                "python": platform.python_version(),
-            },
+            "versions": {"pyled": self.version, **versions()},
             "dtype": self.dtype,
             "weights": self.weights,
-            "settings": {
-                field.name: {"value": _plain(getattr(held, field.name)), "origin": origin[field.name]}
-                for held, origin in settings
-                for field in fields(held)  # type: ignore[arg-type]
-                if field.name in origin
-            },
+            "settings": settings_record(self.settings, self.reading, self.reading_origin),
             "source_tokens": self.source_tokens,
             "truncated_tokens": self.truncated_tokens,
             "global_tokens": self.global_tokens,
@@ -103,6 +92,21 @@ class Summary:
             "generating_seconds": self.generating_seconds,
             "notes": list(self.notes),
         }
+
+
+def versions() -> dict[str, str]:
+    """Of what pyled computes with."""
+    return {"numpy": np.__version__, "numba": version("numba"), "python": platform.python_version()}
+
+
+def settings_record(settings: Settings, reading: Reading, reading_origin: Mapping[str, str]) -> dict[str, Any]:
+    """Every setting in effect with who set it, as plain values of JSON: how a text is read, how it is generated."""
+    return {
+        field.name: {"value": _plain(getattr(held, field.name)), "origin": origin[field.name]}
+        for held, origin in ((reading, reading_origin), (settings, settings.origin))
+        for field in fields(held)
+        if field.name in origin
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from .. import cost
+from ..columns import aligned
 from .session import OURS, Measured, Plan, Results, Turn
 from .works import GLOBAL_TOKENS, VARIANTS, Work
 
@@ -80,7 +81,7 @@ def _peak(turns: Sequence[Turn]) -> int:
 
 def text(results: Results) -> str:
     """All of it, at most WIDTH columns wide."""
-    parts = [*_machine(results), "", *_table(_rows(results))]
+    parts = [*_machine(results), "", *aligned(_rows(results))]
     if results.peer is not None:
         parts += ["", *_against(results)]
     return "\n".join(parts) + "\n"
@@ -137,7 +138,7 @@ def _against(results: Results) -> Iterator[str]:
         f"against transformers {versions['transformers']}, torch {versions['torch']}, Python {versions['python']}; "
         "median seconds"
     )
-    yield from _table(_pairs(results))
+    yield from aligned(_pairs(results))
     for steps in sorted({found.extrapolated for found in results.measured if found.extrapolated}):
         yield (
             f"* extrapolated: {steps} tokens were generated; each further one is taken to need what the last "
@@ -145,7 +146,7 @@ def _against(results: Results) -> Iterator[str]:
         )
     yield ""
     yield "outputs against float32's: the largest difference of states, relative; of tokens, where the first is"
-    yield from _table(_outputs(results))
+    yield from aligned(_outputs(results))
 
 
 def _pairs(results: Results) -> Iterator[list[str]]:
@@ -187,15 +188,6 @@ def _difference(compared: Mapping[str, Any] | None) -> str:
     if "difference" in compared:
         return f"{compared['difference']:.1e}"
     return "equal" if compared["part"] is None else f"at {compared['part']} of {compared['count']}"
-
-
-def _table(rows: Iterator[list[str]]) -> Iterator[str]:
-    """Rows in columns: names to the left, figures to the right."""
-    kept = list(rows)
-    widths = [max(map(len, column)) for column in zip(*kept, strict=True)]
-    for row in kept:
-        name, *figures = (f"{cell:<{widths[0]}}" if i == 0 else cell.rjust(widths[i]) for i, cell in enumerate(row))
-        yield "  ".join([name, *figures]).rstrip()
 
 
 def _seconds(seconds: float) -> str:
