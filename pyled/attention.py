@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from .cache import DocumentKeys, Growing, SourceKeys
 from .kernels.attention import banded, grouped
-from .kernels.narrow import bf16, int8
 from .layers import Buffers, Floats, Weights, heads, join_heads, linear, split_heads
 
 Bools = NDArray[np.bool_]
@@ -149,22 +148,19 @@ def document_keys(states: Floats, layers: int, H: int, weights: Weights) -> Docu
 
     They are stored as the layer's own queries' weights are.
     """
+    S, E = states.shape
+    names = [f"decoder.layers.{layer}.encoder_attn" for layer in range(layers)]
+    dtypes = [weights[f"{name}.q_proj.weight"].dtype for name in names]
+    are_kept = all(dtype == states.dtype for dtype in dtypes)
     rows = np.empty_like(states)
-
-    def of(layer: int, part: str) -> tuple[Floats, Floats | None]:
-        name = f"decoder.layers.{layer}.encoder_attn"
-        made = heads(states, H, weights, f"{name}.{part}_proj", rows=rows)
-        stored = weights[f"{name}.q_proj.weight"].dtype
-        if stored == np.uint16:
-            return bf16(made.reshape(-1, made.shape[2])).reshape(made.shape), None
-        if stored == np.int8:
-            numbers, scale = int8(made.reshape(-1, made.shape[2]))
-            return numbers.reshape(made.shape), scale.reshape(H, -1)
-        return made, None
+    # In one piece, since large pieces of memory come in large pages; one layer's place does for all that are rounded.
+    made = np.empty((layers if are_kept else 1, 2, H, S, E // H), states.dtype)
 
     def of_layer(layer: int) -> SourceKeys:
-        (keys, key_scale), (values, value_scale) = of(layer, "k"), of(layer, "v")
-        return SourceKeys(keys, values, (key_scale, value_scale))
+        keys, values = made[layer if are_kept else 0]
+        heads(states, H, weights, f"{names[layer]}.k_proj", keys, rows)
+        heads(states, H, weights, f"{names[layer]}.v_proj", values, rows)
+        return SourceKeys.stored(keys, values, dtypes[layer])
 
     return DocumentKeys(tuple(of_layer(layer) for layer in range(layers)))
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.narrow import widened
+from .kernels.narrow import bf16, int8, widened
 
 Floats = NDArray[Any]
 
@@ -85,6 +85,20 @@ class SourceKeys:
     keys: Floats
     values: Floats
     scales: tuple[Floats | None, Floats | None] = (None, None)
+
+    @classmethod
+    def stored(cls, keys: Floats, values: Floats, dtype: Any) -> Self:
+        """Floats as they are, or rounded to bf16 where dtype is uint16, and to int8; each (H, S, D) float."""
+        if np.dtype(dtype).kind == "f":
+            return cls(keys, values)
+        rows = [part.reshape(-1, part.shape[2]) for part in (keys, values)]
+        shape = keys.shape
+        if dtype == np.uint16:
+            rounded = [bf16(part).reshape(shape) for part in rows]
+            return cls(rounded[0], rounded[1])
+        (keys, key_scale), (values, value_scale) = map(int8, rows)
+        scales = key_scale.reshape(shape[:2]), value_scale.reshape(shape[:2])
+        return cls(keys.reshape(shape), values.reshape(shape), scales)
 
     def widened(self) -> tuple[Floats, Floats]:
         """Keys and values, (H, S, D) float."""
