@@ -22,15 +22,15 @@ from ..layers import FEED_FORWARD_ROWS
 
 DType = Literal["float32", "float64"]
 
-# Which part of the two rates pyled reaches. Measured in float32 with seeded weights in LED-base's shape, two threads of
-# an otherwise idle machine (AVX-512), documents of 1,024, 4,096 and 16,384 tokens and 1 to 8 beams, the rates taken
-# directly before and after each; chosen so that none of these is off by more than a fifth. Where other programs want
-# the processors too, rates vary from moment to moment, and encoding or generating by a factor of two or three.
-PRODUCTS = 0.58  # of the rate of products: the encoder's linear layers, with all that is between them
-BAND = 0.17  # of it: the encoder's attention, with its softmax
-ROWS = 0.13  # of it: what each row adds to a step, in `few_rows` and in the rules and the search over its scores
-WEIGHTS = 0.95  # of the rate of reading: a step's weights
-KEYS = 0.45  # of it: a step's keys and values of the source, for any few rows
+# Which part of the two rates pyled reaches. Measured in float32 with seeded weights in LED-base's shape, two threads of a
+# machine that others share (AVX2), documents of 1,100, 4,096 and 16,384 tokens, 1 and 4 beams; of the seven times of
+# docs/speed.md none is off by more than a quarter. Where other programs want the processors or the memory at the same
+# moment, encoding or generating varies by a factor of two or three.
+PRODUCTS = 0.63  # of the rate of products: the encoder's linear layers, with all that is between them
+BAND = 0.6  # of it: the encoder's attention, with its softmax
+ROWS = 0.8  # of it: what each row adds to a step, in `few_rows` and in the rules and the search over its scores
+WEIGHTS = 0.9  # of the rate of reading: a step's weights
+KEYS = 0.62  # of it: a step's keys and values of the source, for any few rows
 STEP = 0.0015  # seconds of a step for Python
 
 PROGRAM = 150_000_000  # bytes of Python, NumPy, Numba, the tokenizer and the compiled kernels
