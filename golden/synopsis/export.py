@@ -1,0 +1,168 @@
+"""Write the averaged weights of a training as a checkpoint directory: python golden/synopsis/export.py DIRECTORY OUT
+
+OUT gets model.safetensors in float16, config.json, generation_config.json, the tokenizer's files and the model card
+README.md. Refused where the directory would not fit into the package, where transformers 5.23.0 misses a weight or
+finds one too many, or computes other logits from the files than the module that was trained.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from data import SETS
+from model import CONFIG, LED, difference
+from safetensors.torch import load_file, save_file
+
+SIZE_LIMIT = 12_000_000  # bytes of the directory: it is part of the package
+LOGIT_LIMIT = 1e-4
+LONGEST_SUMMARY = 48
+
+IDS = {name: CONFIG[name] for name in ("bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id")}
+GENERATION: dict[str, Any] = {
+    **IDS,
+    "num_beams": 4,
+    "max_length": LONGEST_SUMMARY,
+    "no_repeat_ngram_size": 3,
+    "length_penalty": 1.0,
+    "early_stopping": True,
+}
+MASK = {"content": "<mask>", "lstrip": True, "normalized": False, "rstrip": False, "single_word": False}
+SPECIAL: dict[str, Any] = {
+    "bos_token": "<s>",
+    "cls_token": "<s>",
+    "eos_token": "</s>",
+    "mask_token": MASK,
+    "pad_token": "<pad>",
+    "sep_token": "</s>",
+    "unk_token": "<unk>",
+}
+TOKENIZER: dict[str, Any] = {
+    "tokenizer_class": "LEDTokenizer",
+    "model_max_length": CONFIG["max_encoder_position_embeddings"],
+    "add_prefix_space": False,
+    "clean_up_tokenization_spaces": False,
+    "errors": "replace",
+    "trim_offsets": True,
+}
+FILES = {
+    "config.json": CONFIG | {"dtype": "float16"},
+    "generation_config.json": GENERATION,
+    "tokenizer_config.json": TOKENIZER,
+    "special_tokens_map.json": SPECIAL,
+}
+
+CARD = """\
+# A synopsis model
+
+A small LED (Longformer Encoder-Decoder) that reads the description of a software package or a manual page, in English,
+and writes its one-line synopsis: 192 wide, {encoder_layers} encoder and {decoder_layers} decoder layers, \
+{parameters:,} parameters, a byte-level BPE of
+{vocab_size:,} entries, sources of up to {positions:,} tokens, a window of {window} tokens, global attention on `<s>`. \
+The weights are float16.
+
+It is what `pyled summarize FILE` uses without `-m`. Hugging Face's `LEDForConditionalGeneration` loads the directory,
+too; give it global attention on the first token.
+
+## What it was trained on
+
+`golden/synopsis/` in pyled's repository is the whole recipe. The texts come from Debian 12 and none of them is part of
+this directory:
+
+- descriptions of packages: the long one is the document, the short one the synopsis. They are written by Debian's
+  maintainers and come under the licence of the packaging of each package (mostly the GPL, MIT, BSD or the licence of
+  the program itself), which Debian's archive documents package by package.
+- manual pages of a few hundred packages of Debian's section `main`, each under the free licence of its program: the
+  page without its section NAME is the document, what NAME says after the dash the synopsis.
+
+{pairs}
+
+Texts were split by source package: nothing that belongs to the same source as a held-out text was trained on.
+
+The weights, the vocabulary and this page are under pyled's licence, Apache-2.0.
+
+## How good it is
+
+Not measured yet. On the held-out texts `pyled evaluate` prints ROUGE beside two baselines.
+
+## What it is not
+
+It has seen software, described in English, and nothing else: for papers, reports or books take a checkpoint trained on
+those. It is small: it copies rare names badly, and says plausible things that are not so. Do not rely on a synopsis
+that nobody checks.
+"""
+
+
+def averaged(directory: Path) -> dict[str, torch.Tensor]:
+    """The averaged weights of the training's last checkpoint in float16."""
+    state = torch.load(directory / "checkpoint.pt", weights_only=True)
+    return {name: tensor.to(torch.float16).contiguous() for name, tensor in state["average"].items()}
+
+
+def card(directory: Path, weights: dict[str, torch.Tensor]) -> str:
+    counts = {}
+    for name in SETS:
+        with (directory / f"{name}.jsonl").open(encoding="utf-8") as lines:
+            counts[name] = sum(1 for _ in lines)
+    pairs = "\n".join(
+        f"- {kind}: {counts[f'{kind}-train']:,} pairs for training, {counts[f'{kind}-valid']:,} for validation, "
+        f"{counts[f'{kind}-test']:,} held out"
+        for kind in ("descriptions", "pages")
+    )
+    return CARD.format(
+        **CONFIG,
+        pairs=pairs,
+        parameters=sum(w.numel() for name, w in weights.items() if name != "final_logits_bias"),
+        positions=CONFIG["max_encoder_position_embeddings"],
+        window=CONFIG["attention_window"][0],
+    )
+
+
+def verify(out: Path) -> None:
+    """The directory as upstream reads it: every weight in its place, and the logits of the module that was trained."""
+    import transformers
+
+    reference = transformers.LEDForConditionalGeneration
+    other, info = reference.from_pretrained(out, dtype=torch.float32, output_loading_info=True)
+    if any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")):
+        raise SystemExit(f"upstream does not load {out} as it is: {info}")
+    model = LED(CONFIG)
+    model.load_state_dict({name: tensor.float() for name, tensor in load_file(out / "model.safetensors").items()})
+    worst = difference(model, other.eval())
+    size = sum(path.stat().st_size for path in out.iterdir())
+    print(f"{out}: {size:,} bytes; largest difference of a logit from upstream's: {worst:.1e}")
+    if size >= SIZE_LIMIT:
+        raise SystemExit(f"{size:,} bytes, but {SIZE_LIMIT:,} is the limit: make the model or the vocabulary smaller")
+    if not worst < LOGIT_LIMIT:
+        raise SystemExit(f"upstream computes something else: the limit is {LOGIT_LIMIT}")
+
+
+def export(directory: Path, out: Path) -> None:
+    weights = averaged(directory)
+    unfinished = out.with_name(out.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    save_file(weights, unfinished / "model.safetensors", metadata={"format": "pt"})
+    (unfinished / "model.safetensors").chmod(0o644)  # it was made for its owner alone
+    for name, content in FILES.items():
+        (unfinished / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(directory / name, unfinished / name)
+    (unfinished / "README.md").write_text(card(directory, weights), encoding="utf-8")
+    verify(unfinished)
+    shutil.rmtree(out, ignore_errors=True)
+    unfinished.rename(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    export(arguments.directory, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
