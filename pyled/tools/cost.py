@@ -22,8 +22,8 @@ from ..layers import FEED_FORWARD_ROWS
 
 DType = Literal["float32", "float64"]
 
-# Which part of the two rates pyled reaches. Measured in float32 with seeded weights in LED-base's shape, two threads of a
-# machine that others share (AVX2), documents of 1,100, 4,096 and 16,384 tokens, 1 and 4 beams; of the seven times of
+# Which part of the two rates pyled reaches. Measured in float32 with seeded weights in LED-base's shape, two threads of
+# a machine that others share (AVX2), documents of 1,100, 4,096 and 16,384 tokens, 1 and 4 beams; of the seven times of
 # docs/speed.md none is off by more than a quarter. Where other programs want the processors or the memory at the same
 # moment, encoding or generating varies by a factor of two or three.
 PRODUCTS = 0.63  # of the rate of products: the encoder's linear layers, with all that is between them
