@@ -17,7 +17,6 @@ sequences are float64's; `float32_error` is the largest error of the stock model
 import argparse
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import transformers
+from documents import Tokenizer, summaries
 from weights import TIED, make_weights
 
 HERE = Path(__file__).parent
@@ -63,43 +63,6 @@ def tiny_weights() -> dict[str, Any]:
     return made
 
 
-def tokenize(request: dict[str, Any]) -> dict[str, Any]:
-    """In the other interpreter: texts to ids, or ids to texts."""
-    assert transformers.__version__ == "4.57.6", f"the tokenizer's truth is 4.57.6, not {transformers.__version__}"
-    tokenizer = transformers.LEDTokenizerFast.from_pretrained(TINY)
-    texts = [
-        tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) for ids in request["ids"]
-    ]
-    return {"ids": [tokenizer(text)["input_ids"] for text in request["texts"]], "texts": texts}
-
-
-def ask_tokenizer(interpreter: str, **request: Any) -> dict[str, Any]:
-    done = subprocess.run(
-        [interpreter, __file__, "--serve"], input=json.dumps(request), capture_output=True, text=True, check=True
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def generate(model: Any, ids: list[int], **settings: Any) -> tuple[list[int], float | None]:
-    """The tokens, and the score of the sequence where beams were searched."""
-    import torch
-
-    source = torch.tensor([ids])
-    is_global = torch.zeros_like(source)
-    is_global[:, 0] = 1
-    answer = model.generate(
-        source,
-        attention_mask=torch.ones_like(source),
-        global_attention_mask=is_global,
-        return_dict_in_generate=True,
-        output_scores=True,
-        **settings,
-    )
-    scores = getattr(answer, "sequences_scores", None)
-    return answer.sequences[0].tolist(), None if scores is None else float(scores[0])
-
-
 def answers(interpreter: str) -> tuple[list[dict[str, Any]], float]:
     """What the reference says to each document, and the largest float32 error of a score."""
     import ask
@@ -109,26 +72,14 @@ def answers(interpreter: str) -> tuple[list[dict[str, Any]], float]:
     for dtype in (torch.float32, torch.float64):
         models[dtype] = ask.load(CONFIG, tiny_weights(), dtype)
         models[dtype].generation_config = transformers.GenerationConfig(**GENERATION)
+    tokenizer = Tokenizer(interpreter, TINY, CONFIG["max_encoder_position_embeddings"])
     paths = sorted((TINY / "documents").glob("*.txt"))
-    texts = [path.read_text(encoding="utf-8") for path in paths]
     found, errors = [], [0.0]
-    for path, ids in zip(paths, ask_tokenizer(interpreter, texts=texts, ids=[])["ids"], strict=True):
-        entry: dict[str, Any] = {"document": path.name, "input_ids": ids}
-        for kind, settings in (("greedy", {"num_beams": 1}), ("beam", {})):
-            torch.set_num_threads(1)
-            with ask.float64_softmax():
-                tokens, score = generate(models[torch.float64], ids, **settings)
-            text = ask_tokenizer(interpreter, texts=[], ids=[tokens])["texts"][0]
-            entry[kind] = {"sequence": tokens, "text": text}
-            if score is not None:
-                entry[kind]["sequences_score"] = score
-            for threads in (1, 2):
-                torch.set_num_threads(threads)
-                tokens32, score32 = generate(models[torch.float32], ids, **settings)
-                assert tokens32 == tokens, f"{path.name}, {kind}: float32 and float64 part"
-                if score is not None and score32 is not None:
-                    errors.append(abs(score32 - score) / max(1, abs(score)))
-        found.append(entry)
+    all_ids = tokenizer.ids([path.read_text(encoding="utf-8") for path in paths])
+    for path, ids in zip(paths, all_ids, strict=True):
+        entry, error = summaries(path.name, ids, models, tokenizer)
+        found.append({"document": path.name, "input_ids": ids, **entry})
+        errors.append(error)
     return found, max(errors)
 
 
@@ -150,15 +101,9 @@ def content(interpreter: str) -> dict[str, bytes]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokenizer", metavar="PYTHON", help="an interpreter with transformers 4.57.6")
+    parser.add_argument("--tokenizer", metavar="PYTHON", required=True, help="an interpreter with transformers 4.57.6")
     parser.add_argument("--check", action="store_true", help="compare with what is stored, write nothing")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.serve:
-        print(json.dumps(tokenize(json.load(sys.stdin))))
-        return 0
-    if not arguments.tokenizer:
-        parser.error("--tokenizer is needed")
     assert transformers.__version__ == "5.23.0", f"the model's truth is 5.23.0, not {transformers.__version__}"
     transformers.logging.set_verbosity_error()
     differ = []

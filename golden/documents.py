@@ -1,0 +1,95 @@
+"""The texts beside a checkpoint as the reference reads and summarizes them: shared by tiny.py and trained.py.
+
+The tokenizer's truth is transformers 4.57.6, in another interpreter, for which this file is a command: `serve`.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+KINDS: dict[str, dict[str, Any]] = {"greedy": {"num_beams": 1}, "beam": {}}
+
+
+def serve(request: dict[str, Any]) -> dict[str, Any]:
+    """In the other interpreter: texts to ids, at most `limit` of them, or ids to texts."""
+    assert transformers.__version__ == "4.57.6", f"the tokenizer's truth is 4.57.6, not {transformers.__version__}"
+    tokenizer = transformers.LEDTokenizerFast.from_pretrained(request["checkpoint"])
+    texts = [
+        tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) for ids in request["ids"]
+    ]
+    cut = {"truncation": True, "max_length": request["limit"]}
+    return {"ids": [tokenizer(text, **cut)["input_ids"] for text in request["texts"]], "texts": texts}
+
+
+class Tokenizer:
+    """The tokenizer of a checkpoint, by another interpreter."""
+
+    def __init__(self, interpreter: str, checkpoint: Path, limit: int) -> None:
+        self.interpreter, self.always = interpreter, {"checkpoint": str(checkpoint), "limit": limit}
+
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        return self._ask(texts=texts, ids=[])["ids"]
+
+    def text(self, ids: list[int]) -> str:
+        """Without special tokens and without clean-up."""
+        return self._ask(texts=[], ids=[ids])["texts"][0]
+
+    def _ask(self, **request: Any) -> dict[str, Any]:
+        given = json.dumps(request | self.always)
+        done = subprocess.run([self.interpreter, __file__], input=given, capture_output=True, text=True, check=True)
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+
+def marked(ids: list[int]) -> dict[str, Any]:
+    """The arguments of a call on one document, with global attention on its first token."""
+    import torch
+
+    source = torch.tensor([ids])
+    is_global = torch.zeros_like(source)
+    is_global[:, 0] = 1
+    return {"input_ids": source, "attention_mask": torch.ones_like(source), "global_attention_mask": is_global}
+
+
+def generate(model: Any, ids: list[int], **settings: Any) -> tuple[list[int], float | None]:
+    """The tokens, and the score of the sequence where beams were searched."""
+    answer = model.generate(**marked(ids), return_dict_in_generate=True, output_scores=True, **settings)
+    scores = getattr(answer, "sequences_scores", None)
+    return answer.sequences[0].tolist(), None if scores is None else float(scores[0])
+
+
+def summaries(
+    name: str, ids: list[int], models: Mapping[Any, Any], tokenizer: Tokenizer
+) -> tuple[dict[str, Any], float]:
+    """What the reference generates from a document in each of KINDS, and the largest float32 error of a score.
+
+    models: by torch type, float32 and float64; their tokens must be the same, the scores are those of float64
+    """
+    import ask
+    import torch
+
+    found: dict[str, Any] = {}
+    error = 0.0
+    for kind, settings in KINDS.items():
+        torch.set_num_threads(1)
+        with ask.float64_softmax():
+            tokens, score = generate(models[torch.float64], ids, **settings)
+        found[kind] = {"sequence": tokens, "text": tokenizer.text(tokens)}
+        if score is not None:
+            found[kind]["sequences_score"] = score
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            tokens32, score32 = generate(models[torch.float32], ids, **settings)
+            assert tokens32 == tokens, f"{name}, {kind}: float32 and float64 part"
+            if score is not None and score32 is not None:
+                error = max(error, abs(score32 - score) / max(1, abs(score)))
+    return found, error
+
+
+if __name__ == "__main__":
+    print(json.dumps(serve(json.load(sys.stdin))))
