@@ -23,7 +23,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LISTS = Path("/var/lib/apt/lists")
 INSTALLED = Path("/var/lib/dpkg/info")
-PACKAGES = HERE / "packages.txt"  # whose manual pages are fetched, beside those of the packages installed here
+# Whose manual pages are fetched, beside those of the packages installed here: some with many pages, and a small package
+# of each of 4,000 other sources, for as many ways to write one.
+PACKAGES = HERE / "packages.txt"
 
 DESCRIPTIONS_PER_SOURCE = 8
 DESCRIPTIONS_PER_SUBJECT = 2  # of one source: "GNU R statistics (base)", "GNU R statistics (docs)", ...
@@ -37,7 +39,7 @@ LONGEST_PAGE = 60_000  # characters: more than the encoder's positions hold
 
 SPLIT = {"test": 0.06, "valid": 0.08}  # upper ends in [0, 1); the rest is train
 SPLIT_SALT = "split 8"  # with it, both held-out sides have pages of many sources; chosen before any training
-HELD_OUT_PAGES_PER_SOURCE = 30  # pages come from a few hundred sources: none should make up a score
+HELD_OUT_PAGES_PER_SOURCE = 30  # none should make up a score
 SETS = [f"{kind}-{split}" for kind in ("descriptions", "pages") for split in ("train", "valid", "test")]
 
 NO_CONTENT = re.compile(r"transitional|dummy|meta-?package|debug(ging)? symbols|empty package|detached debug", re.I)

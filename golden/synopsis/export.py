@@ -1,8 +1,8 @@
 """Write the averaged weights of a training as a checkpoint directory: python golden/synopsis/export.py DIRECTORY OUT
 
-OUT gets model.safetensors in float16, config.json, generation_config.json, the tokenizer's files and the model card
-README.md. Refused where the directory would not fit into the package, where transformers 5.23.0 misses a weight or
-finds one too many, or computes other logits from the files than the module that was trained.
+OUT gets model.safetensors in float16, config.json, generation_config.json and the tokenizer's files. Refused where the
+directory would not fit into the package, where transformers 5.23.0 misses a weight or finds one too many, or computes
+other logits from the files than the module that was trained.
 """
 
 import argparse
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from data import SETS
 from model import CONFIG, LED, difference
 from safetensors.torch import load_file, save_file
 
@@ -54,70 +53,11 @@ FILES = {
     "special_tokens_map.json": SPECIAL,
 }
 
-CARD = """\
-# A synopsis model
-
-A small LED (Longformer Encoder-Decoder) that reads the description of a software package or a manual page, in English,
-and writes its one-line synopsis: 192 wide, {encoder_layers} encoder and {decoder_layers} decoder layers, \
-{parameters:,} parameters, a byte-level BPE of
-{vocab_size:,} entries, sources of up to {positions:,} tokens, a window of {window} tokens, global attention on `<s>`. \
-The weights are float16.
-
-It is what `pyled summarize FILE` uses without `-m`. Hugging Face's `LEDForConditionalGeneration` loads the directory,
-too; give it global attention on the first token.
-
-## What it was trained on
-
-`golden/synopsis/` in pyled's repository is the whole recipe. The texts come from Debian 12 and none of them is part of
-this directory:
-
-- descriptions of packages: the long one is the document, the short one the synopsis. They are written by Debian's
-  maintainers and come under the licence of the packaging of each package (mostly the GPL, MIT, BSD or the licence of
-  the program itself), which Debian's archive documents package by package.
-- manual pages of a few hundred packages of Debian's section `main`, each under the free licence of its program: the
-  page without its section NAME is the document, what NAME says after the dash the synopsis.
-
-{pairs}
-
-Texts were split by source package: nothing that belongs to the same source as a held-out text was trained on.
-
-The weights, the vocabulary and this page are under pyled's licence, Apache-2.0.
-
-## How good it is
-
-Not measured yet. On the held-out texts `pyled evaluate` prints ROUGE beside two baselines.
-
-## What it is not
-
-It has seen software, described in English, and nothing else: for papers, reports or books take a checkpoint trained on
-those. It is small: it copies rare names badly, and says plausible things that are not so. Do not rely on a synopsis
-that nobody checks.
-"""
-
 
 def averaged(directory: Path) -> dict[str, torch.Tensor]:
     """The averaged weights of the training's last checkpoint in float16."""
     state = torch.load(directory / "checkpoint.pt", weights_only=True)
     return {name: tensor.to(torch.float16).contiguous() for name, tensor in state["average"].items()}
-
-
-def card(directory: Path, weights: dict[str, torch.Tensor]) -> str:
-    counts = {}
-    for name in SETS:
-        with (directory / f"{name}.jsonl").open(encoding="utf-8") as lines:
-            counts[name] = sum(1 for _ in lines)
-    pairs = "\n".join(
-        f"- {kind}: {counts[f'{kind}-train']:,} pairs for training, {counts[f'{kind}-valid']:,} for validation, "
-        f"{counts[f'{kind}-test']:,} held out"
-        for kind in ("descriptions", "pages")
-    )
-    return CARD.format(
-        **CONFIG,
-        pairs=pairs,
-        parameters=sum(w.numel() for name, w in weights.items() if name != "final_logits_bias"),
-        positions=CONFIG["max_encoder_position_embeddings"],
-        window=CONFIG["attention_window"][0],
-    )
 
 
 def verify(out: Path) -> None:
@@ -150,7 +90,6 @@ def export(directory: Path, out: Path) -> None:
         (unfinished / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(directory / name, unfinished / name)
-    (unfinished / "README.md").write_text(card(directory, weights), encoding="utf-8")
     verify(unfinished)
     shutil.rmtree(out, ignore_errors=True)
     unfinished.rename(out)

@@ -1,18 +1,21 @@
 """Make the synopsis model: python golden/synopsis/make.py DIRECTORY [--steps N]
 
 The whole recipe, for a person with a Debian 12 machine, its `man`, `apt-get` and `dpkg-deb`, and an environment with
-torch, transformers 5.23.0, tokenizers, numpy and regex; some 0.5 GB are fetched. Before it, as root:
+torch, transformers 5.23.0, tokenizers, regex and pyled; some 0.7 GB are fetched. Before it, as root:
 
     apt-get -o Acquire::Languages=en update
 
 Each step is skipped where its result stands in DIRECTORY; the training goes on from its last checkpoint:
-texts (data.py), vocabulary and ids (tokens.py), weights (train.py), and DIRECTORY/model (export.py).
+texts (data.py), vocabulary and ids (tokens.py), weights (train.py), DIRECTORY/model (export.py), how good it is
+(evaluate.py), and its README.md (card.py).
 """
 
 import argparse
 from pathlib import Path
 
+from card import write_card
 from data import SETS, collect
+from evaluate import evaluate
 from export import export
 from tokens import write_tokens
 from train import STEPS, train
@@ -29,7 +32,10 @@ def main() -> None:
         collect(directory)
     write_tokens(directory)
     train(directory, arguments.steps)
-    export(directory, directory / "model")
+    model = directory / "model"
+    export(directory, model)
+    evaluate(directory, model)
+    write_card(directory, model)
 
 
 if __name__ == "__main__":

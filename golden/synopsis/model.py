@@ -14,7 +14,14 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 DENSE = 512
-SINUSOID = 0.03  # amplitude of the encoder's positions at first: far ones are seldom trained
+
+# Of the weights before training (`initialise`).
+PLACES = 32  # dimensions that are the encoder's positions' own, as many as a head has
+SINUSOID = 0.1  # amplitude of a position; an embedding has length 1
+FASTEST = 0.6 * math.pi  # turn of the fastest sinusoid from a token to the next; the slowest turns half round in all
+SHIFTS = (-1, 1, -2)  # where the first heads of the encoder look, from each token
+SHARP = 2.0  # scale of queries and keys that are to find one place
+LOUD = 4.0  # scale of what the head that copies adds
 
 CONFIG: dict[str, Any] = {
     "architectures": ["LEDForConditionalGeneration"],
@@ -222,7 +229,8 @@ class LED(nn.Module):
         self.register_buffer("final_logits_bias", torch.zeros(1, config["vocab_size"]))
 
     def initialise(self, seed: int) -> None:
-        """Matrices by Glorot's rule, embeddings for logits of variance 1, the encoder's positions sinusoids."""
+        """Matrices by Glorot's rule, embeddings for logits of variance 1, the encoder's positions sinusoids; and a path
+        by which tokens are copied, which training alone did not find in two epochs: neighbours, then `_copy`."""
         torch.manual_seed(seed)
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
@@ -233,12 +241,50 @@ class LED(nn.Module):
                 nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
             else:
                 nn.init.xavier_uniform_(parameter)
-        positions = self.led.encoder.embed_positions.weight
-        count, size = positions.shape
-        angles = torch.arange(count)[:, None] * 10000 ** (-torch.arange(0, size, 2) / size)[None, :]
         with torch.no_grad():
-            positions.copy_(SINUSOID * torch.cat([angles.sin(), angles.cos()], dim=1))
-            self.led.decoder.embed_positions.weight.mul_(0.5)
+            turns = self._place()
+            for head, shift in enumerate(SHIFTS):
+                self._look(head, shift, turns)
+            self._copy()
+
+    def _place(self) -> Tensor:
+        """Sinusoids as the encoder's positions, in dimensions that tokens hardly use; their turns a token."""
+        positions = self.led.encoder.embed_positions.weight
+        slowest = math.pi / len(positions)
+        turns = FASTEST * (slowest / FASTEST) ** torch.linspace(0, 1, PLACES // 2)
+        angles = torch.arange(len(positions))[:, None] * turns
+        positions.zero_()
+        positions[:, :PLACES] = SINUSOID * torch.cat([angles.sin(), angles.cos()], dim=1)
+        self.led.shared.weight[:, :PLACES].mul_(0.1)
+        self.led.decoder.embed_positions.weight.mul_(0.5)
+        return turns
+
+    def _look(self, head: int, shift: int, turns: Tensor) -> None:
+        """A head of the encoder's first layer from each token to the one `shift` behind it: its query is that place."""
+        attention = self.led.encoder.layers[0].self_attn.longformer_self_attn
+        rows = slice(head * PLACES, (head + 1) * PLACES)
+        cos, sin = (torch.diag(f(turns * shift)) for f in (torch.cos, torch.sin))
+        for matrix in (attention.query, attention.key):
+            matrix.weight[rows] = 0
+        attention.query.weight[rows, :PLACES] = SHARP * torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)])
+        attention.key.weight[rows, :PLACES] = SHARP * torch.eye(PLACES)
+
+    def _copy(self) -> None:
+        """What follows in the source on the token just written: the encoder's first head says of each token which one
+        is before it, the decoder's first head looks for it and adds the token that it finds there."""
+        own, before, found = (self._subspace() for _ in range(3))
+        first, head = self.led.encoder.layers[0].self_attn, slice(PLACES)
+        first.longformer_self_attn.value.weight[head] = 1.5 * own
+        first.output.weight[:, head] = 1.5 * before.T
+        across = self.led.decoder.layers[0].encoder_attn
+        across.q_proj.weight[head], across.k_proj.weight[head] = SHARP * own, SHARP * before
+        across.v_proj.weight[head], across.out_proj.weight[:, head] = LOUD * found, LOUD * found.T
+
+    def _subspace(self) -> Tensor:
+        """(PLACES, E): random orthonormal rows, without the positions' dimensions."""
+        rows = nn.init.orthogonal_(torch.empty(PLACES, self.led.shared.weight.shape[1]))
+        rows[:, :PLACES] = 0
+        return rows
 
     def encode(self, ids: Tensor) -> Memory:
         """ids: (B, S), padded on the right. Keys and values of each decoder layer, and the mask for them."""

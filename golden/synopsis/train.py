@@ -17,6 +17,7 @@ import os
 import re
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,52 @@ from tokens import tokenizer
 from torch import Tensor
 
 SEED = 1
-PEAK = 1e-3
-WARM_UP = 250
+PEAK = 1.2e-3
+WARM_UP = 150
 STEPS = 30_000
 DECAY = 0.2
 WEIGHT_DECAY = 0.01
+DROPOUT = 0.0
 SMOOTHING = 0.1
 AVERAGE = 0.999  # of the weights that are validated and exported
 THREADS = 2
 
-BUDGET = {"descriptions": 6144, "pages": 4096}  # tokens of the sources of a batch, padding counted
 WEIGHT = {"descriptions": 1.0, "pages": 2.0}  # of a target token in the loss
-LIMITS = {"descriptions": ((1.0, 512),), "pages": ((0.35, 512), (0.55, 1024), (0.1, 4096))}  # share, tokens of a source
 LONGEST_TARGET = 48
+KINDS = tuple(WEIGHT)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is read from step `start` on: beginnings first, which say the most and cost the least.
+
+    budgets: tokens of the sources of a batch, padding counted
+    limits: share of the texts, and how many tokens of each of these are read
+    """
+
+    start: int
+    budgets: dict[str, int]
+    limits: dict[str, tuple[tuple[float, int], ...]]
+
+
+STAGES = (
+    Stage(0, {"descriptions": 3072, "pages": 2048}, {"descriptions": ((1.0, 128),), "pages": ((1.0, 256),)}),
+    Stage(
+        1000,
+        {"descriptions": 4096, "pages": 6144},
+        {"descriptions": ((0.7, 192), (0.3, 512)), "pages": ((0.6, 320), (0.3, 640), (0.1, 1536))},
+    ),
+    Stage(
+        3000,
+        {"descriptions": 4096, "pages": 6144},
+        {"descriptions": ((0.5, 192), (0.5, 512)), "pages": ((0.4, 512), (0.4, 1024), (0.2, 4096))},
+    ),
+)
+
+
+def stage_at(step: int) -> Stage:
+    return next(stage for stage in reversed(STAGES) if stage.start <= step)
+
 
 SAVE_SECONDS = 300
 LOG_STEPS = 50
@@ -59,18 +93,18 @@ class Set:
         self.summaries = np.split(arrays["summaries"], arrays["summary_ends"][:-1])
         self.variants = 2 if (kind, split) == ("descriptions", "train") else 1  # of a document, one after the other
 
-    def batches(self, epoch: int) -> list[list[tuple[int, int]]]:
+    def batches(self, epoch: int, stage: Stage) -> list[list[tuple[int, int]]]:
         """The batches of an epoch: pair and number of source tokens; similar lengths together, in random order."""
         random = np.random.default_rng([SEED, epoch, *self.kind.encode()])
         count = len(self.documents) // self.variants
         chosen = np.arange(count) * self.variants + random.integers(self.variants, size=count)
-        shares, limits = zip(*LIMITS[self.kind], strict=True)
+        shares, limits = zip(*stage.limits[self.kind], strict=True)
         limit = random.choice(limits, p=shares, size=count)
         lengths = np.minimum([len(self.documents[i]) + 2 for i in chosen], limit)
         batches: list[list[tuple[int, int]]] = [[]]
         for at in np.argsort(lengths * random.uniform(0.9, 1.1, size=count)):
             longest = max(int(lengths[at]), *(n for _, n in batches[-1]), 0)
-            if batches[-1] and longest * (len(batches[-1]) + 1) > BUDGET[self.kind]:
+            if batches[-1] and longest * (len(batches[-1]) + 1) > stage.budgets[self.kind]:
                 batches.append([])
             batches[-1].append((int(chosen[at]), int(lengths[at])))
         return [batches[i] for i in random.permutation(len(batches))]
@@ -83,16 +117,16 @@ class Set:
 
 
 class Stream:
-    """The batches of a set, epoch after epoch; `epoch` and `position` say where it stands."""
+    """The batches of a set, epoch after epoch; a stage begins one. `epoch` and `position` say where it stands."""
 
-    def __init__(self, pairs: Set, epoch: int = 0, position: int = 0) -> None:
-        self.pairs, self.epoch, self.position = pairs, epoch, position
-        self.order = pairs.batches(epoch)
+    def __init__(self, pairs: Set, stage: Stage, epoch: int, position: int) -> None:
+        self.pairs, self.stage, self.epoch, self.position = pairs, stage, epoch, position
+        self.order = pairs.batches(epoch, stage)
 
-    def next(self) -> tuple[Tensor, Tensor]:
-        if self.position == len(self.order):
-            self.epoch, self.position = self.epoch + 1, 0
-            self.order = self.pairs.batches(self.epoch)
+    def next(self, stage: Stage) -> tuple[Tensor, Tensor]:
+        if self.position == len(self.order) or stage != self.stage:
+            self.stage, self.epoch, self.position = stage, self.epoch + 1, 0
+            self.order = self.pairs.batches(self.epoch, stage)
         self.position += 1
         return self.pairs.tensors(self.order[self.position - 1])
 
@@ -131,7 +165,7 @@ def rouge_l(summary: str, reference: str) -> float:
 class Validation:
     def __init__(self, directory: Path) -> None:
         self.bpe: ByteLevelBPETokenizer = tokenizer(directory)
-        self.sets = {kind: Set(directory, kind, "valid") for kind in BUDGET}
+        self.sets = {kind: Set(directory, kind, "valid") for kind in KINDS}
 
     def batches(self, kind: str, limit: int) -> list[list[tuple[int, int]]]:
         pairs = self.sets[kind]
@@ -169,12 +203,12 @@ class Training:
     def __init__(self, directory: Path, steps: int) -> None:
         self.directory, self.steps = directory, steps
         self.path = directory / "checkpoint.pt"
-        self.model = LED(CONFIG)
+        self.model = LED(CONFIG | {"dropout": DROPOUT})
         self.model.initialise(SEED)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = optimizer(self.model)
         self.step, self.saves, self.seconds = 0, 0, 0.0
-        places = dict.fromkeys(BUDGET, (0, 0))
+        places = dict.fromkeys(KINDS, (0, 0))
         if self.path.exists():
             state: dict[str, Any] = torch.load(self.path, weights_only=True)
             self.model.load_state_dict(state["model"])
@@ -182,7 +216,8 @@ class Training:
             self.optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["random"])
             self.step, self.saves, self.seconds, places = (state[k] for k in ("step", "saves", "seconds", "places"))
-        self.streams = {kind: Stream(Set(directory, kind, "train"), *places[kind]) for kind in BUDGET}
+        stage = stage_at(max(0, self.step - 1))  # that of the last batch
+        self.streams = {kind: Stream(Set(directory, kind, "train"), stage, *places[kind]) for kind in KINDS}
         self.validation = Validation(directory)
         self.started = time.process_time()
 
@@ -205,12 +240,12 @@ class Training:
         unfinished.replace(self.path)
 
     def judge(self, decode: bool) -> None:
-        losses = {kind: self.validation.loss(self.average, kind) for kind in BUDGET}
+        losses = {kind: self.validation.loss(self.average, kind) for kind in KINDS}
         report = " ".join(f"{kind} {loss:.3f}" for kind, loss in losses.items())
         print(
             f"step {self.step}: validation loss {report}, {self.seconds / 60:.0f} min of both cores' time", flush=True
         )
-        for kind in BUDGET if decode else ():
+        for kind in KINDS if decode else ():
             score, shown = self.validation.rouge(self.average, kind)
             print(f"step {self.step}: {kind} ROUGE-L {score:.3f}", *shown, sep="\n", flush=True)
 
@@ -218,7 +253,7 @@ class Training:
         """Returns the mean loss of a target token of each kind."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.step, self.steps)
-        batches = {kind: stream.next() for kind, stream in self.streams.items()}
+        batches = {kind: stream.next(stage_at(self.step)) for kind, stream in self.streams.items()}
         weights = {kind: WEIGHT[kind] * int((target[:, 1:] != PAD).sum()) for kind, (_, target) in batches.items()}
         losses = {}
         self.model.train()

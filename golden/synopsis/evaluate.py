@@ -1,0 +1,36 @@
+"""Measure an exported model on the held-out texts: python golden/synopsis/evaluate.py DIRECTORY MODEL [--python PYTHON]
+
+Writes DIRECTORY/evaluation.json, by `pyled evaluate --ablate`. A run that was cut off goes on from the records of
+DIRECTORY/evaluation.jsonl. PYTHON is an interpreter that has pyled (default: this one).
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+EVALUATED = 1000  # texts of each kind at most
+
+
+def evaluate(directory: Path, model: Path, python: str = sys.executable) -> None:
+    inputs = [directory / f"{kind}-test.jsonl" for kind in ("descriptions", "pages")]
+    options = ["-m", model, "--ablate", "--limit", str(EVALUATED), "--too-long", "truncate", "--format", "json"]
+    records = ["-o", directory / "evaluation.jsonl", "--skip-existing"]
+    command = [python, "-m", "pyled", "evaluate", *inputs, *options, *records]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    unfinished = directory / "evaluation.unfinished"
+    unfinished.write_bytes(done.stdout)
+    unfinished.replace(directory / "evaluation.json")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--python", default=sys.executable, help="an interpreter that has pyled")
+    arguments = parser.parse_args()
+    evaluate(arguments.directory, arguments.model, arguments.python)
+
+
+if __name__ == "__main__":
+    main()
