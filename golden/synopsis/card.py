@@ -58,8 +58,8 @@ that nobody checks.
 KINDS = {"descriptions": "descriptions", "pages": "manual pages"}
 TITLES = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L"}
 FIGURES = """\
-With `evaluate.py`, `pyled evaluate` summarized {documents:,} of the held-out texts. F1 of ROUGE as the package
-rouge-score has it, without stems; behind ROUGE-L the interval that holds 95 % of the resamples of the documents:
+By the recipe's `evaluate.py`, on {documents:,} of the held-out texts. F1 of ROUGE as the package rouge-score has it,
+without stems; behind ROUGE-L the interval that holds 95 % of the resamples of the documents:
 """
 
 

@@ -38,7 +38,7 @@ def ours(model: Any, ids: list[int]) -> list[int]:
     source = np.array([ids])
     is_global = np.zeros_like(source)
     is_global[:, 0] = 1
-    return model.generate(source, np.ones_like(source), global_attention_mask=is_global)[0].tolist()
+    return model.generate(source, attention_mask=np.ones_like(source), global_attention_mask=is_global)[0].tolist()
 
 
 def compare(directory: Path, exported: Path, interpreter: str, count: int) -> int:

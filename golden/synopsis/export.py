@@ -20,11 +20,11 @@ LOGIT_LIMIT = 1e-4
 LONGEST_SUMMARY = 48
 
 IDS = {name: CONFIG[name] for name in ("bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id")}
-GENERATION: dict[str, Any] = {
+GENERATION: dict[str, Any] = {  # by ROUGE-L on the validation texts, of 1, 4, 6 and 8 beams, 2 and 3, and 0.5, 1 and 2
     **IDS,
-    "num_beams": 4,
+    "num_beams": 6,
     "max_length": LONGEST_SUMMARY,
-    "no_repeat_ngram_size": 3,
+    "no_repeat_ngram_size": 2,
     "length_penalty": 1.0,
     "early_stopping": True,
 }
