@@ -1,4 +1,4 @@
-"""The texts beside a checkpoint as the reference reads and summarizes them: shared by tiny.py and trained.py.
+"""The texts beside a checkpoint as the reference reads and summarizes them: shared by tiny.py and synopsis/compare.py.
 
 The tokenizer's truth is transformers 4.57.6, in another interpreter, for which this file is a command: `serve`.
 """

@@ -13,16 +13,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import ask
-import numpy as np
 import torch
 import transformers
-from data import read, share
-from documents import Tokenizer, generate
+from data import KINDS, read, share
+from documents import Tokenizer, generate, marked
 from model import CONFIG
 
 import pyled
-
-KINDS = ("descriptions", "pages")
 
 
 def texts(directory: Path, count: int) -> list[str]:
@@ -30,15 +27,12 @@ def texts(directory: Path, count: int) -> list[str]:
     found = []
     for kind in KINDS:
         pairs = sorted(read(directory / f"{kind}-test.jsonl"), key=lambda pair: share("compare", pair.document))
-        found += [pair.document for pair in pairs[: count // 2]]
+        found += [pair.document for pair in pairs[: count // len(KINDS)]]
     return found
 
 
 def ours(model: Any, ids: list[int]) -> list[int]:
-    source = np.array([ids])
-    is_global = np.zeros_like(source)
-    is_global[:, 0] = 1
-    return model.generate(source, attention_mask=np.ones_like(source), global_attention_mask=is_global)[0].tolist()
+    return model.generate(**{name: tensor.numpy() for name, tensor in marked(ids).items()})[0].tolist()
 
 
 def compare(directory: Path, exported: Path, interpreter: str, count: int) -> int:

@@ -40,7 +40,8 @@ LONGEST_PAGE = 60_000  # characters: more than the encoder's positions hold
 SPLIT = {"test": 0.06, "valid": 0.08}  # upper ends in [0, 1); the rest is train
 SPLIT_SALT = "split 8"  # with it, both held-out sides have pages of many sources; chosen before any training
 HELD_OUT_PAGES_PER_SOURCE = 30  # none should make up a score
-SETS = [f"{kind}-{split}" for kind in ("descriptions", "pages") for split in ("train", "valid", "test")]
+KINDS = ("descriptions", "pages")
+SETS = [f"{kind}-{split}" for kind in KINDS for split in ("train", "valid", "test")]
 
 NO_CONTENT = re.compile(r"transitional|dummy|meta-?package|debug(ging)? symbols|empty package|detached debug", re.I)
 NAME_HEADING = re.compile(r"^(NAMES?|Names?)$")
@@ -309,7 +310,7 @@ def collect(directory: Path) -> None:
         if not whole.exists():
             print(f"{write(whole, pairs())} {kind}", flush=True)
     sets: dict[tuple[str, str], list[Pair]] = defaultdict(list)
-    for kind in ("descriptions", "pages"):
+    for kind in KINDS:
         for pair in read(directory / f"{kind}.jsonl"):
             sets[kind, split_of(pair.source)].append(pair)
     held_out = {opening(p.document) for (_, split), pairs in sets.items() if split != "train" for p in pairs}

@@ -9,11 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from data import KINDS
+
 EVALUATED = 1000  # texts of each kind at most
 
 
 def evaluate(directory: Path, model: Path, python: str = sys.executable) -> None:
-    inputs = [directory / f"{kind}-test.jsonl" for kind in ("descriptions", "pages")]
+    inputs = [directory / f"{kind}-test.jsonl" for kind in KINDS]
     options = ["-m", model, "--ablate", "--limit", str(EVALUATED), "--too-long", "truncate", "--format", "json"]
     records = ["-o", directory / "evaluation.jsonl", "--skip-existing"]
     command = [python, "-m", "pyled", "evaluate", *inputs, *options, *records]

@@ -48,6 +48,7 @@ CONFIG: dict[str, Any] = {
     "tie_word_embeddings": True,
 }
 PAD, EOS = 1, 2
+LONGEST_SUMMARY = 48  # tokens
 
 
 def heads(x: Tensor, count: int) -> Tensor:

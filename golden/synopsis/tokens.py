@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from data import SETS, Pair, read, share
+from data import KINDS, SETS, Pair, read, share
 from tokenizers import ByteLevelBPETokenizer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -24,7 +24,7 @@ LONGEST_DOCUMENT = 4094  # tokens: the encoder's positions without <s> and </s>
 
 
 def vocabulary_texts(directory: Path) -> Iterator[str]:
-    for kind in ("descriptions", "pages"):
+    for kind in KINDS:
         for pair in read(directory / f"{kind}-train.jsonl"):
             yield pair.document[:PAGE_CHARACTERS]
             yield pair.summary

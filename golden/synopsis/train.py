@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from model import CONFIG, EOS, LED, PAD, check
+from data import KINDS
+from model import CONFIG, EOS, LED, LONGEST_SUMMARY, PAD, check
 from tokenizers import ByteLevelBPETokenizer
 from tokens import tokenizer
 from torch import Tensor
@@ -41,8 +42,6 @@ AVERAGE = 0.999  # of the weights that are validated and exported
 THREADS = 2
 
 WEIGHT = {"descriptions": 1.0, "pages": 2.0}  # of a target token in the loss
-LONGEST_TARGET = 48
-KINDS = tuple(WEIGHT)
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class Set:
     def tensors(self, batch: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Sources `<s> ... </s>` (B, S) and targets `</s> ... </s>` (B, T), padded on the right."""
         sources = [[0, *self.documents[i][: n - 2], EOS] for i, n in batch]
-        targets = [[EOS, *self.summaries[i][:LONGEST_TARGET], EOS] for i, _ in batch]
+        targets = [[EOS, *self.summaries[i][:LONGEST_SUMMARY], EOS] for i, _ in batch]
         return padded(sources), padded(targets)
 
 
@@ -189,7 +188,7 @@ class Validation:
         scores, shown = [], []
         for number, batch in enumerate(self.batches(kind, 4096)):
             source, _ = self.sets[kind].tensors(batch)
-            for (i, _), ids in zip(batch, model.greedy(source, LONGEST_TARGET), strict=True):
+            for (i, _), ids in zip(batch, model.greedy(source, LONGEST_SUMMARY), strict=True):
                 text, reference = self.bpe.decode(ids), self.bpe.decode(list(self.sets[kind].summaries[i]))
                 scores.append(rouge_l(text, reference))
                 if number % 4 == 1 and len(scores) % 5 == 1:
