@@ -16,11 +16,13 @@ from torch import Tensor, nn
 DENSE = 512
 
 # Of the weights before training (`initialise`).
-PLACES = 32  # dimensions that are the encoder's positions' own, as many as a head has
+PLACES = 32  # dimensions that are the positions' own, as many as a head has
 SINUSOID = 0.1  # amplitude of a position; an embedding has length 1
 FASTEST = 0.6 * math.pi  # turn of the fastest sinusoid from a token to the next; the slowest turns half round in all
-SHIFTS = (-1, 1, -2)  # where the first heads of the encoder look, from each token
-SHARP = 2.0  # scale of queries and keys that are to find one place
+ENCODER_SHIFTS = ((-1, 1, -2, 2), (-1, 1, -2, 2), (-1, 1, -3, 3))  # where a layer's first heads look, from each token
+DECODER_SHIFTS = ((-1, -2), (-1, -2), ())
+SHARP = (2.0, 2.6, 2.6)  # scale of a layer's queries and keys that are to find one place: positions become fainter
+QUIET = 0.1  # scale of what attention and feed-forward add to a state
 LOUD = 4.0  # scale of what the head that copies adds
 
 CONFIG: dict[str, Any] = {
@@ -230,8 +232,10 @@ class LED(nn.Module):
         self.register_buffer("final_logits_bias", torch.zeros(1, config["vocab_size"]))
 
     def initialise(self, seed: int) -> None:
-        """Matrices by Glorot's rule, embeddings for logits of variance 1, the encoder's positions sinusoids; and a path
-        by which tokens are copied, which training alone did not find in two epochs: neighbours, then `_copy`."""
+        """Matrices by Glorot's rule, those that add to a state QUIET, embeddings for logits of variance 1, positions
+        sinusoids; heads that look at neighbours, and a path by which tokens are copied, which training alone did not
+        find in two epochs.
+        """
         torch.manual_seed(seed)
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
@@ -241,34 +245,38 @@ class LED(nn.Module):
             elif "shared" in name or "embed_positions" in name:
                 nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
             else:
-                nn.init.xavier_uniform_(parameter)
+                is_added = name.endswith(("output.weight", "out_proj.weight", "fc2.weight"))
+                nn.init.xavier_uniform_(parameter, gain=QUIET if is_added else 1.0)
         with torch.no_grad():
             turns = self._place()
-            for head, shift in enumerate(SHIFTS):
-                self._look(head, shift, turns)
+            for layer, shifts, scale in zip(self.led.encoder.layers, ENCODER_SHIFTS, SHARP, strict=True):
+                attention = layer.self_attn.longformer_self_attn
+                self._look(attention.query, attention.key, shifts, scale, turns)
+            for layer, shifts, scale in zip(self.led.decoder.layers, DECODER_SHIFTS, SHARP, strict=True):
+                self._look(layer.self_attn.q_proj, layer.self_attn.k_proj, shifts, scale, turns)
             self._copy()
 
     def _place(self) -> Tensor:
-        """Sinusoids as the encoder's positions, in dimensions that tokens hardly use; their turns a token."""
-        positions = self.led.encoder.embed_positions.weight
-        slowest = math.pi / len(positions)
+        """Sinusoids as positions, in dimensions that tokens hardly use; their turns a token."""
+        slowest = math.pi / self.led.encoder.embed_positions.num_embeddings
         turns = FASTEST * (slowest / FASTEST) ** torch.linspace(0, 1, PLACES // 2)
-        angles = torch.arange(len(positions))[:, None] * turns
-        positions.zero_()
-        positions[:, :PLACES] = SINUSOID * torch.cat([angles.sin(), angles.cos()], dim=1)
+        for stack in (self.led.encoder, self.led.decoder):
+            positions = stack.embed_positions.weight
+            angles = torch.arange(len(positions))[:, None] * turns
+            positions.zero_()
+            positions[:, :PLACES] = SINUSOID * torch.cat([angles.sin(), angles.cos()], dim=1)
         self.led.shared.weight[:, :PLACES].mul_(0.1)
-        self.led.decoder.embed_positions.weight.mul_(0.5)
         return turns
 
-    def _look(self, head: int, shift: int, turns: Tensor) -> None:
-        """A head of the encoder's first layer from each token to the one `shift` behind it: its query is that place."""
-        attention = self.led.encoder.layers[0].self_attn.longformer_self_attn
-        rows = slice(head * PLACES, (head + 1) * PLACES)
-        cos, sin = (torch.diag(f(turns * shift)) for f in (torch.cos, torch.sin))
-        for matrix in (attention.query, attention.key):
-            matrix.weight[rows] = 0
-        attention.query.weight[rows, :PLACES] = SHARP * torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)])
-        attention.key.weight[rows, :PLACES] = SHARP * torch.eye(PLACES)
+    @staticmethod
+    def _look(query: nn.Linear, key: nn.Linear, shifts: tuple[int, ...], scale: float, turns: Tensor) -> None:
+        """A head for each shift, from each token to the one `shift` behind it: its query is that place."""
+        for head, shift in enumerate(shifts):
+            rows = slice(head * PLACES, (head + 1) * PLACES)
+            cos, sin = (torch.diag(f(turns * shift)) for f in (torch.cos, torch.sin))
+            query.weight[rows], key.weight[rows] = 0, 0
+            query.weight[rows, :PLACES] = scale * torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)])
+            key.weight[rows, :PLACES] = scale * torch.eye(PLACES)
 
     def _copy(self) -> None:
         """What follows in the source on the token just written: the encoder's first head says of each token which one
@@ -278,7 +286,7 @@ class LED(nn.Module):
         first.longformer_self_attn.value.weight[head] = 1.5 * own
         first.output.weight[:, head] = 1.5 * before.T
         across = self.led.decoder.layers[0].encoder_attn
-        across.q_proj.weight[head], across.k_proj.weight[head] = SHARP * own, SHARP * before
+        across.q_proj.weight[head], across.k_proj.weight[head] = SHARP[0] * own, SHARP[0] * before
         across.v_proj.weight[head], across.out_proj.weight[:, head] = LOUD * found, LOUD * found.T
 
     def _subspace(self) -> Tensor:

@@ -32,7 +32,7 @@ from torch import Tensor
 
 SEED = 1
 PEAK = 1.2e-3
-WARM_UP = 150
+WARM_UP = 50
 STEPS = 30_000
 DECAY = 0.2
 WEIGHT_DECAY = 0.01
@@ -60,12 +60,12 @@ class Stage:
 STAGES = (
     Stage(0, {"descriptions": 3072, "pages": 2048}, {"descriptions": ((1.0, 128),), "pages": ((1.0, 256),)}),
     Stage(
-        1000,
+        1500,
         {"descriptions": 4096, "pages": 6144},
         {"descriptions": ((0.7, 192), (0.3, 512)), "pages": ((0.6, 320), (0.3, 640), (0.1, 1536))},
     ),
     Stage(
-        2700,
+        3200,
         {"descriptions": 4096, "pages": 6144},
         {"descriptions": ((0.5, 192), (0.5, 512)), "pages": ((0.4, 512), (0.4, 1024), (0.2, 4096))},
     ),
