@@ -60,12 +60,12 @@ class Stage:
 STAGES = (
     Stage(0, {"descriptions": 3072, "pages": 2048}, {"descriptions": ((1.0, 128),), "pages": ((1.0, 256),)}),
     Stage(
-        1500,
+        3000,
         {"descriptions": 4096, "pages": 6144},
         {"descriptions": ((0.7, 192), (0.3, 512)), "pages": ((0.6, 320), (0.3, 640), (0.1, 1536))},
     ),
     Stage(
-        3200,
+        4000,
         {"descriptions": 4096, "pages": 6144},
         {"descriptions": ((0.5, 192), (0.5, 512)), "pages": ((0.4, 512), (0.4, 1024), (0.2, 4096))},
     ),
