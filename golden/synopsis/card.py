@@ -80,7 +80,7 @@ def training(directory: Path) -> str:
     """How long it took."""
     state = torch.load(directory / "checkpoint.pt", weights_only=True)
     hours = state["seconds"] / 3600
-    return f"Training took {state['step']:,} steps, {hours:.1f} hours of two processor cores."
+    return f"Training took {state['step']:,} steps and {hours:.1f} processor hours, on two cores."
 
 
 def figures(directory: Path) -> str:

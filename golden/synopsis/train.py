@@ -241,9 +241,7 @@ class Training:
     def judge(self, decode: bool) -> None:
         losses = {kind: self.validation.loss(self.average, kind) for kind in KINDS}
         report = " ".join(f"{kind} {loss:.3f}" for kind, loss in losses.items())
-        print(
-            f"step {self.step}: validation loss {report}, {self.seconds / 60:.0f} min of both cores' time", flush=True
-        )
+        print(f"step {self.step}: validation loss {report}, {self.seconds / 60:.0f} processor minutes", flush=True)
         for kind in KINDS if decode else ():
             score, shown = self.validation.rouge(self.average, kind)
             print(f"step {self.step}: {kind} ROUGE-L {score:.3f}", *shown, sep="\n", flush=True)
