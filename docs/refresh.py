@@ -28,8 +28,8 @@ def lines_of(place: str) -> int:
 
 def shown_output(readme: str) -> str:
     """What the first command prints: the reference's answer to its document."""
-    document = re.search(r"summarize golden/tiny/documents/(\S+) ", readme)[1]
-    answers = json.loads((ROOT / "golden/tiny/answers.json").read_text(encoding="utf-8"))["answers"]
+    document = re.search(r"summarize golden/trained/documents/(\S+)", readme)[1]
+    answers = json.loads((ROOT / "golden/trained/answers.json").read_text(encoding="utf-8"))["answers"]
     return next(answer["beam"]["text"] for answer in answers if answer["document"] == document)
 
 

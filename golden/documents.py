@@ -1,12 +1,13 @@
-"""The texts beside a checkpoint as the reference reads and summarizes them: shared by tiny.py and synopsis/compare.py.
+"""Texts beside a checkpoint as the reference reads and summarizes them, for tiny.py, trained.py, synopsis/compare.py.
 
-The tokenizer's truth is transformers 4.57.6, in another interpreter, for which this file is a command: `serve`.
+The tokenizer's truth is transformers 4.57.6, in another interpreter, for which this file is a command, `serve`.
 """
 
+import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,27 @@ def summaries(
             if score is not None and score32 is not None:
                 error = max(error, abs(score32 - score) / max(1, abs(score)))
     return found, error
+
+
+def make_or_check(about: str, folder: Path, content: Callable[[str], dict[str, bytes]]) -> int:
+    """The command of a script that makes a folder's files: writes them, or with --check says which are others.
+
+    content: the files by their names, made with the interpreter of the tokenizer
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", metavar="PYTHON", required=True, help="an interpreter with transformers 4.57.6")
+    parser.add_argument("--check", action="store_true", help="compare with what is stored, write nothing")
+    arguments = parser.parse_args()
+    assert transformers.__version__ == "5.23.0", f"the model's truth is 5.23.0, not {transformers.__version__}"
+    transformers.logging.set_verbosity_error()
+    differ = []
+    for name, data in content(arguments.tokenizer).items():
+        if not arguments.check:
+            (folder / name).write_bytes(data)
+        elif (folder / name).read_bytes() != data:
+            differ.append(f"{name} is not what was made now")
+    print("\n".join(differ) or f"golden/{folder.name}: whole")
+    return 1 if differ else 0
 
 
 if __name__ == "__main__":

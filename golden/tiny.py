@@ -14,7 +14,6 @@ without clean-up. The tokens are those of the stock model in float32 and of the 
 sequences are float64's; `float32_error` is the largest error of the stock model on any of them, one and two threads.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -25,7 +24,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import transformers
-from documents import Tokenizer, summaries
+from documents import Tokenizer, make_or_check, summaries
 from weights import TIED, make_weights
 
 HERE = Path(__file__).parent
@@ -99,22 +98,5 @@ def content(interpreter: str) -> dict[str, bytes]:
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokenizer", metavar="PYTHON", required=True, help="an interpreter with transformers 4.57.6")
-    parser.add_argument("--check", action="store_true", help="compare with what is stored, write nothing")
-    arguments = parser.parse_args()
-    assert transformers.__version__ == "5.23.0", f"the model's truth is 5.23.0, not {transformers.__version__}"
-    transformers.logging.set_verbosity_error()
-    differ = []
-    for name, data in content(arguments.tokenizer).items():
-        if not arguments.check:
-            (TINY / name).write_bytes(data)
-        elif (TINY / name).read_bytes() != data:
-            differ.append(f"{name} is not what was made now")
-    print("\n".join(differ) or "golden/tiny: whole")
-    return 1 if differ else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(make_or_check(__doc__, TINY, content))

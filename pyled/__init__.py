@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from .cache import Cache
     from .config import LEDConfig
+    from .default_model import SYNOPSIS
     from .errors import PyledError, PyledWarning
     from .generation_config import GenerationConfig
     from .models import LEDForConditionalGeneration, LEDModel
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .version import __version__
 
 _MODULES = {
+    "SYNOPSIS": "default_model",
     "AddedToken": "tokenizer",
     "BatchEncoding": "tokenizer",
     "Cache": "cache",
@@ -42,6 +44,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "SYNOPSIS",
     "AddedToken",
     "BatchEncoding",
     "Cache",

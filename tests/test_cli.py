@@ -156,7 +156,6 @@ def test_without_any_good_input_the_checkpoint_is_not_opened(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["summarize", LAMP], "required: -m/--model"),
         ([], "required: COMMAND"),
         (["summarize", "-m", TINY, "--num-beam", "2"], "unrecognized arguments: --num-beam"),
         (["summarize", LAMP, "-m", TINY, "--num-beams", "two"], "num_beams is 'two': it must be an integer"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_imports import LAYERS, PACKAGE
+from test_imports import FILES, LAYERS, PACKAGE
 
 from pyled import LEDConfig, LEDTokenizer, reference
 from pyled.attention import encoder_self_attention
@@ -90,15 +90,15 @@ def test_the_first_two_shell_blocks_install_and_run_and_install_and_test():
     first, second = fences(README, "sh")[:2]
     assert re.search(r"^python3 -m venv \.venv$", first, re.MULTILINE)
     assert re.search(r"^\.venv/bin/python -m pip install --quiet \.$", first, re.MULTILINE)
-    assert re.search(r"^\.venv/bin/pyled summarize \S+ -m golden/tiny$", first, re.MULTILINE)
+    assert re.search(r"^\.venv/bin/pyled summarize \S+$", first, re.MULTILINE)
     assert re.search(r"^python3 -m venv \.venv$", second, re.MULTILINE)
     assert re.search(r"^\.venv/bin/python -m pip install --quiet '\.\[test\]'$", second, re.MULTILINE)
     assert re.search(r"^\.venv/bin/python -m pytest$", second, re.MULTILINE)
 
 
 def test_the_output_shown_is_what_the_reference_wrote_and_what_the_command_prints():
-    command = re.search(r"^\.venv/bin/pyled (summarize golden/tiny/documents/(\S+) .*)$", README, re.MULTILINE)
-    answers = json.loads((ROOT / "golden/tiny/answers.json").read_text(encoding="utf-8"))["answers"]
+    command = re.search(r"^\.venv/bin/pyled (summarize golden/trained/documents/(\S+))$", README, re.MULTILINE)
+    answers = json.loads((ROOT / "golden/trained/answers.json").read_text(encoding="utf-8"))["answers"]
     expected = next(answer["beam"]["text"] for answer in answers if answer["document"] == command[2])
     assert fences(README, "text")[0] == f"{expected}\n"
     assert expected.isprintable() and expected.strip()
@@ -113,7 +113,8 @@ def test_the_reading_list_is_whole_and_its_counts_are_true():
         files = path.rglob("*.py") if place.endswith("/") else [path]
         lines = sum(file.read_bytes().count(b"\n") for file in files)
         assert int(count) == lines, f"{place} has {lines} lines; run docs/refresh.py"
-    places = {f"pyled/{p.name}/" if p.is_dir() else f"pyled/{p.name}" for p in PACKAGE.iterdir() if p.name[:2] != "__"}
+    files = {path.relative_to(PACKAGE).parts for path in PACKAGE.rglob("*.py")}
+    places = {f"pyled/{name}{'/' if rest else ''}" for name, *rest in files if not name.startswith("__")}
     assert set(listed) == places
 
 
@@ -130,7 +131,7 @@ def test_the_table_of_layers_is_the_one_that_is_tested():
 
 def test_the_tour_names_every_file_of_a_folder():
     tour = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
-    for folder in (path for path in PACKAGE.iterdir() if path.is_dir() and path.name[:2] != "__"):
+    for folder in {PACKAGE / name for name, *rest in (p.relative_to(PACKAGE).parts for p in FILES) if rest}:
         said = re.search(rf"^- \*\*`{folder.name}/`\*\*(.*?)(?=^- |\n\n)", tour, re.MULTILINE | re.DOTALL)[1]
         assert set(re.findall(r"`(\w+\.py)`", said)) >= {p.name for p in folder.rglob("*.py")} - {"__init__.py"}
 

@@ -17,6 +17,7 @@ LAYERS = {
     "errors": (0, set()),
     "files": (0, set()),
     "config": (0, set()),
+    "default_model": (0, set()),
     "version": (0, set()),
     "generation_config": (0, {"numpy"}),
     "reference": (0, {"numpy"}),

@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
         pyled bench --against transformers --python torch-env/bin/python
         """,
     )
-    add_model(parser, required=False, about="the checkpoint's directory (default: random weights, LED-base in shape)")
+    add_model(parser, without="random weights, LED-base in shape")
     parser.add_argument("--work", action="append", default=[], metavar="NAME", help="a work or a group of --list")
     parser.add_argument("--list", action="store_true", help="print the works there are, and measure nothing")
     parser.add_argument(

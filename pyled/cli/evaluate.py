@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
     parser = add_command(
         commands,
         evaluate,
-        usage="evaluate [FILE ...] -m DIR [options]",
+        usage="evaluate [FILE ...] [-m DIR] [options]",
         about="score summaries against those of people",
         description="Summarize documents of which there are summaries, and print how much both have in common: "
         "ROUGE-1, -2 and -L as the package rouge-score defines them, with intervals, beside what simple rules reach "

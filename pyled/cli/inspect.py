@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..default_model import SYNOPSIS
 from . import BAD_CHECKPOINT, OK
 from .console import Console, put
 from .forms import as_json
-from .parser import Commands, add_command
+from .parser import WITHOUT_MODEL, Commands, add_command
 from .settings import name_origins
 
 # Settings that are not for a summary, which is one text with its score.
@@ -23,23 +24,25 @@ def add(commands: Commands) -> None:
     parser = add_command(
         commands,
         inspect,
-        usage="inspect DIR [--json]",
+        usage="inspect [DIR] [--json]",
         about="tell what a checkpoint holds",
         description="Print what a checkpoint's files say: the configuration, the parameters, which weights are tied, "
         "missing or unused, the tokenizer, and how summarize generates where no option says otherwise. What can be "
         "read is shown whatever is wrong with the rest.",
         examples="""
+        pyled inspect
         pyled inspect led-large-16384-arxiv
         pyled inspect DIR --json | jq .generation.num_beams
         """,
     )
-    parser.add_argument("directory", metavar="DIR", help="the checkpoint's directory")
+    about = f"the checkpoint's directory (default: {WITHOUT_MODEL})"
+    parser.add_argument("directory", nargs="?", type=Path, default=SYNOPSIS, metavar="DIR", help=about)
     parser.add_argument("--json", action="store_true", help="print all of it as one JSON object")
 
 
 def inspect(arguments: argparse.Namespace, console: Console) -> int:
     """Print the facts, and tell the problems."""
-    directory = Path(arguments.directory)
+    directory: Path = arguments.directory
     if not directory.is_dir():
         console.error(f"{directory} is no directory: pass the directory of a downloaded checkpoint")
         return BAD_CHECKPOINT

@@ -19,6 +19,7 @@ EXIT_STATUS = {
 }
 
 EARLY = ("true", "false", "never")  # the values of --early-stopping
+WITHOUT_MODEL = "the one in the package, which knows descriptions of software and manual pages"
 WIDTH = 78  # of the lines that are not wrapped when they are printed
 
 Commands = Any  # what add_subparsers gives; its class is private to argparse
@@ -82,9 +83,10 @@ def add_command(
     return parser
 
 
-def add_model(parser: Any, *, required: bool = True, about: str = "the checkpoint's directory") -> None:
-    """Add the option that names the checkpoint."""
-    parser.add_argument("-m", "--model", required=required, type=_named, metavar="DIR", help=about)
+def add_model(parser: Any, without: str = WITHOUT_MODEL) -> None:
+    """Add the option that names the checkpoint; `without`: what is used where it is not given."""
+    about = f"the checkpoint's directory (default: {without})"
+    parser.add_argument("-m", "--model", type=_named, metavar="DIR", help=about)
 
 
 def _named(directory: str) -> str:

@@ -31,11 +31,12 @@ def add(commands: Commands) -> None:
     parser = add_command(
         commands,
         summarize,
-        usage="summarize [FILE ...] -m DIR [options]",
+        usage="summarize [FILE ...] [-m DIR] [options]",
         about="summarize texts",
         description="Summarize texts, one after another. The summaries go to standard output, or where --output says; "
         "all else is told on standard error.",
         examples="""
+        man ls | pyled summarize --too-long truncate
         pyled summarize report.txt -m led-large-16384-arxiv
         pdftotext paper.pdf - | pyled summarize -m PRIMERA --num-beams 5
         pyled summarize papers/ -m DIR -o summaries/ --format md --skip-existing

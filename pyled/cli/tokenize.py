@@ -2,9 +2,9 @@
 
 import argparse
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..default_model import SYNOPSIS, UNNAMED
 from ..errors import InputError, PyledError
 from ..files import parse_json
 from . import BAD_CHECKPOINT, FAILED, OK
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
     parser = add_command(
         commands,
         tokenize,
-        usage="tokenize [FILE ...] -m DIR [options]",
+        usage="tokenize [FILE ...] [-m DIR] [options]",
         about="turn texts into ids",
         description="Print the ids of each text on a line, as the model reads them: between <s> and </s>.",
         examples="""
@@ -51,7 +51,7 @@ def add_inverse(commands: Commands) -> None:
     parser = add_command(
         commands,
         detokenize,
-        usage="detokenize [FILE] -m DIR [options]",
+        usage="detokenize [FILE] [-m DIR] [options]",
         about="turn ids into the text",
         description="Print the text of ids, exactly, without a line end of its own.",
         examples="""
@@ -149,12 +149,14 @@ def ids_of(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def _load(directory: str, console: Console) -> "LEDTokenizer | None":
+def _load(directory: str | None, console: Console) -> "LEDTokenizer | None":
     """The tokenizer of a checkpoint, or None where its files are bad, which is told."""
     from ..tokenizer import LEDTokenizer
 
+    if directory is None:
+        console.note(UNNAMED)
     try:
-        return LEDTokenizer.from_pretrained(Path(directory))
+        return LEDTokenizer.from_pretrained(SYNOPSIS if directory is None else directory)
     except PyledError as e:
         console.error(str(e))
         return None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checkpoint import Storage
+from ..default_model import SYNOPSIS, UNNAMED
 from ..errors import CheckpointError, GenerationError, InputError, PyledWarning
 from ..generation import Settings, resolve
 from ..generation_config import GenerationConfig
@@ -72,15 +73,17 @@ class Summarizer:
     @classmethod
     def load(
         cls,
-        model: str | Path | LEDForConditionalGeneration,
+        model: str | Path | LEDForConditionalGeneration | None = None,
         tokenizer: str | Path | LEDTokenizer | None = None,
         dtype: DType | None = None,
         weights: Storage | None = None,
     ) -> "Summarizer":
-        """From a checkpoint's directory, or from what is in memory already.
+        """From a checkpoint's directory, or from what is in memory already; None is the checkpoint in the package.
 
         Raises CheckpointError, ConfigError, TokenizerError, GenerationError for the files, InputError for arguments.
         """
+        unnamed = [UNNAMED] if model is None else []
+        model = SYNOPSIS if model is None else model
         if isinstance(model, LEDForConditionalGeneration):
             if dtype not in (None, model.dtype.name):
                 raise InputError(f"dtype is {dtype!r}, but the model is in {model.dtype.name}: load it with that dtype")
@@ -108,7 +111,7 @@ class Summarizer:
                 "of the others is refused; model.resize_token_embeddings(len(tokenizer)) gives them rows"
             )
         notes, surprises = (report.lines(), report.surprises()) if report is not None else ([], [])
-        return cls(loaded, tokenizer, name, (*notes, *beyond), (*surprises, *beyond))
+        return cls(loaded, tokenizer, name, (*unnamed, *notes, *beyond), (*unnamed, *surprises, *beyond))
 
     def plan(
         self, generation_config: GenerationConfig | None, settings: Mapping[str, Any], reading: Reading | None = None
@@ -383,7 +386,7 @@ def _load_model(directory: Path, dtype: DType | None, weights: Storage | None) -
 @overload
 def summarize(
     text: str,
-    model: str | Path | LEDForConditionalGeneration,
+    model: str | Path | LEDForConditionalGeneration | None = None,
     tokenizer: str | Path | LEDTokenizer | None = None,
     *,
     too_long: TooLong = "error",
@@ -402,7 +405,7 @@ def summarize(
 @overload
 def summarize(
     text: list[str] | tuple[str, ...],
-    model: str | Path | LEDForConditionalGeneration,
+    model: str | Path | LEDForConditionalGeneration | None = None,
     tokenizer: str | Path | LEDTokenizer | None = None,
     *,
     too_long: TooLong = "error",
@@ -420,7 +423,7 @@ def summarize(
 
 def summarize(
     text: str | list[str] | tuple[str, ...],
-    model: str | Path | LEDForConditionalGeneration,
+    model: str | Path | LEDForConditionalGeneration | None = None,
     tokenizer: str | Path | LEDTokenizer | None = None,
     *,
     too_long: TooLong = "error",
@@ -438,7 +441,8 @@ def summarize(
 
     Where neither the call nor the checkpoint sets a length, at most 256 tokens are generated.
 
-    model: the directory of a checkpoint, or a loaded model together with its tokenizer
+    model: the directory of a checkpoint, or a loaded model together with its tokenizer; None is pyled.SYNOPSIS, which
+        knows descriptions of software and manual pages
     too_long, chunk_tokens, overlap, combine, global_attention: how a text is read; see Reading
     dtype: what to compute in, "float32" (as None) or "float64"
     weights: what to keep the decoder's weights in, "float32" (as None), or to read less in each step "bf16" or "int8"

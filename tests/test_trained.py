@@ -1,0 +1,116 @@
+"""The checkpoint in the package, whose weights were trained: what the reference says of our own texts, we say, too.
+
+Random weights attend to everything alike and choose among all tokens; trained ones pick, and are nearly certain.
+"""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from budget import assert_within, budget, err
+
+import pyled
+from pyled.default_model import UNNAMED
+from pyled.tokenizer import LEDTokenizer
+
+FOLDER = Path(__file__).parent.parent / "golden" / "trained"
+_STORED: dict[str, Any] = json.loads((FOLDER / "answers.json").read_text(encoding="utf-8"))
+ANSWERS: dict[str, dict[str, Any]] = {answer["document"]: answer for answer in _STORED["answers"]}
+SHORTEST = min(ANSWERS, key=lambda name: len(ANSWERS[name]["input_ids"]))
+# Interpreted, the others take minutes.
+DOCUMENTS = [SHORTEST] if numba.config.DISABLE_JIT else list(ANSWERS)
+
+
+def document(name: str) -> str:
+    return (FOLDER / "documents" / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def model(dtype: str) -> pyled.LEDForConditionalGeneration:
+    return pyled.LEDForConditionalGeneration.from_pretrained(pyled.SYNOPSIS, dtype=dtype)
+
+
+def marked(ids: list[int]) -> dict[str, Any]:
+    """The arguments of a call on one document, with global attention on its first token."""
+    source = np.array([ids])
+    is_global = np.zeros_like(source)
+    is_global[:, 0] = 1
+    return {"input_ids": source, "global_attention_mask": is_global}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_tokens_are_the_references(name):
+    tokenizer = LEDTokenizer.from_pretrained(pyled.SYNOPSIS)
+    assert tokenizer(document(name))["input_ids"] == ANSWERS[name]["input_ids"]
+    synopses = json.loads(document("summaries.json"))
+    assert tokenizer(synopses[name])["input_ids"][1:-1] == ANSWERS[name]["synopsis"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_states_and_probabilities_are_the_references(name, dtype):
+    led, stored = model(dtype), ANSWERS[name]
+    target = np.array([[*stored["synopsis"], led.config.eos_token_id]])
+    prompt = np.array([[led.config.decoder_start_token_id, *stored["synopsis"]]])
+    answer = led(**marked(stored["input_ids"]), decoder_input_ids=prompt)
+    logits = answer.logits[0]  # (T, V)
+    logs = logits - np.log(np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True))
+    logs -= logits.max(axis=1, keepdims=True)
+    found = np.take_along_axis(logs, target[0][:, None], axis=1)[:, 0]
+    assert_within("log_probs", found, np.array(stored["log_probs"]), stored["log_probs_error"], dtype)
+    with np.load(FOLDER / "states.npz", allow_pickle=False) as states:
+        truth = states[name]
+    places = sorted({round(i * (len(stored["input_ids"]) - 1) / (len(truth) - 1)) for i in range(len(truth))})
+    found = answer.encoder_last_hidden_state[0, places]
+    assert_within("states", found, truth, stored["states_error"], dtype)
+
+
+@pytest.mark.parametrize("kind", ["greedy", "beam"])
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_summary_is_the_references(name, kind):
+    expected = ANSWERS[name][kind]
+    settings = {"num_beams": 1} if kind == "greedy" else {}
+    made = pyled.summarize(document(name), model("float32"), pyled.SYNOPSIS, **settings)
+    assert (made.text, made.generated_tokens) == (expected["text"], len(expected["sequence"]) - 1)
+    if kind == "beam":
+        error = err(np.float32(made.score), np.float64(expected["sequences_score"]))
+        assert error <= budget(np.float32, ANSWERS[name]["score_error"])
+
+
+def test_the_library_takes_it_where_no_model_is_named():
+    made = pyled.summarize(document(SHORTEST), max_length=3)
+    assert made.text == pyled.summarize(document(SHORTEST), pyled.SYNOPSIS, max_length=3).text
+    assert (made.model, made.notes[0]) == (str(pyled.SYNOPSIS), UNNAMED)
+
+
+def test_the_commands_take_it_where_no_model_is_named_and_say_so(run):
+    name, told = FOLDER / "documents" / SHORTEST, f"pyled: {UNNAMED}\n"
+    expected = pyled.summarize(document(SHORTEST), pyled.SYNOPSIS, max_length=3).text
+    assert run("summarize", name, "--max-length", 3) == (0, f"{expected}\n", told)
+    assert run("summarize", name, "--max-length", 3, "--quiet") == (0, f"{expected}\n", "")
+    ids = " ".join(map(str, ANSWERS[SHORTEST]["input_ids"])) + "\n"
+    assert run("tokenize", name) == (0, ids, told)
+    assert run("detokenize", "--skip-special-tokens", stdin=ids.encode()) == (0, document(SHORTEST), told)
+    pair = json.dumps({"document": document(SHORTEST), "summary": expected})
+    status, out, err = run("evaluate", "--max-length", 3, "--format", "json", stdin=pair.encode())
+    assert (status, err) == (0, told)
+    assert json.loads(out)["groups"][0]["systems"]["model"]["scores"]["rougeL"]["fmeasure"]["mean"] == 1
+
+
+def test_inspect_shows_it_where_no_directory_is_named(run):
+    assert run("inspect") == run("inspect", pyled.SYNOPSIS)
+    status, out, err = run("inspect")
+    assert (status, out.splitlines()[0], err) == (0, str(pyled.SYNOPSIS), "")
+
+
+def test_beams_find_other_summaries_than_the_best_token_each_time():
+    differ = [name for name, stored in ANSWERS.items() if stored["greedy"]["text"] != stored["beam"]["text"]]
+    assert len(differ) > 2
+
+
+def test_it_fits_into_the_package():
+    assert sum(path.stat().st_size for path in pyled.SYNOPSIS.iterdir() if path.is_file()) < 12_000_000
