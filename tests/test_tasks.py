@@ -622,7 +622,7 @@ def test_an_empty_text_is_refused(text):
         ({"global_attention": "tokens:7-5"}, InputError, "tokens:7-5': a range goes from its smaller place"),
         ({"global_attention": "tokens:0,1024"}, InputError, "at most 1,024 tokens are read at a time: .* below 1,024"),
         ({"global_attention": "doc-sep"}, InputError, "this vocabulary has no <doc-sep>"),
-        ({"model": None}, InputError, "model is a NoneType: pass a checkpoint's directory"),
+        ({"model": 3}, InputError, "model is a int: pass a checkpoint's directory"),
         ({"model": "allenai/led-base-16384"}, CheckpointError, "is no directory: pass the directory of a downloaded"),
         ({"model": TINY / "config.json"}, CheckpointError, "is a file: pass the directory"),
         ({"model": "x" * 300}, CheckpointError, "xxx .*: pass the directory"),

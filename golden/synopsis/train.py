@@ -33,7 +33,7 @@ from torch import Tensor
 SEED = 1
 PEAK = 1.2e-3
 WARM_UP = 50
-STEPS = 30_000
+STEPS = 5_080  # of the model in the package
 DECAY = 0.2
 WEIGHT_DECAY = 0.01
 DROPOUT = 0.0
