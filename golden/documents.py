@@ -4,15 +4,17 @@ The tokenizer's truth is transformers 4.57.6, in another interpreter, for which 
 """
 
 import argparse
+import functools
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import transformers
 
+Answer = TypeVar("Answer")
 KINDS: dict[str, dict[str, Any]] = {"greedy": {"num_beams": 1}, "beam": {}}
 
 
@@ -64,6 +66,21 @@ def generate(model: Any, ids: list[int], **settings: Any) -> tuple[list[int], fl
     return answer.sequences[0].tolist(), None if scores is None else float(scores[0])
 
 
+def truth_and_stock(models: Mapping[Any, Any], question: Callable[[Any], Answer]) -> tuple[Answer, list[Answer]]:
+    """What the model in float64 answers, and the stock one in float32, on one and two threads."""
+    import ask
+    import torch
+
+    torch.set_num_threads(1)
+    with ask.float64_softmax():
+        truth = question(models[torch.float64])
+    stock = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        stock.append(question(models[torch.float32]))
+    return truth, stock
+
+
 def summaries(
     name: str, ids: list[int], models: Mapping[Any, Any], tokenizer: Tokenizer
 ) -> tuple[dict[str, Any], float]:
@@ -71,25 +88,25 @@ def summaries(
 
     models: by torch type, float32 and float64; their tokens must be the same, the scores are those of float64
     """
-    import ask
-    import torch
-
     found: dict[str, Any] = {}
     error = 0.0
     for kind, settings in KINDS.items():
-        torch.set_num_threads(1)
-        with ask.float64_softmax():
-            tokens, score = generate(models[torch.float64], ids, **settings)
+        (tokens, score), stock = truth_and_stock(models, functools.partial(generate, ids=ids, **settings))
         found[kind] = {"sequence": tokens, "text": tokenizer.text(tokens)}
         if score is not None:
             found[kind]["sequences_score"] = score
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            tokens32, score32 = generate(models[torch.float32], ids, **settings)
+        for tokens32, score32 in stock:
             assert tokens32 == tokens, f"{name}, {kind}: float32 and float64 part"
             if score is not None and score32 is not None:
                 error = max(error, abs(score32 - score) / max(1, abs(score)))
     return found, error
+
+
+def answers_file(entries: Iterable[dict[str, Any]], **more: Any) -> bytes:
+    """answers.json: whose answers these are, and what else is said of all, then each entry on a line."""
+    head = json.dumps({"model": transformers.__version__, "tokenizer": "4.57.6", **more})
+    lines = ",\n".join(json.dumps(entry) for entry in entries)
+    return f'{head[:-1]}, "answers": [\n{lines}\n]}}\n'.encode()
 
 
 def make_or_check(about: str, folder: Path, content: Callable[[str], dict[str, bytes]]) -> int:

@@ -24,7 +24,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import transformers
-from documents import Tokenizer, make_or_check, summaries
+from documents import Tokenizer, answers_file, make_or_check, summaries
 from weights import TIED, make_weights
 
 HERE = Path(__file__).parent
@@ -88,13 +88,11 @@ def content(interpreter: str) -> dict[str, bytes]:
 
     stored = {name: array for name, array in tiny_weights().items() if name not in TIED[1:]}
     found, error = answers(interpreter)
-    head = {"model": transformers.__version__, "tokenizer": "4.57.6", "float32_error": float(f"{error:.3g}")}
-    lines = ",\n".join(json.dumps(entry) for entry in found)
     return {
         "config.json": (json.dumps(CONFIG, indent=2) + "\n").encode(),
         "generation_config.json": (json.dumps(GENERATION, indent=2) + "\n").encode(),
         "model.safetensors": save(stored, metadata={"format": "pt"}),
-        "answers.json": f'{json.dumps(head)[:-1]}, "answers": [\n{lines}\n]}}\n'.encode(),
+        "answers.json": answers_file(found, float32_error=float(f"{error:.3g}")),
     }
 
 

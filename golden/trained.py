@@ -8,12 +8,14 @@ that are nearly certain, beams that disagree late.
 
 `trained/documents/`: the texts, and in `summaries.json` the synopsis of each as its author put it; all are ours. The
 longest is pyled's own manual page as it once was, without its section NAME, and is cut to the encoder's positions.
-`trained/answers.json`: each text as ids; what the reference generates from it, as in tiny/answers.json; the ids of its
-synopsis, and the logarithms of the probabilities of these tokens and of `</s>` behind them, each given those before it.
-`trained/states.npz`: the encoder's states of each text at some places, (places, E) float64. `<s>` is global.
+`trained/answers.json`: each text as ids; the places of the stored states; what the reference generates from it, as in
+tiny/answers.json; the ids of its synopsis, and the logarithms of the probabilities of these tokens and of `</s>` behind
+them, each given those before it.
+`trained/states.npz`: the encoder's states of each text at these places, (places, E) float64. `<s>` is global.
 Numbers are float64's; each `..._error` is what the stock model in float32 is off, on one or two threads.
 """
 
+import functools
 import io
 import json
 import os
@@ -30,12 +32,11 @@ import numpy as np
 import torch
 import transformers
 from budget import err
-from documents import Tokenizer, make_or_check, marked, summaries
+from documents import Tokenizer, answers_file, make_or_check, marked, summaries, truth_and_stock
 from numpy.typing import NDArray
 
 HERE = Path(__file__).parent / "trained"
 MODEL = Path(__file__).parent.parent / "pyled" / "synopsis"
-POSITIONS = 4096
 ROWS = 8  # of a document's states that are stored
 Arrays = dict[str, NDArray[Any]]
 
@@ -61,26 +62,19 @@ def forced(model: Any, ids: list[int], summary: list[int]) -> Arrays:
 
 def true_forced(models: Mapping[Any, Any], ids: list[int], summary: list[int]) -> tuple[Arrays, dict[str, float]]:
     """In float64, and the error of float32."""
-    torch.set_num_threads(1)
-    with ask.float64_softmax():
-        truth = forced(models[torch.float64], ids, summary)
-    errors = dict.fromkeys(truth, 0.0)
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        stock = forced(models[torch.float32], ids, summary)
-        errors = {name: max(error, err(stock[name], truth[name])) for name, error in errors.items()}
-    return truth, errors
+    truth, stock = truth_and_stock(models, functools.partial(forced, ids=ids, summary=summary))
+    return truth, {name: max(err(each[name], array) for each in stock) for name, array in truth.items()}
 
 
 def content(interpreter: str) -> dict[str, bytes]:
     """The files that this script makes."""
     load = transformers.LEDForConditionalGeneration.from_pretrained
     models = {dtype: load(MODEL, dtype=dtype).eval() for dtype in (torch.float32, torch.float64)}
-    tokenizer = Tokenizer(interpreter, MODEL, POSITIONS)
+    tokenizer = Tokenizer(interpreter, MODEL, models[torch.float64].config.max_encoder_position_embeddings)
     synopses: dict[str, str] = json.loads((HERE / "documents" / "summaries.json").read_text(encoding="utf-8"))
     texts = [(HERE / "documents" / name).read_text(encoding="utf-8") for name in synopses]
     all_ids, all_synopses = tokenizer.ids(texts), tokenizer.ids(list(synopses.values()))
-    lines, states = [], {}
+    entries, states = [], {}
     for name, ids, (_, *synopsis, _) in zip(synopses, all_ids, all_synopses, strict=True):
         found, score_error = summaries(name, ids, models, tokenizer)
         truth, errors = true_forced(models, ids, synopsis)
@@ -88,22 +82,18 @@ def content(interpreter: str) -> dict[str, bytes]:
         entry = {
             "document": name,
             "input_ids": ids,
+            "places": places(len(ids)),
             **found,
             "synopsis": synopsis,
             "log_probs": truth["log_probs"].tolist(),
             "score_error": float(f"{score_error:.3g}"),
             **{f"{of}_error": float(f"{error:.3g}") for of, error in errors.items()},
         }
-        lines.append(json.dumps(entry, ensure_ascii=False))
+        entries.append(entry)
         print(f"{name}: {len(ids)} tokens; {found['beam']['text']!r}; float32 is off {errors}", file=sys.stderr)
-    head = json.dumps({"model": transformers.__version__, "tokenizer": "4.57.6"})
-    joined = ",\n".join(lines)
     stored = io.BytesIO()
     np.savez(stored, **states)
-    return {
-        "answers.json": f'{head[:-1]}, "answers": [\n{joined}\n]}}\n'.encode(),
-        "states.npz": stored.getvalue(),
-    }
+    return {"answers.json": answers_file(entries), "states.npz": stored.getvalue()}
 
 
 if __name__ == "__main__":

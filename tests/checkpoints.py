@@ -1,4 +1,4 @@
-"""The tiny checkpoint of golden/, the reference's answers on it, and copies of it with something changed."""
+"""The checkpoints whose answers golden/ holds, the tiny one and the trained one, and copies of the tiny one changed."""
 
 import functools
 import json
@@ -13,15 +13,24 @@ import pyled
 from pyled.checkpoint import read_safetensors, write_safetensors
 
 TINY = Path(__file__).parent.parent / "golden" / "tiny"
-_STORED: dict[str, Any] = json.loads((TINY / "answers.json").read_text(encoding="utf-8"))
-ANSWERS: dict[str, dict[str, Any]] = {answer["document"]: answer for answer in _STORED["answers"]}
+TRAINED = TINY.parent / "trained"  # the answers alone: the checkpoint is pyled.SYNOPSIS
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """What the reference says, as the folder's answers.json has it; its answers by document."""
+    found: dict[str, Any] = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
+    return found | {"answers": {answer["document"]: answer for answer in found["answers"]}}
+
+
+_STORED = stored(TINY)
+ANSWERS: dict[str, dict[str, Any]] = _STORED["answers"]
 FLOAT32_ERROR: float = _STORED["float32_error"]  # the reference's own, in the scores of its sequences
 DOCUMENTS = ["lamp.txt"] if numba.config.DISABLE_JIT else list(ANSWERS)  # interpreted, the longer ones take minutes
 
 
-def document(name: str) -> str:
+def document(name: str, folder: Path = TINY) -> str:
     """The text of one of the documents."""
-    return (TINY / "documents" / name).read_text(encoding="utf-8")
+    return (folder / "documents" / name).read_text(encoding="utf-8")
 
 
 @functools.cache

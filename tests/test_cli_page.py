@@ -9,14 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkpoints import TINY
+from checkpoints import TINY, TRAINED
 from commands import PACKAGE
 
 from pyled.cli.parser import EXIT_STATUS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
 SESSIONS = re.findall(r"^```console\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
-TRAINED = Path(__file__).parent.parent / "golden" / "trained" / "documents"
 END = "--- end ---"  # printed behind each command
 
 
@@ -26,7 +25,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     for name in ("lamp.txt", "minutes.txt"):
         (folder / name).write_bytes((TINY / "documents" / name).read_bytes())
-    (folder / "ferrypostd.txt").write_bytes((TRAINED / "ferrypostd.txt").read_bytes())
+    (folder / "ferrypostd.txt").write_bytes((TRAINED / "documents" / "ferrypostd.txt").read_bytes())
     (folder / "paper.pdf").write_bytes(b"%PDF-1.7\n\x80\x81")
     (folder / "led").symlink_to(TINY)
     (folder / "bin").mkdir()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checkpoints import TRAINED, stored
 from test_imports import FILES, LAYERS, PACKAGE
 
 from pyled import LEDConfig, LEDTokenizer, reference
@@ -98,8 +99,7 @@ def test_the_first_two_shell_blocks_install_and_run_and_install_and_test():
 
 def test_the_output_shown_is_what_the_reference_wrote_and_what_the_command_prints():
     command = re.search(r"^\.venv/bin/pyled (summarize golden/trained/documents/(\S+))$", README, re.MULTILINE)
-    answers = json.loads((ROOT / "golden/trained/answers.json").read_text(encoding="utf-8"))["answers"]
-    expected = next(answer["beam"]["text"] for answer in answers if answer["document"] == command[2])
+    expected = stored(TRAINED)["answers"][command[2]]["beam"]["text"]
     assert fences(README, "text")[0] == f"{expected}\n"
     assert expected.isprintable() and expected.strip()
     result = run("-m", "pyled", *command[1].split())

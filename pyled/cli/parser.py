@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+from ..default_model import KNOWN
 from ..version import __version__
 from .console import Console
 
@@ -19,7 +20,7 @@ EXIT_STATUS = {
 }
 
 EARLY = ("true", "false", "never")  # the values of --early-stopping
-WITHOUT_MODEL = "the one in the package, which knows descriptions of software and manual pages"
+WITHOUT_MODEL = f"the one in the package, which knows {KNOWN}"
 WIDTH = 78  # of the lines that are not wrapped when they are printed
 
 Commands = Any  # what add_subparsers gives; its class is private to argparse
