@@ -109,7 +109,7 @@ def test_functions_and_layers_stay_small():
             if isinstance(node, ast.FunctionDef):
                 length = lines_of_code(node)
                 assert length <= 60, f"{path.name}: {node.name} has {length} lines of code"
-    assert total <= 4200
+    assert total <= 4250
 
 
 def is_free(node):

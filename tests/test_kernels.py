@@ -73,6 +73,11 @@ def add_product(a, b, c):
 
 
 @numba.njit
+def add_product_once(a, b, c):
+    blocks.add_product_once(a, b, c)
+
+
+@numba.njit
 def dots(x, weight, first, stop, out):
     blocks.dots(x, weight, first, stop, out)
 
@@ -97,6 +102,7 @@ STORED = st.sampled_from(
 
 @EXAMPLE
 @given(
+    add=st.sampled_from([add_product, add_product_once]),
     R=st.integers(1, 9),
     depth=st.integers(0, 30),
     wide=st.integers(0, 2),
@@ -106,7 +112,7 @@ STORED = st.sampled_from(
     stored=STORED,
     seed=st.integers(0, 2**32 - 1),
 )
-def test_add_product_adds_a_product(R, depth, wide, narrow, single, is_transposed, stored, seed):
+def test_add_product_adds_a_product(add, R, depth, wide, narrow, single, is_transposed, stored, seed):
     """In rows that fill no block, or one and a part; in columns that fill no vector, some, or as many as there are."""
     kind, dtype = stored
     columns = wide * blocks.lanes(dtype) + narrow * blocks.lanes(dtype) // blocks.VECTORS + single
@@ -115,15 +121,15 @@ def test_add_product_adds_a_product(R, depth, wide, narrow, single, is_transpose
     a = a.T if is_transposed else a
     a /= np.abs(exact).max(initial=1)
     c = before.copy()
-    add_product(a, b, c)
+    add(a, b, c)
     assert_within("sum", c, before.astype(np.float64) + a.astype(np.float64) @ exact, FLOAT32_ERROR, dtype)
     for r in range(R):  # the same bits in any company, of rows and of columns
         alone = before[r : r + 1].copy()
-        add_product(np.ascontiguousarray(a[r : r + 1]), b, alone)
+        add(np.ascontiguousarray(a[r : r + 1]), b, alone)
         assert np.array_equal(alone[0], c[r])
     for x in range(0, columns, 5):
         alone = np.ascontiguousarray(before[:, x : x + 1])
-        add_product(a, np.ascontiguousarray(b[:, x : x + 1]), alone)
+        add(a, np.ascontiguousarray(b[:, x : x + 1]), alone)
         assert np.array_equal(alone[:, 0], c[:, x])
 
 

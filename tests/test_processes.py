@@ -13,6 +13,7 @@ import pytest
 from checkpoints import TINY
 
 import pyled
+from pyled.kernels.jit import SPINS
 
 ROOT = Path(pyled.__file__).parent.parent
 COMPILED = not numba.config.DISABLE_JIT
@@ -20,7 +21,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 
 
 def run(code, *arguments, timeout=300, **environment):
-    """What Python code prints in a process of its own, which must end well."""
+    """What Python code tells, errors first, in a process of its own, which must end well."""
     # Python 3.12 warns of every fork of a process with threads; here that is the question.
     command = [sys.executable, "-P", "-W", "error", "-W", "ignore::DeprecationWarning", "-c", COMMON + code]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
@@ -28,7 +29,7 @@ def run(code, *arguments, timeout=300, **environment):
         [*command, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )
     assert done.returncode == 0, f"ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    return done.stderr + done.stdout
 
 
 # A model too small to take time; `answer` uses every kernel.
@@ -136,6 +137,12 @@ print("one model", in_threads([one, one, one]))
 print("two models", in_threads([one, other]))
 """
 
+SPINNING = """
+before = dict(os.environ)
+answer(small_model(0))
+print(dict(os.environ) == before)
+"""
+
 LAYERS = [None, "workqueue", "omp", "tbb"] if COMPILED else [None]
 
 
@@ -166,6 +173,16 @@ def test_a_process_forked_after_use_computes_the_same(layer):
 
 def test_threads_of_one_program_get_the_right_answers(layer):
     assert run(THREADS, **layer).splitlines() == ["one model True", "two models True"]
+
+
+@pytest.mark.parametrize("own", [{}, {"GOMP_SPINCOUNT": "77"}, {"OMP_WAIT_POLICY": "PASSIVE"}], ids=str)
+def test_threads_of_gnu_openmp_soon_sleep_unless_the_user_has_said_else(own):
+    if not COMPILED or not sys.platform.startswith("linux") or not is_available("omp"):
+        pytest.skip("no kernel runs on GNU OpenMP here")
+    told = run(SPINNING, NUMBA_THREADING_LAYER="omp", OMP_DISPLAY_ENV="VERBOSE", **own)  # by libgomp, as it is loaded
+    assert told.endswith("True\n")
+    waits = {"GOMP_SPINCOUNT": SPINS} if not own else own | {"GOMP_SPINCOUNT": own.get("GOMP_SPINCOUNT", "0")}
+    assert all(f"{name} = '{value}'" in told for name, value in waits.items())
 
 
 # Kills while a checkpoint is saved

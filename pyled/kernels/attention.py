@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .blocks import add_product, dots, lanes
+from .blocks import add_product, add_product_once, dots, lanes
 from .elementary import exp
 from .jit import FAST_SUMS, kernel
 
@@ -221,7 +221,7 @@ def _attend_rows(q, k, v, is_key, key_scale, value_scale, scale, context):
     context[:] = 0
     for j0 in range(0, S, KEY_TILE):  # a tile of values stays in the first cache while all columns are summed
         j1 = min(S, j0 + KEY_TILE)
-        add_product(scores[:, j0:j1], v[j0:j1], context)
+        add_product_once(scores[:, j0:j1], v[j0:j1], context)
     for r in range(R):
         for d in range(context.shape[1]):
             context[r, d] /= totals[r]

@@ -20,6 +20,7 @@ from .jit import PART
 ROWS, VECTORS = 4, 3  # 12 sums, 3 operands and a factor: the 16 registers of AVX2
 VECTOR_BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
 ALONE = 8  # sums at a time for a row alone: a multiply-add begins before the one before has ended
+AHEAD = 8192  # bytes of a matrix that are fetched before they are used
 FUSED = ("contract",)  # a product and its addition may become one instruction
 
 
@@ -42,6 +43,11 @@ def add_product(a: Any, b: Any, c: Any) -> None:
         c += a[:, u, None] * _widened(b[u], c.dtype)
 
 
+def add_product_once(a: Any, b: Any, c: Any) -> None:
+    """As `add_product`, where b is read from memory this once, and what lies behind it next: that is fetched."""
+    add_product(a, b, c)
+
+
 def dots(x: Any, weight: Any, first: int, stop: int, out: Any) -> None:
     """out[:, m] = x @ weight[m] for m from `first` to `stop`. A row's sums do not depend on the number of rows.
 
@@ -62,17 +68,27 @@ def _widened(stored: Any, dtype: Any) -> Any:
 
 @overload(add_product, jit_options=PART)
 def _compiled_add_product(a, b, c):
-    size = VECTOR_BYTES * 8 // c.dtype.bitwidth
+    return _adding(_add_wide, _add_narrow, c.dtype)
+
+
+@overload(add_product_once, jit_options=PART)
+def _compiled_add_product_once(a, b, c):
+    return _adding(_add_wide_once, _add_narrow_once, c.dtype)
+
+
+def _adding(add_wide: Any, add_narrow: Any, dtype: Any) -> Any:
+    """The function of (a, b, c) that is made of these blocks."""
+    size = VECTOR_BYTES * 8 // dtype.bitwidth
     wide = VECTORS * size
 
     def add(a, b, c):
         columns = c.shape[1]
         for x in range(0, columns - columns % wide, wide):
             for r in range(0, c.shape[0], ROWS):
-                _add_wide(a, b, c, r, x)
+                add_wide(a, b, c, r, x)
         for x in range(columns - columns % wide, columns - columns % size, size):
             for r in range(0, c.shape[0], ROWS):
-                _add_narrow(a, b, c, r, x)
+                add_narrow(a, b, c, r, x)
         for x in range(columns - columns % size, columns):
             for r in range(0, c.shape[0], ROWS):
                 _add_single(a, b, c, r, x)
@@ -84,23 +100,25 @@ def _compiled_add_product(a, b, c):
 def _compiled_dots(x, weight, first, stop, out):
     def dot_all(x, weight, first, stop, out):
         R = x.shape[0]
-        for m in range(first, stop, ALONE if R == 1 else VECTORS):
+        width = ALONE if R == 1 else VECTORS
+        ahead = max(width, AHEAD // max(1, weight.strides[0]))
+        whole = stop - (stop - first) % width
+        for m in range(first, whole, width):
             if R == 1:
-                _dot_one(x, weight, 0, m, stop, out)
+                _dot_one(x, weight, 0, m, ahead, out)
+            elif R <= ROWS:  # places that are the same for all m are worked out once
+                _dot_rows(x, weight, 0, m, ahead, out)
             else:
                 for r in range(0, R, ROWS):
-                    _dot_rows(x, weight, r, m, stop, out)
+                    _dot_rows(x, weight, r, m, ahead, out)
+        for m in range(whole, stop):
+            for r in range(0, R, ROWS):
+                _dot_last(x, weight, r, m, ahead, out)
 
     return dot_all
 
 
 # The instructions
-
-
-def _or_last(builder: ir.IRBuilder, index: Any, stop: Any) -> Any:
-    """The index, or the last one before `stop`."""
-    last = builder.sub(stop, index.type(1))
-    return builder.select(builder.icmp_signed("<", index, last), index, last)
 
 
 class _Matrix:
@@ -119,7 +137,8 @@ class _Matrix:
 
     def row_or_last(self, index: Any) -> Any:
         """Where row `index` begins, or the last one if there is no such row."""
-        return self.row(_or_last(self.builder, index, self.rows))
+        last = self.builder.sub(self.rows, self.rows.type(1))
+        return self.row(self.builder.select(self.builder.icmp_signed("<", index, last), index, last))
 
     def at(self, row: Any, column: Any) -> Any:
         """Where a column of a row is, the numbers of a row being neighbours."""
@@ -129,16 +148,19 @@ class _Matrix:
         """Where a column of a row is, in an array of any order."""
         return self.builder.gep(row, [self.builder.mul(column, self.steps[1])])
 
-    def load(self, address: Any, count: int) -> Any:
-        """A vector of `count` neighbouring numbers, widened to floats."""
+    def load(self, address: Any, count: int, lanes: int) -> Any:
+        """A vector of `count` neighbouring numbers, widened to floats; 0 in what lanes are left."""
         stored = ir.VectorType(self.data.type.pointee, count)
         vector = self.builder.load(self.builder.bitcast(address, stored.as_pointer()), align=1)
         floats = ir.VectorType(self.number, count)
         if stored.element == ir.IntType(16):
             bits = ir.VectorType(ir.IntType(32), count)
             wide = self.builder.shl(self.builder.zext(vector, bits), ir.Constant(bits, [16] * count))
-            return self.builder.bitcast(wide, floats)
-        return self.builder.sitofp(vector, floats) if stored.element == ir.IntType(8) else vector
+            vector = self.builder.bitcast(wide, floats)
+        elif stored.element == ir.IntType(8):
+            vector = self.builder.sitofp(vector, floats)
+        zeros = ir.Constant(floats, [0.0] * count)
+        return self.builder.shuffle_vector(vector, zeros, _indices([min(lane, count) for lane in range(lanes)]))
 
     def fetch(self, address: Any) -> None:
         """Have what is there brought to the first cache, in a while; an address beyond the array does no harm."""
@@ -160,30 +182,33 @@ def _spread(builder: ir.IRBuilder, vector: Any, count: int) -> Any:
     return builder.shuffle_vector(vector, vector, _indices([0] * count))
 
 
-def _sums(builder: ir.IRBuilder, vectors: list[Any]) -> list[Any]:
-    """The sum of each vector's lanes, as a vector of one lane; halves are added until one lane is left.
+def _sums(builder: ir.IRBuilder, vectors: list[Any], width: int) -> list[Any]:
+    """The sum of each vector's lanes, `width` of them in a vector; halves are added until one lane is left.
 
-    Two vectors are folded into one at each turn: it holds parts, `width` lanes of each of the vectors that went in.
+    Two vectors are folded into one at each turn: it holds parts, `part` lanes of each of the vectors that went in.
     """
-    count = width = vectors[0].type.count
+    count = part = vectors[0].type.count
     folded = [(vector, [i]) for i, vector in enumerate(vectors)]
-    while width > 1:
-        width //= 2
+    while part > 1:
+        part //= 2
         if len(folded) % 2:
             folded.append(folded[-1])
         pairs, folded = zip(folded[::2], folded[1::2], strict=True), []
         for (x, of_x), (y, of_y) in pairs:
             halves = []
-            for first in (0, width):
-                lanes = range(first, count, 2 * width)
-                places = [start + base + t for start in lanes for base in (0, count) for t in range(width)]
+            for first in (0, part):
+                lanes = range(first, count, 2 * part)
+                places = [start + base + t for start in lanes for base in (0, count) for t in range(part)]
                 halves.append(builder.shuffle_vector(x, y, _indices(places)))
             folded.append((builder.fadd(*halves), [i for both in zip(of_x, of_y, strict=True) for i in both]))
-    found = {}
-    for vector, order in folded:
-        for lane, i in enumerate(order):
-            found[i] = builder.shuffle_vector(vector, vector, _indices([lane]))
-    return [found[i] for i in range(len(vectors))]
+    order = [i for _, of in folded for i in of]
+    together = []
+    for first in range(0, len(vectors), width):
+        places = [order.index(i) for i in range(first, first + width)]
+        low, high = min(places) // count, max(places) // count  # successive sums stand in two vectors at most
+        wanted = _indices([place - low * count for place in places])
+        together.append(builder.shuffle_vector(folded[low][0], folded[high][0], wanted))
+    return together
 
 
 def _multiply_add(builder: ir.IRBuilder, total: Any, x: Any, y: Any) -> Any:
@@ -217,10 +242,11 @@ def _matrices(context: Any, builder: ir.IRBuilder, signature: Any, arguments: An
     return [_Matrix(context, builder, kind, value, number) for kind, value in arrays]
 
 
-def _add_block(vectors: int, size: int | None = None) -> Any:
+def _add_block(vectors: int, size: int | None = None, *, fetches: bool = False) -> Any:
     """The intrinsic (a, b, c, r, x): c += a @ b, in ROWS rows from r on and `vectors` vectors of columns from x on.
 
     size: numbers in a vector; None for as many as the registers hold
+    fetches: whether as much as these columns hold is fetched of what lies behind b
     """
 
     @intrinsic
@@ -232,17 +258,22 @@ def _add_block(vectors: int, size: int | None = None) -> Any:
             columns = [builder.add(x, x.type(j * count)) for j in range(vectors)]
             rows = [builder.add(r, r.type(i)) for i in range(ROWS)]
             factors = [A.row_or_last(row) for row in rows]
+            behind = B.row(A.columns)
             places = [[C.at(C.row_or_last(row), column) for column in columns] for row in rows]
 
             def step(u: Any, sums: list[Any]) -> list[Any]:
                 row = B.row(u)
-                operands = [B.load(B.at(row, column), count) for column in columns]
-                spread = [_spread(builder, A.load(A.apart(factor, u), 1), count) for factor in factors]
+                if fetches:
+                    fetched = builder.add(builder.mul(x, A.columns), builder.mul(u, u.type(vectors * count)))
+                    for j in range(vectors):
+                        B.fetch(B.at(behind, builder.add(fetched, u.type(j * count))))
+                operands = [B.load(B.at(row, column), count, count) for column in columns]
+                spread = [_spread(builder, A.load(A.apart(factor, u), 1, 1), count) for factor in factors]
                 products = ((factor, operand) for factor in spread for operand in operands)
                 return [_multiply_add(builder, total, *pair) for total, pair in zip(sums, products, strict=True)]
 
             flat = [place for row in places for place in row]
-            sums = _loop(builder, x.type(0), A.columns, 1, [C.load(place, count) for place in flat], step)
+            sums = _loop(builder, x.type(0), A.columns, 1, [C.load(place, count, count) for place in flat], step)
             for total, place in zip(sums, flat, strict=True):
                 C.store(total, place)
             return context.get_dummy_value()
@@ -253,33 +284,34 @@ def _add_block(vectors: int, size: int | None = None) -> Any:
 
 
 _add_wide, _add_narrow, _add_single = _add_block(VECTORS), _add_block(1), _add_block(1, 1)
+_add_wide_once, _add_narrow_once = _add_block(VECTORS, fetches=True), _add_block(1, fetches=True)
 
 
 def _dot_block(height: int, width: int) -> Any:
-    """The intrinsic (x, weight, r, m, stop, out): out[:, m] = x @ weight[m] for `height` rows from r on and for `width`
-    rows of the matrix from m on, of those before `stop`.
+    """The intrinsic (x, weight, r, m, ahead, out): out[:, m] = x @ weight[m] for `height` rows from r on and `width`
+    rows of the matrix from m on. As many rows, `ahead` of these, are fetched.
 
-    The rows of the matrix that come next are fetched: reading several at a time, a processor does not foresee it.
+    A processor foresees by itself what is read next only where one row is read after the other.
     """
 
     @intrinsic
-    def dot(typing_context: Any, x: Any, weight: Any, r: Any, m: Any, stop: Any, out: Any) -> Any:
+    def dot(typing_context: Any, x: Any, weight: Any, r: Any, m: Any, ahead: Any, out: Any) -> Any:
         count = VECTOR_BYTES * 8 // out.dtype.bitwidth
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-            (X, W, OUT), (r, m, stop) = _matrices(context, builder, signature, arguments), arguments[2:5]
-            rows = [OUT.row_or_last(builder.add(r, r.type(i))) for i in range(height)]
-            left = [X.row_or_last(builder.add(r, r.type(i))) for i in range(height)]
-            columns = [_or_last(builder, builder.add(m, m.type(j)), stop) for j in range(width)]
-            right = [W.row(column) for column in columns]
-            following = [W.row(builder.add(m, m.type(width + j))) for j in range(width)]
+            (X, W, OUT), (r, m, ahead) = _matrices(context, builder, signature, arguments), arguments[2:5]
+            rows = [builder.add(r, r.type(i)) for i in range(height)]
+            columns = [builder.add(m, m.type(j)) for j in range(width)]
+            left, right = [X.row_or_last(row) for row in rows], [W.row(column) for column in columns]
+            places = [OUT.at(OUT.row_or_last(row), m) for row in rows]
+            later = [W.row(builder.add(column, ahead)) for column in columns]
 
             def steps_of(size: int) -> Callable[[Any, list[Any]], list[Any]]:
                 def step(u: Any, sums: list[Any]) -> list[Any]:
-                    for row in following:
+                    for row in later:
                         W.fetch(W.at(row, u))
-                    weights = [W.load(W.at(row, u), size) for row in right]
-                    pairs = ((x, w) for x in (X.load(X.at(row, u), size) for row in left) for w in weights)
+                    weights = [W.load(W.at(row, u), size, count) for row in right]
+                    pairs = ((x, w) for x in (X.load(X.at(row, u), size, count) for row in left) for w in weights)
                     return [_multiply_add(builder, total, *pair) for total, pair in zip(sums, pairs, strict=True)]
 
                 return step
@@ -287,15 +319,14 @@ def _dot_block(height: int, width: int) -> Any:
             whole = builder.sub(X.columns, builder.srem(X.columns, r.type(count)))
             zeros = [ir.Constant(ir.VectorType(X.number, count), [0.0] * count)] * (height * width)
             sums = _loop(builder, r.type(0), whole, count, zeros, steps_of(count))
-            sums = _loop(builder, whole, X.columns, 1, _sums(builder, sums), steps_of(1))
-            places = [OUT.at(row, column) for row in rows for column in columns]
-            for total, place in zip(sums, places, strict=True):
+            sums = _loop(builder, whole, X.columns, 1, sums, steps_of(1))
+            for total, place in zip(_sums(builder, sums, width), places, strict=True):
                 OUT.store(total, place)
             return context.get_dummy_value()
 
-        return void(x, weight, r, m, stop, out), generate
+        return void(x, weight, r, m, ahead, out), generate
 
     return dot
 
 
-_dot_one, _dot_rows = _dot_block(1, ALONE), _dot_block(ROWS, VECTORS)
+_dot_one, _dot_rows, _dot_last = _dot_block(1, ALONE), _dot_block(ROWS, VECTORS), _dot_block(ROWS, 1)
