@@ -15,20 +15,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import ask
 import torch
 import transformers
-from data import KINDS, read, share
+from data import held_out_documents
 from documents import Tokenizer, generate, marked
 from model import CONFIG
 
 import pyled
-
-
-def texts(directory: Path, count: int) -> list[str]:
-    """As many held-out texts, half of each kind, drawn by a hash."""
-    found = []
-    for kind in KINDS:
-        pairs = sorted(read(directory / f"{kind}-test.jsonl"), key=lambda pair: share("compare", pair.document))
-        found += [pair.document for pair in pairs[: count // len(KINDS)]]
-    return found
 
 
 def ours(model: Any, ids: list[int]) -> list[int]:
@@ -43,7 +34,7 @@ def compare(directory: Path, exported: Path, interpreter: str, count: int) -> in
     stock = {dtype: load(exported, dtype=dtype).eval() for dtype in (torch.float32, torch.float64)}
     model = pyled.LEDForConditionalGeneration.from_pretrained(exported)
     tokenizer = pyled.LEDTokenizer.from_pretrained(exported)
-    documents, limit = texts(directory, count), CONFIG["max_encoder_position_embeddings"]
+    documents, limit = held_out_documents(directory, count), CONFIG["max_encoder_position_embeddings"]
     wrong = undecided = 0
     for number, (text, ids) in enumerate(
         zip(documents, Tokenizer(interpreter, exported, limit).ids(documents), strict=True)

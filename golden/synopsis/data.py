@@ -302,6 +302,15 @@ def read(path: Path) -> list[Pair]:
         return [Pair(**json.loads(line)) for line in lines]
 
 
+def held_out_documents(directory: Path, count: int) -> list[str]:
+    """As many held-out texts, half of each kind, drawn by a hash."""
+    found = []
+    for kind in KINDS:
+        pairs = sorted(read(directory / f"{kind}-test.jsonl"), key=lambda pair: share("compare", pair.document))
+        found += [pair.document for pair in pairs[: count // len(KINDS)]]
+    return found
+
+
 def collect(directory: Path) -> None:
     """Everything, into directory; texts that a held-out one equals are not trained on."""
     fetch(directory)

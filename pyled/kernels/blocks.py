@@ -6,6 +6,7 @@ the instructions themselves; `add_product` and `dots` have a Python body of the 
 compilation.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ ROWS, VECTORS = 4, 3  # 12 sums, 3 operands and a factor: the 16 registers of AV
 VECTOR_BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
 ALONE = 8  # sums at a time for a row alone: a multiply-add begins before the one before has ended
 AHEAD = 8192  # bytes of a matrix that are fetched before they are used
+# The parts of that distance at which they are fetched: a fetch is dropped where too many are on the way.
+NEARER = (1, 2, 4)
 FUSED = ("contract",)  # a product and its addition may become one instruction
 
 
@@ -258,15 +261,14 @@ def _add_block(vectors: int, size: int | None = None, *, fetches: bool = False) 
             columns = [builder.add(x, x.type(j * count)) for j in range(vectors)]
             rows = [builder.add(r, r.type(i)) for i in range(ROWS)]
             factors = [A.row_or_last(row) for row in rows]
-            behind = B.row(A.columns)
+            behind = [B.row(builder.sdiv(A.columns, A.columns.type(part))) for part in NEARER if fetches]
             places = [[C.at(C.row_or_last(row), column) for column in columns] for row in rows]
 
             def step(u: Any, sums: list[Any]) -> list[Any]:
                 row = B.row(u)
-                if fetches:
-                    fetched = builder.add(builder.mul(x, A.columns), builder.mul(u, u.type(vectors * count)))
-                    for j in range(vectors):
-                        B.fetch(B.at(behind, builder.add(fetched, u.type(j * count))))
+                fetched = builder.add(builder.mul(x, A.columns), builder.mul(u, u.type(vectors * count)))
+                for start, j in itertools.product(behind, range(vectors)):
+                    B.fetch(B.at(start, builder.add(fetched, u.type(j * count))))
                 operands = [B.load(B.at(row, column), count, count) for column in columns]
                 spread = [_spread(builder, A.load(A.apart(factor, u), 1, 1), count) for factor in factors]
                 products = ((factor, operand) for factor in spread for operand in operands)
@@ -304,7 +306,8 @@ def _dot_block(height: int, width: int) -> Any:
             columns = [builder.add(m, m.type(j)) for j in range(width)]
             left, right = [X.row_or_last(row) for row in rows], [W.row(column) for column in columns]
             places = [OUT.at(OUT.row_or_last(row), m) for row in rows]
-            later = [W.row(builder.add(column, ahead)) for column in columns]
+            distances = [builder.sdiv(ahead, ahead.type(part)) for part in NEARER]
+            later = [W.row(builder.add(column, distance)) for distance in distances for column in columns]
 
             def steps_of(size: int) -> Callable[[Any, list[Any]], list[Any]]:
                 def step(u: Any, sums: list[Any]) -> list[Any]:
