@@ -131,6 +131,8 @@ def _start_threads() -> None:
     1.6 times as long to encode. OpenMP reads the environment once, when it is loaded; what the user has set there
     counts, and children inherit nothing.
     """
+    if numba.config.DISABLE_JIT:
+        return
     is_free = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
     if is_free:
         os.environ["GOMP_SPINCOUNT"] = SPINS
