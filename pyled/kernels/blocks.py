@@ -47,7 +47,7 @@ def add_product(a: Any, b: Any, c: Any) -> None:
 
 
 def add_product_once(a: Any, b: Any, c: Any) -> None:
-    """As `add_product`, where b is read from memory this once, and what lies behind it next: that is fetched."""
+    """As `add_product`, for a b that is read once, from memory; what lies behind it comes next, and is fetched."""
     add_product(a, b, c)
 
 
