@@ -24,6 +24,7 @@ from typing import Any
 from mutation_list import MUTATIONS, ROOT, Mutation
 
 TIME_LIMIT = 60.0  # seconds for the tests of one mutation: some mistakes are endless loops
+ALL_TESTS_LIMIT = 900.0  # seconds for all these tests at once, which take some 25 to 60
 # Uncompiled, the time of a tile is that of all its lanes, used or not. Results do not depend on the size of tiles.
 SMALL_TILES = {
     "QUERY_TILE = 96": "QUERY_TILE = 8",
@@ -96,14 +97,14 @@ def run_tests(folder: str, tests: list[str], channel: Any) -> None:
         channel.send((NOTICED if failed else CRASHED, f"{test}: {message.splitlines()[0] if message else ''}"))
 
 
-def verdict(folder: Path, tests: list[str]) -> tuple[str, str]:
-    """What the tests say of the copy in a folder, asked in a fresh process."""
+def verdict(folder: Path, tests: list[str], limit: float = TIME_LIMIT) -> tuple[str, str]:
+    """What the tests say of the copy in a folder, asked in a fresh process and within a limit (seconds)."""
     receiver, sender = processes.Pipe(duplex=False)
     process = processes.Process(target=run_tests, args=(str(folder), tests, sender))
     process.start()
     sender.close()
     try:
-        return receiver.recv() if receiver.poll(TIME_LIMIT) else (CRASHED, f"not done in {TIME_LIMIT:.0f} s")
+        return receiver.recv() if receiver.poll(limit) else (CRASHED, f"not done in {limit:.0f} s")
     except EOFError:
         return CRASHED, "the process died"
     finally:
@@ -160,12 +161,14 @@ def main() -> int:
             folder = folders.get()
             try:
                 every = sorted({test for _, m in numbered for test in m.tests})
-                return verdict(folder, every) if mutation is None else try_mutation(mutation, folder)
+                return try_mutation(mutation, folder) if mutation else verdict(folder, every, ALL_TESTS_LIMIT)
             finally:
                 folders.put(folder)
 
         control, details = work(None)
         print(f"unchanged: {'all tests pass' if control == NOT_NOTICED else f'{control}: {details}'}", flush=True)
+        if control != NOT_NOTICED:
+            others.append(f"without any mutation {control}: {details}")
         for (number, mutation), (found, details) in zip(
             numbered, pool.map(work, [mutation for _, mutation in numbered]), strict=True
         ):
