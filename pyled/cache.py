@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kernels.narrow import bf16, int8, widened
+from .kernels.rows import select_past
 
 Floats = NDArray[Any]
 
@@ -47,19 +48,16 @@ class Growing:
         return longer
 
     def select(self, rows: NDArray[np.int64]) -> "Growing":
-        """The past of some rows, in that order."""
-        return Growing(self._copied(rows, self.length), self.length)
+        """The past of some rows, in that order. Raises IndexError for what is no row."""
+        return Growing(self._copied(np.arange(len(self.buffer))[rows], self.length), self.length)
 
     def _copied(self, rows: NDArray[np.int64], length: int) -> Floats:
         """A new buffer for `length` tokens or more, holding the past of some rows."""
-        kept = self.buffer[:, :, : self.length]
-        _, H, P, D = kept.shape
-        capacity = self.buffer.shape[2]
+        _, H, capacity, D = self.buffer.shape
         if length > capacity:
             capacity = max(length, capacity + max(BLOCK, capacity // 2))
-        buffer = np.empty((len(rows), H, capacity, D), kept.dtype)
-        for i, row in enumerate(rows):
-            buffer[i, :, :P] = kept[row]
+        buffer = np.empty((len(rows), H, capacity, D), self.buffer.dtype)
+        select_past(self.buffer, self.length, rows, buffer)
         return buffer
 
     @property
@@ -137,6 +135,7 @@ class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
         """The past of some rows, in that order; documents are shared, not copied.
 
         A call that goes on from it takes encoder_outputs and attention_mask of the same rows in the same order.
+        Raises IndexError for what is no row.
         """
         own = tuple((keys.select(rows), values.select(rows)) for keys, values in self.own)
         return replace(self, own=own, document_of_row=self.document_of_row[rows])

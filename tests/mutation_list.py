@@ -90,6 +90,7 @@ BIAS = of("test_kernels", "test_bias_alone_and_on_the_way_to_heads")
 GELU = of("test_kernels", "test_bias_and_gelu_in_one_pass")
 GELU_RANGE = of("test_kernels", "test_gelu_over_the_whole_range_of_float32")
 EXP = of("test_kernels", "test_exp_is_0_for_what_is_masked_and_good_to_a_unit_and_a_half_elsewhere")
+ORDER = of("test_kernels", "test_the_past_of_rows_in_another_order")
 NORM = of("test_kernels", "test_residual_and_norm_in_one_pass")
 MISTAKE = of(PROPERTIES, "test_every_mistake_in_an_argument_has_its_message")
 SEARCH = of("test_generation_search", "test_the_search_finds_what_the_reference_finds")
@@ -251,8 +252,9 @@ STACKS = [
         ("not self._is_continued and ", "", BRANCHES, "a second continuation writes into the first"),
         ("self._is_continued |= fits", "pass", BRANCHES, "nobody remembers that a buffer was continued"),
         ("[:, :, self.length : length] = new", "[:, :, : length - self.length] = new", SPLIT, "appended in front"),
-        ("buffer[i, :, :P] = kept[row]", "buffer[i, :, :P] = 0", GROWN, "the past is lost when a buffer grows"),
-        ("_copied(rows, self.length)", "_copied(np.arange(len(rows)), self.length)", BEAMS,
+        ("select_past(self.buffer, self.length, ", "select_past(self.buffer, 0, ", GROWN,
+         "the past is lost when a buffer grows"),
+        ("_copied(np.arange(len(self.buffer))[rows], self.length)", "_copied(np.arange(len(rows)), self.length)", BEAMS,
          "the cache does not follow beams"),
         ("own=own, document_of_row=self.document_of_row[rows]", "own=own", SELECTED, "rows keep their old documents"),
         ("return self.own[0][0].length if", "return 0 if", SPLIT, "the past has no length"),
@@ -537,6 +539,9 @@ KERNELS = [
          NORM, "epsilon outside of the root"),
         ("scale * weight[e] + bias[e]", "scale * (weight[e] + bias[e])", NORM, "the bias multiplied"),
         ("x[n, e] + y[n, e]", "y[n, e]", NORM, "no residual"),
+        ("past[rows[i], h, :P]", "past[i, h, :P]", ORDER, "the past stays as it was"),
+        ("out[i, h, :P] = past[rows[i], h, :P]", "out[i, h, : P - 1] = past[rows[i], h, : P - 1]", ORDER,
+         "the last token is forgotten"),
     ),
 ]  # fmt: skip
 

@@ -333,6 +333,19 @@ def test_residual_and_norm_in_one_pass(N, E, dtype, seed):
     assert_within("norm", y, truth, FLOAT32_ERROR * spread, dtype)
 
 
+@EXAMPLE
+@given(
+    N=st.integers(1, 4), H=st.integers(1, 3), P=st.integers(0, 9), room=st.integers(0, 4), dtype=DTYPES, data=st.data()
+)
+def test_the_past_of_rows_in_another_order(N, H, P, room, dtype, data):
+    order = data.draw(st.lists(st.integers(0, N - 1), max_size=5))
+    (past,) = random_arrays(0, dtype, (N, H, P + 2, 5))
+    selected = np.full((len(order), H, P + room, 5), np.nan, dtype)
+    rows.select_past(past, P, np.array(order, np.int64), selected)
+    assert np.array_equal(selected[:, :, :P], past[order, :, :P])
+    assert np.isnan(selected[:, :, P:]).all()
+
+
 def test_gelu_over_the_whole_range_of_float32():
     x = np.concatenate([np.linspace(-40, 40, 4001), [1e-30, -1e-30, 1e30, -1e30, np.inf]]).astype(np.float32)
     got = np.array([elementary.gelu_float32(value) for value in x])
@@ -378,7 +391,7 @@ for module in (attention, narrow, products, rows):
 def test_models_have_each_kernel_compiled_once_per_float_type():
     """An array that is cut, strided, unaligned or not read-only where others are would add a signature."""
     lines = output_of(SPECIALISATIONS, TINY).splitlines()
-    kernels = ("_banded", "_grouped", "_few_rows", "_add_bias", "_add_norm", "_part_into_heads")
+    kernels = ("_banded", "_grouped", "_few_rows", "_add_bias", "_add_norm", "_part_into_heads", "_select_past")
     of_rounded_weights = ("_bf16", "_int8", "_widen")
     assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), *of_rounded_weights])
 
@@ -436,6 +449,8 @@ def test_without_threads_kernels_give_the_same_bits(dtype, monkeypatch):
             yield q
             rows.add_norm(x, y, scale, shift, 1e-5, x)
             yield x
+            rows.select_past(q[None], S, np.zeros(2, np.int64), both := np.empty((2, H, S, D), dtype))
+            yield both
 
     expected = list(results())
     monkeypatch.setattr(jit, "_has_lost_its_threads", True)
@@ -465,9 +480,10 @@ rows.part_into_heads(y, some(24), parted)
 rows.add_bias(x, some(40), activate=True)
 rows.add_bias(z, some(24))
 rows.add_norm(some(76, 24), y, some(24), some(24), 1e-5, y)
+rows.select_past(q[None], 70, np.array([0, 0]), both := np.zeros((2, 4, 76, 6), np.float32))
 attention.banded(q, k, v, np.ones(76, bool), some(4, 2, 6), some(4, 2, 6), 4, context)
 results = [
-    x, y, z, z @ y.T, parted, context,
+    x, y, z, z @ y.T, parted, both, context,
     *[products.few_rows(some(4, 24), some(60, 24), some(60), activate=activate) for activate in (False, True)],
     attention.grouped(some(1, 4, 4, 6), some(1, 4, 76, 6), some(1, 4, 76, 6), np.ones((1, 76), bool)),
 ]

@@ -354,6 +354,13 @@ def test_a_selected_cache_goes_on_as_its_rows_would():
     assert_within("logits", got, model(ids, decoder_input_ids=targets).logits[::-1, 4:], 0.0)
 
 
+@pytest.mark.parametrize("row", [2, -3])
+def test_what_is_no_row_cannot_be_selected(row):
+    past = small_model()(some_ids(10, 2, 9), decoder_input_ids=some_ids(11, 2, 5)).past_key_values
+    with pytest.raises(IndexError):
+        past.select(np.array([0, row]))
+
+
 def test_a_continuation_keeps_its_tokens_when_the_same_past_is_continued_otherwise():
     model = small_model("float64")
     ids, targets = some_ids(1, 1, 9), some_ids(2, 1, 8)

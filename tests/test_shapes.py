@@ -123,7 +123,7 @@ def test_docstrings_tell_the_shapes_that_a_run_has(seen):
     functions = {function for function, _ in seen}
     expected = {
         "product", "encoder_self_attention", "_attend_to_all", "decoder_self_attention", "cross_attention", "_attend",
-        "encoder", "decoder", "banded", "grouped", "few_rows", "add_bias", "part_into_heads", "add_norm",
+        "encoder", "decoder", "banded", "grouped", "few_rows", "add_bias", "part_into_heads", "add_norm", "select_past",
         "shift_right", "cross_entropy", "encoder_attention", "decoder_attention", "forward", "LEDEncoder.__call__",
         "LEDDecoder.__call__", "LEDForConditionalGeneration.__call__",
     }  # fmt: skip

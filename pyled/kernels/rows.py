@@ -1,12 +1,13 @@
 """What happens to each row alone, compiled, in one pass over memory each: bias, alone, with GELU or on the way to
-heads, and residual with LayerNorm.
+heads, residual with LayerNorm, and the past of rows in another order.
 
-Letters: N rows, E model size, H heads, D head size, F feed-forward size.
+Letters: N rows, E model size, H heads, D head size, F feed-forward size, P past tokens.
 """
 
 import math
 from typing import Any
 
+import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
@@ -87,3 +88,21 @@ def add_norm(x: Floats, y: Floats, weight: Floats, bias: Floats, epsilon: float,
     weight, bias: (E,) float
     """
     _add_norm(x, y, weight, bias, x.dtype.type(epsilon), out)
+
+
+@kernel(parallel=True)
+def _select_past(past, P, rows, out):
+    H = past.shape[1]
+    for task in prange(rows.shape[0] * H):
+        i, h = task // H, task % H
+        out[i, h, :P] = past[rows[i], h, :P]
+
+
+def select_past(past: Floats, P: int, rows: NDArray[np.int64], out: Floats) -> None:
+    """out becomes the first P tokens of some rows, in that order: out[i, :, :P] = past[rows[i], :, :P].
+
+    past: (N, H, capacity, D) float
+    rows: (R,) int64, each one a row of past: nothing checks that here
+    out: (R, H, room, D) float
+    """
+    _select_past(past, P, rows, out)
