@@ -539,7 +539,7 @@ KERNELS = [
          NORM, "epsilon outside of the root"),
         ("scale * weight[e] + bias[e]", "scale * (weight[e] + bias[e])", NORM, "the bias multiplied"),
         ("x[n, e] + y[n, e]", "y[n, e]", NORM, "no residual"),
-        ("past[rows[i], h, :P]", "past[i, h, :P]", ORDER, "the past stays as it was"),
+        ("past[rows[i], h, :P]", "past[rows[0], h, :P]", ORDER, "the first row for all"),
         ("out[i, h, :P] = past[rows[i], h, :P]", "out[i, h, : P - 1] = past[rows[i], h, : P - 1]", ORDER,
          "the last token is forgotten"),
     ),
