@@ -43,7 +43,7 @@ def encoder_self_attention(
     is_real, is_global: (S,) bool; a global token is real
     slots: None, or how many global tokens the returned probabilities have room for
     buffers: those of an earlier layer, to be used again
-    returns: (S, E) float, in a buffer; with slots the probabilities of the local queries, (H, S, slots + K), and those
+    returns: (S, E) float, in a buffer, where the queries were; with slots the probabilities of the local queries, (H, S, slots + K), and those
         of the global ones, (H, S, slots), in upstream's layout, else None twice
     """
     inner = f"{name}.longformer_self_attn"
@@ -65,8 +65,7 @@ def encoder_self_attention(
         context[places], probs = attend(hidden, places, is_real, H, weights, inner, slots is not None)
         if to_all is not None and probs is not None:
             to_all[:, :, : len(places)] = np.swapaxes(probs, 1, 2)
-    attended = buffers.array("attended", hidden.shape, hidden.dtype)
-    return linear(context, weights, f"{name}.output", out=attended), local, to_all  # (S, E)
+    return linear(context, weights, f"{name}.output", out=q.reshape(S, E)), local, to_all
 
 
 def _attend_to_all(

@@ -55,9 +55,9 @@ def encoder(
         attended, local, to_all = encoder_self_attention(
             hidden, w, is_real, is_global, config.encoder_attention_heads, weights, f"{layer}.self_attn", slots, buffers
         )
-        hidden = add_norm(hidden, attended, weights, f"{layer}.self_attn_layer_norm")
-        fed = feed_forward(hidden, weights, layer, config.activation_function, buffers)
-        hidden = add_norm(hidden, fed, weights, f"{layer}.final_layer_norm")
+        between = add_norm(hidden, attended, weights, f"{layer}.self_attn_layer_norm")
+        fed = feed_forward(between, weights, layer, config.activation_function, buffers, out=hidden)
+        hidden = add_norm(between, fed, weights, f"{layer}.final_layer_norm")
         if local is not None and to_all is not None:
             run.attentions.append(local)
             run.global_attentions.append(to_all)

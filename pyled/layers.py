@@ -119,17 +119,18 @@ def add_norm(x: Floats, y: Floats, weights: Weights, name: str) -> Floats:
     return y
 
 
-def feed_forward(x: Floats, weights: Weights, name: str, kind: str, buffers: Buffers | None = None) -> Floats:
+def feed_forward(
+    x: Floats, weights: Weights, name: str, kind: str, buffers: Buffers | None = None, out: Floats | None = None
+) -> Floats:
     """Two linear layers with the activation between: (..., T, E) -> (..., T, E).
 
-    buffers: of a document, (S, E), whose rows then go through in slices, because what lies between is four times as
-        wide; the result is put into one of them
+    buffers, out: of a document, (S, E), whose rows then go through in slices, because what lies between is four times
+        as wide; what is kept from layer to layer, and where to put the result
     """
-    if buffers is None:
+    if buffers is None or out is None:
         return _feed(x, weights, name, kind, None, None)
     F = len(weights[f"{name}.fc1.bias"])
     inner = buffers.array("inner", (min(len(x), FEED_FORWARD_ROWS), F), x.dtype)
-    out = buffers.array("fed", x.shape, x.dtype)
     for first in range(0, len(x), FEED_FORWARD_ROWS):
         rows = slice(first, min(len(x), first + FEED_FORWARD_ROWS))
         _feed(x[rows], weights, name, kind, inner[: rows.stop - first], out[rows])

@@ -214,8 +214,8 @@ def _memory(
     inner = min(S, FEED_FORWARD_ROWS) * config.encoder_ffn_dim * size
     count = weight_count(config)
     moments = [
-        # embedded tokens; query, key, value; what is on the way to them, then the context; after attention; after all
-        {"states": 7 * state, "feed-forward": inner, "global rows": 3 * row * S * size if global_tokens else 0},
+        # embedded tokens, and what becomes of them; query, key, value; what is on the way to them, then the context
+        {"states": 6 * state, "feed-forward": inner, "global rows": 3 * row * S * size if global_tokens else 0},
         {
             "states": 2 * state,  # one of them on the way to keys and values
             "source keys": step_keys(config, S) * width,
