@@ -43,8 +43,8 @@ def encoder_self_attention(
     is_real, is_global: (S,) bool; a global token is real
     slots: None, or how many global tokens the returned probabilities have room for
     buffers: those of an earlier layer, to be used again
-    returns: (S, E) float, in a buffer, where the queries were; with slots the probabilities of the local queries, (H, S, slots + K), and those
-        of the global ones, (H, S, slots), in upstream's layout, else None twice
+    returns: (S, E) float, in the queries' buffer; with slots the probabilities of the local queries, (H, S, slots + K),
+        and those of the global ones, (H, S, slots), in upstream's layout, else None twice
     """
     inner = f"{name}.longformer_self_attn"
     buffers = buffers or Buffers()
