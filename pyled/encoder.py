@@ -55,6 +55,7 @@ def encoder(
         attended, local, to_all = encoder_self_attention(
             hidden, w, is_real, is_global, config.encoder_attention_heads, weights, f"{layer}.self_attn", slots, buffers
         )
+        # Each result takes the place of what is needed no more: of the queries, then of the layer's input.
         between = add_norm(hidden, attended, weights, f"{layer}.self_attn_layer_norm")
         fed = feed_forward(between, weights, layer, config.activation_function, buffers, out=hidden)
         hidden = add_norm(between, fed, weights, f"{layer}.final_layer_norm")

@@ -36,11 +36,12 @@ def _best_of(values: Scores, count: int) -> Ids:
     A bound is found first, faster than by partitioning 200,000 scores: cut into _GROUPS groups, `count` of them have a
     member that is no less than the count-th largest of their maxima.
     """
-    reaching = np.arange(len(values))
     if count <= _GROUPS and len(values) >= 4 * _GROUPS:
         whole = len(values) // _GROUPS * _GROUPS
         maxima = values[:whole].reshape(-1, _GROUPS).max(axis=0)
         reaching = np.flatnonzero(values >= np.partition(maxima, -count)[-count])
+    else:
+        reaching = np.arange(len(values))
     few = values[reaching]
     last = np.partition(few, -count)[-count]
     above = np.flatnonzero(few > last)  # fewer than count
