@@ -19,13 +19,12 @@ from numba.types import Array, void
 from .jit import PART
 
 ROWS, VECTORS = 4, 3  # 12 sums, 3 operands and a factor: the 16 registers of AVX2
-HAS_AVX512 = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
-VECTOR_BYTES = 64 if HAS_AVX512 else 32
+VECTOR_BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
 ALONE = 8  # sums at a time for a row alone: a multiply-add begins before the one before has ended
 AHEAD = 8192  # bytes of a matrix that are fetched before they are used
-# Which cache they go to, and at which parts of that distance they are asked for. A Zen 3 drops fetches where too many
-# are on the way, so each is asked for three times; for a Xeon with AVX-512 once is enough, and the second cache better.
-CACHE, NEARER = (2, (1,)) if HAS_AVX512 else (1, (1, 2, 4))
+# Which cache they go to, and at which parts of that distance they are asked for. A Zen (3) drops fetches where too many
+# are on the way, so each is asked for three times; for a Xeon once is enough, and the second cache better.
+CACHE, NEARER = (1, (1, 2, 4)) if llvmlite.binding.get_host_cpu_name().startswith("znver") else (2, (1,))
 FUSED = ("contract",)  # a product and its addition may become one instruction
 
 
