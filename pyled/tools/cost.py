@@ -23,15 +23,15 @@ from ..layers import FEED_FORWARD_ROWS
 DType = Literal["float32", "float64"]
 
 # Which part of the two rates pyled reaches. Measured in float32 with seeded weights in LED-base's shape, two threads of
-# a machine that others share (AVX2), documents of 1,100, 4,096 and 16,384 tokens, 1 and 4 beams; of the seven times of
-# docs/speed.md none is off by more than a quarter. Where other programs want the processors or the memory at the same
-# moment, encoding or generating varies by a factor of two or three.
-PRODUCTS = 0.63  # of the rate of products: the encoder's linear layers, with all that is between them
+# machines that others share (AVX2, AVX-512), documents of 1,100, 4,096 and 16,384 tokens, 1 and 4 beams; of the seven
+# times of docs/speed.md, and of those of two other runs, none is off by more than a fifth. Where other programs want the
+# processors or the memory at the same moment, encoding or generating varies by a factor of two or three.
+PRODUCTS = 0.75  # of the rate of products: the encoder's linear layers, with all that is between them
 BAND = 0.6  # of it: the encoder's attention, with its softmax
 ROWS = 0.8  # of it: what each row adds to a step, in `few_rows` and in the rules and the search over its scores
-WEIGHTS = 0.9  # of the rate of reading: a step's weights
-KEYS = 0.62  # of it: a step's keys and values of the source, for any few rows
-STEP = 0.0015  # seconds of a step for Python
+WEIGHTS = 0.85  # of the rate of reading: a step's weights
+KEYS = 0.6  # of it: a step's keys and values of the source, for any few rows
+STEP = 0.002  # seconds of a step for Python
 
 PROGRAM = 150_000_000  # bytes of Python, NumPy, Numba, the tokenizer and the compiled kernels
 SCORES = 8  # arrays of a row's scores, at a time
