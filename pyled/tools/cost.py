@@ -24,8 +24,8 @@ DType = Literal["float32", "float64"]
 
 # Which part of the two rates pyled reaches. Measured in float32 with seeded weights in LED-base's shape, two threads of
 # machines that others share (AVX2, AVX-512), documents of 1,100, 4,096 and 16,384 tokens, 1 and 4 beams; of the seven
-# times of docs/speed.md, and of those of two other runs, none is off by more than a fifth. Where other programs want the
-# processors or the memory at the same moment, encoding or generating varies by a factor of two or three.
+# times of docs/speed.md, and of those of two other runs, none is off by more than a fifth. Where other programs want
+# the processors or the memory at the same moment, encoding or generating varies by a factor of two or three.
 PRODUCTS = 0.75  # of the rate of products: the encoder's linear layers, with all that is between them
 BAND = 0.6  # of it: the encoder's attention, with its softmax
 ROWS = 0.8  # of it: what each row adds to a step, in `few_rows` and in the rules and the search over its scores
