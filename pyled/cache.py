@@ -48,8 +48,8 @@ class Growing:
         return longer
 
     def select(self, rows: NDArray[np.int64]) -> "Growing":
-        """The past of some rows, in that order. Raises IndexError for what is no row."""
-        return Growing(self._copied(np.arange(len(self.buffer))[rows], self.length), self.length)
+        """The past of some rows, in that order; each one a row of this past, which nothing checks here."""
+        return Growing(self._copied(rows, self.length), self.length)
 
     def _copied(self, rows: NDArray[np.int64], length: int) -> Floats:
         """A new buffer for `length` tokens or more, holding the past of some rows."""
@@ -137,6 +137,7 @@ class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
         A call that goes on from it takes encoder_outputs and attention_mask of the same rows in the same order.
         Raises IndexError for what is no row.
         """
+        rows = np.arange(len(self.document_of_row))[rows]
         own = tuple((keys.select(rows), values.select(rows)) for keys, values in self.own)
         return replace(self, own=own, document_of_row=self.document_of_row[rows])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .attention import Bools, encoder_self_attention
 from .config import LEDConfig
-from .layers import Buffers, Floats, Weights, add_norm, embed, feed_forward
+from .layers import Buffers, Floats, Weights, add_norm, embed, feed_forward_in_slices
 
 Progress = Callable[[int, int], None]  # called with what is done and what there is to do
 
@@ -57,7 +57,7 @@ def encoder(
         )
         # Each result takes the place of what is needed no more: of the queries, then of the layer's input.
         between = add_norm(hidden, attended, weights, f"{layer}.self_attn_layer_norm")
-        fed = feed_forward(between, weights, layer, config.activation_function, buffers, out=hidden)
+        fed = feed_forward_in_slices(between, weights, layer, config.activation_function, buffers, out=hidden)
         hidden = add_norm(between, fed, weights, f"{layer}.final_layer_norm")
         if local is not None and to_all is not None:
             run.attentions.append(local)

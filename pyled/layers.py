@@ -120,28 +120,29 @@ def add_norm(x: Floats, y: Floats, weights: Weights, name: str) -> Floats:
 
 
 def feed_forward(
-    x: Floats, weights: Weights, name: str, kind: str, buffers: Buffers | None = None, out: Floats | None = None
+    x: Floats, weights: Weights, name: str, kind: str, *, inner: Floats | None = None, out: Floats | None = None
 ) -> Floats:
     """Two linear layers with the activation between: (..., T, E) -> (..., T, E).
 
-    buffers, out: of a document, (S, E), whose rows then go through in slices, because what lies between is four times
-        as wide; what is kept from layer to layer, and where to put the result
+    inner, out: where to put what lies between, (..., T, F), and the result; None for new arrays
     """
-    if buffers is None or out is None:
-        return _feed(x, weights, name, kind, None, None)
-    F = len(weights[f"{name}.fc1.bias"])
-    inner = buffers.array("inner", (min(len(x), FEED_FORWARD_ROWS), F), x.dtype)
-    for first in range(0, len(x), FEED_FORWARD_ROWS):
-        rows = slice(first, min(len(x), first + FEED_FORWARD_ROWS))
-        _feed(x[rows], weights, name, kind, inner[: rows.stop - first], out[rows])
-    return out
-
-
-def _feed(x: Floats, weights: Weights, name: str, kind: str, inner: Floats | None, out: Floats | None) -> Floats:
     found = linear(x, weights, f"{name}.fc1", gelu=kind == "gelu", out=inner)  # (..., T, F)
     if kind != "gelu":
         activate(found, kind)
     return linear(found, weights, f"{name}.fc2", out=out)
+
+
+def feed_forward_in_slices(x: Floats, weights: Weights, name: str, kind: str, buffers: Buffers, out: Floats) -> Floats:
+    """As `feed_forward`, of a document, (S, E), a slice of its rows at a time: what lies between is four times as wide.
+
+    out: (S, E) float, where to put the result
+    """
+    F = len(weights[f"{name}.fc1.bias"])
+    inner = buffers.array("inner", (min(len(x), FEED_FORWARD_ROWS), F), x.dtype)
+    for first in range(0, len(x), FEED_FORWARD_ROWS):
+        rows = slice(first, min(len(x), first + FEED_FORWARD_ROWS))
+        feed_forward(x[rows], weights, name, kind, inner=inner[: rows.stop - first], out=out[rows])
+    return out
 
 
 def activate(x: Floats, kind: str) -> None:

@@ -254,7 +254,7 @@ STACKS = [
         ("[:, :, self.length : length] = new", "[:, :, : length - self.length] = new", SPLIT, "appended in front"),
         ("select_past(self.buffer, self.length, ", "select_past(self.buffer, 0, ", GROWN,
          "the past is lost when a buffer grows"),
-        ("_copied(np.arange(len(self.buffer))[rows], self.length)", "_copied(np.arange(len(rows)), self.length)", BEAMS,
+        ("_copied(rows, self.length)", "_copied(np.arange(len(rows)), self.length)", BEAMS,
          "the cache does not follow beams"),
         ("own=own, document_of_row=self.document_of_row[rows]", "own=own", SELECTED, "rows keep their old documents"),
         ("return self.own[0][0].length if", "return 0 if", SPLIT, "the past has no length"),
