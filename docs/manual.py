@@ -5,8 +5,8 @@ In the man macros of roff, plainly enough for groff and mandoc alike.
 
 import argparse
 
-from pyled.cli.command import make_parser
-from pyled.cli.parser import DESCRIPTION, EXIT_STATUS
+from pyled.cli.dispatch import make_parser
+from pyled.cli.shared.parser import DESCRIPTION, EXIT_STATUS
 from pyled.version import __version__
 
 

@@ -1,7 +1,7 @@
 """Bring up to date what README.md, the figures and the manual page repeat from the tree: `python docs/refresh.py`.
 
-The line counts of the reading list, the output that the README shows, the figures, and docs/pyled.1; tests/test_docs.py
-and tests/test_manual.py fail where one of them is out of date.
+The output that the README shows, the figures, and docs/pyled.1; tests/test_docs.py and tests/test_manual.py fail where
+one of them is out of date.
 """
 
 import json
@@ -19,13 +19,6 @@ README = ROOT / "README.md"
 FIGURES = draw_attention.FIGURES | draw_tokenizer.FIGURES | draw_checkpoint.FIGURES
 
 
-def lines_of(place: str) -> int:
-    """Lines of a Python file, or of all those in a folder and below."""
-    path = ROOT / place
-    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
-
-
 def shown_output(readme: str) -> str:
     """What the first command prints: the reference's answer to its document."""
     document = re.search(r"summarize golden/trained/documents/(\S+)", readme)[1]
@@ -35,7 +28,6 @@ def shown_output(readme: str) -> str:
 
 def main() -> None:
     readme = README.read_text(encoding="utf-8")
-    readme = re.sub(r"(\[`(pyled/[\w/.]+)`\]\([\w/.]+\)) \d+", lambda match: f"{match[1]} {lines_of(match[2])}", readme)
     output = shown_output(readme)
     readme = re.sub(r"```text\n.*?```", lambda _: f"```text\n{output}\n```", readme, count=1, flags=re.DOTALL)
     README.write_text(readme, encoding="utf-8")

@@ -130,8 +130,8 @@ def stored() -> str:
 
 def compare(n: int, seed: int) -> int:
     """Draw n pairs and n words, ask both, and print where they differ. The number of differences."""
-    from pyled.tools.evaluate.porter import stem  # only here, so that the goldens do not depend on pyled
-    from pyled.tools.evaluate.rouge import scores
+    from pyled.evaluation.porter import stem  # only here, so that the goldens do not depend on pyled
+    from pyled.evaluation.rouge import scores
 
     rng = random.Random(seed)
     differences = 0

@@ -9,29 +9,29 @@ TYPE_CHECKING = False  # type checkers take it for True; typing itself is not ne
 if TYPE_CHECKING:
     from typing import Any
 
-    from .cache import Cache
     from .config import LEDConfig
-    from .default_model import SYNOPSIS
     from .errors import PyledError, PyledWarning
     from .generation_config import GenerationConfig
-    from .models import LEDForConditionalGeneration, LEDModel
-    from .outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput
+    from .hub import SYNOPSIS
+    from .models.led import LEDForConditionalGeneration, LEDModel
+    from .models.outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput
+    from .network.cache import Cache
     from .tasks import Reading, Summarizer, Summary, summarize
     from .tokenizer import AddedToken, BatchEncoding, LEDTokenizer, LEDTokenizerFast
     from .version import __version__
 
 _MODULES = {
-    "SYNOPSIS": "default_model",
+    "SYNOPSIS": "hub",
     "AddedToken": "tokenizer",
     "BatchEncoding": "tokenizer",
-    "Cache": "cache",
+    "Cache": "network.cache",
     "GenerationConfig": "generation_config",
     "LEDConfig": "config",
-    "LEDEncoderBaseModelOutput": "outputs",
+    "LEDEncoderBaseModelOutput": "models.outputs",
     "LEDForConditionalGeneration": "models",
     "LEDModel": "models",
-    "LEDSeq2SeqLMOutput": "outputs",
-    "LEDSeq2SeqModelOutput": "outputs",
+    "LEDSeq2SeqLMOutput": "models.outputs",
+    "LEDSeq2SeqModelOutput": "models.outputs",
     "LEDTokenizer": "tokenizer",
     "LEDTokenizerFast": "tokenizer",
     "PyledError": "errors",

@@ -139,7 +139,7 @@ TO_ALL = of(PROPERTIES, "test_global_queries_see_the_same_with_and_without_keys_
 CHOICE = of(PROPERTIES, "test_few_global_queries_go_without_keys_of_their_own")
 PROJECTED = "def _attend_to_all_projected("
 ENCODER_ATTENTION = in_file(
-    "attention.py",
+    "network/attention.py",
     ("is_real & ~is_global, k_ex", "is_real, k_ex", GLOBALS, "globals count twice: column and band"),
     ("is_real & ~is_global, k_ex", "~is_global, k_ex", HOLES, "padding is attended to"),
     ("is_real & ~is_global, k_ex", "~is_real & ~is_global, k_ex", HOLES, "the mask of keys is inverted"),
@@ -202,7 +202,7 @@ GROWN = of(PROPERTIES, "test_a_cache_that_grows_with_every_token_keeps_its_past"
 MASK = stored("decoder-mask", "decoder-1-mask")
 BITS = of(PROPERTIES, "test_asking_for_probabilities_changes_no_bit")
 DECODER_ATTENTION = in_file(
-    "attention.py",
+    "network/attention.py",
     ("np.tri(T, L, L - T, dtype", "np.tri(T, L, L - T + 1, dtype", stored("decoder-6"), "a token sees the next one"),
     ("np.tri(T, L, L - T, dtype", "np.tri(T, L, L - T - 1, dtype", stored("decoder-6"), "a token misses itself"),
     ("np.tri(T, L, L - T, dtype", "np.tri(T, L, 0, dtype", cached("cache-halves"), "the causal mask ignores the past"),
@@ -248,7 +248,7 @@ DECODER_ATTENTION = in_file(
 
 STACKS = [
     *in_file(
-        "cache.py",
+        "network/cache.py",
         ("not self._is_continued and ", "", BRANCHES, "a second continuation writes into the first"),
         ("self._is_continued |= fits", "pass", BRANCHES, "nobody remembers that a buffer was continued"),
         ("[:, :, self.length : length] = new", "[:, :, : length - self.length] = new", SPLIT, "appended in front"),
@@ -260,7 +260,7 @@ STACKS = [
         ("return self.own[0][0].length if", "return 0 if", SPLIT, "the past has no length"),
     ),
     *in_file(
-        "decoder.py",
+        "network/decoder.py",
         ("embed(tokens, past.get_seq_length(), ", "embed(tokens, 0, ", SPLIT, "positions begin anew in each call"),
         ("np.repeat(np.arange(len(documents)), R", "np.tile(np.arange(len(documents)), R", BEAMS,
          "beams read another document's keys"),
@@ -269,7 +269,7 @@ STACKS = [
         ("want = S is not None", "want = S is None", stored("decoder-6"), "probabilities when not asked for"),
     ),
     *in_file(
-        "encoder.py",
+        "network/encoder.py",
         ("embed(tokens, 0, ", "embed(tokens, 2, ", stored("length-tall-3"), "BART's offset of 2 in the positions"),
         ("else config.one_sided_window(i)", "else config.one_sided_window(0)", stored("windows-none"),
          "the first layer's window for all"),
@@ -277,7 +277,7 @@ STACKS = [
         ('f"{layer}.final_layer_norm"', 'f"{layer}.self_attn_layer_norm"', stored("length-tall-3"), "wrong norm"),
     ),
     *in_file(
-        "layers.py",
+        "network/layers.py",
         ("add_bias(result.reshape(-1, M), bias, activate=gelu)", "pass", stored("decoder-6"), "linear without bias"),
         ("few_rows(rows, weight, bias, ", "few_rows(rows, weight, bias * 0, ", stored("decoder-1"),
          "few rows without bias"),
@@ -305,7 +305,7 @@ MASKS = of(PROPERTIES, "test_masks_say_what_they_should", "test_what_a_mask_may_
 REFUSED = of(PROPERTIES, "test_ids_and_embeds_at_the_edge_of_what_is_allowed")
 MINUS_ONE = stored("pattern-minus-one", "pattern-minus-one-without-mask", "pattern-minus-one-on-real")
 INPUTS = in_file(
-    "inputs.py",
+    "models/arguments.py",
     ("shape, (0, 1)) == 1", "shape, (0, 1)) == 0", HOLES, "attention_mask inverted"),
     ("(-1, 0, 1), default=0)", "(-1, 0, 1))", MASKS, "all tokens are global by default"),
     ("is_key & (global_marks != -1)", "is_key", MINUS_ONE, "-1 in global_attention_mask is real"),
@@ -349,7 +349,7 @@ INPUTS = in_file(
 EXTRA = "for j0 in range(0, k_extra.shape[0]"
 POWERS = "def _powers("
 BLOCKS = in_file(  # the bodies of Python; what generates instructions runs when compiled only, and no mutation is
-    "kernels/blocks.py",
+    "kernels/vectors.py",
     ("range(a.shape[1])", "range(a.shape[1] - 1)", ADD_PRODUCT, "a sum without its last product"),
     ("a[:, u, None]", "a[:1, u, None]", ADD_PRODUCT, "the first row's factors for all"),
     ("c += a[", "c[:] = a[", ADD_PRODUCT, "the last product is the sum"),
@@ -500,7 +500,7 @@ KERNELS = [
         ("if scale is not None:", "if scale is not None and r == 0:", NARROW, "few rows: scales of the first row only"),
     ),
     *in_file(
-        "kernels/narrow.py",
+        "kernels/rounded.py",
         ("number + 0x7FFF", "number + 0x8000", BF16, "bfloat16: halves are rounded up"),
         ("> 0x7F800000", ">= 0x7F800000", BF16, "bfloat16: infinity becomes NaN"),
         ("number & 0x7FFFFFFF", "number", BF16, "bfloat16: negative numbers are NaN"),
@@ -513,12 +513,12 @@ KERNELS = [
         ("<< np.uint32(16)", "<< np.uint32(15)", NARROW_MODEL, "bfloat16 is widened to half of its exponent"),
     ),
     *in_file(
-        "attention.py",
+        "network/attention.py",
         ("keys, values = made[layer if are_kept else 0]", "keys, values = made[0]", stored("decoder-6"),
          "one layer's keys for all"),
     ),
     *in_file(
-        "cache.py",
+        "network/cache.py",
         ("np.dtype(dtype).kind == ", "True or np.dtype(dtype).kind == ", KEPT, "the source's keys stay in float32"),
         ("if dtype == np.uint16:", "if True:", KEPT, "the source's keys are bf16 always"),
         ("return cls(rounded[0], rounded[1])", "return cls(rounded[0], rounded[0])", KEPT, "bf16: keys for values"),
@@ -721,7 +721,7 @@ GREEDY = [
 
 TOKENIZER = [
     *in_file(
-        "models.py",
+        "models/led.py",
         ("-(-(new_num_tokens or self.config.vocab_size) // multiple)",
          "((new_num_tokens or self.config.vocab_size) // multiple)",
          of(RESIZE, "test_how_many_rows_there_are"), "rounded down"),
@@ -771,7 +771,7 @@ TOKENIZER = [
         ("if len(word) <= LONGEST_CACHED:", "if True:", CACHE, "any word is cached"),
     ),
     *in_file(
-        "tokenizer/offsets.py",
+        "tokenizer/led/offsets.py",
         ("starts = stops - size", "starts = stops - size + 1", TEXTS, "offsets begin one late"),
         ("character[stops - 1] + 1", "character[stops - 1]", TEXTS, "offsets end one early"),
         ("piece.is_prefixed or not piece.text.isascii()", "piece.is_prefixed", TEXTS, "offsets count bytes"),
@@ -843,7 +843,7 @@ TOKENIZER = [
          of(ADDED, "test_a_copy_is_one_of_its_own[copy]"), "a copy shares its added tokens"),
     ),
     *in_file(
-        "tokenizer/pretrained.py",
+        "tokenizer/led/pretrained.py",
         ("normalized=not is_special, special", "normalized=True, special", ANSWERS, "added_tokens.json: another round"),
         ("if given.get(name):", "if False:", of(VOCABULARIES, "test_a_special_token_given_counts_before_the_files"),
          "special_tokens_map.json comes before the caller"),
@@ -868,7 +868,7 @@ TOKENIZER = [
         ("and len(set(map(tuple, pairs))) == len(pairs)", "and True", CHECKED, "merges that stand twice"),
     ),
     *in_file(
-        "tokenizer/led.py",
+        "tokenizer/led/tokenizer.py",
         ('self.add_prefix_space and not piece.startswith(" ")', "self.add_prefix_space", TEXTS,
          "a second space is put in front"),
         ("number is None and self.add_prefix_space and not", "number is None and not", TEXTS,
@@ -893,7 +893,7 @@ TOKENIZER = [
         ("GLOBAL_PAD = -1", "GLOBAL_PAD = 0", of("test_tokenizer_calls", "test_pad"), "padding that attends locally"),
     ),
     *in_file(
-        "tokenizer/lengths.py",
+        "tokenizer/led/lengths.py",
         ("(room // 2, room - room // 2)", "(room - room // 2, room // 2)", CALLS, "the first text keeps the odd token"),
         ("half if n <= m else half[::-1]", "half", CALLS, "the longer text does not matter"),
         ("short + long <= room", "short + long < room", CALLS, "both texts lose where one would do"),
@@ -911,7 +911,7 @@ TOKENIZER = [
          "what is cut off always comes back"),
     ),
     *in_file(
-        "tokenizer/batch_encoding.py",
+        "tokenizer/led/batch_encoding.py",
         ("self.padding = (0, missing) if side", "self.padding = (missing, 0) if side", CALLS,
          "padded on the wrong side"),
         ("[0] * self.padding[0] + [1] * self._n_tokens + [0]", "[1] * self.padding[0] + [1] * self._n_tokens + [1]",
@@ -932,7 +932,7 @@ TOKENIZER = [
 LOSS = of(PROPERTIES, "test_the_loss_counts_padding_and_leaves_out_what_is_ignored")
 LABELS = stored("labels", "labels-ignored", "labels-first-ignored")
 MODELS = in_file(
-    "models.py",
+    "models/led.py",
     ('["final_logits_bias"][0], scale', '["final_logits_bias"][0] * 0, scale', stored("decoder-6"),
      "final_logits_bias is missing"),
     ("ids[:, :-1]], axis=1)", "ids[:, 1:]], axis=1)", stored("ids-only"), "shifted to the left"),
@@ -1033,7 +1033,7 @@ TEXT_LEVEL = [
         ("if isinstance(value, tuple) else value", "if False else value", RECORD, "tuples in the record"),
     ),
     *in_file(
-        "tools/cost.py",
+        "tasks/cost.py",
         ("squares = 4 if _are_few(config, global_tokens) else 6", "squares = 4", ENCODER_WORK,
          "global keys and values are not counted"),
         ("config.encoder_attention_heads if _are", "1 if _are", BAND_WORK, "a head sees its own keys only"),
@@ -1057,13 +1057,13 @@ TEXT_LEVEL = [
         ("return NARROW.get(weights, 4) * ", "return 4 * ", BY_HAND, "rounded weights are read as float32"),
     ),
     *in_file(
-        "tools/bench/works.py",
+        "../golden/bench/works.py",
         ("self.source >= LONG and self.target > STEPS", "self.target > STEPS", of(BENCH,
          "test_only_long_generations_are_extrapolated"), "short sources are extrapolated, too"),
         ("work.target + 1 > positions", "work.target > positions", TOO_SMALL, "the start token takes no position"),
     ),
     *in_file(
-        "tools/bench/session.py",
+        "../golden/bench/session.py",
         ("(turn.seconds - turn.first) / (steps - 1) * (target - 1)", "turn.seconds / steps * (target - 1)", FURTHER,
          "the first step counts as a later one"),
         ("/ (steps - 1) * (target - 1)", "/ steps * (target - 1)", FURTHER, "the first step among the later ones"),
@@ -1073,7 +1073,7 @@ TEXT_LEVEL = [
          "test_long_generations_are_extrapolated_and_compared_at_their_length"), "ours is extrapolated, too"),
     ),
     *in_file(
-        "tools/bench/report.py",
+        "../golden/bench/report.py",
         ("(turn.seconds - turn.first) / (work.target - 1)", "turn.seconds / work.target", TOKEN,
          "the first step counts"),
         ("/ (work.target - 1)", "/ work.target", TOKEN, "the first step among the later ones"),
@@ -1085,7 +1085,7 @@ TEXT_LEVEL = [
         ("return max(turn.peak", "return min(turn.peak", RATIOS, "the least of the peaks"),
     ),
     *in_file(
-        "tools/bench/worker.py",
+        "../golden/bench/worker.py",
         ("str(request[\"target\"] + 1)", "str(request[\"target\"])", of("test_bench_worker",
          "test_a_process_is_the_command_with_exactly_as_many_tokens"), "the start token is one of the target"),
         ("length = target + 1", "length = target", of("test_bench_worker",
@@ -1115,7 +1115,7 @@ ANEW = of(EVALUATE, "test_what_is_known_is_scored_anew_and_what_is_not_is_made")
 PACE = of(EVALUATE, "test_the_time_for_all_is_reckoned_from_the_second_document_on")
 EVALUATION = [
     *in_file(
-        "tools/evaluate/porter.py",
+        "evaluation/porter.py",
         ("if word in IRREGULAR:", "if False:", STEMS, "no word is irregular"),
         ('"fulli": "ful",', "", STEMS, "no fulli"),
         ("before + new if _measure(before) >= least else word", "before + new if _measure(before) > least else word",
@@ -1142,7 +1142,7 @@ EVALUATION = [
         ('word.endswith("ll") and _measure(word[:-1]) > 1', 'word.endswith("ll")', STEMS, '"roll" is "rol"'),
     ),
     *in_file(
-        "tools/evaluate/rouge.py",
+        "evaluation/rouge.py",
         ("STEMMED = 4", "STEMMED = 3",
          of(JUDGED, "test_words_are_letters_and_digits_and_stems_those_of_more_than_three"), "short words are stemmed"),
         ('"[a-z0-9]+"', '"[a-z]+"', ROUGE["rouge1"], "digits are no words"),
@@ -1165,7 +1165,7 @@ EVALUATION = [
         ("places.add(i)", "places.add(j)", SUBSEQUENCE, "places of the other text"),
     ),
     *in_file(
-        "tools/evaluate/baselines.py",
+        "evaluation/baselines.py",
         ("[.!?…][", "[.!?][", SENTENCES, "an ellipsis ends no sentence"),
         ("(end[1] or end[2])", '""', SENTENCES, "marks are lost"),
         ("split()[:count]", "split()[:count - 1]",
@@ -1181,7 +1181,7 @@ EVALUATION = [
          of(JUDGED, "test_of_sentences_that_are_alike_the_first_is_central"), "rounding decides"),
     ),
     *in_file(
-        "tools/evaluate/bootstrap.py",
+        "evaluation/bootstrap.py",
         ("outside = (1 - LEVEL) / 2", "outside = 1 - LEVEL", of(JUDGED, "test_as_many_resamples_lie_above_as_below"),
          "an interval of 90 %"),
         ("rng.integers(0, N, (rows, N))", "rng.permuted(np.tile(np.arange(N), (rows, 1)), axis=1)", RESAMPLED,
@@ -1191,7 +1191,7 @@ EVALUATION = [
         ("means[start : start + rows]", "means[:rows]", RESAMPLED, "each block takes the first one's place"),
     ),
     *in_file(
-        "tools/evaluate/systems.py",
+        "evaluation/systems.py",
         ('global_attention="none"', 'global_attention="first"', TAKEN, "global attention is left"),
         ("attention_window=narrower", "attention_window=windows(summarizer)", TAKEN, "the window is left"),
         ("model = copy.copy(summarizer.model)", "model = summarizer.model", TAKEN, "the model itself is narrowed"),
@@ -1199,7 +1199,7 @@ EVALUATION = [
          "an odd window"),
     ),
     *in_file(
-        "tools/evaluate/evaluation.py",
+        "evaluation/evaluation.py",
         ("item.tokens <= LONG", "item.tokens < LONG", APART, "1,024 tokens are neither"),
         ("item.tokens > LONG", "item.tokens >= LONG", APART, "1,024 tokens are long"),
         ("item.pair.input == one", "item.pair.input != one", APART, "an input has the others' documents"),
@@ -1216,7 +1216,7 @@ EVALUATION = [
          "an end of line makes two"),
     ),
     *in_file(
-        "tools/evaluate/report.py",
+        "evaluation/report.py",
         ("{value:+.4f}", "{value:.4f}", TABLES, "leads without a sign"),
         ('if one["origin"] != "default"', 'if one["origin"] == "default"', TABLES, "settings that nobody set"),
         ("if name not in OWN", "if True", TABLES, "settings that say nothing"),
@@ -1224,7 +1224,7 @@ EVALUATION = [
          "so that only the"),
     ),
     *in_file(
-        "cli/pairs.py",
+        "cli/shared/pairs.py",
         ("if bad <= MOST_TOLD:", "if True:", of(EVALUATE, "test_of_many_bad_lines_the_first_are_told"),
          "every bad line is told"),
         ("self.failed += bad - MOST_TOLD", "pass", of(EVALUATE, "test_of_many_bad_lines_the_first_are_told"),
@@ -1239,7 +1239,7 @@ EVALUATION = [
         ("key=order.__getitem__)[:limit]", "key=int)[:limit]", DRAWN, "the first are drawn"),
     ),
     *in_file(
-        "cli/records.py",
+        "cli/shared/records.py",
         ("if line in self._there:", "if False:", GOES_ON, "records stand there twice"),
         ('"wb" if self._is_new else "ab"', '"wb"', of(EVALUATE, "test_the_scores_are_those_of_the_summaries"),
          "a record replaces the one before"),
@@ -1282,7 +1282,7 @@ COMMAND_LINE = [
          "an interrupt is a failure"),
     ),
     *in_file(
-        "cli/console.py",
+        "cli/shared/console.py",
         ('"" if isinstance(e, BrokenPipeError) else f"', 'f"', of(PROCESS, "test_a_closed_pipe_ends_it_quietly"),
          "a closed pipe is a complaint"),
         ("/ (done - 1) *", "/ done *", of(PROCESS, "test_time_left_is_reckoned_from_the_second_step_on"),
@@ -1291,23 +1291,23 @@ COMMAND_LINE = [
          "quiet is not"),
     ),
     *in_file(
-        "cli/interrupts.py",
+        "cli/shared/interrupts.py",
         ("if _is_held and not", "if False and not", of(PROCESS, "test_an_interrupt_waits_until_a_file_is_whole"),
          "an interrupt cuts a file"),
         ("if signal.getsignal(signal.SIGINT) is signal.default_int_handler:", "if True:",
          of(PROCESS, "test_an_interrupt_waits_until_a_file_is_whole"), "nohup is overruled"),
     ),
     *in_file(
-        "cli/parser.py",
+        "cli/shared/parser.py",
         ('arguments.index("--") if "--" in arguments else len(arguments)', "len(arguments)",
          of(COMMAND, "test_what_stands_behind_two_hyphens_is_a_file"), "files are rewritten as options"),
     ),
     *in_file(
-        "cli/settings.py",
+        "cli/shared/settings.py",
         ("if name in settings:", "if False:", of(COMMAND, "test_wrong_usage"), "the last of two values wins"),
     ),
     *in_file(
-        "cli/inputs.py",
+        "cli/shared/inputs.py",
         ("continue", "return", TURN, "a bad input stops the others", "text = read_text(name, self._may_be_blank)"),
         ('.removeprefix("\\ufeff")', "", of(COMMAND, "test_a_byte_order_mark_is_dropped_and_nothing_else"),
          "the byte order mark is read"),
@@ -1318,14 +1318,14 @@ COMMAND_LINE = [
         ("if self.failed and len(self.found) > 1:", "if False:", BAD_INPUT, "the failed are not counted"),
     ),
     *in_file(
-        "cli/forms.py",
+        "cli/shared/forms.py",
         ('if form == "jsonl" else', 'if form == "text" else',
          of(OUTPUTS, "test_a_directory_stands_for_its_texts_in_order"), "no line between texts", "def between"),
         ('"backslashreplace"', '"replace"', of(OUTPUTS, "test_json_keeps_letters_and_survives_odd_names"),
          "bytes of a name are lost"),
     ),
     *in_file(
-        "cli/outputs.py",
+        "cli/shared/outputs.py",
         ("with replace_file(path) as file:", 'with path.open("wb") as file:',
          of(OUTPUTS, "test_a_full_disk_leaves_the_old_file_whole"), "files are written in place"),
         ("if is_device(path):", "if False:", of(OUTPUTS, "test_a_device_is_written_to_and_not_replaced"),
@@ -1388,7 +1388,7 @@ def left_out(file: str, *rows: tuple[str, ...]) -> list[Place]:
 
 LEFT_OUT = [
     *left_out(
-        "attention.py",
+        "network/attention.py",
         ("buffers = buffers or Buffers()", "and: new memory, or None, an exception"),
         ("np.isfinite(top), top, 0", "-inf less -inf: a warning of NumPy, and none where no row is -inf throughout"),
         ("slots + 2 * w + 1), q.dtype)", "probabilities of another width do not fit",
@@ -1401,13 +1401,13 @@ LEFT_OUT = [
         ("if T == 1 and len(rows):", "without rows `grouped` does nothing: only time is lost"),
     ),
     *left_out(
-        "cache.py",
+        "network/cache.py",
         ("not self._is_continued and", "without not, copies always: only time is lost"),
         ("length <= self.buffer", "< copies once more: only time is lost"),
         ("if length > capacity:", ">= makes a buffer larger: only memory is lost"),
     ),
     *left_out(
-        "inputs.py",
+        "models/arguments.py",
         ("if mask is None:", "is not None: an array of None is no mask, InputError"),
         ("given.shape != shape", "==: every mask is refused, InputError"),
         ('given.dtype.kind not in "biuf"', "in: every mask is refused, InputError"),
@@ -1440,7 +1440,7 @@ LEFT_OUT = [
         ("(M + WEIGHT_TILE - 1)", "without -1 an empty tile more"),
     ),
     *left_out(
-        "kernels/narrow.py",
+        "kernels/rounded.py",
         ("size <= largest or", "<: the same number in its own place"),
         ("if not math.isfinite(largest):", "turned round, NaN is asked for its whole number: an exception"),
         ("if scale is None:", "turned round, None is asked for its elements: an exception"),

@@ -8,18 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyled.tools.bench.children
 import pytest
 from checkpoints import TINY, changed
 from commands import LAMP, watched
-
-import pyled.tools.bench.children
-from pyled.config import LEDConfig
-from pyled.errors import InputError
-from pyled.tools import cost
 from pyled.tools.bench import report, session, works
 from pyled.tools.bench.children import ChildError, Children
 from pyled.tools.bench.session import Measured, Plan, Results, Session, Turn
 from pyled.tools.bench.works import SHAPE, WORKS, Work, chosen
+
+from pyled.config import LEDConfig
+from pyled.errors import InputError
+from pyled.tasks import cost
 
 BASE = LEDConfig(**SHAPE)
 PLAN = Plan([], BASE, None, 1)

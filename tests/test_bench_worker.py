@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from budget import err
 from checkpoints import TINY, changed
+from pyled.tools.bench import worker
 
 from pyled import LEDConfig, LEDForConditionalGeneration, LEDTokenizer
-from pyled.tools import cost
-from pyled.tools.bench import worker
-from pyled.tools.cost import Rates
+from pyled.tasks import cost
+from pyled.tasks.cost import Rates
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,10 @@ from checkpoints import ANSWERS, DOCUMENTS, TINY, changed, summary
 from commands import LAMP, SHORT, expected, process
 
 import pyled
-from pyled.cli.command import make_parser
-from pyled.cli.inputs import read_text
-from pyled.cli.parser import as_written
-from pyled.cli.settings import settings_of, value_of
+from pyled.cli.dispatch import make_parser
+from pyled.cli.shared.inputs import read_text
+from pyled.cli.shared.parser import as_written
+from pyled.cli.shared.settings import settings_of, value_of
 from pyled.errors import GenerationError
 from pyled.kernels import jit
 

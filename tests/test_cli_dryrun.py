@@ -6,9 +6,9 @@ import pytest
 from checkpoints import ANSWERS, TINY, changed, document
 from commands import LAMP, SHORT
 
-import pyled.tools.cost
+import pyled.tasks.cost
 from pyled.tasks import Reading, Summarizer
-from pyled.tools.cost import Estimate, Rates
+from pyled.tasks.cost import Estimate, Rates
 
 TOKENS = len(ANSWERS["lamp.txt"]["input_ids"])
 
@@ -29,8 +29,8 @@ def priced(monkeypatch):
     def refuse(*_):
         raise AssertionError("a dry run summarizes nothing")
 
-    monkeypatch.setattr(pyled.tools.cost, "measure", lambda dtype: Rates(1e9, 1e9))
-    monkeypatch.setattr(pyled.tools.cost, "estimate", estimate)
+    monkeypatch.setattr(pyled.tasks.cost, "measure", lambda dtype: Rates(1e9, 1e9))
+    monkeypatch.setattr(pyled.tasks.cost, "estimate", estimate)
     monkeypatch.setattr(Summarizer, "write", refuse)
     return asked
 
@@ -96,7 +96,7 @@ def test_large_costs_are_told_in_large_units(run, note, monkeypatch):
         (3725.0, 6_432_100_000, "about 1:02:05 to encode, at most 1:02:05 to generate; 6.43 GB of memory"),
     ):
         monkeypatch.setattr(
-            pyled.tools.cost,
+            pyled.tasks.cost,
             "estimate",
             lambda *_, seconds=seconds, size=size, **__: Estimate(seconds, seconds, {"all": size}),
         )

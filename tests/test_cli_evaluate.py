@@ -13,9 +13,9 @@ from commands import SHORT, expected, process, watched
 from test_evaluate import cells
 
 from pyled.cli.evaluate import _Pace
-from pyled.cli.pairs import drawn
-from pyled.tools.evaluate.evaluation import Pair
-from pyled.tools.evaluate.rouge import scores
+from pyled.cli.shared.pairs import drawn
+from pyled.evaluation.evaluation import Pair
+from pyled.evaluation.rouge import scores
 
 OTHER = "A second keeper came in the morning. He left at noon."
 ROWS = [

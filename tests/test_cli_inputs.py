@@ -7,8 +7,8 @@ import pytest
 from checkpoints import TINY, summary
 from commands import SHORT, expected
 
-from pyled.cli.console import Console
-from pyled.cli.inputs import Inputs, read_text
+from pyled.cli.shared.console import Console
+from pyled.cli.shared.inputs import Inputs, read_text
 from pyled.errors import InputError
 
 OTHER = "A second keeper came in the morning."

@@ -7,8 +7,8 @@ import pytest
 from checkpoints import TINY, changed
 
 from pyled.checkpoint import read_safetensors, write_safetensors
-from pyled.cli.examination import parameters
 from pyled.config import LEDConfig
+from pyled.tasks.inspection import parameters
 
 BASE = {
     "vocab_size": 50265,

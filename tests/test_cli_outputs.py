@@ -11,8 +11,8 @@ from checkpoints import TINY, summary
 from commands import SHORT, expected, process, watched
 
 import pyled
-from pyled.cli.forms import rendered, together
-from pyled.cli.outputs import file_names
+from pyled.cli.shared.forms import rendered, together
+from pyled.cli.shared.outputs import file_names
 
 OTHER = "A second keeper came in the morning."
 

@@ -12,7 +12,7 @@ import pytest
 from checkpoints import TINY, TRAINED
 from commands import PACKAGE
 
-from pyled.cli.parser import EXIT_STATUS
+from pyled.cli.shared.parser import EXIT_STATUS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
 SESSIONS = re.findall(r"^```console\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)

@@ -13,7 +13,7 @@ from checkpoints import TINY
 from commands import PACKAGE, SHORT, expected, process, watched
 
 import pyled
-from pyled.cli.console import Console, clock
+from pyled.cli.shared.console import Console, clock
 
 
 def test_help_and_version_load_nothing_heavy(run):
@@ -41,8 +41,8 @@ from pyled.cli import main
 sys.exit(main())
 """
 MODULES = [
-    "pyled.cli.interrupts",
-    "pyled.cli.command",
+    "pyled.cli.shared.interrupts",
+    "pyled.cli.dispatch",
     "argparse",
     "numpy",
     "numba",
@@ -60,7 +60,7 @@ def test_an_interrupt_while_it_starts_ends_it_quietly(module, note):
 
 HELD = """
 import os, signal
-from pyled.cli.interrupts import before_leaving, held, leave_on_interrupt
+from pyled.cli.shared.interrupts import before_leaving, held, leave_on_interrupt
 leave_on_interrupt()
 before_leaving(lambda: print("tidy", flush=True))
 with held():
@@ -214,5 +214,5 @@ def test_whatever_happens_elsewhere_is_told_in_a_line(run, monkeypatch, error, w
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("pyled.cli.examination.examine", fail)
+    monkeypatch.setattr("pyled.tasks.inspection.examine", fail)
     assert run("inspect", TINY) == (1, "", f"pyled: {words}\n")

@@ -12,8 +12,8 @@ from checkpoints import TINY
 from pyled.config import LEDConfig
 from pyled.kernels import jit
 from pyled.models import LEDForConditionalGeneration
+from pyled.tasks.cost import Rates, estimate
 from pyled.tools import cost
-from pyled.tools.cost import Rates, estimate
 
 RATES = Rates(products=2e11, reading=2e10)
 CONFIG = LEDConfig.from_pretrained(TINY)

@@ -15,14 +15,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pyled.errors import InputError
+from pyled.evaluation import baselines, bootstrap, report
+from pyled.evaluation.baselines import BASELINES, central_sentence, sentences
+from pyled.evaluation.bootstrap import interval, resampled_means
+from pyled.evaluation.evaluation import Estimate, Judged, Pair, Results, groups, judge, mean_words, wordless
+from pyled.evaluation.porter import stem
+from pyled.evaluation.rouge import METRICS, scores, subsequence, subsequence_places, words
+from pyled.evaluation.systems import HALVED, MODEL, NO_GLOBAL, halved, systems, windows
 from pyled.tasks import Summarizer
-from pyled.tools.evaluate import baselines, bootstrap, report
-from pyled.tools.evaluate.baselines import BASELINES, central_sentence, sentences
-from pyled.tools.evaluate.bootstrap import interval, resampled_means
-from pyled.tools.evaluate.evaluation import Estimate, Judged, Pair, Results, groups, judge, mean_words, wordless
-from pyled.tools.evaluate.porter import stem
-from pyled.tools.evaluate.rouge import METRICS, scores, subsequence, subsequence_places, words
-from pyled.tools.evaluate.systems import HALVED, MODEL, NO_GLOBAL, halved, systems, windows
 
 STORED = Path(__file__).parent.parent / "golden" / "rouge.jsonl"
 ABOUT, WORDS, *PAIRS = (json.loads(line) for line in STORED.read_text(encoding="ascii").splitlines())

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import pyled
 from pyled import reference
-from pyled.kernels import attention, blocks, elementary, jit, products, rows
+from pyled.kernels import banded, elementary, grouped, jit, products, rows, vectors
 
 # The definitions run in float64; a kernel in float32 is granted what rounding its inputs' products costs: the
 # arithmetic here is a few hundred operations on numbers of size 1, so the floor of the budget holds.
@@ -56,11 +56,11 @@ def dense_attention(q, k, v, may):
     return out
 
 
-def banded(q, k, v, is_key, k_extra, v_extra, w, *tiles):
-    """What `attention.banded` writes; what it leaves out is NaN."""
+def within_band(q, k, v, is_key, k_extra, v_extra, w, *tiles):
+    """What `banded.banded` writes; what it leaves out is NaN."""
     H, Q, D = q.shape
     context = np.full((Q, H * D), np.nan, q.dtype)
-    attention.banded(q, k, v, is_key, k_extra, v_extra, w, context, *tiles)
+    banded.banded(q, k, v, is_key, k_extra, v_extra, w, context, *tiles)
     return context
 
 
@@ -69,17 +69,17 @@ def banded(q, k, v, is_key, k_extra, v_extra, w, *tiles):
 
 @numba.njit
 def add_product(a, b, c):
-    blocks.add_product(a, b, c)
+    vectors.add_product(a, b, c)
 
 
 @numba.njit
 def add_product_once(a, b, c):
-    blocks.add_product_once(a, b, c)
+    vectors.add_product_once(a, b, c)
 
 
 @numba.njit
 def dots(x, weight, first, stop, out):
-    blocks.dots(x, weight, first, stop, out)
+    vectors.dots(x, weight, first, stop, out)
 
 
 def stored_as(kind, seed, shape, dtype):
@@ -106,7 +106,7 @@ STORED = st.sampled_from(
     R=st.integers(1, 9),
     depth=st.integers(0, 30),
     wide=st.integers(0, 2),
-    narrow=st.integers(0, blocks.VECTORS - 1),
+    narrow=st.integers(0, vectors.VECTORS - 1),
     single=st.integers(0, 3),
     is_transposed=st.booleans(),
     stored=STORED,
@@ -115,7 +115,7 @@ STORED = st.sampled_from(
 def test_add_product_adds_a_product(add, R, depth, wide, narrow, single, is_transposed, stored, seed):
     """In rows that fill no block, or one and a part; in columns that fill no vector, some, or as many as there are."""
     kind, dtype = stored
-    columns = wide * blocks.lanes(dtype) + narrow * blocks.lanes(dtype) // blocks.VECTORS + single
+    columns = wide * vectors.lanes(dtype) + narrow * vectors.lanes(dtype) // vectors.VECTORS + single
     a, before = random_arrays(seed, dtype, (depth, R) if is_transposed else (R, depth), (R, columns))
     b, exact = stored_as(kind, seed + 1, (depth, columns), dtype)
     a = a.T if is_transposed else a
@@ -137,15 +137,15 @@ def test_add_product_adds_a_product(add, R, depth, wide, narrow, single, is_tran
 @given(
     R=st.integers(1, 9),
     turns=st.integers(0, 2),
-    rest=st.integers(0, blocks.VECTOR_BYTES // 4 - 1),
-    M=st.integers(1, 2 * blocks.ALONE + 1),
-    edges=st.tuples(st.integers(0, 2 * blocks.ALONE + 1), st.integers(0, 2 * blocks.ALONE + 1)),
+    rest=st.integers(0, vectors.VECTOR_BYTES // 4 - 1),
+    M=st.integers(1, 2 * vectors.ALONE + 1),
+    edges=st.tuples(st.integers(0, 2 * vectors.ALONE + 1), st.integers(0, 2 * vectors.ALONE + 1)),
     stored=STORED,
     seed=st.integers(0, 2**32 - 1),
 )
 def test_dots_are_products_with_some_rows_of_a_matrix(R, turns, rest, M, edges, stored, seed):
     kind, dtype = stored
-    K = turns * blocks.VECTOR_BYTES // np.dtype(dtype).itemsize + rest
+    K = turns * vectors.VECTOR_BYTES // np.dtype(dtype).itemsize + rest
     (x,) = random_arrays(seed, dtype, (R, K))
     weight, exact = stored_as(kind, seed + 1, (M, K), dtype)
     x /= np.abs(exact).max(initial=1)
@@ -171,7 +171,7 @@ def test_dots_are_products_with_some_rows_of_a_matrix(R, turns, rest, M, edges, 
     w=st.integers(1, 45),
     G=st.integers(0, 10),
     key_share=st.sampled_from([0.0, 0.5, 1.0]),
-    tiles=st.sampled_from([(4, 8), (16, 16), (attention.QUERY_TILE, attention.KEY_TILE)]),
+    tiles=st.sampled_from([(4, 8), (16, 16), (banded.QUERY_TILE, banded.KEY_TILE)]),
     dtype=DTYPES,
     seed=st.integers(0, 2**32 - 1),
 )
@@ -181,7 +181,7 @@ def test_banded_is_dense_attention_within_the_band(S, H, D, w, G, key_share, til
     i, j = np.arange(S)[:, None], np.arange(S)
     may = np.concatenate([(abs(i - j) <= w) & is_key, np.ones((S, G), bool)], axis=1)
     truth = dense_attention(q, np.concatenate([k, k_extra], axis=1), np.concatenate([v, v_extra], axis=1), may)
-    got = banded(q, k, v, is_key, k_extra, v_extra, w, *tiles)
+    got = within_band(q, k, v, is_key, k_extra, v_extra, w, *tiles)
     assert_within("context", got, truth, FLOAT32_ERROR, dtype)
 
 
@@ -193,7 +193,7 @@ def test_banded_at_every_edge_of_a_tile(w):
     for S in (24, 21):
         cut, is_key = [array[:, :S] for array in (q, k, v)], np.ones(S, bool)
         truth = dense_attention(*cut, (abs(i - j) <= w)[:S, :S])
-        got = banded(*cut, is_key, none, none, w, 4, 8)
+        got = within_band(*cut, is_key, none, none, w, 4, 8)
         assert_within(f"context of {S}", got, truth, FLOAT32_ERROR)
 
 
@@ -203,7 +203,7 @@ def test_banded_with_a_wide_window_is_full_attention_of_any_queries(Q, S, seed, 
     q, k, v, none = random_arrays(seed, dtype, (2, Q, 3), (2, S, 3), (2, S, 3), (2, 0, 3))
     is_key = np.ones(S, bool)
     truth = dense_attention(q, k, v, np.ones((Q, S), bool))
-    assert_within("context", banded(q, k, v, is_key, none, none, max(Q, S), 4, 8), truth, FLOAT32_ERROR)
+    assert_within("context", within_band(q, k, v, is_key, none, none, max(Q, S), 4, 8), truth, FLOAT32_ERROR)
 
 
 @EXAMPLE
@@ -211,11 +211,11 @@ def test_banded_with_a_wide_window_is_full_attention_of_any_queries(Q, S, seed, 
 def test_what_lies_outside_the_window_changes_no_bit(S, w, seed):
     q, k, v, none = random_arrays(seed, np.float32, *[(2, S, 3)] * 3, (2, 0, 3))
     is_key = np.random.default_rng(seed).random(S) < 0.8
-    before = banded(q, k, v, is_key, none, none, w, 4, 8)
+    before = within_band(q, k, v, is_key, none, none, w, 4, 8)
     far = np.random.default_rng(seed).integers(S)
     k[:, far], v[:, far] = 1e30, -1e30
     outside = abs(np.arange(S) - far) > w if is_key[far] else np.ones(S, bool)
-    after = banded(q, k, v, is_key, none, none, w, 4, 8)
+    after = within_band(q, k, v, is_key, none, none, w, 4, 8)
     assert np.array_equal(before[outside], after[outside])
 
 
@@ -224,14 +224,14 @@ def test_attention_survives_scores_of_any_size():
     q *= 1e4  # all but the largest score of a row have probability 0
     i, j = np.arange(30)[:, None], np.arange(30)
     truth = dense_attention(q, k, v, abs(i - j) <= 5)
-    got = banded(q, k, v, np.ones(30, bool), none, none, 5, 4, 8)
+    got = within_band(q, k, v, np.ones(30, bool), none, none, 5, 4, 8)
     assert np.isfinite(got).all()
     assert_within("context", got, truth, 1e-3)  # float32 scores of 1e4 are known to 1e-3
-    lanes = attention.LANES
+    lanes = grouped.LANES
     for S in (4 * lanes - 1, 2 * lanes, lanes + 1, lanes, 5, 1):
         q, k, v = random_arrays(S, np.float32, (1, 1, 8, 8), *[(1, 1, S, 8)] * 2)
         q *= 1e4  # in eight rows, the largest score is in many places
-        got = attention.grouped(q, k, v, np.ones((1, S), bool))[0, 0]
+        got = grouped.grouped(q, k, v, np.ones((1, S), bool))[0, 0]
         assert np.isfinite(got).all()
         assert_within(f"context of {S}", got, dense_attention(q[0], k[0], v[0], np.ones((8, S), bool)), 1e-3)
 
@@ -245,13 +245,13 @@ def test_what_is_no_number_reaches_every_query_that_attends_to_it_and_no_other(d
     def are_no_numbers(context):
         return np.flatnonzero(np.isnan(context).any(axis=-1)).tolist()
 
-    assert are_no_numbers(banded(q, k, v, is_key, none, none, 2, 4, 8)) == [3, 18, 19, 20, 21, 22]
-    assert are_no_numbers(banded(q, k, v, is_key, k[:, 20:21], v[:, :1], 2, 4, 8)) == list(range(30))
+    assert are_no_numbers(within_band(q, k, v, is_key, none, none, 2, 4, 8)) == [3, 18, 19, 20, 21, 22]
+    assert are_no_numbers(within_band(q, k, v, is_key, k[:, 20:21], v[:, :1], 2, 4, 8)) == list(range(30))
     few, keys, values = (array[None] for array in (q[:, :6], k[:, :9], v[:, :9]))
-    assert are_no_numbers(attention.grouped(few, keys, values, np.ones((1, 9), bool))[0, 0]) == [3]
+    assert are_no_numbers(grouped.grouped(few, keys, values, np.ones((1, 9), bool))[0, 0]) == [3]
     few, keys, values = few[:, :, :2], k[None, :, 18:22], v[None, :, :4]
-    assert are_no_numbers(attention.grouped(few, keys, values, np.ones((1, 4), bool))[0, 0]) == [0, 1]
-    assert are_no_numbers(attention.grouped(few, keys, values, np.array([[True, True, False, True]]))[0, 0]) == []
+    assert are_no_numbers(grouped.grouped(few, keys, values, np.ones((1, 4), bool))[0, 0]) == [0, 1]
+    assert are_no_numbers(grouped.grouped(few, keys, values, np.array([[True, True, False, True]]))[0, 0]) == []
 
 
 @EXAMPLE
@@ -259,7 +259,7 @@ def test_what_is_no_number_reaches_every_query_that_attends_to_it_and_no_other(d
     N=st.integers(1, 3),
     R=st.integers(1, 5),
     H=st.integers(1, 3),
-    S=st.one_of(st.integers(1, 20), st.integers(attention.LANES - 1, attention.KEY_TILE + 20)),
+    S=st.one_of(st.integers(1, 20), st.integers(grouped.LANES - 1, banded.KEY_TILE + 20)),
     D=st.integers(1, 9),
     spare=st.integers(0, 3),
     key_share=st.sampled_from([0.0, 0.5, 1.0]),
@@ -269,7 +269,7 @@ def test_what_is_no_number_reaches_every_query_that_attends_to_it_and_no_other(d
 def test_grouped_is_dense_attention_within_each_group(N, R, H, S, D, spare, key_share, dtype, seed):
     q, k, v = random_arrays(seed, dtype, (N, H, R, D), (N, H, S + spare, D), (N, H, S + spare, D))
     is_key = np.random.default_rng(seed).random((N, S)) < key_share
-    got = attention.grouped(q, k, v, is_key)
+    got = grouped.grouped(q, k, v, is_key)
     for n in range(N):
         may = np.broadcast_to(is_key[n] if is_key[n].any() else np.ones(S, bool), (R, S))  # no key: all alike
         for h in range(H):
@@ -294,9 +294,9 @@ def test_few_rows_is_a_product_and_a_row_does_not_depend_on_its_company(R, K, M,
 @given(R=st.integers(2, 5), S=st.integers(1, 90), D=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
 def test_a_row_of_grouped_attention_does_not_depend_on_its_company(R, S, D, seed):
     q, k, v = random_arrays(seed, np.float32, (1, 2, R, D), (1, 2, S, D), (1, 2, S, D))
-    together = attention.grouped(q, k, v, np.ones((1, S), bool))
+    together = grouped.grouped(q, k, v, np.ones((1, S), bool))
     for r in range(R):
-        alone = attention.grouped(np.ascontiguousarray(q[:, :, r : r + 1]), k, v, np.ones((1, S), bool))
+        alone = grouped.grouped(np.ascontiguousarray(q[:, :, r : r + 1]), k, v, np.ones((1, S), bool))
         assert np.array_equal(alone[:, :, 0], together[:, :, r])
 
 
@@ -369,7 +369,7 @@ SPECIALISATIONS = """
 import sys
 import numpy as np
 import pyled
-from pyled.kernels import attention, jit, narrow, products, rows
+from pyled.kernels import banded, grouped, jit, products, rounded, rows
 ids = np.arange(20).reshape(2, 10) + 4
 mask, marks = np.ones_like(ids), np.zeros_like(ids)
 mask[0, 3], mask[1, 8:], marks[:, 0], marks[0, 5] = 0, 0, 1, 1
@@ -380,7 +380,7 @@ for dtype in ("float32", "float64"):
         for T in (1, 2):
             model(ids, mask, ids[:, :T], global_attention_mask=marks, output_attentions=T == 2)
         model.generate(ids, attention_mask=mask, global_attention_mask=marks, max_length=4)
-for module in (attention, narrow, products, rows):
+for module in (banded, grouped, rounded, products, rows):
     for name, function in vars(module).items():
         if isinstance(function, jit.Launched):
             print(name, *[signature[0].dtype for signature in function.parallel.signatures])
@@ -420,7 +420,7 @@ def test_any_number_of_threads_gives_the_same_bits(S, H, D, w, threads, dtype, s
     results = []
     try:
         for jit._threads in (1, threads):
-            context = banded(q, k, v, np.ones(S, bool), k_extra, v_extra, w)
+            context = within_band(q, k, v, np.ones(S, bool), k_extra, v_extra, w)
             results.append((context, products.few_rows(x, weight, bias)))
     finally:
         jit._threads = None
@@ -439,8 +439,8 @@ def test_without_threads_kernels_give_the_same_bits(dtype, monkeypatch):
             q, k, v, k_extra, v_extra = random_arrays(S, dtype, *[(H, S, D)] * 3, *[(H, 2, D)] * 2)
             x, y, weight = random_arrays(S + 1, dtype, *[(S, H * D)] * 3)
             bias, scale, shift = random_arrays(S + 2, dtype, (S,), *[(H * D,)] * 2)
-            yield banded(q, k, v, np.arange(S) % 7 > 0, k_extra, v_extra, 40)
-            yield attention.grouped(np.ascontiguousarray(q[None, :, :4]), k[None], v[None], np.ones((1, S), bool))
+            yield within_band(q, k, v, np.arange(S) % 7 > 0, k_extra, v_extra, 40)
+            yield grouped.grouped(np.ascontiguousarray(q[None, :, :4]), k[None], v[None], np.ones((1, S), bool))
             for activate in (False, True):
                 yield products.few_rows(x[:4], weight, bias, activate=activate)
                 rows.add_bias(x, shift, activate=activate)
@@ -468,7 +468,7 @@ def test_a_wrong_number_of_threads_is_refused_and_changes_nothing(count):
 ALL_KERNELS = """
 import hashlib, sys
 import numpy as np
-from pyled.kernels import attention, jit, products, rows
+from pyled.kernels import banded, grouped, jit, products, rows
 if sys.argv[1:]:
     jit.set_threads(int(sys.argv[1]))
 rng = np.random.default_rng(0)
@@ -481,11 +481,11 @@ rows.add_bias(x, some(40), activate=True)
 rows.add_bias(z, some(24))
 rows.add_norm(some(76, 24), y, some(24), some(24), 1e-5, y)
 rows.select_past(q[None], 70, np.array([0, 0]), both := np.zeros((2, 4, 76, 6), np.float32))
-attention.banded(q, k, v, np.ones(76, bool), some(4, 2, 6), some(4, 2, 6), 4, context)
+banded.banded(q, k, v, np.ones(76, bool), some(4, 2, 6), some(4, 2, 6), 4, context)
 results = [
     x, y, z, z @ y.T, parted, both, context,
     *[products.few_rows(some(4, 24), some(60, 24), some(60), activate=activate) for activate in (False, True)],
-    attention.grouped(some(1, 4, 4, 6), some(1, 4, 76, 6), some(1, 4, 76, 6), np.ones((1, 76), bool)),
+    grouped.grouped(some(1, 4, 4, 6), some(1, 4, 76, 6), some(1, 4, 76, 6), np.ones((1, 76), bool)),
 ]
 print([hashlib.sha256(np.ascontiguousarray(result).tobytes()).hexdigest() for result in results])
 """

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pyled.cli.command import make_parser
-from pyled.cli.parser import EXIT_STATUS, as_written
+from pyled.cli.dispatch import make_parser
+from pyled.cli.shared.parser import EXIT_STATUS, as_written
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "pyled.1"

@@ -9,7 +9,7 @@ from budget import assert_within
 import golden
 from pyled.errors import PyledWarning
 from pyled.models import LEDForConditionalGeneration, LEDModel
-from pyled.outputs import LEDEncoderBaseModelOutput
+from pyled.models.outputs import LEDEncoderBaseModelOutput
 
 DTYPES = ["float64", "float32"]
 SINGLE_CALLS = [name for name in golden.names() if not golden.MANIFEST["cases"][name].get("calls")]

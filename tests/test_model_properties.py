@@ -14,13 +14,14 @@ from examples import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyled import attention, cache, layers, reference
+from pyled import reference
 from pyled.config import LEDConfig
 from pyled.errors import ConfigError, GenerationError, InputError, PyledWarning
 from pyled.generation import generate, resolve
 from pyled.generation_config import GenerationConfig
-from pyled.inputs import check_length, checked_embeds, checked_ids, checked_mask, source_masks
 from pyled.models import LEDForConditionalGeneration, LEDModel
+from pyled.models.arguments import check_length, checked_embeds, checked_ids, checked_mask, source_masks
+from pyled.network import attention, cache, layers
 
 EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
 FLOAT32_ERROR = 1e-6

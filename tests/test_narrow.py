@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 import pyled
 from pyled import models, reference
-from pyled.cache import DocumentKeys, SourceKeys
 from pyled.checkpoint import narrowed
 from pyled.config import LEDConfig
 from pyled.errors import CheckpointError, InputError
-from pyled.kernels import attention, narrow, products
-from pyled.layers import product
+from pyled.kernels import grouped, products, rounded
 from pyled.models import LEDForConditionalGeneration, LEDModel
-from pyled.tools import cost
+from pyled.network.cache import DocumentKeys, SourceKeys
+from pyled.network.layers import product
+from pyled.tasks import cost
 
 EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
 STORAGES = ["bf16", "int8"]
@@ -51,7 +51,7 @@ def widened(stored):
 def test_bf16_is_the_nearest_and_of_two_the_even(low, bits):
     bits = bits if low is None else bits & 0xFFFF0000 | low
     x = np.array([bits], np.uint32).view(np.float32)
-    (stored,) = map(int, narrow.bf16(x[None])[0])
+    (stored,) = map(int, rounded.bf16(x[None])[0])
     if not np.isfinite(x[0]):
         assert (np.isnan(x[0]) and math.isnan(widened(stored))) or widened(stored) == x[0]
         return
@@ -67,12 +67,12 @@ def test_bf16_is_the_nearest_and_of_two_the_even(low, bits):
 def test_bf16_of_numbers_that_are_easily_wrong():
     tiny = np.float32(2.0**-149)
     numbers = [0.0, -0.0, 1.0, np.inf, -np.inf, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-23, tiny, 2**-126, 3.4e38]
-    found = narrow.bf16(np.array([numbers], np.float32))
+    found = rounded.bf16(np.array([numbers], np.float32))
     assert [hex(one) for one in found[0]] == [
         *("0x0", "0x8000", "0x3f80", "0x7f80", "0xff80", "0x3f80", "0x3f82", "0x3f81", "0x0", "0x80", "0x7f80"),
     ]
     every_nan = np.array([[0x7F800001, 0xFF800001, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FC00000]], np.uint32).view(np.float32)
-    assert np.isnan((narrow.bf16(every_nan).astype(np.uint32) << 16).view(np.float32)).all()
+    assert np.isnan((rounded.bf16(every_nan).astype(np.uint32) << 16).view(np.float32)).all()
 
 
 @EXAMPLE
@@ -83,7 +83,7 @@ def test_int8_is_the_nearest_whole_number_by_a_scale_of_the_largest(M, K, power,
     rng = np.random.default_rng(seed)
     x = (rng.standard_normal((M, K)) * 2.0**power * 10).astype(np.float32)
     x[rng.integers(M)] = 0
-    stored, scale = narrow.int8(x)
+    stored, scale = rounded.int8(x)
     assert (scale.dtype, stored.dtype) == (np.float32, np.int8)
     for m in range(M):
         largest = max(abs(float(one)) for one in x[m])
@@ -96,11 +96,11 @@ def test_int8_is_the_nearest_whole_number_by_a_scale_of_the_largest(M, K, power,
 
 def test_int8_of_halves_and_of_rows_without_a_scale():
     x = np.array([[127, 0.5, 1.5, -2.5, -127], [0, 0, 0, 0, 0], [2**-149, 0, 0, 0, -(2**-149)]], np.float32)
-    stored, scale = narrow.int8(x)
+    stored, scale = rounded.int8(x)
     assert scale.tolist() == [1, 1, 1]
     assert stored.tolist() == [[127, 0, 2, -2, -127], [0] * 5, [0] * 5]
     coarse = np.array([[190 * 2.0**-149, -190 * 2.0**-149]], np.float32)  # 190/127 of the least there is: once it
-    assert narrow.int8(coarse)[0].tolist() == [[127, -127]]
+    assert rounded.int8(coarse)[0].tolist() == [[127, -127]]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -110,7 +110,7 @@ def test_what_is_not_finite_has_no_int8(bad, place):
     weight[1, place] = bad
     with pytest.raises(CheckpointError, match=r"lm_head\.weight holds NaN or infinity, which int8 lacks"):
         narrowed({"lm_head.weight": weight}, "int8")
-    wide = narrow.widened(*narrow.int8(weight))
+    wide = rounded.widened(*rounded.int8(weight))
     assert np.isnan(wide[1]).all() and np.array_equal(wide[[0, 2]], weight[[0, 2]])  # its row, and no other
 
 
@@ -144,7 +144,7 @@ def test_a_narrow_product_is_that_of_the_widened_matrix_and_rows_are_alone(R, K,
     x, weight, bias = (rng.standard_normal(shape).astype(np.float32) for shape in ((R, K), (M, K), (M,)))
     weight *= np.float32(K**-0.5)
     weight, scale = stored(weight, storage)
-    assert np.array_equal(narrow.widened(weight, scale), meant(weight, scale))
+    assert np.array_equal(rounded.widened(weight, scale), meant(weight, scale))
     got = products.few_rows(x, weight, bias, scale=scale, activate=activate)
     truth = x.astype(np.float64) @ meant(weight, scale).astype(np.float64).T + bias
     if activate:
@@ -162,7 +162,7 @@ def test_a_narrow_product_is_that_of_the_widened_matrix_and_rows_are_alone(R, K,
     N=st.integers(1, 2),
     R=st.integers(1, 5),
     H=st.integers(1, 2),
-    S=st.one_of(st.integers(1, 20), st.integers(attention.LANES - 1, attention.KEY_TILE + 20)),
+    S=st.one_of(st.integers(1, 20), st.integers(grouped.LANES - 1, grouped.VALUE_TILE + 20)),
     D=st.integers(1, 9),
     storage=st.sampled_from(STORAGES),
     key_share=st.sampled_from([0.0, 0.5, 1.0]),
@@ -178,11 +178,11 @@ def test_narrow_keys_and_values_are_those_of_the_widened_ones(N, R, H, S, D, sto
         kept.append(rows.reshape(N, H, S, D))
         scales.append(None if scale is None else scale.reshape(N, H, S))
         wide.append(meant(rows, scale).reshape(N, H, S, D).astype(np.float64))
-    got = attention.grouped(q, *kept, is_key, *scales)
-    truth = attention.grouped(q.astype(np.float64), *wide, is_key)  # held to the definition in test_kernels.py
+    got = grouped.grouped(q, *kept, is_key, *scales)
+    truth = grouped.grouped(q.astype(np.float64), *wide, is_key)  # held to the definition in test_kernels.py
     assert_within("context", got, truth, FLOAT32_ERROR, np.float32)
     for r in range(R):
-        alone = attention.grouped(np.ascontiguousarray(q[:, :, r : r + 1]), *kept, is_key, *scales)
+        alone = grouped.grouped(np.ascontiguousarray(q[:, :, r : r + 1]), *kept, is_key, *scales)
         assert np.array_equal(alone[:, :, 0], got[:, :, r])
 
 
@@ -253,10 +253,10 @@ def test_the_source_is_kept_as_narrow_as_the_weights(storage):
         pasts.append(model(encoder_outputs=(states,), decoder_input_ids=[[2]]).past_key_values)
     kind = {"bf16": np.uint16, "int8": np.int8}[storage]
     assert all({part.keys.dtype, part.values.dtype} == {np.dtype(kind)} for part in pasts[1].documents[0].layers)
-    for plain, rounded in zip(*pasts, strict=True):
-        for own, wide, stored_wide in zip(plain[:2], rounded[:2], rounded[2:], strict=True):
+    for plain, narrow in zip(*pasts, strict=True):
+        for own, wide, stored_wide in zip(plain[:2], narrow[:2], narrow[2:], strict=True):
             assert own.dtype == wide.dtype == stored_wide.dtype == np.float32
-        for exact, wide in zip(plain[2:], rounded[2:], strict=True):  # (1, H, S, D)
+        for exact, wide in zip(plain[2:], narrow[2:], strict=True):  # (1, H, S, D)
             unit = np.abs(exact).max(axis=3, keepdims=True) / 127 if storage == "int8" else np.abs(exact) / 128
             assert 0 < np.max(np.abs(wide - exact) / unit) <= 0.501
 

@@ -14,15 +14,17 @@ from types import FunctionType
 import numpy as np
 import pytest
 
-from pyled import attention, decoder, encoder, inputs, layers, models, reference
+from pyled import reference
 from pyled.config import LEDConfig
 from pyled.errors import PyledWarning
-from pyled.kernels import attention as attention_kernels
-from pyled.kernels import products, rows
+from pyled.kernels import banded, grouped, products, rows
+from pyled.models import arguments
+from pyled.models import led as models
+from pyled.network import attention, decoder, encoder, layers
 
 LINE = re.compile(r"^\s+(?P<names>[a-z_]+(?:, [a-z_]+)*): \((?P<sizes>[^()]*)\)(?: (?P<kind>float|int|bool)\b)?", re.M)
 KINDS = {"float": "f", "int": "i", "bool": "b"}
-PLACES = [attention, decoder, encoder, layers, models, reference, attention_kernels, products, rows]
+PLACES = [attention, decoder, encoder, layers, models, reference, banded, grouped, products, rows]
 CLASSES = [models.LEDEncoder, models.LEDDecoder, models.LEDForConditionalGeneration]
 
 
@@ -128,7 +130,7 @@ def test_docstrings_tell_the_shapes_that_a_run_has(seen):
         "LEDDecoder.__call__", "LEDForConditionalGeneration.__call__",
     }  # fmt: skip
     assert expected <= functions
-    assert inputs.source_masks(mask, marks, (2, 15)).lengths == (15, 11)
+    assert arguments.source_masks(mask, marks, (2, 15)).lengths == (15, 11)
 
 
 def test_a_wrong_shape_in_a_docstring_is_noticed():

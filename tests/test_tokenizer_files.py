@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pyled.errors import TokenizerError
 from pyled.tokenizer import AddedToken, LEDTokenizer
-from pyled.tokenizer.pretrained import OPTIONS
+from pyled.tokenizer.led.pretrained import OPTIONS
 from pyled.tokenizer.special import NAMES
 
 GOLDEN = Path(__file__).parent.parent / "golden"

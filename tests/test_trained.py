@@ -14,7 +14,7 @@ from budget import assert_within, budget, err
 from checkpoints import TRAINED, document, stored
 
 import pyled
-from pyled.default_model import UNNAMED
+from pyled.hub import UNNAMED
 from pyled.tokenizer import LEDTokenizer
 
 ANSWERS: dict[str, dict[str, Any]] = stored(TRAINED)["answers"]

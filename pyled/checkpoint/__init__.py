@@ -9,7 +9,7 @@ from ..errors import CheckpointError
 from ..files import read_json
 from .directory import read_directory
 from .names import TIED, Floats, LoadReport, account, assign, expected_shapes, upstream_name
-from .narrow import Storage, check_storage, narrowed
+from .rounding import Storage, check_storage, narrowed
 from .safetensors import read_safetensors, stored_types, write_safetensors
 
 __all__ = [

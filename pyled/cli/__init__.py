@@ -15,11 +15,11 @@ def main(argv: list[str] | None = None) -> int:
     argv: the arguments; None for those of the process, which an interrupt then ends (see `interrupts`)
     """
     try:
-        from .interrupts import leave_on_interrupt
+        from .shared.interrupts import leave_on_interrupt
 
         if argv is None:
             leave_on_interrupt()
-        from .command import run
+        from .dispatch import run
 
         return run(argv)
     except KeyboardInterrupt:

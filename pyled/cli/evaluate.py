@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GenerationError, InputError
 from . import FAILED, OK, USAGE
-from .console import Console, clock, in_words, put
-from .forms import as_json
-from .inputs import named_or_piped
-from .pairs import Pairs
-from .parser import Commands, add_command, add_model
-from .records import Records, fingerprint, open_records
-from .settings import add_settings, config_of, name_origins, settings_of
+from .shared.console import Console, clock, in_words, put
+from .shared.forms import as_json
+from .shared.inputs import named_or_piped
+from .shared.pairs import Pairs
+from .shared.parser import Commands, add_command, add_model
+from .shared.records import Records, fingerprint, open_records
+from .shared.settings import add_settings, config_of, name_origins, settings_of
 from .summarize import add_reading, add_running, announce_compilation, load, prepare
 
 if TYPE_CHECKING:
+    from ..evaluation.evaluation import Judged, Pair, Results
+    from ..evaluation.systems import System
     from ..tasks import Plan, Summarizer
-    from ..tools.evaluate.evaluation import Judged, Pair, Results
-    from ..tools.evaluate.systems import System
 
 # 1. The options
 
@@ -156,8 +156,8 @@ def _evaluate(
     plan: "Plan",
 ) -> int:
     """Evaluate the pairs, and print what came of it."""
-    from ..tools.evaluate import report
-    from ..tools.evaluate.systems import systems
+    from ..evaluation import report
+    from ..evaluation.systems import systems
 
     try:
         found = systems(summarizer, plan, arguments.ablate)
@@ -196,8 +196,8 @@ def _made(summarizer: "Summarizer", plan: "Plan") -> dict[str, Any]:
 
 def _results(run: _Run) -> "Results | None":
     """Evaluate each pair that can be; None where none could. Raises OutputError."""
-    from ..tools.evaluate.evaluation import Results, groups, mean_words, wordless
-    from ..tools.evaluate.systems import windows
+    from ..evaluation.evaluation import Results, groups, mean_words, wordless
+    from ..evaluation.systems import windows
 
     pairs, arguments = run.pairs.found, run.arguments
     inputs = list(dict.fromkeys(pair.input for pair in pairs))
@@ -236,7 +236,7 @@ def _judged(run: _Run, pair: "Pair", known: Mapping[str, str], count: int, place
 
     known: what some made of it in another run
     """
-    from ..tools.evaluate.evaluation import judge
+    from ..evaluation.evaluation import judge
 
     sources = [system.summarizer.read(pair.document, system.plan) for system in run.systems]
     for note in sources[0].notes:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..default_model import SYNOPSIS
+from ..hub import SYNOPSIS
 from . import BAD_CHECKPOINT, OK
-from .console import Console, put
-from .forms import as_json
-from .parser import WITHOUT_MODEL, Commands, add_command
-from .settings import name_origins
+from .shared.console import Console, put
+from .shared.forms import as_json
+from .shared.parser import WITHOUT_MODEL, Commands, add_command
+from .shared.settings import name_origins
 
 # Settings that are not for a summary, which is one text with its score.
 _SETTLED = ("num_return_sequences", "return_dict_in_generate", "output_scores", "output_logits")
@@ -46,7 +46,7 @@ def inspect(arguments: argparse.Namespace, console: Console) -> int:
     if not directory.is_dir():
         console.error(f"{directory} is no directory: pass the directory of a downloaded checkpoint")
         return BAD_CHECKPOINT
-    from .examination import examine
+    from ..tasks.inspection import examine
 
     facts = examine(directory)
     name_origins(facts["generation"] or {})

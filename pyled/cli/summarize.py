@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from ..errors import GenerationError, InputError, PyledError
 from ..generation_config import GenerationConfig
 from . import BAD_CHECKPOINT, FAILED, OK, USAGE
-from .console import Console, in_words, put
-from .dryrun import costs
-from .forms import FORMS
-from .inputs import Inputs, named_or_piped, shown
-from .outputs import Output, open_output
-from .parser import Commands, add_command, add_model
-from .settings import add_settings, config_of, name_origins, settings_of
+from .shared.console import Console, in_words, put
+from .shared.dry_run import costs
+from .shared.forms import FORMS
+from .shared.inputs import Inputs, named_or_piped, shown
+from .shared.outputs import Output, open_output
+from .shared.parser import Commands, add_command, add_model
+from .shared.settings import add_settings, config_of, name_origins, settings_of
 
 if TYPE_CHECKING:
     from ..tasks import Plan, Reading, Source, Summarizer

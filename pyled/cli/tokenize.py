@@ -4,14 +4,14 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..default_model import SYNOPSIS, UNNAMED
 from ..errors import InputError, PyledError
 from ..files import parse_json
+from ..hub import SYNOPSIS, UNNAMED
 from . import BAD_CHECKPOINT, FAILED, OK
-from .console import Console, in_words, put
-from .forms import as_json
-from .inputs import Inputs, named_or_piped, read_text, shown
-from .parser import Commands, add_command, add_model
+from .shared.console import Console, in_words, put
+from .shared.forms import as_json
+from .shared.inputs import Inputs, named_or_piped, read_text, shown
+from .shared.parser import Commands, add_command, add_model
 
 if TYPE_CHECKING:
     from ..tokenizer import LEDTokenizer

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..outputs import Output
+from ..output import Output
 
 Ids = NDArray[np.int64]  # (R, L)
 Scores = NDArray[np.float32]  # (R, V)

@@ -9,9 +9,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .blocks import dots
 from .elementary import gelu
 from .jit import kernel
+from .vectors import dots
 
 Floats = NDArray[Any]
 

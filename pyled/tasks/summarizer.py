@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checkpoint import Storage
-from ..default_model import SYNOPSIS, UNNAMED
 from ..errors import CheckpointError, GenerationError, InputError, PyledWarning
 from ..generation import Settings, resolve
 from ..generation_config import GenerationConfig
-from ..models import DType, LEDForConditionalGeneration
+from ..hub import SYNOPSIS, UNNAMED
+from ..models.led import DType, LEDForConditionalGeneration
 from ..tokenizer import BatchEncoding, LEDTokenizer
 from ..version import __version__
 from .reading import DOC_SEP, FEWEST, Chunk, Combine, Reading, Source, TooLong, cut

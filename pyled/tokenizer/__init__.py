@@ -4,8 +4,8 @@ To be read in this order: bytelevel, bpe, special, vocabulary, lengths, offsets,
 batch_encoding, led.
 """
 
-from .batch_encoding import BatchEncoding
-from .led import LEDTokenizer, LEDTokenizerFast
+from .led.batch_encoding import BatchEncoding
+from .led.tokenizer import LEDTokenizer, LEDTokenizerFast
 from .special import AddedToken
 
 __all__ = ["AddedToken", "BatchEncoding", "LEDTokenizer", "LEDTokenizerFast"]

@@ -9,10 +9,10 @@ from typing import Any, Self
 
 from ..errors import TokenizerError
 from ..files import write_json
-from .arguments import check_flag, check_limit, check_side, row_of_ids
 from .bpe import BPE
-from .offsets import TokenShapes
-from .pretrained import OPTIONS, read_options, write_options
+from .led.arguments import check_flag, check_limit, check_side, row_of_ids
+from .led.offsets import TokenShapes
+from .led.pretrained import OPTIONS, read_options, write_options
 from .special import (
     NAMES,
     AddedToken,

@@ -1,0 +1,28 @@
+"""The array types, and the one key of letters for shapes.
+
+| letter | size |
+|---|---|
+| B | documents of a batch |
+| S | source tokens |
+| T | target tokens of this call |
+| P | past tokens |
+| R | rows being decoded: B times the number of beams |
+| E | the model: numbers of a token's state |
+| H | heads of attention |
+| D | a head: E = H * D |
+| F | the feed-forward layer between its two products |
+| V | the vocabulary |
+| G | global tokens |
+| K | the band of a window: K = 2w + 1, with w tokens on each side |
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]  # float32 or float64
+Bools = NDArray[np.bool_]
+Ids = NDArray[np.int64]
+Weights = Mapping[str, Floats]  # by the names of a checkpoint, without the prefix `led.`

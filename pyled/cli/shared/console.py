@@ -1,0 +1,115 @@
+"""What is told, and where: results on standard output, all else on standard error."""
+
+import contextlib
+import io
+import os
+import sys
+import time
+
+from ...errors import PyledError
+from .interrupts import held
+
+
+class Console:
+    """Standard error: messages, and one line of progress where somebody watches."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._watched = not quiet and sys.stderr is not None and sys.stderr.isatty()
+        self._shown = 0  # characters of progress on the screen
+        self._began = self._drawn = 0.0
+
+    def error(self, message: str) -> None:
+        """Tell what went wrong."""
+        self.clear()
+        self._write(f"pyled: {message}\n")
+
+    def note(self, message: str) -> None:
+        """Tell what was assumed or left out."""
+        if not self._quiet:
+            self.error(message)
+
+    def progress(self, place: str, stage: str, done: int, total: int) -> None:
+        """Redraw the line, ten times a second at most."""
+        if not self._watched:
+            return
+        now = time.monotonic()
+        if done <= 1:
+            self._began = now
+        elif now - self._drawn < 0.1 and done < total:
+            return
+        self._drawn = now
+        is_generating = stage.startswith("generating")  # words on which chunk may follow
+        line = f"{place}{stage} {done}/{total}{' tokens' if is_generating else ' layers'}"
+        if done > 1:  # the first is no measure: kernels are loaded or compiled in its time
+            most = "at most " if is_generating else ""
+            line += f", {most}{clock((now - self._began) / (done - 1) * (total - done))} left"
+        self._redraw(line)
+
+    def status(self, line: str) -> None:
+        """Say on the line of progress what is being done."""
+        if self._watched:
+            self._redraw(line)
+
+    def _redraw(self, line: str) -> None:
+        line = line[: _columns() - 1].ljust(self._shown)
+        self._shown = len(line.rstrip())  # before it is: an interrupt may come between
+        self._write("\r" + line)
+
+    def clear(self) -> None:
+        """Take the line of progress away."""
+        if self._shown:
+            self._write("\r" + " " * self._shown + "\r")
+            self._shown = 0
+
+    def _write(self, text: str) -> None:
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError):  # nobody listens
+                sys.stderr.write(text)
+                sys.stderr.flush()
+
+
+def clock(seconds: float) -> str:
+    """A time as 1:02:05, or 2:05."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80
+
+
+class OutputError(Exception):
+    """A result that cannot be written, nor could the next; the message is empty where nobody reads it."""
+
+
+def put(text: str) -> None:
+    """Write to standard output, whole and at once. Raises OutputError."""
+    if sys.stdout is None:
+        raise OutputError("standard output is closed")
+    try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # the bytes of an odd file name survive, and so do the line ends of a text
+            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
+        with held():
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    except OSError as e:
+        raise OutputError("" if isinstance(e, BrokenPipeError) else f"standard output: {e.strerror}") from None
+
+
+def in_words(error: Exception) -> str:
+    """What to tell a user who can do something about it."""
+    if isinstance(error, PyledError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"not enough memory{f' ({error})' if str(error) else ''}: pass a shorter text, or fewer beams"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, ImportError):
+        return f"{error}: install pyled again, with its dependencies"
+    return f"a mistake in pyled, please report it: {type(error).__name__}: {error}"

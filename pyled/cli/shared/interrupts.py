@@ -1,0 +1,50 @@
+"""Ctrl-C: the process ends at once, or when what it is writing is whole, unless it comes twice.
+
+No KeyboardInterrupt is raised. It would come between any two steps of whatever runs, and in an import, or in Numba's
+compiler and its libraries, it may be lost, become another exception, or crash the process.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+from .. import INTERRUPTED
+
+_is_held = _is_pending = False
+_tidy: list[Callable[[], None]] = []  # what to do before leaving, if anything
+
+
+def leave_on_interrupt() -> None:
+    """From now on an interrupt ends this process; where interrupts are ignored, they stay so."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+
+
+def _leave(*_: object) -> None:
+    global _is_pending
+    if _is_held and not _is_pending:  # a second interrupt does not wait
+        _is_pending = True
+        return
+    with contextlib.suppress(Exception):  # it may have been interrupted itself
+        for tidy in _tidy:
+            tidy()
+    os._exit(INTERRUPTED)
+
+
+def before_leaving(tidy: Callable[[], None]) -> None:
+    """Call `tidy` before an interrupt ends this process."""
+    _tidy[:] = [tidy]
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Let an interrupt wait until the block is done."""
+    global _is_held
+    _is_held = True
+    try:
+        yield
+    finally:
+        _is_held = False
+        if _is_pending:
+            _leave()

@@ -1,0 +1,210 @@
+"""Where summaries go: to standard output, into one file for all, or into a file for each input.
+
+A file is replaced whole once it is complete: whatever happens, nobody finds half of one.
+"""
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ...errors import InputError
+from ...files import replace_file
+from .console import Console, OutputError, put
+from .forms import FORMS, Record, between, rendered, together
+from .inputs import MADE, STDIN, Inputs
+from .interrupts import held
+
+LONGEST = 240  # bytes of a file's name: most file systems take 255, and while it is written it has 15 more
+
+# 1. The places
+
+
+class Output(Protocol):
+    """A place for summaries."""
+
+    def put(self, record: Record) -> None:
+        """Write a summary, or keep it for the end. Raises OutputError."""
+
+    def close(self) -> None:
+        """Write what was kept. Raises OutputError."""
+
+
+class StandardOutput:
+    """Standard output: each summary as it is finished, but JSON, which is one list, at the end."""
+
+    def __init__(self, form: str, is_one: bool) -> None:
+        self._form, self._is_one = form, is_one
+        self._kept: list[Record] = []
+        self._between = ""
+
+    def put(self, record: Record) -> None:
+        if self._form == "json":
+            self._kept.append(record)
+        else:
+            put(self._between + rendered(record, self._form, self._is_one))
+            self._between = between(self._form)
+
+    def close(self) -> None:
+        if self._kept:
+            put(together(self._kept, self._form, self._is_one))
+
+
+class OneFile:
+    """One file for all summaries, written at the end."""
+
+    def __init__(self, path: Path, form: str, is_one: bool) -> None:
+        self._path, self._form, self._is_one = path, form, is_one
+        self._records: list[Record] = []
+
+    def put(self, record: Record) -> None:
+        self._records.append(record)
+
+    def close(self) -> None:
+        if self._records:
+            _replace(self._path, together(self._records, self._form, self._is_one))
+
+
+class Folder:
+    """A file for each input, written as its summary is finished."""
+
+    def __init__(self, paths: Mapping[str, Path], form: str) -> None:
+        self._paths, self._form = paths, form
+
+    def put(self, record: Record) -> None:
+        _replace(self._paths[record["input"]], rendered(record, self._form, is_one=True))
+
+    def close(self) -> None:
+        """Nothing was kept."""
+
+
+def _replace(path: Path, text: str) -> None:
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        if is_device(path):
+            path.write_bytes(data)
+            return
+        with held():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replace_file(path) as file:
+                file.write(data)
+    except OSError as e:
+        raise OutputError(f"{path}: cannot be written: {e.strerror}") from None
+
+
+def is_device(path: Path) -> bool:
+    """Whether this is something to write to, as a terminal or a pipe, but no file to be replaced."""
+    return path.exists() and not path.is_file()
+
+
+# 2. What was asked for
+
+
+def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console) -> Output:
+    """The place that was asked for. The inputs whose summaries are there already are taken from `inputs.names`.
+
+    Raises InputError for an output that is there already, is an input, or could not be written.
+    """
+    is_one = len(inputs.found) == 1
+    if arguments.output in (None, "-"):
+        for option in ("force", "skip_existing"):
+            if getattr(arguments, option):
+                raise InputError(f"--{option.replace('_', '-')} is for files: name one, or a directory, with --output")
+        if sys.stdout is None:
+            raise InputError("standard output is closed: name a file with --output")
+        return StandardOutput(arguments.format, is_one)
+    if not arguments.output:
+        raise InputError("--output names no file: name one, or a directory")
+    path = Path(arguments.output)
+    try:
+        is_folder = arguments.output.endswith(os.sep) or path.is_dir()
+        paths = dict.fromkeys(inputs.found, path)
+        if is_folder:
+            names = file_names(inputs.found, FORMS[arguments.format], console)
+            paths = {name: path / file for name, file in names.items()}
+        if is_folder or not is_device(path):
+            check_writable(path if is_folder else path.parent, make=is_folder)
+        _check_names(paths)
+        _settle_existing(paths, arguments, inputs, console)
+    except OSError as e:
+        raise InputError(f"{e.filename}: {e.strerror}: name another output") from None
+    return Folder(paths, arguments.format) if is_folder else OneFile(path, arguments.format, is_one)
+
+
+def _settle_existing(
+    paths: Mapping[str, Path], arguments: argparse.Namespace, inputs: Inputs, console: Console
+) -> None:
+    """Raise InputError for outputs that are there already, unless they may be replaced or are to be kept."""
+    there = {name: paths[name] for name in inputs.names if paths[name].is_file()}
+    if not there or arguments.force:
+        return
+    if not arguments.skip_existing:
+        more = f", and {len(set(there.values())) - 1} others are" if len(set(there.values())) > 1 else ""
+        raise InputError(
+            f"{next(iter(there.values()))} is there already{more}: pass --force to replace it, --skip-existing to keep "
+            "it"
+        )
+    console.note(f"{len(there)} of {len(inputs.names)} summaries are there already and are kept")
+    inputs.names = [name for name in inputs.names if name not in there]
+
+
+def _check_names(paths: Mapping[str, Path]) -> None:
+    """Raise InputError where a summary would take the place of a text or a directory, or have too long a name."""
+    sources = {os.path.realpath(name) for name in paths if name != STDIN}
+    for path in paths.values():
+        if len(os.fsencode(path.name)) > LONGEST:
+            raise InputError(f"{path.name} is too long a name, of more than {LONGEST} bytes: name a file with --output")
+        if os.path.realpath(path) in sources:
+            raise InputError(f"{path} is an input: name another output")
+        if path.is_dir():
+            raise InputError(f"{path} is a directory, where a summary would be: name another output")
+
+
+def check_writable(folder: Path, make: bool) -> None:
+    """Raise InputError unless a file can be made in a folder, which may be missing where it will be made."""
+    found = next(place for place in (folder, *folder.absolute().parents) if place.exists() or not make)
+    if not found.is_dir():
+        raise InputError(f"{found} is no directory: make it, or name another output")
+    if not os.access(found, os.W_OK | os.X_OK):
+        raise InputError(f"{found} is not yours to write to: name another output")
+
+
+def file_names(inputs: Sequence[str], suffix: str, console: Console) -> dict[str, str]:
+    """What the file with the summary of each input is called: notes.summary.txt for notes.txt.
+
+    Inputs of one name, as notes.txt and notes.md, keep their suffix, and then as many of their folders as it takes
+    to tell them apart, which is told. Raises InputError for an input that is given twice.
+    """
+    twice = [name for name, count in Counter(map(os.path.abspath, inputs)).items() if count > 1]
+    if twice:
+        raise InputError(f"{twice[0]} is named twice: leave one out")
+    parts = {name: ("standard-input",) if name == STDIN else Path(name).absolute().parts[1:] for name in inputs}
+    # File systems may not tell letters from capitals.
+    stems = _told_apart(parts, str.casefold) or _told_apart(parts, str)
+    if stems is None:
+        raise InputError("the summaries of some inputs would have one name: name fewer at a time")
+    files = {name: f"{stem}{MADE}{suffix}" for name, stem in stems.items()}
+    renamed = [name for name, stem in stems.items() if stem != Path(parts[name][-1]).stem]
+    if renamed:
+        console.note(
+            f"{len(renamed)} inputs share a name; their summaries are called after their folders too, as "
+            f"{files[renamed[0]]}"
+        )
+    return files
+
+
+def _told_apart(parts: Mapping[str, Sequence[str]], fold: Callable[[str], str]) -> dict[str, str] | None:
+    """A stem for each path, by its parts, as short as they are still different when folded; None if they never are."""
+    depth = dict.fromkeys(parts, 0)
+    while True:
+        stems = {name: "-".join(parts[name][-n:]) if n else Path(parts[name][-1]).stem for name, n in depth.items()}
+        count = Counter(map(fold, stems.values()))
+        same = [name for name, stem in stems.items() if count[fold(stem)] > 1]
+        deeper = [name for name in same if depth[name] < len(parts[name])]
+        if not deeper:
+            return None if same else stems
+        for name in deeper:
+            depth[name] += 1

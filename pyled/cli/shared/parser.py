@@ -1,0 +1,110 @@
+"""How a command is added, and its arguments are read: what `--help` prints and docs/pyled.1 is made from."""
+
+import argparse
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from ...hub import KNOWN
+from ...version import __version__
+from .console import Console
+
+DESCRIPTION = "LED, the Longformer Encoder-Decoder, on a CPU: summaries of long documents, without torch."
+
+EXIT_STATUS = {
+    0: "all was done",
+    1: "an input failed, or an output could not be written",
+    2: "wrong usage: nothing was done",
+    3: "the checkpoint is bad",
+    130: "interrupted",
+}
+
+EARLY = ("true", "false", "never")  # the values of --early-stopping
+WITHOUT_MODEL = f"the one in the package, which knows {KNOWN}"
+WIDTH = 78  # of the lines that are not wrapped when they are printed
+
+Commands = Any  # what add_subparsers gives; its class is private to argparse
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help that leaves words with hyphens whole, and has a command and what it does on one line."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._action_max_length = len("    detokenize")
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
+def wrapped(text: str, width: int = WIDTH) -> str:
+    """A paragraph in lines."""
+    return textwrap.fill(text, width, break_on_hyphens=False)
+
+
+def _exit_status() -> str:
+    return wrapped("exit status: " + ", ".join(f"{status} {meaning}" for status, meaning in EXIT_STATUS.items()))
+
+
+def new_parser() -> tuple[argparse.ArgumentParser, Commands]:
+    """The parser of the whole command, and what commands are added to."""
+    parser = argparse.ArgumentParser(
+        prog="pyled",
+        usage="pyled COMMAND ...",
+        description=wrapped(DESCRIPTION),
+        epilog=f"{_exit_status()}\n\n'pyled COMMAND --help' lists the options of a command.",
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"pyled {__version__}", help="print the version")
+    return parser, parser.add_subparsers(
+        title="commands", prog="pyled", dest="command", metavar="COMMAND", required=True
+    )
+
+
+def add_command(
+    commands: Commands,
+    run: Callable[[argparse.Namespace, Console], int],
+    usage: str,
+    about: str,
+    description: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    """Add a command, named by the first word of its usage; `run` does its work and gives the exit status."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        usage.split()[0],
+        usage=f"pyled {usage}",
+        help=about,
+        description=wrapped(description),
+        epilog=f"examples:\n{textwrap.indent(textwrap.dedent(examples).strip(), '  ')}\n\n{_exit_status()}",
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def add_model(parser: Any, without: str = WITHOUT_MODEL) -> None:
+    """Add the option that names the checkpoint; `without`: what is used where it is not given."""
+    about = f"the checkpoint's directory (default: {without})"
+    parser.add_argument("-m", "--model", type=_named, metavar="DIR", help=about)
+
+
+def _named(directory: str) -> str:
+    if not directory:
+        raise argparse.ArgumentTypeError("it has no name: write . for the directory you are in")
+    return directory
+
+
+def as_written(arguments: list[str]) -> list[str]:
+    """Long options with hyphens for underscores, and `--early-stopping` with the value it has when it has none."""
+    stop = arguments.index("--") if "--" in arguments else len(arguments)
+    written = []
+    for argument, following in zip(arguments[:stop], [*arguments[1:], ""], strict=False):
+        name, equals, value = argument.partition("=")
+        if name.startswith("--"):
+            name = name.replace("_", "-")
+            if name == "--early-stopping" and not equals and following.lower() not in EARLY:
+                equals, value = "=", "true"
+        written.append(name + equals + value)
+    return written + arguments[stop:]

@@ -1,0 +1,82 @@
+"""What calls return: Hugging Face's output classes, with NumPy arrays.
+
+A field is read by attribute, by name or by place; fields that are None are left out, as upstream.
+
+Letters: B batch, S source tokens, T target tokens, P past tokens, E model size, H heads, V vocabulary, G the largest
+count of global tokens in the batch, K = 2w + 1 the width of a layer's band.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..network.cache import Cache
+from ..output import Output
+
+Floats = NDArray[Any]
+PerLayer = tuple[Floats, ...]
+
+
+@dataclass
+class LEDEncoderBaseModelOutput(Output):
+    """What the encoder returns.
+
+    last_hidden_state: (B, S, E) float; rows behind a document's last real token are 0
+    hidden_states: per layer, the embedding first, (B, S, E) float
+    attentions: per layer (B, H, S, G + K) float: the global keys in order, then the band from i - w to i + w
+    global_attentions: per layer (B, H, S, G) float: what each global token attends to; None without any
+    """
+
+    last_hidden_state: Floats
+    hidden_states: PerLayer | None = None
+    attentions: PerLayer | None = None
+    global_attentions: PerLayer | None = None
+
+
+@dataclass
+class BaseModelOutputWithPastAndCrossAttentions(Output):
+    """What the decoder returns.
+
+    last_hidden_state: (B, T, E) float
+    hidden_states: per layer, the embedding first, (B, T, E) float
+    attentions: per layer (B, H, T, P + T) float
+    cross_attentions: per layer (B, H, T, S) float
+    """
+
+    last_hidden_state: Floats
+    past_key_values: Cache | None = None
+    hidden_states: PerLayer | None = None
+    attentions: PerLayer | None = None
+    cross_attentions: PerLayer | None = None
+
+
+@dataclass
+class LEDSeq2SeqModelOutput(Output):
+    """What LEDModel returns: the decoder's fields, then the encoder's, shaped as in their own outputs."""
+
+    last_hidden_state: Floats
+    past_key_values: Cache | None = None
+    decoder_hidden_states: PerLayer | None = None
+    decoder_attentions: PerLayer | None = None
+    cross_attentions: PerLayer | None = None
+    encoder_last_hidden_state: Floats | None = None
+    encoder_hidden_states: PerLayer | None = None
+    encoder_attentions: PerLayer | None = None
+    encoder_global_attentions: PerLayer | None = None
+
+
+@dataclass
+class LEDSeq2SeqLMOutput(Output):
+    """What LEDForConditionalGeneration returns: `loss`, (), `logits`, (B, T, V), then as LEDSeq2SeqModelOutput."""
+
+    loss: Floats | None = None
+    logits: Floats | None = None
+    past_key_values: Cache | None = None
+    decoder_hidden_states: PerLayer | None = None
+    decoder_attentions: PerLayer | None = None
+    cross_attentions: PerLayer | None = None
+    encoder_last_hidden_state: Floats | None = None
+    encoder_hidden_states: PerLayer | None = None
+    encoder_attentions: PerLayer | None = None
+    encoder_global_attentions: PerLayer | None = None

@@ -1,0 +1,172 @@
+"""The pieces that both stacks are made of: linear, norm, feed-forward, positions.
+
+`weights` maps a checkpoint's names, without the prefix `led.`, to arrays; a matrix may be narrow, as
+`checkpoint/narrow.py` says. Each function equals the one of the same name in `reference.py`.
+
+Letters: B batch, T tokens of this call, E model size, F feed-forward size.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.products import few_rows
+from ..kernels.rounded import widened
+from ..kernels.rows import add_bias, part_into_heads
+from ..kernels.rows import add_norm as add_norm_rows
+
+Floats = NDArray[Any]
+Weights = Mapping[str, Floats]
+
+LAYER_NORM_EPSILON = 1e-5
+FEW_ROWS = 4  # rows of a document for which reading the weights takes longer than the arithmetic
+FEED_FORWARD_ROWS = 2048  # rows of the inner layer held at once: it is four times as wide as the states
+
+
+class Buffers:
+    """Arrays by name, to be filled again and again: fresh memory costs a page fault for every few KiB."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Floats] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Floats:
+        """The array of that name; its content is what was left there."""
+        array = self._arrays.get(name)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            array = self._arrays[name] = np.empty(shape, dtype)
+        return array
+
+
+def linear(x: Floats, weights: Weights, name: str, *, gelu: bool = False, out: Floats | None = None) -> Floats:
+    """x W^T + b, or its GELU: (..., T, K) -> (..., T, M)."""
+    scale = weights.get(f"{name}.scale")
+    return product(x, weights[f"{name}.weight"], weights[f"{name}.bias"], scale=scale, gelu=gelu, out=out)
+
+
+def product(
+    x: Floats,
+    weight: Floats,
+    bias: Floats | None,
+    *,
+    scale: Floats | None = None,
+    gelu: bool = False,
+    out: Floats | None = None,
+) -> Floats:
+    """x @ weight.T + bias, or its GELU where there is a bias, with the same bits for a document alone and in a batch.
+
+    A stack of documents is multiplied one by one; where each has a few rows only, all go through `few_rows`, in which
+    no row depends on the others (NumPy's matmul gives a single row other bits than the same row among several).
+
+    x: (..., T, K) float
+    weight: (M, K), float, or narrow as `widened` says
+    bias: (M,) float, or None
+    scale: (M,) float, for a weight of int8
+    out: where to put the result; None for a new array
+    returns: (..., T, M) float
+    """
+    M, K = weight.shape
+    if x.shape[-2] <= FEW_ROWS:
+        if bias is None:
+            bias = np.zeros(M, x.dtype)
+            bias.flags.writeable = False  # as those of weights are: kernels are compiled for each kind of array
+        rows = np.ascontiguousarray(x).reshape(-1, K)
+        found = few_rows(rows, weight, bias, scale=scale, activate=gelu).reshape(*x.shape[:-1], M)
+        if out is None:
+            return found
+        out[:] = found
+        return out
+    result = np.matmul(x, widened(weight, scale).T, out=out)
+    if bias is not None:
+        add_bias(result.reshape(-1, M), bias, activate=gelu)
+    return result
+
+
+def heads(
+    x: Floats, H: int, weights: Weights, name: str, out: Floats | None = None, rows: Floats | None = None
+) -> Floats:
+    """A linear layer of one document, its output parted into heads: (S, E) -> (H, S, D).
+
+    out: (H, S, D) float, where to put the result; None for a new array
+    rows: (S, E) float, to put what is on the way there
+    """
+    weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    if out is None:
+        out = np.empty((H, len(x), len(weight) // H), x.dtype)
+    part_into_heads(product(x, weight, None, out=rows), bias, out)
+    return out
+
+
+def split_heads(x: Floats, H: int) -> Floats:
+    """(..., T, E) -> (..., H, T, D), a copy in that order."""
+    *lead, T, E = x.shape
+    return np.ascontiguousarray(np.swapaxes(x.reshape(*lead, T, H, E // H), -3, -2))
+
+
+def join_heads(x: Floats) -> Floats:
+    """(..., H, T, D) -> (..., T, E)."""
+    *lead, H, T, D = x.shape
+    return np.ascontiguousarray(np.swapaxes(x, -3, -2)).reshape(*lead, T, H * D)
+
+
+def add_norm(x: Floats, y: Floats, weights: Weights, name: str) -> Floats:
+    """LayerNorm(x + y), row by row; x, y: (..., E), the result stands in y's place."""
+    E = x.shape[-1]
+    rows = y.reshape(-1, E)
+    add_norm_rows(x.reshape(-1, E), rows, weights[f"{name}.weight"], weights[f"{name}.bias"], LAYER_NORM_EPSILON, rows)
+    return y
+
+
+def feed_forward(
+    x: Floats, weights: Weights, name: str, kind: str, *, inner: Floats | None = None, out: Floats | None = None
+) -> Floats:
+    """Two linear layers with the activation between: (..., T, E) -> (..., T, E).
+
+    inner, out: where to put what lies between, (..., T, F), and the result; None for new arrays
+    """
+    found = linear(x, weights, f"{name}.fc1", gelu=kind == "gelu", out=inner)  # (..., T, F)
+    if kind != "gelu":
+        activate(found, kind)
+    return linear(found, weights, f"{name}.fc2", out=out)
+
+
+def feed_forward_in_slices(x: Floats, weights: Weights, name: str, kind: str, buffers: Buffers, out: Floats) -> Floats:
+    """As `feed_forward`, of a document, (S, E), a slice of its rows at a time: what lies between is four times as wide.
+
+    out: (S, E) float, where to put the result
+    """
+    F = len(weights[f"{name}.fc1.bias"])
+    inner = buffers.array("inner", (min(len(x), FEED_FORWARD_ROWS), F), x.dtype)
+    for first in range(0, len(x), FEED_FORWARD_ROWS):
+        rows = slice(first, min(len(x), first + FEED_FORWARD_ROWS))
+        feed_forward(x[rows], weights, name, kind, inner=inner[: rows.stop - first], out=out[rows])
+    return out
+
+
+def activate(x: Floats, kind: str) -> None:
+    """x becomes activation(x), in place, for every kind but the GELU that the kernels have."""
+    if kind == "relu":
+        np.maximum(x, 0, out=x)
+    elif kind in ("gelu_new", "gelu_pytorch_tanh"):
+        inner = x * x * x
+        inner *= 0.044715
+        inner += x
+        inner *= math.sqrt(2 / math.pi)
+        np.tanh(inner, out=inner)
+        inner += 1
+        inner *= 0.5
+        x *= inner
+    else:  # silu, swish, quick_gelu: x times a logistic of x
+        slope = -1.702 if kind == "quick_gelu" else -1.0
+        with np.errstate(over="ignore"):  # exp of a large number is inf, and x / inf the right 0
+            x /= np.exp(x * slope) + 1
+
+
+def embed(tokens: Floats, first_position: int, weights: Weights, name: str) -> Floats:
+    """Token plus position, normed: (..., T, E) -> (..., T, E)."""
+    T = tokens.shape[-2]
+    positions = weights[f"{name}.embed_positions.weight"][first_position : first_position + T]  # (T, E)
+    positions = np.broadcast_to(positions, tokens.shape).copy()
+    return add_norm(tokens, positions, weights, f"{name}.layernorm_embedding")

@@ -1,0 +1,41 @@
+"""Output: the base of what calls return, with the access of Hugging Face's ModelOutput."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+
+class Output:
+    """The base of all outputs: attribute, key and index access to the fields that are set."""
+
+    def keys(self) -> list[str]:
+        """The names of the fields that are set, in order."""
+        return [f.name for f in fields(self) if getattr(self, f.name) is not None]  # type: ignore[arg-type]
+
+    def values(self) -> list[Any]:
+        """The fields that are set, in order."""
+        return [getattr(self, name) for name in self.keys()]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Names and fields that are set, in order."""
+        return list(zip(self.keys(), self.values(), strict=True))
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The fields that are set, in order."""
+        return tuple(self.values())
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        if isinstance(key, str):
+            if key not in self.keys():
+                raise KeyError(f"{key!r}: this output has {', '.join(self.keys())}")
+            return getattr(self, key)
+        return self.to_tuple()[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())

@@ -1,0 +1,228 @@
+"""What a summary will cost: seconds and bytes, from the shape of the model and two measured rates.
+
+The operations and the bytes of each part are counted as the code works; the rates are those of this machine, times what
+part of them pyled's kernels reach (the constants below).
+
+Letters: S source tokens, E model size, F feed-forward size, w one-sided window.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+import numpy as np
+
+from ..checkpoint import Storage
+from ..checkpoint.names import TIED, expected_shapes
+from ..config import LEDConfig
+from ..network.attention import FEW_GLOBAL
+from ..network.layers import FEED_FORWARD_ROWS
+
+DType = Literal["float32", "float64"]
+
+# Which part of the two rates pyled reaches. Measured in float32 with seeded weights in LED-base's shape, two threads of
+# machines that others share (AVX2, AVX-512), documents of 1,100, 4,096 and 16,384 tokens, 1 and 4 beams; of the seven
+# times of docs/speed.md, and of those of two other runs, none is off by more than a fifth. Where other programs want
+# the processors or the memory at the same moment, encoding or generating varies by a factor of two or three.
+PRODUCTS = 0.75  # of the rate of products: the encoder's linear layers, with all that is between them
+BAND = 0.6  # of it: the encoder's attention, with its softmax
+ROWS = 0.8  # of it: what each row adds to a step, in `few_rows` and in the rules and the search over its scores
+WEIGHTS = 0.85  # of the rate of reading: a step's weights
+KEYS = 0.6  # of it: a step's keys and values of the source, for any few rows
+STEP = 0.002  # seconds of a step for Python
+
+PROGRAM = 150_000_000  # bytes of Python, NumPy, Numba, the tokenizer and the compiled kernels
+SCORES = 8  # arrays of a row's scores, at a time
+NARROW: dict[str | None, int] = {"bf16": 2, "int8": 1}  # bytes of a number
+LARGE = 2**28  # bytes to measure the rate of reading with: more than caches hold
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What this machine does per second, with the threads that are set.
+
+    products: floating-point operations of a large matrix product
+    reading: bytes read from memory
+    """
+
+    products: float
+    reading: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a summary costs.
+
+    encoding: seconds; generating: seconds if every summary becomes as long as it may, so at most
+    memory: bytes, part by part, at the moment when they are most in all
+    """
+
+    encoding: float
+    generating: float
+    memory: Mapping[str, int]
+
+    @property
+    def seconds(self) -> float:
+        """Encoding and generating, at most."""
+        return self.encoding + self.generating
+
+    @property
+    def peak(self) -> int:
+        """Bytes of all parts together."""
+        return sum(self.memory.values())
+
+
+def measure(dtype: DType = "float32", *, side: int = 1024, spent: float = 0.2) -> Rates:
+    """The rates of this machine, with the threads that are set: in about half a second, compiling nothing.
+
+    side: of the square matrices; a larger product comes nearer to the most that there is, and takes longer
+    spent: at least so many seconds for each rate
+    """
+    square = np.ones((side, side), dtype)
+    row = np.ones(1024, dtype)
+    large = np.ones((LARGE // row.nbytes, 1024), dtype)
+    products = 2 * side**3 / _seconds(lambda: square @ square, spent)
+    return Rates(products, large.nbytes / _seconds(lambda: large @ row, spent))
+
+
+def _seconds(work: Callable[[], object], spent: float) -> float:
+    """How long some work takes: the median of what fits into `spent` seconds, without the first half."""
+    taken: list[float] = []
+    began = time.perf_counter()
+    while len(taken) < 4 or time.perf_counter() - began < spent:
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken[len(taken) // 2 :]))
+
+
+def estimate(
+    config: LEDConfig,
+    chunks: Sequence[int],
+    num_beams: int,
+    max_new_tokens: int,
+    rates: Rates,
+    *,
+    dtype: DType = "float32",
+    weights: Storage | None = None,
+    global_tokens: int = 1,
+    again: int | None = None,
+) -> Estimate:
+    """The cost of summarizing chunks of so many tokens, one after another, once the weights are in memory.
+
+    weights: what a step reads is stored as, its weights and the source's keys and values, if not in dtype
+    chunks: the source tokens of each; global_tokens: those of each with global attention
+    max_new_tokens: the most that are generated for each
+    again: the most tokens of a chunk, where summaries are to be summarized again until there is one
+    """
+    size = np.dtype(dtype).itemsize
+    product, band, row = (rates.products * part for part in (PRODUCTS, BAND, ROWS))  # operations per second
+    width = NARROW.get(weights, size)
+    stored, keys = rates.reading * WEIGHTS / width, rates.reading * KEYS / width  # numbers per second
+    encoding = generating = 0.0
+    for S in [*chunks, *_later_chunks(chunks, max_new_tokens, again)]:
+        encoding += product_operations(config, S, global_tokens) / product
+        encoding += band_operations(config, S, global_tokens) / band
+        read = step_weights(config)
+        step = STEP + read / stored + 2 * num_beams * read / row + step_keys(config, S) / keys
+        generating += key_operations(config, S) / product + max_new_tokens * step
+    memory = _memory(config, max(chunks), num_beams, max_new_tokens, size, width, global_tokens)
+    if width != size:
+        rounded = step_weights(config)
+        kept = config.vocab_size * config.d_model if config.tie_word_embeddings else 0  # the embeddings stay
+        memory["weights"] -= (rounded - kept) * size - rounded * width
+    return Estimate(encoding, generating, memory)
+
+
+def _later_chunks(chunks: Sequence[int], max_new_tokens: int, again: int | None) -> list[int]:
+    """The chunks of the later rounds, if every summary becomes as long as it may."""
+    later: list[int] = []
+    while again is not None and len(chunks) > 1 and len(chunks) * max_new_tokens < sum(chunks):
+        tokens = len(chunks) * max_new_tokens
+        count = -(-tokens // again)
+        chunks = [-(-tokens // count)] * count
+        later += chunks
+    return later
+
+
+def _are_few(config: LEDConfig, global_tokens: int) -> bool:
+    """Whether the states stand in for global keys and values, see `attention.encoder_self_attention`."""
+    return global_tokens * FEW_GLOBAL <= config.d_model // config.encoder_attention_heads
+
+
+def product_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
+    """Floating-point operations of the encoder's matrix products: two for each weight and token."""
+    E, F = config.d_model, config.encoder_ffn_dim
+    squares = 4 if _are_few(config, global_tokens) else 6  # query, key, value, output; global keys and values
+    return 2 * S * config.encoder_layers * (squares * E * E + 2 * E * F)
+
+
+def band_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
+    """Those of the encoder's attention: four for each query, key and number of what stands for a key."""
+    pairs = 0
+    for layer in range(config.encoder_layers):
+        w = min(config.one_sided_window(layer), S - 1)
+        pairs += S * (2 * w + 1) - w * (w + 1)  # fewer at both ends
+        pairs += S * global_tokens  # the columns that all see
+        # The rows that see all; where they are few, each head sees the states, as long as all heads' keys together.
+        pairs += global_tokens * S * (config.encoder_attention_heads if _are_few(config, global_tokens) else 1)
+    return 4 * config.d_model * pairs
+
+
+def encoding_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
+    """All those of the encoder that are counted."""
+    return product_operations(config, S, global_tokens) + band_operations(config, S, global_tokens)
+
+
+def key_operations(config: LEDConfig, S: int) -> int:
+    """Those of the source's keys and values in the decoder, made once."""
+    return 2 * S * config.decoder_layers * 2 * config.d_model**2
+
+
+def step_weights(config: LEDConfig) -> int:
+    """Weights that one step of decoding reads: of every layer, and of the head."""
+    E, F = config.d_model, config.decoder_ffn_dim
+    return config.decoder_layers * (6 * E * E + 2 * E * F) + config.vocab_size * E
+
+
+def step_keys(config: LEDConfig, S: int) -> int:
+    """Numbers of the source's keys and values, which one step reads, once for all rows."""
+    return config.decoder_layers * 2 * S * config.d_model
+
+
+def step_bytes(config: LEDConfig, S: int, weights: str | None = None) -> int:
+    """Bytes that one step of decoding must read, where they are stored as this or else in float32; no scales."""
+    return NARROW.get(weights, 4) * (step_weights(config) + step_keys(config, S))
+
+
+def weight_count(config: LEDConfig) -> int:
+    """Numbers of all weights, tied ones once."""
+    tied = TIED[1:] if config.tie_word_embeddings else ()
+    return sum(prod(shape) for name, shape in expected_shapes(config, "lm").items() if name not in tied)
+
+
+def _memory(
+    config: LEDConfig, S: int, num_beams: int, max_new_tokens: int, size: int, width: int, global_tokens: int
+) -> dict[str, int]:
+    """Bytes part by part, at the moment when they are most; size, width: of a number, and of one that a step reads."""
+    # scores on the way to probabilities, of at least two queries; or keys, values, and what is on the way to them
+    row = max(2, global_tokens) * config.encoder_attention_heads
+    row = row if _are_few(config, global_tokens) else config.d_model
+    state = S * config.d_model * size
+    inner = min(S, FEED_FORWARD_ROWS) * config.encoder_ffn_dim * size
+    count = weight_count(config)
+    moments = [
+        # embedded tokens, and what becomes of them; query, key, value; what is on the way to them, then the context
+        {"states": 6 * state, "feed-forward": inner, "global rows": 3 * row * S * size if global_tokens else 0},
+        {
+            "states": 2 * state,  # one of them on the way to keys and values
+            "source keys": step_keys(config, S) * width,
+            # twice, while the beams are put into another order
+            "target keys": 2 * 2 * config.decoder_layers * num_beams * max_new_tokens * config.d_model * size,
+            "scores": SCORES * num_beams * config.vocab_size * 4,
+        },
+        {"file": count * 4 if size > 4 else 0},  # while it is widened
+    ]
+    return {"program": PROGRAM, "weights": count * size} | max(moments, key=lambda parts: sum(parts.values()))

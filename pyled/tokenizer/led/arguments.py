@@ -1,0 +1,112 @@
+"""8. What users pass, checked: texts, rows to pad, ids, options. Each mistake gets one message."""
+
+import math
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError, TokenizerError
+from ..bytelevel import check_text
+from .pretrained import NO_LIMIT
+
+PADDED = {"input_ids", "attention_mask", "special_tokens_mask", "token_type_ids", "global_attention_mask"}
+Row = dict[str, Any]  # the lists of one text: input_ids, attention_mask, ...
+Text = str | list[str]  # a list of its words, if they are given
+
+
+def is_list_of_texts(text: Any, is_split: bool) -> bool:
+    """Whether a call has several texts, a row each. is_split: a text is a list of its words."""
+    return isinstance(text, list | tuple) and (not is_split or bool(text and isinstance(text[0], list | tuple)))
+
+
+def text_pairs(text: Any, pair: Any, is_split: bool) -> list[tuple[Text, Text | None]]:
+    """Each text of a call with its pair. An empty pair of a single text counts as none, as in transformers."""
+    check = _check_words if is_split else check_text
+    if not is_list_of_texts(text, is_split):
+        return [(check(text, "text"), check(pair, "text_pair") if pair else None)]
+    if pair is not None and (not isinstance(pair, list | tuple) or len(pair) != len(text)):
+        n = f"{len(pair)} texts" if isinstance(pair, list | tuple) else type(pair).__name__
+        raise InputError(f"text is a list of {len(text)} texts and text_pair is {n}: pass a list as long")
+    pairs: list[tuple[Text, Text | None]] = []
+    for i, item in enumerate(text):
+        has_both = pair is None and isinstance(item, list | tuple) and len(item) == 2
+        has_both = has_both and not (is_split and isinstance(item[0], str))  # two words
+        first, second = item if has_both else (item, None if pair is None else pair[i])
+        is_single = pair is None and not has_both
+        pairs.append((check(first, f"text[{i}]"), None if is_single else check(second, f"text_pair[{i}]")))
+    return pairs
+
+
+def _check_words(words: object, name: str) -> list[str]:
+    if not isinstance(words, list | tuple):
+        raise InputError(f"{name} is {type(words).__name__}: with is_split_into_words a text is a list of its words")
+    return [check_text(word, f"{name}[{i}]") for i, word in enumerate(words)]
+
+
+def rows_to_pad(inputs: Any) -> tuple[Row, bool]:
+    """What `pad` is given, as one mapping to lists, and whether there was an array in it."""
+    if isinstance(inputs, list | tuple) and inputs and all(isinstance(row, Mapping) for row in inputs):
+        names = list(inputs[0])
+        if any(row.keys() != inputs[0].keys() for row in inputs):
+            raise InputError(f"the encodings to pad differ in their keys: each must have {', '.join(map(str, names))}")
+        inputs = {name: [row[name] for row in inputs] for name in names}
+    if not isinstance(inputs, Mapping) or "input_ids" not in inputs:
+        raise InputError("there are no input_ids to pad: pass an encoding, or a list of encodings")
+    lists: Row = {}
+    has_arrays = False
+    for name, value in inputs.items():
+        if not isinstance(value, list | tuple | np.ndarray):
+            raise InputError(f"{name} is {type(value).__name__}: a list or an array was expected")
+        has_arrays |= isinstance(value, np.ndarray) or any(isinstance(row, np.ndarray) for row in value)
+        lists[name] = [_as_list(row, name) for row in value]
+    is_batch = any(isinstance(row, list) for row in lists["input_ids"])
+    if is_batch and len({len(value) for value in lists.values()}) > 1:
+        raise InputError("the values of an encoding to pad have different numbers of rows: give each the same")
+    for name in lists.keys() & PADDED:
+        if any(isinstance(row, list) != is_batch for row in lists[name]):
+            raise InputError(f"{name} to pad has rows in some places and numbers in others: give one or the other")
+    return lists, has_arrays
+
+
+def _as_list(row: Any, name: str) -> Any:
+    if isinstance(row, np.ndarray | np.generic):
+        return row.tolist()
+    return list(row) if isinstance(row, tuple) and name in PADDED else row
+
+
+def row_of_ids(ids: Any) -> list[int]:
+    """A row of ids as Python integers of at least 0."""
+    try:
+        row = [operator.index(i) for i in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]
+    except TypeError:
+        raise InputError(
+            f"a row of ids is a list of integers, not {ids!r:.60}: for several rows call batch_decode"
+        ) from None
+    if row and min(row) < 0:
+        raise TokenizerError(
+            f"{min(row)} is no id: replace what is negative, such as the -100 of labels, by the pad id"
+        )
+    return row
+
+
+def check_flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TokenizerError(f"{name} is {value!r:.40}: True or False was expected")
+    return value
+
+
+def check_side(name: str, value: object) -> str:
+    if value not in ("left", "right"):
+        raise TokenizerError(f"{name} is {value!r:.40}: 'left' or 'right' was expected")
+    return str(value)
+
+
+def check_limit(value: object) -> int:
+    """model_max_length as an integer; transformers also writes it as 1e30, which means none."""
+    if value is None:
+        return NO_LIMIT
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < math.inf or value % 1:
+        raise TokenizerError(f"model_max_length is {value!r:.40}: an integer of at least 1 was expected")
+    return int(value)

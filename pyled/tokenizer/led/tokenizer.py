@@ -1,0 +1,380 @@
+"""11. LEDTokenizer: text to `<s> text </s>` and back, with the names and the results of transformers 4.57.6."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from ...errors import InputError, PyledWarning
+from ..bytelevel import bytes_of_token
+from ..table import TokenTable
+from .arguments import Text, check_limit, check_side, is_list_of_texts, row_of_ids, rows_to_pad, text_pairs
+from .batch_encoding import BatchEncoding, Encoding, Token
+from .lengths import SPECIAL_OF_ONE, Lengths, resolve_lengths
+from .offsets import EncodedText, Piece
+
+# What decode(clean_up_tokenization_spaces=True) replaces, in this order, by the same without its spaces.
+_SPACED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
+
+# What a call may return, and where a row has it.
+_OF_ROW: dict[str, Callable[[Encoding], Any]] = {
+    "input_ids": lambda row: row.ids,
+    "token_type_ids": lambda row: row.type_ids,
+    "attention_mask": lambda row: row.attention_mask,
+    "special_tokens_mask": lambda row: row.special_tokens_mask,
+    "offset_mapping": lambda row: row.offsets,
+    "length": len,
+}
+GLOBAL_PAD = -1  # transformers 4.57.6 pads global_attention_mask so, for 0 means "attends locally" there
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What the arguments of a call ask for. wanted: the keys of the result; special: the tokens round two texts."""
+
+    lengths: Lengths
+    padding_side: str
+    wanted: list[str]
+    special: tuple[Token, ...]
+    plain_special: bool
+    is_split: bool
+    return_tensors: str | None
+
+
+class LEDTokenizer(TokenTable):
+    """LED's tokenizer: byte-level BPE, special tokens found in the raw text, `<s> A </s>`, `<s> A </s></s> B </s>`.
+
+    Made from files or a directory as `TokenTable` says; a call encodes, `decode` gives the text again.
+    """
+
+    is_fast = True
+    model_input_names: Sequence[str] = ("input_ids", "attention_mask")
+
+    # Text to ids
+
+    def __call__(
+        self,
+        text: str | Sequence[Any] | None = None,
+        text_pair: str | Sequence[Any] | None = None,
+        text_target: str | Sequence[Any] | None = None,
+        text_pair_target: str | Sequence[Any] | None = None,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+        verbose: bool = True,
+        *,
+        split_special_tokens: bool | None = None,
+    ) -> BatchEncoding:
+        """Encode one text or a list of texts, each with its pair if there are pairs.
+
+        Gives `input_ids` and `attention_mask` (1 is a token, 0 is padding), and on demand `token_type_ids` (0 in LED),
+        `special_tokens_mask` (1 is a token the call added), `offset_mapping`, the span of characters of each token in
+        its own text, and `length`, the tokens of each row. A list of texts gives lists of rows, one text a row; with
+        return_tensors="np" both give arrays of rows. text_target gives the same, as `labels` if there is a text too.
+
+        padding: False, True ("longest"), "max_length". truncation: False, True ("longest_first"), "only_first",
+        "only_second". return_overflowing_tokens: what truncation cuts off goes into further rows, each of which
+        repeats `stride` tokens of the one before; `overflow_to_sample_mapping` has the index of each row's text.
+        is_split_into_words: a text is a list of its words, encoded one by one, which needs add_prefix_space.
+        split_special_tokens: read special tokens in a text as plain text. verbose: warn of what is assumed.
+
+        Raises InputError for a bad argument, TokenizerError for a text that has no UTF-8.
+        """
+        if is_split_into_words and not self.add_prefix_space:
+            raise InputError("is_split_into_words needs a tokenizer that was made with add_prefix_space=True")
+        flags = (True, return_token_type_ids, return_attention_mask, return_special_tokens_mask, return_offsets_mapping)
+        wanted = zip(_OF_ROW, (*flags, return_length), strict=True)
+        warn = self._warn if verbose else _ignore
+        lengths = self._lengths(
+            padding, truncation, max_length, pad_to_multiple_of, warn,
+            side=self.truncation_side, stride=stride, has_windows=return_overflowing_tokens,
+        )  # fmt: skip
+        call = _Call(
+            lengths=lengths,
+            padding_side=self._side(padding_side),
+            wanted=[name for name, flag in wanted if (name in self.model_input_names if flag is None else flag)],
+            special=(self._cls, self._sep, self._sep, self._sep) if add_special_tokens else (),
+            plain_special=self.split_special_tokens if split_special_tokens is None else split_special_tokens,
+            is_split=is_split_into_words,
+            return_tensors=return_tensors,
+        )
+        given = ((text, text_pair), (text_target, text_pair_target))
+        batches = [self._encode(texts, pairs, call) for texts, pairs in given if texts is not None]
+        if not batches:
+            raise InputError("neither text nor text_target is given: pass a string, or a list of strings")
+        if len(batches) == 2:
+            batches[0]["labels"] = batches[1]["input_ids"]
+        rows = chain.from_iterable(batch.encodings or () for batch in batches)
+        if max_length is None and any(len(row) > self.model_max_length for row in rows):
+            warn(f"a text has more tokens than the model takes, {self.model_max_length}: pass truncation=True")
+        return batches[0]
+
+    def encode_plus(
+        self,
+        text: str | Sequence[str],
+        text_pair: str | Sequence[str] | None = None,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        *arguments: Any,
+        **options: Any,
+    ) -> BatchEncoding:
+        """The call for one text, by its older name."""
+        if is_list_of_texts(text, is_split_into_words):
+            raise InputError(f"one text was expected, not {type(text).__name__}: call the tokenizer for a list of them")
+        return self(
+            text, text_pair, None, None, add_special_tokens, padding, truncation, max_length, stride,
+            is_split_into_words, *arguments, **options,
+        )  # fmt: skip
+
+    def batch_encode_plus(
+        self,
+        batch_text_or_text_pairs: Sequence[Any],
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        *arguments: Any,
+        **options: Any,
+    ) -> BatchEncoding:
+        """The call for a list of texts or of pairs, by its older name."""
+        if not is_list_of_texts(batch_text_or_text_pairs, is_split_into_words):
+            raise InputError("a list of texts was expected: call the tokenizer for a single text")
+        return self(
+            batch_text_or_text_pairs, None, None, None, add_special_tokens, padding, truncation, max_length, stride,
+            is_split_into_words, *arguments, **options,
+        )  # fmt: skip
+
+    def encode(
+        self,
+        text: str | Sequence[str],
+        text_pair: str | Sequence[str] | None = None,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """The `input_ids` of one text: a list, or (1, n) with return_tensors="np". Takes the arguments of a call."""
+        options |= {"padding_side": padding_side, "return_tensors": return_tensors}
+        arguments = (add_special_tokens, padding, truncation, max_length, stride)
+        return self.encode_plus(text, text_pair, *arguments, **options)["input_ids"]
+
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any
+    ) -> list[str]:
+        """The tokens of a text and its pair as strings of byte symbols; an added token as it stands in the text."""
+        return self.encode_plus(text, pair, add_special_tokens, **options).tokens()
+
+    def _encode(self, text: Any, pair: Any, call: _Call) -> BatchEncoding:
+        samples = [self._rows(first, second, call) for first, second in text_pairs(text, pair, call.is_split)]
+        rows = [row for rows in samples for row in rows]
+        if call.lengths.pad_to is not None:
+            length = call.lengths.padded([len(rows[0]) for rows in samples])
+            for row in rows:
+                row.pad(length, call.padding_side)
+        data: dict[str, Any] = {name: list(map(_OF_ROW[name], rows)) for name in call.wanted}
+        if call.lengths.has_windows:
+            data["overflow_to_sample_mapping"] = [i for i, rows in enumerate(samples) for _ in rows]
+        elif call.return_tensors is None and not is_list_of_texts(text, call.is_split):
+            data = {name: value[0] if isinstance(value[0], list) else value for name, value in data.items()}
+        return BatchEncoding(data, rows, call.return_tensors)
+
+    def _rows(self, first: Text, second: Text | None, call: _Call) -> list[Encoding]:
+        """The row of a text and its pair, and those of what overflows, not padded."""
+        parts = (first,) if second is None else (first, second)
+        texts = tuple(self._encode_text(part, call.plain_special) for part in parts)
+        special = call.special[: SPECIAL_OF_ONE * len(texts)]
+        pad = (self.pad_token_id, self.pad_token)
+        return [
+            Encoding(texts, window, special, pad, self.trim_offsets, self.add_prefix_space)
+            for window in call.lengths.windows([len(text.ids) for text in texts], len(special))
+        ]
+
+    def _encode_text(self, text: Text, plain_special: bool) -> EncodedText:
+        ids: list[int] = []
+        pieces: list[Piece] = []
+        words: list[tuple[int | None, str]] = [(None, text)] if isinstance(text, str) else [*enumerate(text)]
+        for given_word, part in words:
+            for start, stop, number in self._special.split(part, plain_special):
+                piece = part[start:stop]
+                is_prefixed = number is None and self.add_prefix_space and not piece.startswith(" ")
+                new = self._bpe.encode(f" {piece}" if is_prefixed else piece) if number is None else [number]
+                ids += new
+                pieces.append(Piece(piece, start, len(new), number is not None, is_prefixed, given_word))
+        return EncodedText(ids, pieces, self._shapes)
+
+    def _lengths(
+        self,
+        padding: bool | str,
+        truncation: bool | str | None,
+        max_length: int | None,
+        multiple: int | None,
+        warn: Callable[[str], None],
+        **windows: Any,
+    ) -> Lengths:
+        check_side("truncation_side", self.truncation_side)
+        limit = check_limit(self.model_max_length)
+        lengths = resolve_lengths(padding, truncation, max_length, multiple, limit, warn, **windows)
+        if lengths.pad_to is not None and self.pad_token_id is None:
+            raise InputError(
+                f"padding needs a token with an id, and pad_token is {self.pad_token!r:.60}: set "
+                "tokenizer.pad_token = '<pad>', or add it with add_special_tokens"
+            )
+        return lengths
+
+    def _side(self, padding_side: str | None) -> str:
+        if padding_side not in (None, "left", "right"):
+            raise InputError(f"padding_side={padding_side!r}: pass 'left', 'right', or None for the tokenizer's own")
+        return padding_side or check_side("padding_side", self.padding_side)
+
+    def _warn(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            warnings.warn(message, PyledWarning, stacklevel=3)
+
+    def pad(
+        self,
+        encoded_inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """Pad rows that are encoded already: one encoding, one of several rows, or a list of encodings.
+
+        `global_attention_mask` is padded with -1, if an attention mask is returned. Arrays give arrays. Raises
+        InputError.
+        """
+        side, warn = self._side(padding_side), self._warn if verbose else _ignore
+        inputs, has_arrays = rows_to_pad(encoded_inputs)
+        tensors = "np" if has_arrays and return_tensors is None else return_tensors
+        ids = inputs["input_ids"]
+        if not ids:
+            return BatchEncoding(inputs | {"attention_mask": []} if return_attention_mask else inputs)
+        is_batch = isinstance(ids[0], list)
+        rows = [{k: v[i] for k, v in inputs.items()} for i in range(len(ids))] if is_batch else [inputs]
+        lengths = self._lengths(padding, False, max_length, pad_to_multiple_of, warn)
+        n = 0 if lengths.pad_to is None else lengths.padded([len(row["input_ids"]) for row in rows])
+        fill = {"input_ids": self.pad_token_id, "special_tokens_mask": 1, "token_type_ids": 0}
+        if return_attention_mask is not False:
+            fill |= {"attention_mask": 0, "global_attention_mask": GLOBAL_PAD}
+        for row in rows:
+            if return_attention_mask is not False:
+                row.setdefault("attention_mask", [1] * len(row["input_ids"]))
+            n_ids = max(n, len(row["input_ids"]))
+            for name in fill.keys() & row.keys():
+                missing = [fill[name]] * (n_ids - len(row[name]))
+                row[name] = row[name] + missing if side == "right" else missing + row[name]
+        padded = {name: [row[name] for row in rows] for name in rows[0]} if is_batch else rows[0]
+        return BatchEncoding(padded).convert_to_tensors(tensors)
+
+    # Rows of ids, and the special tokens round them
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """The most tokens of a text that the model takes."""
+        return self.model_max_length - self.num_special_tokens_to_add()
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """The most tokens of a text and its pair together that the model takes."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """How many tokens a call puts round a text, or round a text and its pair."""
+        return 2 * SPECIAL_OF_ONE if pair else SPECIAL_OF_ONE
+
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+    ) -> list[int]:
+        """The row of a text's ids, and its pair's: `<s> A </s>`, `<s> A </s></s> B </s>`."""
+        row = [self.bos_token_id, *token_ids_0, self.eos_token_id]
+        return row if token_ids_1 is None else [*row, self.eos_token_id, *token_ids_1, self.eos_token_id]
+
+    def create_token_type_ids_from_sequences(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+    ) -> list[int]:
+        """0 for every token of that row: LED does not tell the texts of a pair apart."""
+        return [0] * len(self.build_inputs_with_special_tokens(token_ids_0, token_ids_1))
+
+    def get_special_tokens_mask(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
+    ) -> list[int]:
+        """1 for the special tokens of that row, 0 for its texts. already_has_special_tokens: token_ids_0 is the row."""
+        if already_has_special_tokens:
+            if token_ids_1 is not None:
+                raise InputError("a row that has its special tokens is one list: pass no token_ids_1")
+            special = set(self.all_special_ids)
+            return [int(i in special) for i in row_of_ids(token_ids_0)]
+        row = [1, *[0] * len(token_ids_0), 1]
+        return row if token_ids_1 is None else [*row, 1, *[0] * len(token_ids_1), 1]
+
+    # Ids to text
+
+    def decode(
+        self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
+    ) -> str:
+        """The text of one id or a row of ids; ids that no token has are left out, as in transformers.
+
+        The bytes of all tokens are joined before they are read as UTF-8; what is none becomes U+FFFD. Raises
+        TokenizerError for a negative id, InputError for what is no row of ids.
+        """
+        is_one = isinstance(token_ids, int) or getattr(token_ids, "ndim", 1) == 0
+        ids = row_of_ids([token_ids] if is_one else token_ids)
+        skipped = self._special.special_ids if skip_special_tokens else set()
+        known, n = self._tokens, len(self)
+        tokens = [known[i] for i in ids if i < n and i not in skipped]
+        text = b"".join(map(bytes_of_token, tokens)).decode("utf-8", errors="replace")
+        clean = (
+            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        )
+        return self.clean_up_tokenization(text) if clean else text
+
+    def batch_decode(
+        self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
+    ) -> list[str]:
+        """The text of each row of ids."""
+        return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in sequences]
+
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
+        """The text of tokens given as strings of byte symbols; what is no UTF-8 becomes U+FFFD."""
+        return b"".join(map(bytes_of_token, tokens)).decode("utf-8", errors="replace")
+
+    @staticmethod
+    def clean_up_tokenization(out_string: str) -> str:
+        """A text without the spaces before punctuation and contractions that old tokenizers put there."""
+        for spaced in _SPACED:
+            out_string = out_string.replace(spaced, spaced.strip())
+        return out_string
+
+
+LEDTokenizerFast = LEDTokenizer  # the same: it is fast, and it has offsets
+
+
+def _ignore(message: str) -> None:
+    """What becomes of a warning with verbose=False."""

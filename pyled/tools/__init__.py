@@ -1,1 +1,0 @@
-"""The outer ring: what stands around the model, and is imported by the command line only."""
