@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from .errors import ConfigError
 from .files import read_json, write_json
+from .hub import located
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish")
 
@@ -162,17 +163,16 @@ class LEDConfig:
 
     @classmethod
     def from_pretrained(cls, directory: str | Path) -> Self:
-        """The configuration of a checkpoint directory. Raises ConfigError where `config.json` is missing or wrong."""
-        path = Path(directory) / "config.json"
-        if not path.parent.is_dir():
-            raise ConfigError(
-                f"{directory} is no directory: pyled downloads nothing; pass that of a downloaded checkpoint"
-            )
+        """Return the configuration of a checkpoint directory.
+
+        Raises CheckpointError where `config.json` is missing, ConfigError where it is wrong.
+        """
+        path = located(directory) / "config.json"
         values = read_json(path, ConfigError)
         try:
             return cls.from_dict(values)
         except ConfigError as e:
-            raise ConfigError(f"{path}: {e}") from None
+            raise e.at(path) from None
 
     def to_dict(self) -> dict[str, Any]:
         """The keys of a `config.json`."""

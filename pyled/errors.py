@@ -1,15 +1,28 @@
-"""What pyled raises and warns with: one family, one class per kind of mistake.
+"""The exceptions and the warning of pyled: one family, one class per kind of mistake.
 
 Every message names the value, the limit and the remedy.
 """
 
+from typing import Self
+
 
 class PyledError(ValueError):
-    """Any mistake in a file or an argument that pyled reports."""
+    """Any mistake in a file or an argument that pyled reports.
+
+    rule: a short code of the rule that a file breaks, such as "header-too-long"; docs/checkpoint.md lists them
+    """
+
+    def __init__(self, message: str = "", rule: str | None = None) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+    def at(self, place: object) -> Self:
+        """Return the same error with a place in front of its message, such as the path of the file."""
+        return type(self)(f"{place}: {self}", self.rule)
 
 
 class CheckpointError(PyledError):
-    """A weight file is damaged, or its tensors are not those of the model."""
+    """A checkpoint is not there, a weight file is damaged, or its tensors are not those of the model."""
 
 
 class ConfigError(PyledError):

@@ -173,4 +173,4 @@ def test_the_machine_is_described(ask, monkeypatch):
 
 def test_what_fails_is_answered_in_words(ask):
     answer, _ = ask("encode", model="none", source="none")
-    assert answer["error"].startswith("ConfigError: none is no directory")
+    assert answer["error"].startswith("CheckpointError: none is no directory")

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import golden
+import pyled
 from pyled import checkpoint
 from pyled.checkpoint import assign, expected_shapes, load, read_safetensors, save, write_safetensors
 from pyled.config import LEDConfig
 from pyled.errors import CheckpointError, InputError
+from pyled.hub import located
 
 FILES = golden.FOLDER / "weight_files"
 CONFIG = {
@@ -639,23 +641,6 @@ def test_a_directory_without_weights(tmp_path):
         load(tmp_path, TIED, "lm")
 
 
-def test_no_directory(tmp_path):
-    with pytest.raises(CheckpointError, match="absent: No such file or directory; a checkpoint is a directory with"):
-        load(tmp_path / "absent", TIED, "lm")
-    (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match="file: Not a directory; a checkpoint is a directory with"):
-        load(tmp_path / "file", TIED, "lm")
-
-
-def test_a_directory_that_may_not_be_looked_into(tmp_path, monkeypatch):
-    def forbidden(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "iterdir", forbidden)
-    with pytest.raises(CheckpointError, match="Permission denied; a checkpoint is a directory"):
-        load(tmp_path, TIED, "lm")
-
-
 def test_links_are_followed_and_dangling_ones_are_said(tmp_path):
     """The cache of the Hub is a directory of links to files of other names."""
     write_safetensors(tmp_path / "blob", tensors_of(without=EMBEDDINGS[1:]))
@@ -665,3 +650,68 @@ def test_links_are_followed_and_dangling_ones_are_said(tmp_path):
     (tmp_path / "blob").unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read: No such file"):
         load(tmp_path / "snapshot", TIED, "lm")
+
+
+# Where a checkpoint is
+
+ADAPTER = {"peft_type": "LORA", "base_model_name_or_path": "someone/a-long-led"}
+
+
+def test_a_checkpoint_is_located(tmp_path):
+    (tmp_path / "config.json").touch()
+    assert located(tmp_path) == located(str(tmp_path)) == tmp_path
+    assert located(None) == pyled.SYNOPSIS
+    (tmp_path / "config.json").rename(tmp_path / "vocab.json")
+    assert located(tmp_path, None) == located(tmp_path, "vocab.json") == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "said"),
+    [
+        ("absent", "no-directory", "absent is no directory: pass the directory of a downloaded checkpoint, with its"),
+        (
+            "someone/a-long-led",
+            "no-directory",
+            "is no directory: pyled downloads nothing.*`hf download someone/a-long-led",
+        ),
+        ("../x", "no-directory", "x is no directory: pass the directory"),
+        ("file", "no-directory", "file is a file: pass the directory"),
+        ("x" * 300, "no-directory", r"x cannot be looked up \(File name too long\): pass the directory"),
+        ("a\0b", "no-directory", r"cannot be looked up \(.*null.*\): pass the directory"),
+        ("empty", "file-missing", "empty holds no config.json: pass the directory"),
+        (
+            "adapter",
+            "adapter",
+            "adapter holds an adapter .*'someone/a-long-led': merge them with peft.*merge_and_unload",
+        ),
+        ("", None, "a checkpoint's name is '': pass its directory"),
+        (3, None, "a checkpoint's name is 3: pass its directory"),
+    ],
+)
+def test_where_no_checkpoint_is_it_is_said_why(name, rule, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    for folder in ("empty", "adapter"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(ADAPTER))
+    with pytest.raises(InputError if rule is None else CheckpointError, match=said) as caught:
+        located(name)
+    assert caught.value.rule == rule
+    if rule == "no-directory":
+        with pytest.raises(CheckpointError, match=said):
+            load(name, TIED, "lm")
+
+
+def test_an_adapter_beside_a_configuration_is_no_model_either(tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps(ADAPTER))
+    with pytest.raises(CheckpointError, match="holds an adapter"):
+        load(tmp_path, TIED, "lm")
+
+
+def test_a_directory_that_may_not_be_looked_into(tmp_path, monkeypatch):
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    with pytest.raises(CheckpointError, match=r"cannot be looked up \(Permission denied\): pass"):
+        located(tmp_path)

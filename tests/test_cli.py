@@ -194,7 +194,7 @@ def test_no_file_and_a_terminal(run):
 @pytest.mark.parametrize(
     ("directory", "message"),
     [
-        ("allenai/led-base-16384", "pyled: allenai/led-base-16384 is no directory: pass the directory of a downloaded"),
+        ("allenai/led-base-16384", "pyled: allenai/led-base-16384 is no directory: pyled downloads nothing"),
         (TINY / "documents", "holds no config.json: pass the directory of a downloaded"),
     ],
 )

@@ -239,17 +239,19 @@ def test_what_is_no_directory(run, tmp_path, kind):
         path.touch()
     status, out, err = run("inspect", path)
     assert (status, out) == (3, "")
-    assert err == f"pyled: {path} is no directory: pass the directory of a downloaded checkpoint\n"
+    problem = "is a file" if kind == "file" else "is no directory"
+    assert (
+        err.startswith(f"pyled: {path} {problem}: pass the directory of a downloaded checkpoint")
+        and err.count("\n") == 1
+    )
 
 
 def test_an_empty_directory_is_told_part_by_part(run, tmp_path):
     status, out, err = run("inspect", tmp_path)
     assert (status, out) == (3, f"{tmp_path}\n")
-    assert [line.split(":")[1].rsplit("/", 1)[-1] for line in err.splitlines()] == [
-        "config.json",
-        tmp_path.name,
-        "vocab.json",
-    ]
+    problems = [line.rsplit("/", 1)[-1] for line in err.splitlines()]
+    expected = [f"{tmp_path.name} holds no config.json", f"{tmp_path.name} holds neither", "vocab.json: cannot be read"]
+    assert all(problem.startswith(words) for problem, words in zip(problems, expected, strict=True))
 
 
 def test_a_name_that_is_no_utf8_leaves_valid_json(inspect, tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import golden
 from pyled.config import ACTIVATIONS, ALIASES, LEDConfig
-from pyled.errors import ConfigError
+from pyled.errors import CheckpointError, ConfigError
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
 WRITTEN = sorted((golden.FOLDER / "weight_files").glob("*/*/config.json"))
@@ -300,7 +300,7 @@ def test_a_file_that_is_wrong_is_named(text, said, tmp_path):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(ConfigError, match=r"config\.json: cannot be read: No such file"):
+    with pytest.raises(CheckpointError, match=r"holds no config\.json: pass the directory of a downloaded checkpoint"):
         LEDConfig.from_pretrained(tmp_path)
 
 

@@ -14,8 +14,9 @@ PACKAGE = Path(pyled.__file__).parent
 
 # From the ground up: a place imports from places above it in this table only, and these packages from outside.
 RINGS = [
-    {"errors": set(), "version": set(), "hub": set(), "arrays": {"numpy"}, "output": set(), "reference": {"numpy"}},
+    {"errors": set(), "version": set(), "arrays": {"numpy"}, "output": set(), "reference": {"numpy"}},
     {"files": set()},
+    {"hub": set()},
     {"config": set()},
     {"generation_config": {"numpy"}, "kernels": {"numpy", "numba", "llvmlite"}},  # llvmlite comes with Numba
     {"network": {"numpy"}, "tokenizer": {"numpy", "regex"}, "checkpoint": {"numpy"}, "generation": {"numpy"}},

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pyled import reference
 from pyled.config import LEDConfig
-from pyled.errors import ConfigError, GenerationError, InputError, PyledWarning
+from pyled.errors import CheckpointError, GenerationError, InputError, PyledWarning
 from pyled.generation import generate, resolve
 from pyled.generation_config import GenerationConfig
 from pyled.models import LEDForConditionalGeneration, LEDModel
@@ -708,7 +708,7 @@ def test_a_saved_model_loads_again_with_its_type_and_weights(tmp_path):
 
 
 def test_a_directory_that_is_not_there_is_named():
-    with pytest.raises(ConfigError, match="allenai/led-base-16384 is no directory: pyled downloads nothing"):
+    with pytest.raises(CheckpointError, match="allenai/led-base-16384 is no directory: pyled downloads nothing"):
         LEDModel.from_pretrained("allenai/led-base-16384")
 
 

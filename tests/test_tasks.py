@@ -623,7 +623,7 @@ def test_an_empty_text_is_refused(text):
         ({"global_attention": "tokens:0,1024"}, InputError, "at most 1,024 tokens are read at a time: .* below 1,024"),
         ({"global_attention": "doc-sep"}, InputError, "this vocabulary has no <doc-sep>"),
         ({"model": 3}, InputError, "model is a int: pass a checkpoint's directory"),
-        ({"model": "allenai/led-base-16384"}, CheckpointError, "is no directory: pass the directory of a downloaded"),
+        ({"model": "allenai/led-base-16384"}, CheckpointError, "is no directory: pyled downloads nothing"),
         ({"model": TINY / "config.json"}, CheckpointError, "is a file: pass the directory"),
         ({"model": "x" * 300}, CheckpointError, "xxx .*: pass the directory"),
         ({"model": TINY / "documents"}, CheckpointError, "holds no config.json: pass the directory of a downloaded"),

@@ -10,7 +10,7 @@ from examples import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyled.errors import TokenizerError
+from pyled.errors import CheckpointError, TokenizerError
 from pyled.tokenizer import AddedToken, LEDTokenizer
 from pyled.tokenizer.led.pretrained import OPTIONS
 from pyled.tokenizer.special import NAMES
@@ -186,7 +186,7 @@ def test_a_key_twice_and_bytes_that_are_no_utf8(tmp_path):
 
 
 def test_what_is_missing_is_named(tmp_path):
-    with pytest.raises(TokenizerError, match="no directory"):
+    with pytest.raises(CheckpointError, match="no directory"):
         LEDTokenizer.from_pretrained(tmp_path / "nowhere")
     with pytest.raises(TokenizerError, match=r"vocab\.json: cannot be read"):
         LEDTokenizer.from_pretrained(tmp_path)

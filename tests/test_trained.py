@@ -81,7 +81,7 @@ def test_the_library_takes_it_where_no_model_is_named():
 
 
 def test_the_commands_take_it_where_no_model_is_named_and_say_so(run):
-    name, told = TRAINED / "documents" / SHORTEST, f"pyled: {UNNAMED}\n"
+    name, told = TRAINED / "documents" / SHORTEST, f"pyled: {UNNAMED}; pass another with -m\n"
     expected = pyled.summarize(document(SHORTEST, TRAINED), pyled.SYNOPSIS, max_length=3).text
     assert run("summarize", name, "--max-length", 3) == (0, f"{expected}\n", told)
     assert run("summarize", name, "--max-length", 3, "--quiet") == (0, f"{expected}\n", "")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..errors import CheckpointError
 from ..files import read_json
+from ..hub import incomplete, located
 from .safetensors import read_safetensors
 
 SINGLE = "model.safetensors"
@@ -15,14 +16,11 @@ UNREAD = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "f
 
 
 def read_directory(directory: Path, *, mmap: bool = True) -> dict[str, NDArray[Any]]:
-    """The tensors of a checkpoint directory by the names in its files; see `read_safetensors`.
+    """Return the tensors of a checkpoint directory by the names in its files; see `read_safetensors`.
 
     Raises CheckpointError, also where the directory holds weights of another format only.
     """
-    try:
-        files = {path.name for path in directory.iterdir()}
-    except OSError as e:
-        raise CheckpointError(f"{directory}: {e.strerror}; a checkpoint is a directory with {SINGLE}") from None
+    files = {path.name for path in located(directory, None).iterdir()}
     if SINGLE in files:
         return read_safetensors(directory / SINGLE, mmap=mmap)
     if INDEX in files:
@@ -33,7 +31,7 @@ def read_directory(directory: Path, *, mmap: bool = True) -> dict[str, NDArray[A
             f"{directory}: holds {', '.join(found)}, but pyled reads {SINGLE}: convert it with transformers, "
             f"LEDForConditionalGeneration.from_pretrained(...).save_pretrained(...)"
         )
-    raise CheckpointError(f"{directory}: holds neither {SINGLE} nor {INDEX}: fetch the checkpoint's weights")
+    raise incomplete(directory, files, f"neither {SINGLE} nor {INDEX}: fetch the checkpoint's weights")
 
 
 def _read_shards(directory: Path, files: set[str], *, mmap: bool) -> dict[str, NDArray[Any]]:

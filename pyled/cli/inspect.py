@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..hub import SYNOPSIS
+from ..errors import CheckpointError
+from ..hub import located
 from . import BAD_CHECKPOINT, OK
 from .shared.console import Console, put
 from .shared.forms import as_json
@@ -36,17 +37,19 @@ def add(commands: Commands) -> None:
         """,
     )
     about = f"the checkpoint's directory (default: {WITHOUT_MODEL})"
-    parser.add_argument("directory", nargs="?", type=Path, default=SYNOPSIS, metavar="DIR", help=about)
+    parser.add_argument("directory", nargs="?", type=Path, metavar="DIR", help=about)
     parser.add_argument("--json", action="store_true", help="print all of it as one JSON object")
 
 
 def inspect(arguments: argparse.Namespace, console: Console) -> int:
     """Print the facts, and tell the problems."""
-    directory: Path = arguments.directory
-    if not directory.is_dir():
-        console.error(f"{directory} is no directory: pass the directory of a downloaded checkpoint")
-        return BAD_CHECKPOINT
     from ..tasks.inspection import examine
+
+    try:
+        directory = located(arguments.directory, None)
+    except CheckpointError as e:
+        console.error(str(e))
+        return BAD_CHECKPOINT
 
     facts = examine(directory)
     name_origins(facts["generation"] or {})

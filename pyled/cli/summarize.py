@@ -17,7 +17,7 @@ from .shared.dry_run import costs
 from .shared.forms import FORMS
 from .shared.inputs import Inputs, named_or_piped, shown
 from .shared.outputs import Output, open_output
-from .shared.parser import Commands, add_command, add_model
+from .shared.parser import UNNAMED, Commands, add_command, add_model
 from .shared.settings import add_settings, config_of, name_origins, settings_of
 
 if TYPE_CHECKING:
@@ -227,7 +227,8 @@ def load(
     except Exception as e:
         console.error(in_words(e))
         return USAGE if settings or config or reading != Reading() else BAD_CHECKPOINT
-    for note in (*summarizer.surprises, *plan.settings.notes):
+    unnamed = [UNNAMED] if arguments.model is None else []
+    for note in (*unnamed, *summarizer.surprises, *plan.settings.notes):
         console.note(note)
     return summarizer, plan
 

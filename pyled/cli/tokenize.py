@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, PyledError
 from ..files import parse_json
-from ..hub import SYNOPSIS, UNNAMED
+from ..hub import located
 from . import BAD_CHECKPOINT, FAILED, OK
 from .shared.console import Console, in_words, put
 from .shared.forms import as_json
 from .shared.inputs import Inputs, named_or_piped, read_text, shown
-from .shared.parser import Commands, add_command, add_model
+from .shared.parser import UNNAMED, Commands, add_command, add_model
 
 if TYPE_CHECKING:
     from ..tokenizer import LEDTokenizer
@@ -156,7 +156,7 @@ def _load(directory: str | None, console: Console) -> "LEDTokenizer | None":
     if directory is None:
         console.note(UNNAMED)
     try:
-        return LEDTokenizer.from_pretrained(SYNOPSIS if directory is None else directory)
+        return LEDTokenizer.from_pretrained(located(directory, None))
     except PyledError as e:
         console.error(str(e))
         return None

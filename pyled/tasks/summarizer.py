@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checkpoint import Storage
-from ..errors import CheckpointError, GenerationError, InputError, PyledWarning
+from ..errors import GenerationError, InputError, PyledWarning
 from ..generation import Settings, resolve
 from ..generation_config import GenerationConfig
 from ..hub import SYNOPSIS, UNNAMED
@@ -93,7 +93,7 @@ class Summarizer:
                 )
             name, loaded = "in memory", model
         elif isinstance(model, str | Path):
-            name, loaded = str(model), _load_model(Path(model), dtype, weights)
+            name, loaded = str(model), _load_model(model, dtype, weights)
             tokenizer = model if tokenizer is None else tokenizer
         else:
             raise InputError(
@@ -111,7 +111,7 @@ class Summarizer:
                 "of the others is refused; model.resize_token_embeddings(len(tokenizer)) gives them rows"
             )
         notes, surprises = (report.lines(), report.surprises()) if report is not None else ([], [])
-        return cls(loaded, tokenizer, name, (*unnamed, *notes, *beyond), (*unnamed, *surprises, *beyond))
+        return cls(loaded, tokenizer, name, (*unnamed, *notes, *beyond), (*surprises, *beyond))
 
     def plan(
         self, generation_config: GenerationConfig | None, settings: Mapping[str, Any], reading: Reading | None = None
@@ -367,17 +367,7 @@ def stored_as(model: LEDForConditionalGeneration) -> str:
     return model.stored_as or model.dtype.name
 
 
-def _load_model(directory: Path, dtype: DType | None, weights: Storage | None) -> LEDForConditionalGeneration:
-    try:
-        found = "" if (directory / "config.json").exists() else "holds no config.json"
-        found = found if directory.is_dir() else "is a file" if directory.exists() else "is no directory"
-    except OSError as e:  # a name that no file can have
-        found = f"cannot be looked up ({e.strerror})"
-    if found:
-        raise CheckpointError(
-            f"{directory} {found}: pass the directory of a downloaded checkpoint, with its config.json, weights and "
-            "vocabulary"
-        )
+def _load_model(directory: str | Path, dtype: DType | None, weights: Storage | None) -> LEDForConditionalGeneration:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PyledWarning)  # the record tells what was surprising
         return LEDForConditionalGeneration.from_pretrained(directory, dtype=dtype or "float32", weights=weights)

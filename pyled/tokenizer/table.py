@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from ..errors import TokenizerError
 from ..files import write_json
+from ..hub import located
 from .bpe import BPE
 from .led.arguments import check_flag, check_limit, check_side, row_of_ids
 from .led.offsets import TokenShapes
@@ -159,11 +160,10 @@ class TokenTable:
         """The tokenizer of a checkpoint directory: `tokenizer.json`, or `vocab.json` and `merges.txt`.
 
         What `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` say counts as in transformers
-        4.57.6; `options` of the constructor count before them. Raises TokenizerError.
+        4.57.6; `options` of the constructor count before them. Raises TokenizerError for the files, CheckpointError
+        where there is no directory.
         """
-        path = Path(directory)
-        if not path.is_dir():
-            raise TokenizerError(f"{path} is no directory: pass the directory of a downloaded checkpoint")
+        path = located(directory, None)
         if (path / "tokenizer.json").exists():
             vocabulary = read_tokenizer_json(path / "tokenizer.json")
             return cls(tokenizer_file=vocabulary, **read_options(path, options, vocabulary.added_tokens))

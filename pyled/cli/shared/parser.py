@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from ...hub import KNOWN
+from ... import hub
 from ...version import __version__
 from .console import Console
 
@@ -20,7 +20,8 @@ EXIT_STATUS = {
 }
 
 EARLY = ("true", "false", "never")  # the values of --early-stopping
-WITHOUT_MODEL = f"the one in the package, which knows {KNOWN}"
+WITHOUT_MODEL = f"the one in the package, which knows {hub.KNOWN}"
+UNNAMED = f"{hub.UNNAMED}; pass another with -m"
 WIDTH = 78  # of the lines that are not wrapped when they are printed
 
 Commands = Any  # what add_subparsers gives; its class is private to argparse
