@@ -14,6 +14,8 @@
 | V | the vocabulary |
 | G | global tokens |
 | K | the band of a window: K = 2w + 1, with w tokens on each side |
+| M, U | rows of a matrix, and numbers in a row: of a product, its terms |
+| N, Q | groups of grouped attention; queries of a kernel |
 """
 
 from collections.abc import Mapping

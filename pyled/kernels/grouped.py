@@ -1,34 +1,34 @@
-"""Grouped attention, compiled: the few queries of a decoding step over keys that a group of rows shares.
+"""Grouped attention, compiled: the few queries of a decoding step over keys that a group of queries shares.
 
-Letters: N groups, R rows (queries) per group, S source tokens, H heads, D head size.
+Letters: N groups, Q queries in each, S source tokens, H heads, D head size.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import prange
-from numpy.typing import NDArray
 
+from ..arrays import Bools, Floats
 from .elementary import exp
 from .jit import FAST_SUMS, kernel
 from .vectors import add_product_once, dots
 
-Floats = NDArray[Any]
-Bools = NDArray[np.bool_]
-
-VALUE_TILE = 64  # values that stay in the first cache while all columns are summed
-LANES = 32  # scores of a row that are compared at a time
+VALUE_TILE = 64  # values at a time: they stay in the first cache while all their columns are summed
+LANES = 32  # scores that are compared at a time
 
 
 @kernel(fastmath=FAST_SUMS)
 def _powers(row, is_key, scale):
-    """A row of scores, (S,), becomes the powers of a softmax; returns their sum.
+    """Turn a row of scores into the powers of its softmax, in place, and return their sum.
 
-    The power of what is no key is 0, or 1 where there is none.
+    What is no key has the power 0. Where there is no key at all, every power is 1, as in transformers 5.23.0.
+
+    row: (S,) float
+    is_key: (S,) bool
     """
     S = row.shape[0]
-    tops = np.full(LANES, -np.inf, row.dtype)  # of every LANES-th score: a maximum over one number runs one by one
+    # pass 1: row = np.where(is_key, row * scale, -np.inf); top = row.max()
+    tops = np.full(LANES, -np.inf, row.dtype)  # of every LANES-th score: one maximum would take all one by one
     whole = S - S % LANES
     for j0 in range(0, whole, LANES):
         for x in range(LANES):
@@ -39,9 +39,10 @@ def _powers(row, is_key, scale):
         row[j] = row[j] * scale if is_key[j] else -np.inf
         tops[0] = max(tops[0], row[j])
     top = tops.max()
+    # pass 2: row = np.exp(row - top); total = row.sum()
     total = row.dtype.type(0)
     if not is_key.any():
-        row[:] = 1  # as transformers 5.23.0
+        row[:] = 1
         return row.dtype.type(S)
     for j in range(S):
         row[j] = exp(row[j] - top)
@@ -51,32 +52,36 @@ def _powers(row, is_key, scale):
 
 @kernel()
 def _attend_rows(q, k, v, is_key, key_scale, value_scale, scale, context):
-    """The context of a few rows of one head over shared keys, each key and value read once for all rows.
+    """Compute the context of a few queries of one head. Each key and each value is read once, for all queries.
 
-    A row's arithmetic does not depend on the number of rows.
+    The arithmetic of a query does not depend on the number of queries.
 
-    q, context: (R, D) float
+    q, context: (Q, D) float
     k, v: (capacity, D), of which the first S are read
     is_key: (S,) bool
     key_scale, value_scale: (S,) float, for int8; or None
     """
-    R, S = q.shape[0], is_key.shape[0]
-    scores = np.empty((R, S), q.dtype)
+    Q, S = q.shape[0], is_key.shape[0]
+    # pass 1: scores = q @ k[:S].T
+    scores = np.empty((Q, S), q.dtype)
     dots(q, k, 0, S, scores)
-    totals = np.empty(R, q.dtype)
-    for r in range(R):
+    # pass 2: scores = softmax(scores * key_scale * scale) * value_scale, but for the division by `totals`
+    totals = np.empty(Q, q.dtype)
+    for i in range(Q):
         if key_scale is not None:
-            scores[r] *= key_scale
-        totals[r] = _powers(scores[r], is_key, scale)
+            scores[i] *= key_scale
+        totals[i] = _powers(scores[i], is_key, scale)
         if value_scale is not None:
-            scores[r] *= value_scale
+            scores[i] *= value_scale
+    # pass 3: context = scores @ v[:S]
     context[:] = 0
-    for j0 in range(0, S, VALUE_TILE):  # a tile of values stays in the first cache while all columns are summed
+    for j0 in range(0, S, VALUE_TILE):
         j1 = min(S, j0 + VALUE_TILE)
         add_product_once(scores[:, j0:j1], v[j0:j1], context)
-    for r in range(R):
+    # pass 4: context /= totals[:, None]
+    for i in range(Q):
         for d in range(context.shape[1]):
-            context[r, d] /= totals[r]
+            context[i, d] /= totals[i]
 
 
 @kernel(parallel=True)
@@ -99,16 +104,16 @@ def grouped(
     key_scale: Floats | None = None,
     value_scale: Floats | None = None,
 ) -> Floats:
-    """The context of R queries in each of N groups over the keys of their group.
+    """Return the context of the queries of each group over the keys of their group.
 
     Equals `reference.decoder_attention` between its projections, with `may` the same for all rows of a group; queries
     without any key attend to all keys alike. The same bits for a row, however many rows and groups there are.
 
-    q: (N, H, R, D) float
+    q: (N, H, Q, D) float
     k, v: (N, H, capacity, D), of which the first S are read: float, or with float32 queries narrow as `narrow` says
     is_key: (N, S) bool
     key_scale, value_scale: (N, H, S) float32, both for int8
-    returns: (N, H, R, D) float
+    returns: (N, H, Q, D) float
     """
     context = np.empty_like(q)
     _grouped(q, k, v, is_key, key_scale, value_scale, q.dtype.type(1 / math.sqrt(q.shape[3])), context)

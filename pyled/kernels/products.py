@@ -1,19 +1,15 @@
-"""Products of a few rows with a large matrix, as decoding needs them: bound by reading the matrix once.
+"""Products of a few rows with a large matrix, as decoding needs them: the time is that of reading the matrix once.
 
-Letters: R rows, K inputs, M outputs.
+Letters: R rows being decoded; M rows of the matrix, of U numbers each.
 """
-
-from typing import Any
 
 import numpy as np
 from numba import prange
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from .elementary import gelu
 from .jit import kernel
 from .vectors import dots
-
-Floats = NDArray[Any]
 
 WEIGHT_TILE = 32  # rows of the matrix per task
 
@@ -23,7 +19,9 @@ def _few_rows(x, weight, scale, bias, activate, out):
     M = weight.shape[0]
     for tile in prange((M + WEIGHT_TILE - 1) // WEIGHT_TILE):
         first, stop = tile * WEIGHT_TILE, min(M, (tile + 1) * WEIGHT_TILE)
+        # pass 1: out = x @ weight.T, of the columns of this tile
         dots(x, weight, first, stop, out)
+        # pass 2: out = out * scale + bias, or its GELU
         for r in range(x.shape[0]):
             if scale is not None:
                 for m in range(first, stop):
@@ -33,13 +31,13 @@ def _few_rows(x, weight, scale, bias, activate, out):
 
 
 def few_rows(x: Floats, weight: Floats, bias: Floats, *, scale: Floats | None = None, activate: bool = False) -> Floats:
-    """x @ weight.T + bias, or its GELU.
+    """Return x @ weight.T + bias, or its GELU.
 
     Equals `reference.linear`, then `reference.activation(..., "gelu")` with `activate`. Each weight is read from memory
     once, whatever the number of rows.
 
-    x: (R, K) float
-    weight: (M, K), float, or with float32 rows uint16 or int8 as `widened` says
+    x: (R, U) float
+    weight: (M, U), float, or with float32 rows uint16 or int8 as `widened` says
     bias: (M,) float
     scale: (M,) float, for a weight of int8
     returns: (R, M) float

@@ -1,37 +1,34 @@
-"""What happens to each row alone, compiled, in one pass over memory each: bias, alone, with GELU or on the way to
-heads, residual with LayerNorm, and the past of rows in another order.
+"""Work on each row alone, compiled, each kernel in one pass over memory: bias, with GELU or on the way to heads;
+residual with LayerNorm; the past of rows in another order.
 
-Letters: N rows, E model size, H heads, D head size, F feed-forward size, P past tokens.
+Letters: M rows, R rows being decoded, E model size, H heads, D head size, F feed-forward size, P past tokens.
 """
 
 import math
-from typing import Any
 
-import numpy as np
 from numba import prange
-from numpy.typing import NDArray
 
+from ..arrays import Floats, Ids
 from .elementary import gelu
 from .jit import FAST_SUMS, kernel
-
-Floats = NDArray[Any]
 
 
 @kernel(parallel=True)
 def _add_bias(x, bias, activate):
-    for n in prange(x.shape[0]):
+    # x = gelu(x + bias) if activate else x + bias
+    for m in prange(x.shape[0]):
         if activate:
             for f in range(x.shape[1]):
-                x[n, f] = gelu(x[n, f] + bias[f])
+                x[m, f] = gelu(x[m, f] + bias[f])
         else:
             for f in range(x.shape[1]):
-                x[n, f] += bias[f]
+                x[m, f] += bias[f]
 
 
 def add_bias(x: Floats, bias: Floats, *, activate: bool = False) -> None:
-    """x becomes x + bias, or its GELU, in place. Equals `reference.activation(x + bias, "gelu")` with `activate`.
+    """Turn x into x + bias in place; with `activate` into `reference.activation(x + bias, "gelu")`.
 
-    x: (N, F) float
+    x: (M, F) float
     bias: (F,) float
     """
     _add_bias(x, bias, activate)
@@ -39,35 +36,39 @@ def add_bias(x: Floats, bias: Floats, *, activate: bool = False) -> None:
 
 @kernel(parallel=True)
 def _part_into_heads(x, bias, out):
-    H, N, D = out.shape
-    for n in prange(N):
+    H, M, D = out.shape
+    # out = (x + bias).reshape(M, H, D).swapaxes(0, 1)
+    for m in prange(M):
         for h in range(H):
             for d in range(D):
-                out[h, n, d] = x[n, h * D + d] + bias[h * D + d]
+                out[h, m, d] = x[m, h * D + d] + bias[h * D + d]
 
 
 def part_into_heads(x: Floats, bias: Floats, out: Floats) -> None:
-    """out becomes x + bias, the columns of each head of all rows together: out[h, n, d] of column h * D + d.
+    """Write x + bias to `out`, head by head: out[h, m, d] is column h * D + d of row m.
 
-    x: (N, H*D) float
+    x: (M, H*D) float
     bias: (H*D,) float
-    out: (H, N, D) float
+    out: (H, M, D) float
     """
     _part_into_heads(x, bias, out)
 
 
 @kernel(fastmath=FAST_SUMS)
 def _norm_row(row, weight, bias, epsilon):
-    """One row normed in place."""
+    """Norm one row in place: `reference.layer_norm`."""
     E = row.shape[0]
+    # pass 1: mean = row.mean()
     total = row.dtype.type(0)
     for e in range(E):
         total += row[e]
     mean = total / row.dtype.type(E)
+    # pass 2: row = row - mean; squares = (row**2).sum()
     squares = row.dtype.type(0)
     for e in range(E):
         row[e] -= mean
         squares += row[e] * row[e]
+    # pass 3: row = row / np.sqrt(squares / E + epsilon) * weight + bias
     scale = row.dtype.type(1) / math.sqrt(squares / row.dtype.type(E) + epsilon)
     for e in range(E):
         row[e] = row[e] * scale * weight[e] + bias[e]
@@ -75,16 +76,17 @@ def _norm_row(row, weight, bias, epsilon):
 
 @kernel(parallel=True)
 def _add_norm(x, y, weight, bias, epsilon, out):
-    for n in prange(x.shape[0]):
+    # out = layer_norm(x + y)
+    for m in prange(x.shape[0]):
         for e in range(x.shape[1]):
-            out[n, e] = x[n, e] + y[n, e]
-        _norm_row(out[n], weight, bias, epsilon)
+            out[m, e] = x[m, e] + y[m, e]
+        _norm_row(out[m], weight, bias, epsilon)
 
 
 def add_norm(x: Floats, y: Floats, weight: Floats, bias: Floats, epsilon: float, out: Floats) -> None:
-    """out becomes LayerNorm(x + y). Equals `reference.layer_norm`. `out` may be `x` or `y`.
+    """Write LayerNorm(x + y) to `out`, which may be `x` or `y`. Equals `reference.layer_norm`.
 
-    x, y, out: (N, E) float
+    x, y, out: (M, E) float
     weight, bias: (E,) float
     """
     _add_norm(x, y, weight, bias, x.dtype.type(epsilon), out)
@@ -93,15 +95,16 @@ def add_norm(x: Floats, y: Floats, weight: Floats, bias: Floats, epsilon: float,
 @kernel(parallel=True)
 def _select_past(past, P, rows, out):
     H = past.shape[1]
+    # out[:, :, :P] = past[rows, :, :P]
     for task in prange(rows.shape[0] * H):
         i, h = task // H, task % H
         out[i, h, :P] = past[rows[i], h, :P]
 
 
-def select_past(past: Floats, P: int, rows: NDArray[np.int64], out: Floats) -> None:
-    """out becomes the first P tokens of some rows, in that order: out[i, :, :P] = past[rows[i], :, :P].
+def select_past(past: Floats, P: int, rows: Ids, out: Floats) -> None:
+    """Write the first P tokens of some rows to `out`, in the order of `rows`: out[i, :, :P] = past[rows[i], :, :P].
 
-    past: (N, H, capacity, D) float
+    past: (before, H, capacity, D) float
     rows: (R,) int64, each one a row of past: nothing checks that here
     out: (R, H, room, D) float
     """

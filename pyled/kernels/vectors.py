@@ -1,9 +1,10 @@
 """Matrix products whose sums stay in registers: the innermost loops of all other kernels, as vector instructions.
 
-Of a loop over numbers a compiler makes vector instructions by itself, but keeps the sums in memory. Here a block of
-sums stays in vector registers while the depth runs by, so that each load feeds several multiply-adds. To say so takes
-the instructions themselves; `add_product` and `dots` have a Python body of the same meaning for use without
-compilation.
+A compiler makes vector instructions of such a loop by itself, but keeps the sums in memory. Here a block of sums stays
+in vector registers during the whole loop, so that each load feeds several multiply-adds. Only the instructions
+themselves can say so. `add_product` and `dots` have a Python body: the lines that they equal, used without compilation.
+
+Letters: R rows of the result, M rows of a matrix, U the depth: terms of each sum.
 """
 
 import itertools
@@ -18,18 +19,18 @@ from numba.types import Array, void
 
 from .jit import PART
 
-ROWS, VECTORS = 4, 3  # 12 sums, 3 operands and a factor: the 16 registers of AVX2
+ROWS, VECTORS = 4, 3  # of a block: 12 sums, 3 operands and a factor fill the 16 registers of AVX2
 VECTOR_BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
-ALONE = 8  # sums at a time for a row alone: a multiply-add begins before the one before has ended
-AHEAD = 8192  # bytes of a matrix that are fetched before they are used
-# Which cache they go to, and at which parts of that distance they are asked for. A Zen (3) drops fetches where too many
-# are on the way, so each is asked for three times; for a Xeon once is enough, and the second cache better.
+ALONE = 8  # sums at a time for one row: a multiply-add begins before the previous one has ended
+AHEAD = 8192  # the distance of fetches: bytes of a matrix between what is used and what is fetched
+# The cache that fetches go to, and the divisors of the distance. A Zen (3) drops fetches when many are under way, so it
+# gets each one three times, at shorter distances. A Xeon needs each once, and its second cache is better.
 CACHE, NEARER = (1, (1, 2, 4)) if llvmlite.binding.get_host_cpu_name().startswith("znver") else (2, (1,))
 FUSED = ("contract",)  # a product and its addition may become one instruction
 
 
 def lanes(dtype: Any) -> int:
-    """How many columns `add_product` takes at a time: other numbers of columns work, and take longer."""
+    """Return how many columns `add_product` takes at a time. Other numbers of columns work, and take longer."""
     return VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
@@ -37,34 +38,34 @@ def lanes(dtype: Any) -> int:
 
 
 def add_product(a: Any, b: Any, c: Any) -> None:
-    """c += a @ b. The order of a sum's terms is that of the depth, whatever the shapes.
+    """Add a @ b to c. The terms of a sum are added in the order of the depth, whatever the shapes.
 
-    a: (rows, depth) float
-    b: (depth, columns) float, or stored as `dots` says; the numbers of a row are neighbours, in c, too
-    c: (rows, columns) float
+    a: (R, U) float
+    b: (U, columns) float, or stored as in `dots`; the numbers of a row are neighbours, also in c
+    c: (R, columns) float
     """
     for u in range(a.shape[1]):
         c += a[:, u, None] * _widened(b[u], c.dtype)
 
 
 def add_product_once(a: Any, b: Any, c: Any) -> None:
-    """As `add_product`, for a b that is read once, from memory; what lies behind it comes next, and is fetched."""
+    """Add a @ b to c as `add_product` does, and fetch what lies behind b in memory: the caller reads it next."""
     add_product(a, b, c)
 
 
 def dots(x: Any, weight: Any, first: int, stop: int, out: Any) -> None:
-    """out[:, m] = x @ weight[m] for m from `first` to `stop`. A row's sums do not depend on the number of rows.
+    """Set out[:, m] = x @ weight[m] for m from `first` to `stop`. The sums of a row do not depend on the other rows.
 
-    x: (R, K) float; the numbers of a row are neighbours, in weight, too
-    weight: (M, K) float; or for float32 uint16, the upper half of a float32's bits (bfloat16), or int8
-    out: (R, M) float, or narrower, as long as it has the columns up to `stop`
+    x: (R, U) float; the numbers of a row are neighbours, also in weight
+    weight: (M, U) float; or for float32 uint16, the upper half of a float32's bits (bfloat16), or int8
+    out: (R, M) float, or fewer columns that reach to `stop`
     """
     for m in range(first, stop):
         out[:, m] = (x * _widened(weight[m], x.dtype)).sum(axis=1)
 
 
 def _widened(stored: Any, dtype: Any) -> Any:
-    """Numbers as floats: uint16 is the upper half of a float32's bits."""
+    """Return numbers as floats: uint16 is the upper half of a float32's bits."""
     if stored.dtype == np.uint16:
         return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
     return stored.astype(dtype)
@@ -81,18 +82,21 @@ def _compiled_add_product_once(a, b, c):
 
 
 def _adding(add_wide: Any, add_narrow: Any, dtype: Any) -> Any:
-    """The function of (a, b, c) that is made of these blocks."""
+    """Return `add_product` as a function of (a, b, c) that is made of these blocks."""
     size = VECTOR_BYTES * 8 // dtype.bitwidth
     wide = VECTORS * size
 
     def add(a, b, c):
         columns = c.shape[1]
+        # pass 1: c[:, x : x + wide] += a @ b[:, x : x + wide], ROWS rows at a time
         for x in range(0, columns - columns % wide, wide):
             for r in range(0, c.shape[0], ROWS):
                 add_wide(a, b, c, r, x)
+        # pass 2: the rest of the columns by single vectors
         for x in range(columns - columns % wide, columns - columns % size, size):
             for r in range(0, c.shape[0], ROWS):
                 add_narrow(a, b, c, r, x)
+        # pass 3: the rest of them one by one
         for x in range(columns - columns % size, columns):
             for r in range(0, c.shape[0], ROWS):
                 _add_single(a, b, c, r, x)
@@ -107,14 +111,16 @@ def _compiled_dots(x, weight, first, stop, out):
         width = ALONE if R == 1 else VECTORS
         ahead = max(width, AHEAD // max(1, weight.strides[0]))
         whole = stop - (stop - first) % width
+        # pass 1: out[:, m : m + width] = x @ weight[m : m + width].T
         for m in range(first, whole, width):
             if R == 1:
                 _dot_one(x, weight, 0, m, ahead, out)
-            elif R <= ROWS:  # places that are the same for all m are worked out once
+            elif R <= ROWS:  # without a loop over r, what does not depend on m is computed once
                 _dot_rows(x, weight, 0, m, ahead, out)
             else:
                 for r in range(0, R, ROWS):
                     _dot_rows(x, weight, r, m, ahead, out)
+        # pass 2: the rest of the matrix's rows one by one
         for m in range(whole, stop):
             for r in range(0, R, ROWS):
                 _dot_last(x, weight, r, m, ahead, out)
@@ -126,7 +132,7 @@ def _compiled_dots(x, weight, first, stop, out):
 
 
 class _Matrix:
-    """A two-dimensional array in generated code."""
+    """A two-dimensional array in generated code. Its methods return addresses and vectors in that code."""
 
     def __init__(self, context: Any, builder: ir.IRBuilder, kind: Any, value: Any, number: ir.Type) -> None:
         self.builder, self.number = builder, number
@@ -136,24 +142,24 @@ class _Matrix:
         self.steps = [builder.sdiv(builder.extract_value(array.strides, axis), array.itemsize) for axis in (0, 1)]
 
     def row(self, index: Any) -> Any:
-        """Where row `index` begins."""
+        """Return the address where row `index` begins."""
         return self.builder.gep(self.data, [self.builder.mul(index, self.steps[0])])
 
     def row_or_last(self, index: Any) -> Any:
-        """Where row `index` begins, or the last one if there is no such row."""
+        """Return the address where row `index` begins, or the last row if there is no such row."""
         last = self.builder.sub(self.rows, self.rows.type(1))
         return self.row(self.builder.select(self.builder.icmp_signed("<", index, last), index, last))
 
     def at(self, row: Any, column: Any) -> Any:
-        """Where a column of a row is, the numbers of a row being neighbours."""
+        """Return the address of a column of a row whose numbers are neighbours."""
         return self.builder.gep(row, [column])
 
     def apart(self, row: Any, column: Any) -> Any:
-        """Where a column of a row is, in an array of any order."""
+        """Return the address of a column of a row in an array of any order."""
         return self.builder.gep(row, [self.builder.mul(column, self.steps[1])])
 
     def load(self, address: Any, count: int, lanes: int) -> Any:
-        """A vector of `count` neighbouring numbers, widened to floats; 0 in what lanes are left."""
+        """Load a vector of `count` neighbouring numbers and widen them to floats; the rest of the `lanes` are 0."""
         stored = ir.VectorType(self.data.type.pointee, count)
         vector = self.builder.load(self.builder.bitcast(address, stored.as_pointer()), align=1)
         floats = ir.VectorType(self.number, count)
@@ -167,7 +173,7 @@ class _Matrix:
         return self.builder.shuffle_vector(vector, zeros, _indices([min(lane, count) for lane in range(lanes)]))
 
     def fetch(self, address: Any) -> None:
-        """Have what is there brought to the cache, in a while; an address beyond the array does no harm."""
+        """Ask for what is at an address to be brought to the cache; an address beyond the array does no harm."""
         pointer, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [pointer, flag, flag, flag])
         prefetch = self.builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
@@ -181,15 +187,11 @@ def _indices(places: list[int]) -> ir.Constant:
     return ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
 
 
-def _spread(builder: ir.IRBuilder, vector: Any, count: int) -> Any:
-    """A vector of one lane as `count` lanes of the same number."""
-    return builder.shuffle_vector(vector, vector, _indices([0] * count))
-
-
 def _sums(builder: ir.IRBuilder, vectors: list[Any], width: int) -> list[Any]:
-    """The sum of each vector's lanes, `width` of them in a vector; halves are added until one lane is left.
+    """Return the sums of the lanes of each vector, `width` sums in a vector.
 
-    Two vectors are folded into one at each turn: it holds parts, `part` lanes of each of the vectors that went in.
+    Each turn folds two vectors into one, which holds `part` lanes of every vector that went in: halves are added until
+    one lane of each is left.
     """
     count = part = vectors[0].type.count
     folded = [(vector, [i]) for i, vector in enumerate(vectors)]
@@ -210,8 +212,8 @@ def _sums(builder: ir.IRBuilder, vectors: list[Any], width: int) -> list[Any]:
     for first in range(0, len(vectors), width):
         places = [order.index(i) for i in range(first, first + width)]
         low, high = min(places) // count, max(places) // count  # successive sums stand in two vectors at most
-        wanted = _indices([place - low * count for place in places])
-        together.append(builder.shuffle_vector(folded[low][0], folded[high][0], wanted))
+        lanes_of_sums = _indices([place - low * count for place in places])
+        together.append(builder.shuffle_vector(folded[low][0], folded[high][0], lanes_of_sums))
     return together
 
 
@@ -222,7 +224,7 @@ def _multiply_add(builder: ir.IRBuilder, total: Any, x: Any, y: Any) -> Any:
 def _loop(
     builder: ir.IRBuilder, start: Any, stop: Any, step: int, values: list[Any], turn: Callable[[Any, list[Any]], Any]
 ) -> list[Any]:
-    """Code of `for i in range(start, stop, step): values = turn(i, values)`; returns the values after it."""
+    """Generate `for i in range(start, stop, step): values = turn(i, values)`, and return the values after it."""
     before = builder.block
     head, body, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
     builder.branch(head)
@@ -240,17 +242,17 @@ def _loop(
 
 
 def _matrices(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> list[_Matrix]:
-    """The arguments that are arrays; the last of them has the type that is computed in."""
+    """Return the arguments that are arrays. The last of them has the type of the arithmetic."""
     arrays = [pair for pair in zip(signature.args, arguments, strict=True) if isinstance(pair[0], Array)]
     number = context.get_value_type(arrays[-1][0].dtype)
     return [_Matrix(context, builder, kind, value, number) for kind, value in arrays]
 
 
 def _add_block(vectors: int, size: int | None = None, *, fetches: bool = False) -> Any:
-    """The intrinsic (a, b, c, r, x): c += a @ b, in ROWS rows from r on and `vectors` vectors of columns from x on.
+    """Return the intrinsic (a, b, c, r, x): c += a @ b, for ROWS rows from r, and `vectors` vectors of columns from x.
 
     size: numbers in a vector; None for as many as the registers hold
-    fetches: whether as much as these columns hold is fetched of what lies behind b
+    fetches: True where as many numbers as these columns hold are fetched from behind b
     """
 
     @intrinsic
@@ -265,13 +267,15 @@ def _add_block(vectors: int, size: int | None = None, *, fetches: bool = False) 
             behind = [B.row(builder.sdiv(A.columns, A.columns.type(part))) for part in NEARER if fetches]
             places = [[C.at(C.row_or_last(row), column) for column in columns] for row in rows]
 
+            # sums[r, x] += a[r, u] * b[u, x]
             def step(u: Any, sums: list[Any]) -> list[Any]:
                 row = B.row(u)
                 fetched = builder.add(builder.mul(x, A.columns), builder.mul(u, u.type(vectors * count)))
                 for start, j in itertools.product(behind, range(vectors)):
                     B.fetch(B.at(start, builder.add(fetched, u.type(j * count))))
                 operands = [B.load(B.at(row, column), count, count) for column in columns]
-                spread = [_spread(builder, A.load(A.apart(factor, u), 1, 1), count) for factor in factors]
+                singles = [A.load(A.apart(factor, u), 1, 1) for factor in factors]
+                spread = [builder.shuffle_vector(single, single, _indices([0] * count)) for single in singles]
                 products = ((factor, operand) for factor in spread for operand in operands)
                 return [_multiply_add(builder, total, *pair) for total, pair in zip(sums, products, strict=True)]
 
@@ -291,8 +295,8 @@ _add_wide_once, _add_narrow_once = _add_block(VECTORS, fetches=True), _add_block
 
 
 def _dot_block(height: int, width: int) -> Any:
-    """The intrinsic (x, weight, r, m, ahead, out): out[:, m] = x @ weight[m] for `height` rows from r on and `width`
-    rows of the matrix from m on. As many rows, `ahead` of these, are fetched.
+    """Return the intrinsic (x, weight, r, m, ahead, out): out[:, m] = x @ weight[m] for `height` rows from r on and
+    `width` rows of the matrix from m on. It fetches as many rows of the matrix, `ahead` rows further on.
 
     A processor foresees by itself what is read next only where one row is read after the other.
     """
@@ -311,6 +315,7 @@ def _dot_block(height: int, width: int) -> Any:
             later = [W.row(builder.add(column, distance)) for distance in distances for column in columns]
 
             def steps_of(size: int) -> Callable[[Any, list[Any]], list[Any]]:
+                # sums[r, m] += x[r, u : u + size] * weight[m, u : u + size]
                 def step(u: Any, sums: list[Any]) -> list[Any]:
                     for row in later:
                         W.fetch(W.at(row, u))
