@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .errors import PyledError, PyledWarning
     from .generation_config import GenerationConfig
     from .hub import SYNOPSIS
-    from .models.led import LEDForConditionalGeneration, LEDModel
+    from .models import LEDForConditionalGeneration, LEDModel
     from .models.outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput
     from .network.cache import Cache
     from .tasks import Reading, Summarizer, Summary, summarize

@@ -27,4 +27,4 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]  # float32 or float64
 Bools = NDArray[np.bool_]
 Ids = NDArray[np.int64]
-Weights = Mapping[str, Floats]  # by the names of a checkpoint, without the prefix `led.`
+Weights = Mapping[str, Any]  # arrays by a checkpoint's names without `led.`; a matrix may be `kernels.rounded.Rounded`

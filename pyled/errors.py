@@ -3,6 +3,8 @@
 Every message names the value, the limit and the remedy.
 """
 
+import sys
+import warnings
 from typing import Self
 
 
@@ -43,3 +45,11 @@ class GenerationError(PyledError):
 
 class PyledWarning(UserWarning):
     """Something was assumed, truncated, dropped or left unused; given once per cause and model."""
+
+
+def warn(message: str) -> None:
+    """Give a PyledWarning for the line outside pyled that called it."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, PyledWarning, stacklevel=level)

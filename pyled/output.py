@@ -24,6 +24,10 @@ class Output:
         """The fields that are set, in order."""
         return tuple(self.values())
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the field of that name, or the default where it is not set."""
+        return getattr(self, name) if name in self.keys() else default
+
     def __getitem__(self, key: str | int | slice) -> Any:
         if isinstance(key, str):
             if key not in self.keys():

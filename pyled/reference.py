@@ -65,6 +65,13 @@ def activation(x: Floats, kind: str) -> Floats:
     raise ValueError(f"no activation {kind!r}")
 
 
+def add_norm(x: Floats, y: Floats, weights: Weights, name: str, see: See) -> Floats:
+    """LayerNorm(x + y): a layer adds its result y to what came in, x, so that what came in is never lost."""
+    hidden = layer_norm(x + y, weights, name)
+    see(name, hidden)
+    return hidden
+
+
 def feed_forward(x: Floats, weights: Weights, name: str, kind: str, see: See) -> Floats:
     """Two linear layers with the activation between: E -> F -> E."""
     inner = linear(x, weights, f"{name}.fc1")  # (S, F)
@@ -83,9 +90,7 @@ def head_of(x: Floats, h: int, H: int) -> Floats:
 def embed(tokens: Floats, first_position: int, weights: Weights, name: str, see: See) -> Floats:
     """Token plus position, normed. Positions start at 0, without BART's offset of 2; there is no scale."""
     positions = weights[f"{name}.embed_positions.weight"][first_position : first_position + len(tokens)]
-    hidden = layer_norm(tokens + positions, weights, f"{name}.layernorm_embedding")  # (S, E)
-    see(f"{name}.layernorm_embedding", hidden)
-    return hidden
+    return add_norm(tokens, positions, weights, f"{name}.layernorm_embedding", see)  # (S, E)
 
 
 # 2. The encoder
@@ -157,6 +162,30 @@ def encoder_attention(
     return output
 
 
+def encoder_layer(
+    hidden: Floats,
+    w: int,
+    is_real: NDArray[np.bool_],
+    is_global: NDArray[np.bool_],
+    weights: Weights,
+    config: Any,
+    name: str,
+    see: See,
+) -> Floats:
+    """Attention and feed-forward of one layer, each with its residual and norm.
+
+    hidden: (S, E) float
+    is_real: (S,) bool
+    is_global: (S,) bool
+    returns: (S, E) float
+    """
+    H = config.encoder_attention_heads
+    attended = encoder_attention(hidden, w, is_real, is_global, H, weights, f"{name}.self_attn", see)
+    hidden = add_norm(hidden, attended, weights, f"{name}.self_attn_layer_norm", see)
+    fed = feed_forward(hidden, weights, name, config.activation_function, see)
+    return add_norm(hidden, fed, weights, f"{name}.final_layer_norm", see)
+
+
 def encoder(
     tokens: Floats,
     is_real: NDArray[np.bool_],
@@ -174,16 +203,8 @@ def encoder(
     """
     hidden = embed(tokens, 0, weights, "encoder", see)
     for i in range(config.encoder_layers):
-        layer = f"encoder.layers.{i}"
-        w = config.one_sided_window(i)
-        attended = encoder_attention(
-            hidden, w, is_real, is_global, config.encoder_attention_heads, weights, f"{layer}.self_attn", see
-        )
-        hidden = layer_norm(hidden + attended, weights, f"{layer}.self_attn_layer_norm")
-        see(f"{layer}.self_attn_layer_norm", hidden)
-        fed = feed_forward(hidden, weights, layer, config.activation_function, see)
-        hidden = layer_norm(hidden + fed, weights, f"{layer}.final_layer_norm")
-        see(f"{layer}.final_layer_norm", hidden)
+        w, name = config.one_sided_window(i), f"encoder.layers.{i}"
+        hidden = encoder_layer(hidden, w, is_real, is_global, weights, config, name, see)
     return hidden
 
 
@@ -191,7 +212,7 @@ def encoder(
 
 
 def decoder_attention(
-    hidden: Floats, source: Floats, may: NDArray[np.bool_], H: int, weights: Weights, name: str, see: See
+    hidden: Floats, source: Floats, is_seen: NDArray[np.bool_], H: int, weights: Weights, name: str, see: See
 ) -> Floats:
     """Attention of the target's rows to the rows of `source`: the target itself, or the encoder's states.
 
@@ -199,7 +220,7 @@ def decoder_attention(
 
     hidden: (T, E) float
     source: (S, E) float
-    may: (T, S) bool
+    is_seen: (T, S) bool
     returns: (T, E) float
     """
     T, E = hidden.shape
@@ -212,14 +233,41 @@ def decoder_attention(
     probs = np.zeros((H, T, len(source)), hidden.dtype)
     for h in range(H):
         scores = head_of(q, h, H) @ head_of(k, h, H).T  # (T, S)
-        scores = np.where(may, scores, -np.inf)
-        scores[~may.any(axis=1)] = 0
+        scores = np.where(is_seen, scores, -np.inf)
+        scores[~is_seen.any(axis=1)] = 0
         probs[h] = softmax(scores)
         head_of(context, h, H)[:] = probs[h] @ head_of(v, h, H)
     see(f"{name}.probs", probs)
     output = linear(context, weights, f"{name}.out_proj")
     see(f"{name}.out_proj", output)
     return output
+
+
+def decoder_layer(
+    hidden: Floats,
+    is_earlier: NDArray[np.bool_],
+    states: Floats,
+    is_source_key: NDArray[np.bool_],
+    weights: Weights,
+    config: Any,
+    name: str,
+    see: See,
+) -> Floats:
+    """Attention to the target, attention to the source and feed-forward, each with its residual and norm.
+
+    hidden: (T, E) float
+    is_earlier: (T, T) bool
+    states: (S, E) float
+    is_source_key: (T, S) bool
+    returns: (T, E) float
+    """
+    H = config.decoder_attention_heads
+    attended = decoder_attention(hidden, hidden, is_earlier, H, weights, f"{name}.self_attn", see)
+    hidden = add_norm(hidden, attended, weights, f"{name}.self_attn_layer_norm", see)
+    attended = decoder_attention(hidden, states, is_source_key, H, weights, f"{name}.encoder_attn", see)
+    hidden = add_norm(hidden, attended, weights, f"{name}.encoder_attn_layer_norm", see)
+    fed = feed_forward(hidden, weights, name, config.activation_function, see)
+    return add_norm(hidden, fed, weights, f"{name}.final_layer_norm", see)
 
 
 def decoder(
@@ -240,24 +288,14 @@ def decoder(
     returns: (T, E) float
     """
     T = len(tokens)
-    H = config.decoder_attention_heads
-    earlier = np.tri(T, dtype=bool)  # (T, T): a row sees itself and what came before
+    is_earlier = np.tri(T, dtype=bool)  # (T, T): a row sees itself and what came before
     if target_is_real is not None and T > 1:
-        earlier &= target_is_real
-    across = np.broadcast_to(source_is_real, (T, len(states)))
+        is_earlier &= target_is_real
+    is_source_key = np.broadcast_to(source_is_real, (T, len(states)))
 
     hidden = embed(tokens, 0, weights, "decoder", see)
     for i in range(config.decoder_layers):
-        layer = f"decoder.layers.{i}"
-        attended = decoder_attention(hidden, hidden, earlier, H, weights, f"{layer}.self_attn", see)
-        hidden = layer_norm(hidden + attended, weights, f"{layer}.self_attn_layer_norm")
-        see(f"{layer}.self_attn_layer_norm", hidden)
-        attended = decoder_attention(hidden, states, across, H, weights, f"{layer}.encoder_attn", see)
-        hidden = layer_norm(hidden + attended, weights, f"{layer}.encoder_attn_layer_norm")
-        see(f"{layer}.encoder_attn_layer_norm", hidden)
-        fed = feed_forward(hidden, weights, layer, config.activation_function, see)
-        hidden = layer_norm(hidden + fed, weights, f"{layer}.final_layer_norm")
-        see(f"{layer}.final_layer_norm", hidden)
+        hidden = decoder_layer(hidden, is_earlier, states, is_source_key, weights, config, f"decoder.layers.{i}", see)
     return hidden
 
 
@@ -284,11 +322,11 @@ def loss(logits: Floats, labels: NDArray[np.int64]) -> float:
     labels: (..., T) int
     """
     logits, labels = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
-    counted = labels != IGNORED_LABEL
-    kept, wanted = logits[counted], labels[counted]
-    top = kept.max(axis=1, keepdims=True)
-    log_total = np.log(np.exp(kept - top).sum(axis=1)) + top[:, 0]
-    return float(np.mean(log_total - kept[np.arange(len(wanted)), wanted])) if len(wanted) else math.nan
+    is_counted = labels != IGNORED_LABEL
+    scores, targets = logits[is_counted], labels[is_counted]
+    top = scores.max(axis=1, keepdims=True)
+    log_total = np.log(np.exp(scores - top).sum(axis=1)) + top[:, 0]
+    return float(np.mean(log_total - scores[np.arange(len(targets)), targets])) if len(targets) else math.nan
 
 
 # 5. The whole

@@ -8,12 +8,12 @@ import numba
 import numpy as np
 import pytest
 from checkpoints import TINY
+from pyled.tools import cost
 
 from pyled.config import LEDConfig
 from pyled.kernels import jit
 from pyled.models import LEDForConditionalGeneration
 from pyled.tasks.cost import Rates, estimate
-from pyled.tools import cost
 
 RATES = Rates(products=2e11, reading=2e10)
 CONFIG = LEDConfig.from_pretrained(TINY)

@@ -22,6 +22,7 @@ from pyled.generation_config import GenerationConfig
 from pyled.models import LEDForConditionalGeneration, LEDModel
 from pyled.models.arguments import check_length, checked_embeds, checked_ids, checked_mask, source_masks
 from pyled.network import attention, cache, layers
+from pyled.network.observe import SEES_NOTHING, Stages
 
 EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
 FLOAT32_ERROR = 1e-6
@@ -246,11 +247,13 @@ def test_global_queries_see_the_same_with_and_without_keys_of_their_own(S, G, H,
     errors = [max(FLOAT32_ERROR, *(err(one[i], exact[i]) for one in rough)) for i in (0, 1)]
     found = []
     for attend in (attention._attend_to_all, attention._attend_to_all_projected):
-        context, probs = attend(hidden, places, is_real, H, weights, "a.longformer_self_attn", True)
+        seen = Stages()
+        context = attend(hidden, places, is_real, H, weights, "a", seen)
+        probs = seen["a.probs.global_queries"]
         for name, got, truth, error in zip(("context", "probs"), (context, probs), exact, errors, strict=True):
             assert_within(f"{name} by {attend.__name__}", got, truth, error, dtype)
         assert not probs[:, :, ~is_real].any()
-        alone, _ = attend(hidden, places, is_real, H, weights, "a.longformer_self_attn", False)
+        alone = attend(hidden, places, is_real, H, weights, "a", SEES_NOTHING)
         assert np.array_equal(alone, context)
         found.append(context.astype(np.float64))
     assert_within("one way and the other", found[0].astype(dtype), found[1], errors[0], dtype)
@@ -269,8 +272,8 @@ def test_few_global_queries_go_without_keys_of_their_own(G, D, expected, monkeyp
 
     for name, way in (("_attend_to_all", "few"), ("_attend_to_all_projected", "many")):
         monkeypatch.setattr(attention, name, noted(way, getattr(attention, name)))
-    got, *_ = attention.encoder_self_attention(
-        hidden, 2, is_real, is_global, 2, weights, "a", slots=None, buffers=layers.Buffers()
+    got = attention.encoder_self_attention(
+        hidden, 2, is_real, is_global, 2, weights, "a", SEES_NOTHING, layers.Buffers()
     )
     assert taken == [expected]
     truth = reference.encoder_attention(hidden, 2, is_real, is_global, 2, weights, "a", reference.see_nothing)
@@ -412,7 +415,7 @@ def test_the_loss_counts_padding_and_leaves_out_what_is_ignored():
 @pytest.mark.parametrize("slice_rows", [4, 7])  # with so few rows in all slices, and in some
 @pytest.mark.parametrize("kind", ["relu", "gelu"])
 def test_rows_beyond_a_slice_of_the_feed_forward(slice_rows, kind, monkeypatch):
-    monkeypatch.setattr(layers, "FEED_FORWARD_ROWS", slice_rows)
+    monkeypatch.setattr(layers, "SLICE_ROWS", slice_rows)
     shapes = ((22, 12), (7, 12), (12, 7), (7,), (12,))
     x, w1, w2, b1, b2 = (np.random.default_rng(0).standard_normal(shape) for shape in shapes)
     weights = {"x.fc1.weight": w1, "x.fc1.bias": b1, "x.fc2.weight": w2, "x.fc2.bias": b2}

@@ -1,7 +1,7 @@
 """The shapes in docstrings are true: every call of a run is held to the lines its function says.
 
 A line `name, other: (B, S, H*D) float` binds each letter to the size found there, for the whole call; letters that are
-arguments (H, w, S, slots) are bound first. A size that is an expression is checked once its letters are bound.
+arguments (H, w) are bound first. A size that is an expression is checked once its letters are bound.
 """
 
 import functools
@@ -18,14 +18,13 @@ from pyled import reference
 from pyled.config import LEDConfig
 from pyled.errors import PyledWarning
 from pyled.kernels import banded, grouped, products, rows
-from pyled.models import arguments
-from pyled.models import led as models
-from pyled.network import attention, decoder, encoder, layers
+from pyled.models import arguments, conditional_generation, seq2seq, stacks
+from pyled.network import attention, decoder, encoder, heads, layers, losses
 
 LINE = re.compile(r"^\s+(?P<names>[a-z_]+(?:, [a-z_]+)*): \((?P<sizes>[^()]*)\)(?: (?P<kind>float|int|bool)\b)?", re.M)
 KINDS = {"float": "f", "int": "i", "bool": "b"}
-PLACES = [attention, decoder, encoder, layers, models, reference, banded, grouped, products, rows]
-CLASSES = [models.LEDEncoder, models.LEDDecoder, models.LEDForConditionalGeneration]
+PLACES = [attention, decoder, encoder, heads, layers, losses, arguments, reference, banded, grouped, products, rows]
+CLASSES = [stacks.LEDEncoder, stacks.LEDDecoder, seq2seq.Seq2SeqModel]
 
 
 def statements(function):
@@ -105,7 +104,7 @@ def test_docstrings_tell_the_shapes_that_a_run_has(seen):
         decoder_attention_heads=3, encoder_ffn_dim=10, decoder_ffn_dim=14, attention_window=[4, 6],
         max_encoder_position_embeddings=40, max_decoder_position_embeddings=12, init_std=0.5,
     )  # fmt: skip
-    model = models.LEDForConditionalGeneration(config)
+    model = conditional_generation.LEDForConditionalGeneration(config)
     rng = np.random.default_rng(1)
     ids, targets = rng.integers(3, 31, (2, 15)), rng.integers(3, 31, (2, 5))
     mask, marks = np.ones_like(ids), np.zeros_like(ids)
@@ -124,10 +123,11 @@ def test_docstrings_tell_the_shapes_that_a_run_has(seen):
 
     functions = {function for function, _ in seen}
     expected = {
-        "product", "encoder_self_attention", "_attend_to_all", "decoder_self_attention", "cross_attention", "_attend",
-        "encoder", "decoder", "banded", "grouped", "few_rows", "add_bias", "part_into_heads", "add_norm", "select_past",
-        "shift_right", "cross_entropy", "encoder_attention", "decoder_attention", "forward", "LEDEncoder.__call__",
-        "LEDDecoder.__call__", "LEDForConditionalGeneration.__call__",
+        "product", "encoder_self_attention", "_attend_to_all", "decoder_self_attention", "cross_attention",
+        "_attend", "encoder_layer", "encoder", "decoder_layer", "decoder", "lm_logits", "_local_probs",
+        "banded", "grouped", "few_rows", "add_bias", "part_into_heads", "add_norm", "select_past",
+        "shift_right", "cross_entropy", "encoder_attention", "decoder_attention", "forward",
+        "LEDEncoder.__call__", "LEDDecoder.__call__", "Seq2SeqModel.__call__",
     }  # fmt: skip
     assert expected <= functions
     assert arguments.source_masks(mask, marks, (2, 15)).lengths == (15, 11)

@@ -8,11 +8,13 @@ from ..config import LEDConfig
 from ..errors import CheckpointError
 from ..files import read_json
 from .directory import read_directory
-from .names import TIED, Floats, LoadReport, account, assign, expected_shapes, upstream_name
-from .rounding import Storage, check_storage, narrowed
+from .names import OPTIONAL, TIED, Floats, LoadReport, account, assign, expected_shapes, upstream_name
+from .rounding import Storage, check_storage, round_decoder
 from .safetensors import read_safetensors, stored_types, write_safetensors
 
 __all__ = [
+    "OPTIONAL",
+    "TIED",
     "LoadReport",
     "Storage",
     "account",
@@ -20,8 +22,8 @@ __all__ = [
     "check_storage",
     "expected_shapes",
     "load",
-    "narrowed",
     "read_safetensors",
+    "round_decoder",
     "save",
     "stored_types",
     "upstream_names",

@@ -1,24 +1,19 @@
 """Weights in fewer bits: the matrices that a step of decoding reads, rounded once, when a model is loaded.
 
-A step reads each of these matrices whole to multiply a few rows by it, so that it takes as long as reading them does.
-They are widened on the way to the arithmetic, which stays in float32. All else stays in float32 altogether: the
-encoder, which computes more than it reads; and the tables that rows are looked up in, also where one is tied to the
-head, which then has a rounded copy of it.
-
-A layer in int8 has the scales of its rows beside `weight` and `bias`, under the name `scale`.
+A step multiplies a few rows by each of these matrices, so that it takes as long as reading them does. They are widened
+on the way to the arithmetic, which stays in float32. Everything else stays in float32: the encoder, which computes more
+than it reads; and the tables of embeddings. A head that is tied to one of those tables becomes a rounded copy of it.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Weights
 from ..errors import CheckpointError, InputError
-from ..kernels.rounded import bf16, int8
+from ..kernels.rounded import rounded
 
-Floats = NDArray[Any]
 Storage = Literal["float32", "bf16", "int8"]
 
 READ_BY_A_STEP = re.compile(
@@ -28,7 +23,7 @@ READ_BY_A_STEP = re.compile(
 
 
 def check_storage(storage: Any, dtype: str) -> None:
-    """Raises InputError for a storage that is none, or that is not for this float type; None is for each."""
+    """Raise InputError for a storage that does not exist, or that is not for this float type; None is for each."""
     if storage is None:
         return
     if storage not in get_args(Storage):
@@ -39,24 +34,19 @@ def check_storage(storage: Any, dtype: str) -> None:
         )
 
 
-def narrowed(weights: Mapping[str, Floats], storage: str) -> dict[str, Floats]:
-    """The weights with those that a step of decoding reads as "bf16" or "int8", read-only.
+def round_decoder(weights: Weights, storage: str) -> dict[str, Any]:
+    """Return the weights with the matrices that a step of decoding reads Rounded to "bf16" or "int8", read-only.
 
     weights: by their names, in float32
 
     Raises CheckpointError where one is infinite or NaN, which int8 is not.
     """
-    made: dict[str, Floats] = {}
-    for name, array in weights.items():
-        if not READ_BY_A_STEP.fullmatch(name):
-            made[name] = array
-        elif storage == "bf16":
-            made[name] = bf16(array)
-        else:
-            made[name], scale = int8(array)
-            if not np.isfinite(scale).all():
+    stored = dict(weights)
+    for name in filter(READ_BY_A_STEP.fullmatch, weights):
+        stored[name] = matrix = rounded(weights[name], storage)
+        matrix.values.flags.writeable = False
+        if matrix.scale is not None:
+            matrix.scale.flags.writeable = False
+            if not np.isfinite(matrix.scale).all():
                 raise CheckpointError(f"{name} holds NaN or infinity, which int8 lacks: load it with weights 'float32'")
-            made[f"{name.removesuffix('weight')}scale"] = scale
-            scale.flags.writeable = False
-        made[name].flags.writeable = False
-    return made
+    return stored

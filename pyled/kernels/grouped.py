@@ -11,6 +11,7 @@ from numba import prange
 from ..arrays import Bools, Floats
 from .elementary import exp
 from .jit import FAST_SUMS, kernel
+from .rounded import Matrix, Rounded
 from .vectors import add_product_once, dots
 
 VALUE_TILE = 64  # values at a time: they stay in the first cache while all their columns are summed
@@ -96,25 +97,19 @@ def _grouped(q, k, v, is_key, key_scale, value_scale, scale, context):
             _attend_rows(q[n, h], k[n, h], v[n, h], is_key[n], *scales, scale, context[n, h])
 
 
-def grouped(
-    q: Floats,
-    k: Floats,
-    v: Floats,
-    is_key: Bools,
-    key_scale: Floats | None = None,
-    value_scale: Floats | None = None,
-) -> Floats:
+def grouped(q: Floats, k: Matrix, v: Matrix, is_key: Bools) -> Floats:
     """Return the context of the queries of each group over the keys of their group.
 
     Equals `reference.decoder_attention` between its projections, with `may` the same for all rows of a group; queries
     without any key attend to all keys alike. The same bits for a row, however many rows and groups there are.
 
     q: (N, H, Q, D) float
-    k, v: (N, H, capacity, D), of which the first S are read: float, or with float32 queries narrow as `narrow` says
+    k, v: (N, H, capacity, D), of which the first S are read: float, or with float32 queries both Rounded alike
     is_key: (N, S) bool
-    key_scale, value_scale: (N, H, S) float32, both for int8
     returns: (N, H, Q, D) float
     """
     context = np.empty_like(q)
-    _grouped(q, k, v, is_key, key_scale, value_scale, q.dtype.type(1 / math.sqrt(q.shape[3])), context)
+    keys, key_scale = (k.values, k.scale) if isinstance(k, Rounded) else (k, None)
+    values, value_scale = (v.values, v.scale) if isinstance(v, Rounded) else (v, None)
+    _grouped(q, keys, values, is_key, key_scale, value_scale, q.dtype.type(1 / math.sqrt(q.shape[3])), context)
     return context

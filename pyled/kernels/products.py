@@ -9,6 +9,7 @@ from numba import prange
 from ..arrays import Floats
 from .elementary import gelu
 from .jit import kernel
+from .rounded import Matrix, Rounded
 from .vectors import dots
 
 WEIGHT_TILE = 32  # rows of the matrix per task
@@ -30,18 +31,18 @@ def _few_rows(x, weight, scale, bias, activate, out):
                 out[r, m] = gelu(out[r, m] + bias[m]) if activate else out[r, m] + bias[m]
 
 
-def few_rows(x: Floats, weight: Floats, bias: Floats, *, scale: Floats | None = None, activate: bool = False) -> Floats:
+def few_rows(x: Floats, weight: Matrix, bias: Floats, *, activate: bool = False) -> Floats:
     """Return x @ weight.T + bias, or its GELU.
 
     Equals `reference.linear`, then `reference.activation(..., "gelu")` with `activate`. Each weight is read from memory
     once, whatever the number of rows.
 
     x: (R, U) float
-    weight: (M, U), float, or with float32 rows uint16 or int8 as `widened` says
+    weight: (M, U) float, or with float32 rows Rounded
     bias: (M,) float
-    scale: (M,) float, for a weight of int8
     returns: (R, M) float
     """
     out = np.empty((x.shape[0], weight.shape[0]), x.dtype)
-    _few_rows(x, weight, scale, bias, activate, out)
+    values, scale = (weight.values, weight.scale) if isinstance(weight, Rounded) else (weight, None)
+    _few_rows(x, values, scale, bias, activate, out)
     return out

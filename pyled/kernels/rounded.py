@@ -1,97 +1,126 @@
-"""Numbers in fewer bits, and back: bf16 and int8, each row of a matrix in one pass over memory.
+"""Rounded: a matrix in fewer bits, and the kernels that round it and widen it again.
 
 "bf16" is the upper half of a float32's bits, stored as uint16. "int8" is a whole number from -127 to 127 times a scale
 that the numbers of a row share.
 
-Letters: M rows, K numbers in each.
+Letters: M rows, U numbers in a row.
 """
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numba import prange
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from .jit import kernel
-
-Floats = NDArray[Any]
 
 LARGEST = 127  # whole number of int8, as -127 is the smallest: a row's scale is the same to both sides
 
 
-@kernel(parallel=True)
-def _bf16(bits, out):
-    for m in prange(bits.shape[0]):
-        for k in range(bits.shape[1]):
-            number = np.int64(bits[m, k])
-            if number & 0x7FFFFFFF > 0x7F800000:  # NaN, with a bit that stays
-                out[m, k] = number >> 16 | 0x40
-            else:  # just under a half is added, or a half where the upper half is odd
-                out[m, k] = (number + 0x7FFF + (number >> 16 & 1)) >> 16
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """A matrix of float32 numbers in fewer bits, or a stack of them. Indexing takes some of the stack.
 
-
-def bf16(x: Floats) -> NDArray[np.uint16]:
-    """The upper half of each number's bits, rounded to the nearest, of two the even; NaN stays NaN.
-
-    x: (M, K) float32
-    returns: (M, K) uint16
+    values: (..., M, U) uint16 for bf16, int8 for int8
+    scale: (..., M) float32 for int8; None for bf16
     """
-    out = np.empty(x.shape, np.uint16)
-    _bf16(x.view(np.uint32), out)
-    return out
+
+    values: Any
+    scale: Floats | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the numbers that are stored."""
+        shape: tuple[int, ...] = self.values.shape
+        return shape
+
+    @property
+    def storage(self) -> Literal["bf16", "int8"]:
+        """How the numbers are stored."""
+        return "bf16" if self.scale is None else "int8"
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: Any) -> "Rounded":
+        return Rounded(self.values[index], None if self.scale is None else self.scale[index])
+
+    def widened(self) -> Floats:
+        """Return the float32 numbers that are stored: (..., M, U)."""
+        wide = np.empty(self.shape, np.float32)
+        rows = wide.reshape(-1, self.shape[-1])
+        scale = None if self.scale is None else self.scale.ravel()
+        _widen(self.values.reshape(rows.shape), scale, rows.view(np.uint32) if scale is None else rows)
+        return wide
+
+
+Matrix = Floats | Rounded
+
+
+def widened(matrix: Matrix) -> Floats:
+    """Return a matrix as floats: its own, where it is not rounded."""
+    return matrix.widened() if isinstance(matrix, Rounded) else matrix
+
+
+def rounded(x: Floats, storage: str) -> Rounded:
+    """Round each number to the nearest that the storage has, of two the even one.
+
+    bf16 keeps NaN and infinity. int8 has neither: the scale of a row that holds one is NaN. Any other scale is the
+    largest number of its row divided by LARGEST, or 1 for a row of zeros.
+
+    x: (..., M, U) float32
+    storage: "bf16" or "int8"
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    if storage == "bf16":
+        halves = np.empty(rows.shape, np.uint16)
+        _bf16(rows.view(np.uint32), halves)
+        return Rounded(halves.reshape(x.shape))
+    whole, scale = np.empty(rows.shape, np.int8), np.empty(len(rows), np.float32)
+    _int8(rows, scale, whole)
+    return Rounded(whole.reshape(x.shape), scale.reshape(x.shape[:-1]))
 
 
 @kernel(parallel=True)
-def _int8(x, scale, out):
+def _bf16(bits, halves):
+    """The upper half of each number's 32 bits, rounded."""
+    for m in prange(bits.shape[0]):
+        for u in range(bits.shape[1]):
+            number = np.int64(bits[m, u])
+            if number & 0x7FFFFFFF > 0x7F800000:  # NaN, with a bit that stays
+                halves[m, u] = number >> 16 | 0x40
+            else:  # subtle: just under a half is added, but a half where the upper half is odd, so that ties go to even
+                halves[m, u] = (number + 0x7FFF + (number >> 16 & 1)) >> 16
+
+
+@kernel(parallel=True)
+def _int8(x, scale, whole):
+    """whole = rint(x / scale), with scale = the largest of a row / LARGEST."""
     for m in prange(x.shape[0]):
         largest = x.dtype.type(0)
-        for k in range(x.shape[1]):
-            size = abs(x[m, k])
+        for u in range(x.shape[1]):
+            size = abs(x[m, u])
             largest = largest if size <= largest or math.isnan(largest) else size
         if not math.isfinite(largest):
             scale[m] = np.nan
-            out[m] = 1
+            whole[m] = 1
         else:
             unit = largest / x.dtype.type(LARGEST)
             scale[m] = unit if unit > 0 else 1
-            for k in range(x.shape[1]):
-                whole = np.rint(x[m, k] / scale[m])
-                out[m, k] = min(max(whole, -LARGEST), LARGEST)  # beyond: by scales that lack some of their bits
-
-
-def int8(x: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """Each number by its row's scale, rounded to the nearest whole number, of two the even; and the scales.
-
-    A scale is the largest number of its row by LARGEST, and 1 for a row of zeros; NaN for one with NaN or infinity.
-
-    x: (M, K) float32
-    returns: (M, K) int8; (M,) float32
-    """
-    out, scale = np.empty(x.shape, np.int8), np.empty(len(x), x.dtype)
-    _int8(x, scale, out)
-    return out, scale
+            for u in range(x.shape[1]):
+                nearest = np.rint(x[m, u] / scale[m])
+                # subtle: a scale that is no normal number lacks bits, so that a quotient may be beyond LARGEST.
+                whole[m, u] = min(max(nearest, -LARGEST), LARGEST)
 
 
 @kernel(parallel=True)
-def _widen(stored, scale, out):
-    for m in prange(stored.shape[0]):
-        for k in range(stored.shape[1]):
+def _widen(values, scale, wide):
+    """wide = values * scale; or, where there is no scale, the bits of wide = those of values, shifted up."""
+    for m in prange(values.shape[0]):
+        for u in range(values.shape[1]):
             if scale is None:
-                out[m, k] = np.uint32(stored[m, k]) << np.uint32(16)
+                wide[m, u] = np.uint32(values[m, u]) << np.uint32(16)
             else:
-                out[m, k] = np.float32(stored[m, k]) * scale[m]
-
-
-def widened(stored: Floats, scale: Floats | None = None) -> Floats:
-    """The float32 numbers that narrow ones stand for; floats themselves.
-
-    stored: (M, K), uint16 as `bf16` gives it, or int8
-    scale: (M,) float32, for int8
-    returns: (M, K) float
-    """
-    if stored.dtype.kind == "f":
-        return stored
-    out = np.empty(stored.shape, np.float32)
-    _widen(stored, scale, out.view(np.uint32) if scale is None else out)
-    return out
+                wide[m, u] = np.float32(values[m, u]) * scale[m]

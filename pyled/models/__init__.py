@@ -1,5 +1,8 @@
-"""The models under Hugging Face's names: arguments in, arrays out."""
+"""Hugging Face's names: arguments in, checked; arrays out."""
 
-from .led import DType, LEDDecoder, LEDEncoder, LEDForConditionalGeneration, LEDModel
+from .base import DType, PreTrainedModel
+from .conditional_generation import LEDForConditionalGeneration
+from .seq2seq import LEDModel
+from .stacks import LEDDecoder, LEDEncoder
 
-__all__ = ["DType", "LEDDecoder", "LEDEncoder", "LEDForConditionalGeneration", "LEDModel"]
+__all__ = ["DType", "LEDDecoder", "LEDEncoder", "LEDForConditionalGeneration", "LEDModel", "PreTrainedModel"]

@@ -1,24 +1,25 @@
 """The arguments of a call, checked: ids, embeddings, and what the masks say of which token.
 
-Letters: B batch, S tokens (of a source or a target), E model size.
+Letters: B batch, S tokens (of a source or a target), T target tokens, E model size.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Bools, Floats, Ids
+from ..config import LEDConfig
 from ..errors import InputError
-
-Floats = NDArray[Any]
-Bools = NDArray[np.bool_]
-Ids = NDArray[np.int64]
+from ..network.losses import IGNORED_LABEL
+from .outputs import LEDEncoderBaseModelOutput
 
 
 @dataclass(frozen=True)
 class SourceMasks:
-    """What the masks of a batch of sources say.
+    """The masks of a batch of sources, merged.
 
     is_real: (B, S) bool, tokens that the encoder attends to
     is_global: (B, S) bool, real tokens that attend to all, and all to them
@@ -34,8 +35,10 @@ class SourceMasks:
     dropped: int
 
 
-def source_masks(attention_mask: Any, global_attention_mask: Any, shape: tuple[int, int]) -> SourceMasks:
-    """The masks of a call, merged as transformers 5.23.0 does (modeling_led.py:1293).
+def source_masks(
+    attention_mask: ArrayLike | None, global_attention_mask: ArrayLike | None, shape: tuple[int, int]
+) -> SourceMasks:
+    """Merge the masks of a call as transformers 5.23.0 does (modeling_led.py:1293).
 
     A token is real to the encoder where attention_mask is not 0 and global_attention_mask is not -1; the decoder
     knows attention_mask only. A document whose mask is a prefix is run at the prefix's length, any other in full.
@@ -46,82 +49,121 @@ def source_masks(attention_mask: Any, global_attention_mask: Any, shape: tuple[i
     Raises InputError for another shape or another value.
     """
     is_key = checked_mask(attention_mask, "attention_mask", shape, (0, 1)) == 1
-    global_marks = checked_mask(global_attention_mask, "global_attention_mask", shape, (-1, 0, 1), default=0)
-    is_real = is_key & (global_marks != -1)
-    marked = global_marks == 1
+    marks = checked_mask(global_attention_mask, "global_attention_mask", shape, (-1, 0, 1), default=0)
+    is_real = is_key & (marks != -1)
+    is_marked = marks == 1
     lengths = tuple(_run_length(row) for row in is_key)
-    return SourceMasks(is_real, marked & is_real, is_key, lengths, int(np.count_nonzero(marked & ~is_real)))
+    return SourceMasks(is_real, is_marked & is_real, is_key, lengths, int(np.count_nonzero(is_marked & ~is_real)))
 
 
 def _run_length(is_key: Bools) -> int:
-    """The length of a mask that is a non-empty prefix; the full length of any other."""
+    """Return the length of a mask that is a non-empty prefix; the full length of any other."""
     count = int(np.count_nonzero(is_key))
     return count if count and is_key[:count].all() else len(is_key)
 
 
-def checked_mask(mask: Any, name: str, shape: tuple[int, int], allowed: tuple[int, ...], default: int = 1) -> Ids:
-    """A mask as integers, or all `default` for None. Raises InputError for another shape or value."""
+def _as_array(value: ArrayLike | None, name: str, remedy: str) -> Any:
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name}: rows of different lengths; {remedy}") from None
+
+
+def checked_mask(
+    mask: ArrayLike | None, name: str, shape: tuple[int, int], allowed: tuple[int, ...], default: int = 1
+) -> Ids:
+    """Return a mask as integers, or all `default` for None. Raises InputError for another shape or value."""
     if mask is None:
         return np.full(shape, default, np.int64)
-    try:
-        given = np.asarray(mask)
-    except ValueError:
-        raise InputError(f"{name}: rows of different lengths; an array of shape {shape} was expected") from None
-    if given.dtype.kind not in "biuf":
-        raise InputError(f"{name} holds {given.dtype} values: an array of integers of shape {shape} was expected")
-    if given.shape != shape:
-        raise InputError(f"{name} has shape {given.shape}: {shape} was expected, one number per token")
-    is_allowed = np.isin(given, allowed)
+    array = _as_array(mask, name, f"an array of shape {shape} was expected")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} holds {array.dtype} values: an array of integers of shape {shape} was expected")
+    if array.shape != shape:
+        raise InputError(f"{name} has shape {array.shape}: {shape} was expected, one number per token")
+    is_allowed = np.isin(array, allowed)
     if not is_allowed.all():
-        odd = given[~is_allowed].flat[0]
+        odd = array[~is_allowed].flat[0]
         hint = "; mark global tokens in global_attention_mask" if name == "attention_mask" and odd == 2 else ""
         raise InputError(f"{name} holds {odd}: only {', '.join(map(str, allowed))} may stand there{hint}")
-    return given.astype(np.int64)
+    return array.astype(np.int64)
 
 
-def checked_ids(ids: Any, name: str, vocabulary: int, *, also: tuple[int, ...] = ()) -> Ids:
-    """Token ids as an array (B, S). Raises InputError for another shape, and for ids outside the vocabulary."""
-    try:
-        given = np.asarray(ids)
-    except ValueError:
-        raise InputError(f"{name}: rows of different lengths; pad them (tokenizer(..., padding=True))") from None
-    if given.dtype.kind not in "iu":
-        raise InputError(f"{name} holds {given.dtype} values: token ids are integers")
-    if given.ndim != 2 or given.size == 0:
-        raise InputError(f"{name} has shape {given.shape}: (batch, tokens) was expected, with at least one of each")
-    wrong = (given < 0) | (given >= vocabulary)
+def checked_ids(ids: ArrayLike | None, name: str, vocabulary: int, *, also: tuple[int, ...] = ()) -> Ids:
+    """Return token ids as an array (B, S). Raises InputError for another shape, and for ids outside the vocabulary."""
+    array = _as_array(ids, name, "pad them (tokenizer(..., padding=True))")
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{name} holds {array.dtype} values: token ids are integers")
+    if array.ndim != 2 or array.size == 0:
+        raise InputError(f"{name} has shape {array.shape}: (batch, tokens) was expected, with at least one of each")
+    is_wrong = (array < 0) | (array >= vocabulary)
     if also:
-        wrong &= ~np.isin(given, also)
-    if wrong.any():
-        raise InputError(f"{name} holds {given[wrong][0]}: this model's ids go from 0 to {vocabulary - 1}")
-    return given.astype(np.int64)
+        is_wrong &= ~np.isin(array, also)
+    if is_wrong.any():
+        raise InputError(f"{name} holds {array[is_wrong][0]}: this model's ids go from 0 to {vocabulary - 1}")
+    return array.astype(np.int64)
 
 
-def checked_embeds(embeds: Any, name: str, E: int, dtype: Any) -> Floats:
-    """Embedded tokens as an array (B, S, E) of the model's dtype, copied.
+def checked_labels(labels: ArrayLike, config: LEDConfig) -> Ids:
+    """Return labels as an array (B, T): ids, and -100 for what the loss leaves out. Raises InputError."""
+    return checked_ids(labels, "labels", config.vocab_size, also=(IGNORED_LABEL,))
+
+
+def checked_embeds(embeds: ArrayLike | None, name: str, E: int, dtype: Any) -> Floats:
+    """Return embedded tokens as an array (B, S, E) of the model's dtype, copied.
 
     Raises InputError for another shape, and for NaN and infinities: a kernel that skips masked keys does not pass them
     on as upstream does, and no result could be trusted.
     """
-    try:
-        given = np.asarray(embeds)
-    except ValueError:
-        raise InputError(f"{name}: rows of different lengths; shape (batch, tokens, {E}) was expected") from None
-    if given.dtype.kind not in "fiu":
-        raise InputError(f"{name} holds {given.dtype} values: an array of floats was expected")
-    if given.ndim != 3 or given.shape[2] != E or given.size == 0:
+    array = _as_array(embeds, name, f"shape (batch, tokens, {E}) was expected")
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{name} holds {array.dtype} values: an array of floats was expected")
+    if array.ndim != 3 or array.shape[2] != E or array.size == 0:
         raise InputError(
-            f"{name} has shape {given.shape}: (batch, tokens, {E}) was expected, with at least one of each"
+            f"{name} has shape {array.shape}: (batch, tokens, {E}) was expected, with at least one of each"
         )
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused below
-        array = np.array(given, dtype=dtype, order="C")
-    is_finite = np.isfinite(array)
+    with np.errstate(over="ignore"):  # numbers too large for the dtype become infinite, and are refused below
+        floats = np.array(array, dtype=dtype, order="C")
+    is_finite = np.isfinite(floats)
     if not is_finite.all():
-        raise InputError(f"{name} holds {given[~is_finite][0]}: numbers that are finite in {array.dtype} were expected")
-    return array
+        raise InputError(
+            f"{name} holds {array[~is_finite][0]}: numbers that are finite in {floats.dtype} were expected"
+        )
+    return floats
+
+
+def check_either(ids: Any, embeds: Any, ids_name: str, embeds_name: str) -> None:
+    """Raise InputError unless exactly one of ids and embeddings is given."""
+    if (ids is None) == (embeds is None):
+        raise InputError(f"{'neither' if ids is None else 'both'} of {ids_name} and {embeds_name}: give one of them")
 
 
 def check_length(length: int, positions: int, side: str, remedy: str) -> None:
-    """Raises InputError when a sequence is longer than the model's table of positions."""
+    """Raise InputError when a sequence is longer than the model's table of positions."""
     if length > positions:
         raise InputError(f"{length:,} tokens, but this {side} has {positions:,} positions: {remedy}")
+
+
+def as_encoder_output(outputs: Any) -> LEDEncoderBaseModelOutput:
+    """Return an encoder's output, also from its tuple. Raises InputError for anything else."""
+    if isinstance(outputs, LEDEncoderBaseModelOutput):
+        return outputs
+    if isinstance(outputs, Sequence) and 1 <= len(outputs) <= len(fields(LEDEncoderBaseModelOutput)):
+        return LEDEncoderBaseModelOutput(*outputs)
+    size = f" of {len(outputs)} items" if isinstance(outputs, Sequence) else ""
+    raise InputError(
+        f"encoder_outputs is a {type(outputs).__name__}{size}: an encoder's output, or its tuple, was expected"
+    )
+
+
+def shift_right(ids: Ids, config: LEDConfig) -> Ids:
+    """Return the decoder's input for target ids: the start token, then each id one place later; -100 becomes padding.
+
+    ids: (B, T) int
+    returns: (B, T) int
+    """
+    pad, start = config.pad_token_id, config.decoder_start_token_id
+    if pad is None or start is None:
+        missing = "pad_token_id" if pad is None else "decoder_start_token_id"
+        raise InputError(f"the configuration has no {missing}: pass decoder_input_ids")
+    shifted = np.concatenate([np.full((len(ids), 1), start, np.int64), ids[:, :-1]], axis=1)
+    return np.where(shifted == IGNORED_LABEL, pad, shifted)

@@ -1,21 +1,25 @@
-"""What calls return: Hugging Face's output classes, with NumPy arrays.
+"""The output classes of Hugging Face, with NumPy arrays.
 
 A field is read by attribute, by name or by place; fields that are None are left out, as upstream.
 
 Letters: B batch, S source tokens, T target tokens, P past tokens, E model size, H heads, V vocabulary, G the largest
-count of global tokens in the batch, K = 2w + 1 the width of a layer's band.
+count of global tokens in the batch, K the width of a layer's band.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar, cast
 
-from numpy.typing import NDArray
-
+from ..arrays import Floats
 from ..network.cache import Cache
 from ..output import Output
 
-Floats = NDArray[Any]
 PerLayer = tuple[Floats, ...]
+AnyOutput = TypeVar("AnyOutput", bound=Output)
+
+
+def in_form(output: AnyOutput, return_dict: bool | None) -> AnyOutput:
+    """Return the output, or its tuple where return_dict is False; None is as True, as upstream."""
+    return cast(AnyOutput, output.to_tuple()) if return_dict is not None and not return_dict else output
 
 
 @dataclass

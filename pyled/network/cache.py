@@ -1,4 +1,4 @@
-"""What decoding remembers: the keys and values of earlier target tokens, and those of each source document.
+"""The cache: the keys and values of earlier target tokens, and those of each source document.
 
 Letters: R rows (targets being decoded, several per document in beam search), H heads, P past tokens, S source tokens,
 D head size.
@@ -7,15 +7,13 @@ D head size.
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..kernels.rounded import bf16, int8, widened
+from ..arrays import Floats, Ids
+from ..kernels.rounded import Matrix, widened
 from ..kernels.rows import select_past
-
-Floats = NDArray[Any]
 
 BLOCK = 64  # tokens by which a buffer grows at least
 
@@ -23,8 +21,8 @@ BLOCK = 64  # tokens by which a buffer grows at least
 class Growing:
     """Keys or values of past tokens, (R, H, P, D), to which new tokens are appended.
 
-    What an object holds never changes: appending gives a longer one. The first continuation shares the buffer, so that
-    plain decoding copies nothing; another continuation of the same past gets a copy.
+    An object never changes: appending gives a longer one. The first continuation shares the buffer, so that plain
+    decoding copies nothing. Another continuation of the same past gets a copy.
     """
 
     def __init__(self, buffer: Floats, length: int) -> None:
@@ -38,7 +36,7 @@ class Growing:
         return cls(np.zeros((R, H, 0, D), dtype), 0)
 
     def append(self, new: Floats) -> "Growing":
-        """The past with `new`, (R, H, T, D), behind it."""
+        """Return the past with `new`, (R, H, T, D), behind it."""
         length = self.length + new.shape[2]
         with self._lock:
             fits = not self._is_continued and length <= self.buffer.shape[2]
@@ -47,12 +45,12 @@ class Growing:
         longer.buffer[:, :, self.length : length] = new
         return longer
 
-    def select(self, rows: NDArray[np.int64]) -> "Growing":
-        """The past of some rows, in that order; each one a row of this past, which nothing checks here."""
+    def select(self, rows: Ids) -> "Growing":
+        """Return the past of some rows, in that order. subtle: nothing checks here that these rows exist."""
         return Growing(self._copied(rows, self.length), self.length)
 
-    def _copied(self, rows: NDArray[np.int64], length: int) -> Floats:
-        """A new buffer for `length` tokens or more, holding the past of some rows."""
+    def _copied(self, rows: Ids, length: int) -> Floats:
+        """Return a new buffer for `length` tokens or more that holds the past of some rows."""
         _, H, capacity, D = self.buffer.shape
         if length > capacity:
             capacity = max(length, capacity + max(BLOCK, capacity // 2))
@@ -62,56 +60,27 @@ class Growing:
 
     @property
     def view(self) -> Floats:
-        """(R, H, P, D) float, read-only: later pasts may share the buffer."""
+        """The past tokens, (R, H, P, D) float, read-only because later pasts may share the buffer."""
         view = self.buffer[:, :, : self.length]
         view.flags.writeable = False
         return view
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """To copy or pickle the past alone, without the buffer's lock and the room behind."""
+        """Copy or pickle the past alone, without the lock and the room behind it."""
         return type(self), (self.view.copy(), self.length)
 
 
-@dataclass(frozen=True, eq=False)
-class SourceKeys:
-    """The cross-attention's keys and values of one document in one decoder layer.
-
-    keys, values: (H, S, D), float, or narrow as `kernels.narrow` says, each place of a head being a row
-    scales: of keys and of values, (H, S) float32, for int8
-    """
-
-    keys: Floats
-    values: Floats
-    scales: tuple[Floats | None, Floats | None] = (None, None)
-
-    @classmethod
-    def stored(cls, keys: Floats, values: Floats, dtype: Any) -> Self:
-        """Floats as they are, or rounded to bf16 where dtype is uint16, and to int8; each (H, S, D) float."""
-        if np.dtype(dtype).kind == "f":
-            return cls(keys, values)
-        rows = [part.reshape(-1, part.shape[2]) for part in (keys, values)]
-        shape = keys.shape
-        if dtype == np.uint16:
-            rounded = [bf16(part).reshape(shape) for part in rows]
-            return cls(rounded[0], rounded[1])
-        (keys, key_scale), (values, value_scale) = map(int8, rows)
-        scales = key_scale.reshape(shape[:2]), value_scale.reshape(shape[:2])
-        return cls(keys.reshape(shape), values.reshape(shape), scales)
-
-    def widened(self) -> tuple[Floats, Floats]:
-        """Keys and values, (H, S, D) float."""
-        keys, values = (
-            widened(stored.reshape(-1, stored.shape[2]), None if scale is None else scale.ravel()).reshape(stored.shape)
-            for stored, scale in zip((self.keys, self.values), self.scales, strict=True)
-        )
-        return keys, values
+Past = tuple[Growing, Growing]  # of one layer: keys, values
 
 
-@dataclass(frozen=True, eq=False)
-class DocumentKeys:
-    """The cross-attention's keys and values of one document, for each decoder layer."""
+class SourceKeys(NamedTuple):
+    """The cross-attention's keys and values of one document in one decoder layer: (H, S, D), float or both Rounded."""
 
-    layers: tuple[SourceKeys, ...]
+    keys: Matrix
+    values: Matrix
+
+
+DocumentKeys = tuple[SourceKeys, ...]  # of one document, for each decoder layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,36 +89,43 @@ class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
 
     Self-attention keeps keys and values per row, cross-attention once per document, whatever the number of rows.
     `cache[layer]` is the tuple of transformers 4.57.6: self keys and values (R, H, P, D), read-only, and cross keys and
-    values (R, H, S, D) - made anew at each access, padded with 0 where documents were run at different lengths.
+    values (R, H, S, D), made anew at each access and padded with 0 behind the shorter documents.
     """
 
-    own: tuple[tuple[Growing, Growing], ...]
+    pasts: tuple[Past, ...]  # of self-attention, one for each layer
     documents: tuple[DocumentKeys, ...]
-    document_of_row: NDArray[np.int64]  # (R,)
+    document_of_row: Ids  # (R,)
+
+    @classmethod
+    def empty(cls, R: int, documents: tuple[DocumentKeys, ...], layers: int, H: int, D: int, dtype: Any) -> Self:
+        """Return a past without tokens for R rows, spread evenly over the documents in order."""
+        pasts = tuple((Growing.empty(R, H, D, dtype), Growing.empty(R, H, D, dtype)) for _ in range(layers))
+        return cls(pasts, documents, np.repeat(np.arange(len(documents)), R // len(documents)))
 
     def get_seq_length(self) -> int:
-        """P, the number of past tokens."""
-        return self.own[0][0].length if self.own else 0
+        """Return P, the number of past tokens."""
+        return self.pasts[0][0].length if self.pasts else 0
 
-    def select(self, rows: NDArray[np.int64]) -> "Cache":
-        """The past of some rows, in that order; documents are shared, not copied.
+    def select(self, rows: Ids) -> "Cache":
+        """Return the past of some rows, in that order; documents are shared, not copied.
 
         A call that goes on from it takes encoder_outputs and attention_mask of the same rows in the same order.
         Raises IndexError for what is no row.
         """
         rows = np.arange(len(self.document_of_row))[rows]
-        own = tuple((keys.select(rows), values.select(rows)) for keys, values in self.own)
-        return replace(self, own=own, document_of_row=self.document_of_row[rows])
+        pasts = tuple((keys.select(rows), values.select(rows)) for keys, values in self.pasts)
+        return replace(self, pasts=pasts, document_of_row=self.document_of_row[rows])
 
     def __len__(self) -> int:
-        return len(self.own)
+        return len(self.pasts)
 
     def __getitem__(self, layer: Any) -> Any:
         if isinstance(layer, slice):
             return [self[i] for i in range(*layer.indices(len(self)))]
-        keys, values = self.own[layer]
-        cross = zip(*(document.layers[layer].widened() for document in self.documents), strict=True)
-        return keys.view, values.view, *map(self._padded, cross)
+        keys, values = self.pasts[layer]
+        sources = [document[layer] for document in self.documents]
+        cross_keys = self._padded([widened(source.keys) for source in sources])
+        return keys.view, values.view, cross_keys, self._padded([widened(source.values) for source in sources])
 
     def __iter__(self) -> Iterator[tuple[Floats, Floats, Floats, Floats]]:
         return (self[i] for i in range(len(self)))

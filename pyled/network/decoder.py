@@ -1,85 +1,76 @@
-"""The decoder's stack: target tokens and documents in, the states that the head turns into words out.
+"""The decoder's stack: target tokens and documents in, the states that a head turns into tokens out.
 
-Letters: R rows being decoded, T target tokens of this call, P past tokens, S source tokens, E model size, H heads.
+Letters: R rows being decoded, T target tokens of this call, P past tokens, S source tokens, E model size.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
-
+from ..arrays import Bools, Floats, Ids, Weights
 from ..config import LEDConfig
-from .attention import Bools, cross_attention, decoder_self_attention
-from .cache import Cache, DocumentKeys, Growing
-from .layers import Floats, Weights, add_norm, embed, feed_forward
+from .attention import cross_attention, decoder_self_attention
+from .cache import Cache, Past, SourceKeys
+from .layers import add_norm, embed, feed_forward
+from .observe import SEES_NOTHING, Observer
 
 
-@dataclass
-class DecoderRun:
-    """What running the decoder over new target tokens gave.
-
-    hidden_states: (R, T, E) after the embedding and after each layer, or the last alone
-    attentions: per layer (R, H, T, P + T), if asked for
-    cross_attentions: per layer (R, H, T, S), if asked for
-    cache: the past with these tokens
-    """
-
-    cache: Cache
-    hidden_states: list[Floats] = field(default_factory=list)
-    attentions: list[Floats] = field(default_factory=list)
-    cross_attentions: list[Floats] = field(default_factory=list)
-
-
-def empty_past(R: int, documents: tuple[DocumentKeys, ...], config: LEDConfig, dtype: np.dtype[Any]) -> Cache:
-    """A past without tokens for R rows, spread evenly over the documents in order."""
-    H = config.decoder_attention_heads
-    D = config.d_model // H
-    own = tuple((Growing.empty(R, H, D, dtype), Growing.empty(R, H, D, dtype)) for _ in range(config.decoder_layers))
-    return Cache(own, documents, np.repeat(np.arange(len(documents)), R // len(documents)))
-
-
-def decoder(
-    tokens: Floats,
-    past: Cache,
+def decoder_layer(
+    hidden: Floats,
+    past: Past,
+    sources: list[SourceKeys],
+    document_of_row: Ids,
     is_key: Bools | None,
     is_source_key: list[Bools],
     weights: Weights,
     config: LEDConfig,
-    *,
-    S: int | None = None,
-    keep_states: bool = False,
-) -> DecoderRun:
-    """Run the stack over new target tokens; equals `reference.decoder` over past and new tokens together.
+    name: str,
+    see: Observer = SEES_NOTHING,
+) -> tuple[Floats, Past]:
+    """Return the output of one layer for new target tokens, and its past with them.
+
+    Equals `reference.decoder_layer` over past and new tokens together.
+
+    hidden: (R, T, E) float
+    sources: this layer's keys and values of each document
+    document_of_row: (R,) int
+    is_key: (R, P + T) bool, or None
+    is_source_key: per document (S,) bool
+    returns: (R, T, E) float
+    """
+    H = config.decoder_attention_heads
+    attended, past = decoder_self_attention(hidden, past, is_key, H, weights, f"{name}.self_attn", see)
+    hidden = add_norm(hidden, attended, weights, f"{name}.self_attn_layer_norm", see)
+    attended = cross_attention(hidden, sources, document_of_row, is_source_key, H, weights, f"{name}.encoder_attn", see)
+    hidden = add_norm(hidden, attended, weights, f"{name}.encoder_attn_layer_norm", see)
+    fed = feed_forward(hidden, weights, name, config.activation_function)
+    see(f"{name}.fc2", fed)
+    return add_norm(hidden, fed, weights, f"{name}.final_layer_norm", see), past
+
+
+def decoder(
+    tokens: Floats,
+    cache: Cache,
+    is_key: Bools | None,
+    is_source_key: list[Bools],
+    weights: Weights,
+    config: LEDConfig,
+    see: Observer = SEES_NOTHING,
+) -> tuple[Floats, Cache]:
+    """Return the states of new target tokens, and the cache with them.
+
+    Equals `reference.decoder` over past and new tokens together.
 
     tokens: (R, T, E) float
     is_key: (R, P + T) bool, or None
     is_source_key: per document (S,) bool
-    S: None, or the width of the returned cross-attentions
+    returns: (R, T, E) float
     """
-    H = config.decoder_attention_heads
-    want = S is not None
-    run = DecoderRun(past)
-    own = []
-    hidden = embed(tokens, past.get_seq_length(), weights, "decoder")  # (R, T, E)
-    for i in range(config.decoder_layers):
-        if keep_states:
-            run.hidden_states.append(hidden)
-        layer = f"decoder.layers.{i}"
-        attended, grown, probs = decoder_self_attention(
-            hidden, past.own[i], is_key, H, weights, f"{layer}.self_attn", want
-        )
-        own.append(grown)
-        hidden = add_norm(hidden, attended, weights, f"{layer}.self_attn_layer_norm")
-        documents = [document.layers[i] for document in past.documents]
-        attended, cross_probs = cross_attention(
-            hidden, documents, past.document_of_row, is_source_key, H, weights, f"{layer}.encoder_attn", S
-        )
-        hidden = add_norm(hidden, attended, weights, f"{layer}.encoder_attn_layer_norm")
-        fed = feed_forward(hidden, weights, layer, config.activation_function)
-        hidden = add_norm(hidden, fed, weights, f"{layer}.final_layer_norm")
-        if probs is not None and cross_probs is not None:
-            run.attentions.append(probs)
-            run.cross_attentions.append(cross_probs)
-    run.hidden_states.append(hidden)
-    run.cache = replace(past, own=tuple(own))
-    return run
+    hidden = embed(tokens, cache.get_seq_length(), weights, "decoder", see)
+    pasts = []
+    for i, past in enumerate(cache.pasts):
+        sources = [document[i] for document in cache.documents]
+        hidden, longer = decoder_layer(
+            hidden, past, sources, cache.document_of_row, is_key, is_source_key, weights, config,
+            f"decoder.layers.{i}", see,
+        )  # fmt: skip
+        pasts.append(longer)
+    return hidden, replace(cache, pasts=tuple(pasts))

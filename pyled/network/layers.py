@@ -1,29 +1,25 @@
-"""The pieces that both stacks are made of: linear, norm, feed-forward, positions.
+"""The pieces of both stacks: linear layer, residual with norm, feed-forward, embedding.
 
-`weights` maps a checkpoint's names, without the prefix `led.`, to arrays; a matrix may be narrow, as
-`checkpoint/narrow.py` says. Each function equals the one of the same name in `reference.py`.
+Each function equals the one of the same name in `reference.py`. A matrix of `weights` may be Rounded.
 
-Letters: B batch, T tokens of this call, E model size, F feed-forward size.
+Letters: B batch, T tokens of this call, S source tokens, E model size, H heads, D head size, F feed-forward size.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Floats, Weights
 from ..kernels.products import few_rows
-from ..kernels.rounded import widened
+from ..kernels.rounded import Matrix, widened
 from ..kernels.rows import add_bias, part_into_heads
 from ..kernels.rows import add_norm as add_norm_rows
+from .observe import Observer
 
-Floats = NDArray[Any]
-Weights = Mapping[str, Floats]
-
-LAYER_NORM_EPSILON = 1e-5
+LAYER_NORM_EPSILON = 1e-5  # torch.nn.LayerNorm's default, which LED keeps
 FEW_ROWS = 4  # rows of a document for which reading the weights takes longer than the arithmetic
-FEED_FORWARD_ROWS = 2048  # rows of the inner layer held at once: it is four times as wide as the states
+SLICE_ROWS = 2048  # rows of the feed-forward's inner layer held at once: it is four times as wide as the states
 
 
 class Buffers:
@@ -33,7 +29,7 @@ class Buffers:
         self._arrays: dict[str, Floats] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Floats:
-        """The array of that name; its content is what was left there."""
+        """Return the array of that name, with whatever was left in it."""
         array = self._arrays.get(name)
         if array is None or array.shape != shape or array.dtype != dtype:
             array = self._arrays[name] = np.empty(shape, dtype)
@@ -41,56 +37,47 @@ class Buffers:
 
 
 def linear(x: Floats, weights: Weights, name: str, *, gelu: bool = False, out: Floats | None = None) -> Floats:
-    """x W^T + b, or its GELU: (..., T, K) -> (..., T, M)."""
-    scale = weights.get(f"{name}.scale")
-    return product(x, weights[f"{name}.weight"], weights[f"{name}.bias"], scale=scale, gelu=gelu, out=out)
+    """Return x W^T + b, or its GELU: (..., T, inputs) -> (..., T, outputs)."""
+    return product(x, weights[f"{name}.weight"], weights[f"{name}.bias"], gelu=gelu, out=out)
 
 
-def product(
-    x: Floats,
-    weight: Floats,
-    bias: Floats | None,
-    *,
-    scale: Floats | None = None,
-    gelu: bool = False,
-    out: Floats | None = None,
-) -> Floats:
-    """x @ weight.T + bias, or its GELU where there is a bias, with the same bits for a document alone and in a batch.
+def product(x: Floats, weight: Matrix, bias: Floats | None, *, gelu: bool = False, out: Floats | None = None) -> Floats:
+    """Return x @ weight.T + bias, or its GELU where there is a bias.
 
-    A stack of documents is multiplied one by one; where each has a few rows only, all go through `few_rows`, in which
-    no row depends on the others (NumPy's matmul gives a single row other bits than the same row among several).
+    subtle: a document has the same bits alone and in a batch. Documents are multiplied one by one; where each has a few
+    rows only, all go through `few_rows`, in which no row depends on the others. NumPy's matmul gives a single row other
+    bits than the same row among several.
 
-    x: (..., T, K) float
-    weight: (M, K), float, or narrow as `widened` says
-    bias: (M,) float, or None
-    scale: (M,) float, for a weight of int8
-    out: where to put the result; None for a new array
-    returns: (..., T, M) float
+    x: (..., T, inputs) float
+    weight: (outputs, inputs) float, or Rounded
+    bias: (outputs,) float, or None
+    out: (..., T, outputs) float, where to put the result; None for a new array
+    returns: (..., T, outputs) float
     """
-    M, K = weight.shape
+    outputs, inputs = weight.shape
     if x.shape[-2] <= FEW_ROWS:
         if bias is None:
-            bias = np.zeros(M, x.dtype)
+            bias = np.zeros(outputs, x.dtype)
             bias.flags.writeable = False  # as those of weights are: kernels are compiled for each kind of array
-        rows = np.ascontiguousarray(x).reshape(-1, K)
-        found = few_rows(rows, weight, bias, scale=scale, activate=gelu).reshape(*x.shape[:-1], M)
+        rows = np.ascontiguousarray(x).reshape(-1, inputs)
+        result = few_rows(rows, weight, bias, activate=gelu).reshape(*x.shape[:-1], outputs)
         if out is None:
-            return found
-        out[:] = found
+            return result
+        out[:] = result
         return out
-    result = np.matmul(x, widened(weight, scale).T, out=out)
+    result = np.matmul(x, widened(weight).T, out=out)
     if bias is not None:
-        add_bias(result.reshape(-1, M), bias, activate=gelu)
+        add_bias(result.reshape(-1, outputs), bias, activate=gelu)
     return result
 
 
 def heads(
     x: Floats, H: int, weights: Weights, name: str, out: Floats | None = None, rows: Floats | None = None
 ) -> Floats:
-    """A linear layer of one document, its output parted into heads: (S, E) -> (H, S, D).
+    """Return a linear layer of one document, its output parted into heads: (S, E) -> (H, S, D).
 
     out: (H, S, D) float, where to put the result; None for a new array
-    rows: (S, E) float, to put what is on the way there
+    rows: (S, E) float, where to put the output before it is parted; None for a new array
     """
     weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
     if out is None:
@@ -100,53 +87,54 @@ def heads(
 
 
 def split_heads(x: Floats, H: int) -> Floats:
-    """(..., T, E) -> (..., H, T, D), a copy in that order."""
+    """Return a copy with the heads in front of the tokens: (..., T, E) -> (..., H, T, D)."""
     *lead, T, E = x.shape
     return np.ascontiguousarray(np.swapaxes(x.reshape(*lead, T, H, E // H), -3, -2))
 
 
 def join_heads(x: Floats) -> Floats:
-    """(..., H, T, D) -> (..., T, E)."""
+    """Undo `split_heads`: (..., H, T, D) -> (..., T, E)."""
     *lead, H, T, D = x.shape
     return np.ascontiguousarray(np.swapaxes(x, -3, -2)).reshape(*lead, T, H * D)
 
 
-def add_norm(x: Floats, y: Floats, weights: Weights, name: str) -> Floats:
-    """LayerNorm(x + y), row by row; x, y: (..., E), the result stands in y's place."""
+def add_norm(x: Floats, y: Floats, weights: Weights, name: str, see: Observer) -> Floats:
+    """Return LayerNorm(x + y), row by row, in y's place; x, y: (..., E)."""
     E = x.shape[-1]
     rows = y.reshape(-1, E)
     add_norm_rows(x.reshape(-1, E), rows, weights[f"{name}.weight"], weights[f"{name}.bias"], LAYER_NORM_EPSILON, rows)
+    see(name, y)
     return y
 
 
 def feed_forward(
     x: Floats, weights: Weights, name: str, kind: str, *, inner: Floats | None = None, out: Floats | None = None
 ) -> Floats:
-    """Two linear layers with the activation between: (..., T, E) -> (..., T, E).
+    """Return two linear layers with the activation between: (..., T, E) -> (..., T, E).
 
     inner, out: where to put what lies between, (..., T, F), and the result; None for new arrays
     """
-    found = linear(x, weights, f"{name}.fc1", gelu=kind == "gelu", out=inner)  # (..., T, F)
+    between = linear(x, weights, f"{name}.fc1", gelu=kind == "gelu", out=inner)  # (..., T, F)
     if kind != "gelu":
-        activate(found, kind)
-    return linear(found, weights, f"{name}.fc2", out=out)
+        activate(between, kind)
+    return linear(between, weights, f"{name}.fc2", out=out)
 
 
 def feed_forward_in_slices(x: Floats, weights: Weights, name: str, kind: str, buffers: Buffers, out: Floats) -> Floats:
-    """As `feed_forward`, of a document, (S, E), a slice of its rows at a time: what lies between is four times as wide.
+    """Return `feed_forward` of a document, (S, E), computed for a slice of its rows at a time, in `out`.
 
-    out: (S, E) float, where to put the result
+    out: (S, E) float
     """
     F = len(weights[f"{name}.fc1.bias"])
-    inner = buffers.array("inner", (min(len(x), FEED_FORWARD_ROWS), F), x.dtype)
-    for first in range(0, len(x), FEED_FORWARD_ROWS):
-        rows = slice(first, min(len(x), first + FEED_FORWARD_ROWS))
+    inner = buffers.array("inner", (min(len(x), SLICE_ROWS), F), x.dtype)
+    for first in range(0, len(x), SLICE_ROWS):
+        rows = slice(first, min(len(x), first + SLICE_ROWS))
         feed_forward(x[rows], weights, name, kind, inner=inner[: rows.stop - first], out=out[rows])
     return out
 
 
 def activate(x: Floats, kind: str) -> None:
-    """x becomes activation(x), in place, for every kind but the GELU that the kernels have."""
+    """Replace x by activation(x), for every kind but the GELU that the kernels have."""
     if kind == "relu":
         np.maximum(x, 0, out=x)
     elif kind in ("gelu_new", "gelu_pytorch_tanh"):
@@ -164,9 +152,9 @@ def activate(x: Floats, kind: str) -> None:
             x /= np.exp(x * slope) + 1
 
 
-def embed(tokens: Floats, first_position: int, weights: Weights, name: str) -> Floats:
-    """Token plus position, normed: (..., T, E) -> (..., T, E)."""
+def embed(tokens: Floats, first_position: int, weights: Weights, name: str, see: Observer) -> Floats:
+    """Return token plus position, normed: (..., T, E) -> (..., T, E)."""
     T = tokens.shape[-2]
     positions = weights[f"{name}.embed_positions.weight"][first_position : first_position + T]  # (T, E)
     positions = np.broadcast_to(positions, tokens.shape).copy()
-    return add_norm(tokens, positions, weights, f"{name}.layernorm_embedding")
+    return add_norm(tokens, positions, weights, f"{name}.layernorm_embedding", see)

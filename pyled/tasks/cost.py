@@ -18,7 +18,7 @@ from ..checkpoint import Storage
 from ..checkpoint.names import TIED, expected_shapes
 from ..config import LEDConfig
 from ..network.attention import FEW_GLOBAL
-from ..network.layers import FEED_FORWARD_ROWS
+from ..network.layers import SLICE_ROWS
 
 DType = Literal["float32", "float64"]
 
@@ -211,7 +211,7 @@ def _memory(
     row = max(2, global_tokens) * config.encoder_attention_heads
     row = row if _are_few(config, global_tokens) else config.d_model
     state = S * config.d_model * size
-    inner = min(S, FEED_FORWARD_ROWS) * config.encoder_ffn_dim * size
+    inner = min(S, SLICE_ROWS) * config.encoder_ffn_dim * size
     count = weight_count(config)
     moments = [
         # embedded tokens, and what becomes of them; query, key, value; what is on the way to them, then the context

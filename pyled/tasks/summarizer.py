@@ -19,7 +19,7 @@ from ..errors import GenerationError, InputError, PyledWarning
 from ..generation import Settings, resolve
 from ..generation_config import GenerationConfig
 from ..hub import SYNOPSIS, UNNAMED
-from ..models.led import DType, LEDForConditionalGeneration
+from ..models import DType, LEDForConditionalGeneration
 from ..tokenizer import BatchEncoding, LEDTokenizer
 from ..version import __version__
 from .reading import DOC_SEP, FEWEST, Chunk, Combine, Reading, Source, TooLong, cut

@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyled
-from pyled import models, reference
-from pyled.checkpoint import narrowed
+from pyled import reference
+from pyled.checkpoint import round_decoder
 from pyled.config import LEDConfig
 from pyled.errors import CheckpointError, InputError
 from pyled.kernels import grouped, products, rounded
-from pyled.models import LEDForConditionalGeneration, LEDModel
-from pyled.network.cache import DocumentKeys, SourceKeys
+from pyled.kernels.rounded import Rounded
+from pyled.models import LEDForConditionalGeneration, LEDModel, stacks
+from pyled.network.cache import SourceKeys
 from pyled.network.layers import product
 from pyled.tasks import cost
 
@@ -51,7 +52,7 @@ def widened(stored):
 def test_bf16_is_the_nearest_and_of_two_the_even(low, bits):
     bits = bits if low is None else bits & 0xFFFF0000 | low
     x = np.array([bits], np.uint32).view(np.float32)
-    (stored,) = map(int, rounded.bf16(x[None])[0])
+    (stored,) = map(int, rounded.rounded(x[None], "bf16").values[0])
     if not np.isfinite(x[0]):
         assert (np.isnan(x[0]) and math.isnan(widened(stored))) or widened(stored) == x[0]
         return
@@ -67,12 +68,12 @@ def test_bf16_is_the_nearest_and_of_two_the_even(low, bits):
 def test_bf16_of_numbers_that_are_easily_wrong():
     tiny = np.float32(2.0**-149)
     numbers = [0.0, -0.0, 1.0, np.inf, -np.inf, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-23, tiny, 2**-126, 3.4e38]
-    found = rounded.bf16(np.array([numbers], np.float32))
+    found = rounded.rounded(np.array([numbers], np.float32), "bf16").values
     assert [hex(one) for one in found[0]] == [
         *("0x0", "0x8000", "0x3f80", "0x7f80", "0xff80", "0x3f80", "0x3f82", "0x3f81", "0x0", "0x80", "0x7f80"),
     ]
     every_nan = np.array([[0x7F800001, 0xFF800001, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FC00000]], np.uint32).view(np.float32)
-    assert np.isnan((rounded.bf16(every_nan).astype(np.uint32) << 16).view(np.float32)).all()
+    assert np.isnan((rounded.rounded(every_nan, "bf16").values.astype(np.uint32) << 16).view(np.float32)).all()
 
 
 @EXAMPLE
@@ -83,7 +84,8 @@ def test_int8_is_the_nearest_whole_number_by_a_scale_of_the_largest(M, K, power,
     rng = np.random.default_rng(seed)
     x = (rng.standard_normal((M, K)) * 2.0**power * 10).astype(np.float32)
     x[rng.integers(M)] = 0
-    stored, scale = rounded.int8(x)
+    whole = rounded.rounded(x, "int8")
+    stored, scale = whole.values, whole.scale
     assert (scale.dtype, stored.dtype) == (np.float32, np.int8)
     for m in range(M):
         largest = max(abs(float(one)) for one in x[m])
@@ -96,11 +98,12 @@ def test_int8_is_the_nearest_whole_number_by_a_scale_of_the_largest(M, K, power,
 
 def test_int8_of_halves_and_of_rows_without_a_scale():
     x = np.array([[127, 0.5, 1.5, -2.5, -127], [0, 0, 0, 0, 0], [2**-149, 0, 0, 0, -(2**-149)]], np.float32)
-    stored, scale = rounded.int8(x)
+    whole = rounded.rounded(x, "int8")
+    stored, scale = whole.values, whole.scale
     assert scale.tolist() == [1, 1, 1]
     assert stored.tolist() == [[127, 0, 2, -2, -127], [0] * 5, [0] * 5]
     coarse = np.array([[190 * 2.0**-149, -190 * 2.0**-149]], np.float32)  # 190/127 of the least there is: once it
-    assert rounded.int8(coarse)[0].tolist() == [[127, -127]]
+    assert rounded.rounded(coarse, "int8").values.tolist() == [[127, -127]]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -109,8 +112,8 @@ def test_what_is_not_finite_has_no_int8(bad, place):
     weight = np.ones((3, 4), np.float32)
     weight[1, place] = bad
     with pytest.raises(CheckpointError, match=r"lm_head\.weight holds NaN or infinity, which int8 lacks"):
-        narrowed({"lm_head.weight": weight}, "int8")
-    wide = rounded.widened(*rounded.int8(weight))
+        round_decoder({"lm_head.weight": weight}, "int8")
+    wide = rounded.rounded(weight, "int8").widened()
     assert np.isnan(wide[1]).all() and np.array_equal(wide[[0, 2]], weight[[0, 2]])  # its row, and no other
 
 
@@ -118,16 +121,15 @@ def test_what_is_not_finite_has_no_int8(bad, place):
 
 
 def stored(weight, storage):
-    """A matrix as it is stored, and its scale."""
-    held = narrowed({"lm_head.weight": weight}, storage)
-    return held["lm_head.weight"], held.get("lm_head.scale")
+    """A matrix as a model stores it."""
+    return round_decoder({"lm_head.weight": weight}, storage)["lm_head.weight"]
 
 
-def meant(stored, scale):
-    """What is stored, in float32, by NumPy."""
-    if scale is None:
-        return (stored.astype(np.uint32) << 16).view(np.float32)
-    return stored.astype(np.float32) * scale[:, None]
+def meant(matrix):
+    """The numbers that a Rounded stores, in float32, by NumPy."""
+    if matrix.scale is None:
+        return (matrix.values.astype(np.uint32) << 16).view(np.float32)
+    return matrix.values.astype(np.float32) * matrix.scale[..., None]
 
 
 @EXAMPLE
@@ -143,18 +145,18 @@ def test_a_narrow_product_is_that_of_the_widened_matrix_and_rows_are_alone(R, K,
     rng = np.random.default_rng(seed)
     x, weight, bias = (rng.standard_normal(shape).astype(np.float32) for shape in ((R, K), (M, K), (M,)))
     weight *= np.float32(K**-0.5)
-    weight, scale = stored(weight, storage)
-    assert np.array_equal(rounded.widened(weight, scale), meant(weight, scale))
-    got = products.few_rows(x, weight, bias, scale=scale, activate=activate)
-    truth = x.astype(np.float64) @ meant(weight, scale).astype(np.float64).T + bias
+    weight = stored(weight, storage)
+    assert np.array_equal(weight.widened(), meant(weight))
+    got = products.few_rows(x, weight, bias, activate=activate)
+    truth = x.astype(np.float64) @ meant(weight).astype(np.float64).T + bias
     if activate:
         truth = reference.activation(truth, "gelu")
     assert_within("product", got, truth, FLOAT32_ERROR, np.float32)
     for r in range(R):
-        alone = products.few_rows(x[r : r + 1], weight, bias, scale=scale, activate=activate)
+        alone = products.few_rows(x[r : r + 1], weight, bias, activate=activate)
         assert np.array_equal(alone[0], got[r])
     many = np.concatenate([x] * 5)  # more than FEW_ROWS of one document
-    assert_within("many", product(many, weight, bias, scale=scale, gelu=activate)[:R], truth, FLOAT32_ERROR)
+    assert_within("many", product(many, weight, bias, gelu=activate)[:R], truth, FLOAT32_ERROR)
 
 
 @EXAMPLE
@@ -172,17 +174,13 @@ def test_narrow_keys_and_values_are_those_of_the_widened_ones(N, R, H, S, D, sto
     rng = np.random.default_rng(seed)
     q = rng.standard_normal((N, H, R, D)).astype(np.float32)
     is_key = rng.random((N, S)) < key_share
-    kept, scales, wide = [], [], []
-    for _ in range(2):
-        rows, scale = stored(rng.standard_normal((N * H * S, D)).astype(np.float32), storage)
-        kept.append(rows.reshape(N, H, S, D))
-        scales.append(None if scale is None else scale.reshape(N, H, S))
-        wide.append(meant(rows, scale).reshape(N, H, S, D).astype(np.float64))
-    got = grouped.grouped(q, *kept, is_key, *scales)
+    kept = [rounded.rounded(rng.standard_normal((N, H, S, D)).astype(np.float32), storage) for _ in range(2)]
+    wide = [meant(matrix).astype(np.float64) for matrix in kept]
+    got = grouped.grouped(q, *kept, is_key)
     truth = grouped.grouped(q.astype(np.float64), *wide, is_key)  # held to the definition in test_kernels.py
     assert_within("context", got, truth, FLOAT32_ERROR, np.float32)
     for r in range(R):
-        alone = grouped.grouped(np.ascontiguousarray(q[:, :, r : r + 1]), *kept, is_key, *scales)
+        alone = grouped.grouped(np.ascontiguousarray(q[:, :, r : r + 1]), *kept, is_key)
         assert np.array_equal(alone[:, :, 0], got[:, :, r])
 
 
@@ -215,27 +213,26 @@ def test_a_model_is_that_whose_matrices_were_rounded_before(storage, is_tied, tm
     LEDForConditionalGeneration(config, seed=3).save_pretrained(tmp_path)
     model = LEDForConditionalGeneration.from_pretrained(tmp_path, weights=storage)
     plain = LEDForConditionalGeneration.from_pretrained(tmp_path)
-    rounded = {name: np.array(weight) for name, weight in plain.state_dict().items()}
+    by_hand = {name: np.array(weight) for name, weight in plain.state_dict().items()}
     names = [f"led.decoder.layers.{i}.{part}.weight" for i in range(plain.config.decoder_layers) for part in NAMES]
     for name in (*names, "lm_head.weight"):
-        rounded[name] = meant(*stored(rounded[name], storage))
+        by_hand[name] = meant(stored(by_hand[name], storage))
     found = model.state_dict()
-    assert list(found) == list(rounded)
-    assert all(np.array_equal(found[name], rounded[name]) for name in rounded)
+    assert list(found) == list(by_hand)
+    assert all(np.array_equal(found[name], by_hand[name]) for name in by_hand)
     untied = replace(plain.config, tie_word_embeddings=False)
     truth, wide = (LEDForConditionalGeneration(untied, dtype=dtype) for dtype in ("float64", "float32"))
-    truth.load_state_dict(rounded)
-    wide.load_state_dict(rounded)
+    truth.load_state_dict(by_hand)
+    wide.load_state_dict(by_hand)
     before = [call(plain, T) for T in (1, 6)]
-    kept, own = [], models.document_keys
-    monkeypatch.setattr(models, "document_keys", lambda *given: kept.append(own(*given)) or kept[-1])
+    kept, own = [], stacks.document_keys
+    monkeypatch.setattr(stacks, "document_keys", lambda *given: kept.append(own(*given)) or kept[-1])
     found = [call(model, T) for T in (1, 6)]
 
     def handed(states, *_):
-        pairs = ([half.astype(states.dtype) for half in layer.widened()] for layer in next(document).layers)
-        return DocumentKeys(tuple(SourceKeys(*pair) for pair in pairs))
+        return tuple(SourceKeys(*(part.widened().astype(states.dtype) for part in layer)) for layer in next(document))
 
-    monkeypatch.setattr(models, "document_keys", handed)
+    monkeypatch.setattr(stacks, "document_keys", handed)
     document = itertools.cycle(kept[:2])  # of the two documents of a call
     for i, T in enumerate((1, 6)):
         expected = call(truth, T)
@@ -251,8 +248,7 @@ def test_the_source_is_kept_as_narrow_as_the_weights(storage):
     for kept in ({}, {"weights": storage}):
         model = LEDForConditionalGeneration.from_pretrained(TINY, **kept)
         pasts.append(model(encoder_outputs=(states,), decoder_input_ids=[[2]]).past_key_values)
-    kind = {"bf16": np.uint16, "int8": np.int8}[storage]
-    assert all({part.keys.dtype, part.values.dtype} == {np.dtype(kind)} for part in pasts[1].documents[0].layers)
+    assert {part.storage for layer in pasts[1].documents[0] for part in layer} == {storage}
     for plain, narrow in zip(*pasts, strict=True):
         for own, wide, stored_wide in zip(plain[:2], narrow[:2], narrow[2:], strict=True):
             assert own.dtype == wide.dtype == stored_wide.dtype == np.float32
@@ -264,17 +260,18 @@ def test_the_source_is_kept_as_narrow_as_the_weights(storage):
 @pytest.mark.parametrize("storage", STORAGES)
 def test_what_a_step_reads_is_narrow_and_nothing_else(storage):
     model = LEDForConditionalGeneration.from_pretrained(TINY, weights=storage)
-    kind = {"bf16": np.uint16, "int8": np.int8}[storage]
-    found = {name for name, weight in model.weights.items() if weight.dtype == kind}
+    narrow = {name: weight for name, weight in model.weights.items() if isinstance(weight, Rounded)}
+    arrays = [part for weight in narrow.values() for part in (weight.values, weight.scale) if part is not None]
+    arrays += [weight for name, weight in model.weights.items() if name not in narrow]
     layers = range(model.config.decoder_layers)
-    assert found == {f"decoder.layers.{i}.{part}.weight" for i in layers for part in NAMES} | {"lm_head.weight"}
+    assert narrow.keys() == {f"decoder.layers.{i}.{part}.weight" for i in layers for part in NAMES} | {"lm_head.weight"}
     assert model.dtype == np.float32 and model.stored_as == storage
-    assert not any(weight.flags.writeable for weight in model.weights.values())
-    scales = {name for name in model.weights if name.endswith(".scale")}
-    assert scales == ({name.replace("weight", "scale") for name in found} if storage == "int8" else set())
-    count = sum(model.weights[name].size for name in found)
+    assert not any(array.flags.writeable for array in arrays)
+    assert {weight.storage for weight in narrow.values()} == {storage}
+    count = sum(weight.values.size for weight in narrow.values())
     assert count == cost.step_weights(model.config)
-    size = sum({id(weight): weight.nbytes for name, weight in model.weights.items() if name not in scales}.values())
+    scales = {id(weight.scale) for weight in narrow.values()}
+    size = sum({id(array): array.nbytes for array in arrays if id(array) not in scales}.values())
     told = cost.estimate(model.config, [10], 1, 1, cost.Rates(1e9, 1e9), weights=storage)
     assert told.memory["weights"] == size
     assert told.generating < cost.estimate(model.config, [10], 1, 1, cost.Rates(1e9, 1e9)).generating
@@ -302,17 +299,18 @@ def test_rounded_weights_are_not_saved_and_not_resized(storage, tmp_path):
 
 def test_new_weights_are_rounded_like_those_they_replace():
     model = LEDForConditionalGeneration.from_pretrained(TINY, weights="int8")
-    before = {name: np.array(weight) for name, weight in model.weights.items()}
+    before = model.state_dict()
     model.load_state_dict(LEDForConditionalGeneration.from_pretrained(TINY).state_dict())
-    assert list(before) == list(model.weights)
-    assert all(np.array_equal(before[name], weight) for name, weight in model.weights.items())
+    after = model.state_dict()
+    assert list(before) == list(after) and {type(weight) for weight in model.weights.values()} == {np.ndarray, Rounded}
+    assert all(np.array_equal(before[name], weight) for name, weight in after.items())
 
 
 def test_float32_is_what_none_is_and_a_model_without_head_has_it_too():
     plain = LEDForConditionalGeneration.from_pretrained(TINY, weights="float32")
     assert plain.stored_as is None and {weight.dtype.name for weight in plain.weights.values()} == {"float32"}
     model = LEDModel.from_pretrained(TINY, weights="bf16")
-    assert model.weights["decoder.layers.0.fc1.weight"].dtype == np.uint16
+    assert model.weights["decoder.layers.0.fc1.weight"].storage == "bf16"
 
 
 @pytest.mark.parametrize(

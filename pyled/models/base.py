@@ -1,0 +1,214 @@
+"""What every model shares: its weights and configuration, loading, saving, and the parts that it hands out.
+
+Letters: E model size, V vocabulary.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NoReturn, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import checkpoint
+from ..arrays import Floats, Ids, Weights
+from ..checkpoint import Storage
+from ..config import LEDConfig
+from ..errors import InputError, warn
+from ..generation_config import GenerationConfig
+from ..kernels.rounded import widened
+from .arguments import checked_labels, shift_right
+from .initial import random_weights, resized_weights
+
+DType = Literal["float32", "float64"]
+
+
+class Network:
+    """Weights and configuration, shared by a model and the encoder and decoder that it hands out."""
+
+    def __init__(self, weights: Weights, config: LEDConfig, warned: set[str] | None = None) -> None:
+        self.weights = weights
+        self.config = config
+        self._warned = set() if warned is None else warned  # causes; one set for a model and its parts
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The float type of all weights and results."""
+        dtype: np.dtype[Any] = self.weights["shared.weight"].dtype
+        return dtype
+
+    def _warn_once(self, cause: str, message: str) -> None:
+        if cause not in self._warned:
+            self._warned.add(cause)
+            warn(message)
+
+
+class PreTrainedModel(Network):
+    """The base of all models.
+
+    head: the name of the head, for the names of the weights
+    stored_as: what the matrices that a step of decoding reads are rounded to; None where they are not
+    load_report: how the weights were matched with those of the file; None for random ones
+    """
+
+    head: str | None = None
+    stored_as: Storage | None = None
+    load_report: checkpoint.LoadReport | None = None
+    device = "cpu"
+
+    def __init__(self, config: LEDConfig, seed: int = 0, *, dtype: DType = "float32") -> None:
+        """Make a model with random weights, drawn as upstream initialises (modeling_led.py:1050)."""
+        if not isinstance(config, LEDConfig):
+            raise InputError(
+                f"config is a {type(config).__name__}: pass an LEDConfig; from_pretrained takes a directory"
+            )
+        super().__init__(random_weights(config, self.head, seed, dtype), config)
+        self.generation_config = GenerationConfig.from_model_config(config)
+
+    @classmethod
+    def from_pretrained(
+        cls, directory: str | Path, *, dtype: DType = "float32", weights: Storage | None = None, mmap: bool = True
+    ) -> Self:
+        """Load a checkpoint directory: `config.json`, safetensors, `generation_config.json` if it is there.
+
+        Half-precision weights are widened. A PyledWarning tells which weights were tied, missing or unused where that
+        is unusual.
+
+        weights: "bf16" or "int8" keeps the matrices that a step of decoding reads in 2 bytes or 1 for each number,
+            rounded once, here; the arithmetic stays in float32. "float32" as None, which is for dtype "float64", too
+        mmap: whether the weights stay in the file, which then must not change while the model lives
+
+        Raises ConfigError, CheckpointError, InputError.
+        """
+        checkpoint.check_storage(weights, dtype)
+        directory = Path(directory)
+        config = LEDConfig.from_pretrained(directory)
+        loaded, report = checkpoint.load(directory, config, cls.head, dtype=dtype, mmap=mmap)
+        model = cls.__new__(cls)
+        model.stored_as = None if weights == "float32" else weights
+        Network.__init__(model, model._as_stored(loaded), config)
+        model.load_report = report
+        model.generation_config = GenerationConfig.of_checkpoint(directory, config)
+        for line in report.surprises():
+            model._warn_once(line, f"{directory}: {line}")
+        return model
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write `model.safetensors`, `generation_config.json` and `config.json`, each file whole or not at all.
+
+        Raises OSError where a file cannot be written, ConfigError, GenerationError; InputError for rounded weights.
+        """
+        self._refuse_rounded("save")
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        extra = {key: value for key, value in self.config.extra.items() if key != "torch_dtype"}  # now "dtype"
+        extra |= {"architectures": [type(self).__name__], "dtype": self.dtype.name}
+        config = replace(self.config, extra=extra)
+        settings = self.generation_config.to_dict()  # raises before anything is written
+        checkpoint.save(directory, self.weights, config, self.head, settings)
+        self.generation_config.save_pretrained(directory)
+        config.save_pretrained(directory)
+
+    def state_dict(self) -> dict[str, Floats]:
+        """Return every weight under upstream's name, as the arithmetic uses it; tied names share an array.
+
+        Rounded weights are widened, into new arrays; a tied head then differs from the embeddings by the rounding.
+        """
+        wide = {name: widened(weight) for name, weight in self.weights.items()}
+        return checkpoint.upstream_names(wide, self.head)
+
+    def load_state_dict(self, tensors: Mapping[str, Floats]) -> None:
+        """Replace all weights by copies of arrays under upstream's names, rounded where the model's weights are.
+
+        Raises CheckpointError.
+        """
+        weights, self.load_report = checkpoint.assign(tensors, self.config, self.head, dtype=self.dtype.name)
+        self.weights = self._as_stored(weights)
+
+    def _as_stored(self, weights: Weights) -> Weights:
+        return weights if self.stored_as is None else checkpoint.round_decoder(weights, self.stored_as)
+
+    def _refuse_rounded(self, action: str) -> None:
+        if self.stored_as is not None:
+            raise InputError(
+                f"the weights of this model were rounded to {self.stored_as} when it was loaded: to {action} it, load "
+                "it without weights="
+            )
+
+    def get_input_embeddings(self) -> Floats:
+        """Return the embeddings, (V, E) float, one row per token; read-only."""
+        embeddings: Floats = self.weights["shared.weight"]
+        return embeddings
+
+    def get_output_embeddings(self) -> Floats | None:
+        """Return the matrix of the language head, (V, E) float; None for a model without one."""
+        matrix = self.weights.get("lm_head.weight")
+        return None if matrix is None else widened(matrix)
+
+    def num_parameters(self) -> int:
+        """Return how many numbers the model learns; what is tied counts once."""
+        shapes = checkpoint.expected_shapes(self.config, self.head)
+        others = {checkpoint.OPTIONAL, *(checkpoint.TIED[1:] if self.config.tie_word_embeddings else ())}
+        return sum(math.prod(shape) for name, shape in shapes.items() if name not in others)
+
+    def resize_token_embeddings(
+        self,
+        new_num_tokens: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        mean_resizing: bool = True,
+        *,
+        seed: int = 0,
+    ) -> Floats:
+        """Grow or shrink the vocabulary: the rows of all embeddings and of the head, and `config.vocab_size`.
+
+        Rows are dropped or put at the end. A new row is the mean of the old ones (upstream adds noise of 1e-9 times
+        their covariance), so that a new token is as likely as the average one. With mean_resizing=False it is drawn
+        with `seed` as upstream initialises. A new bias is 0. Tied matrices stay tied, others have rows of their own
+        (5.23.0 then takes the encoder's and decoder's from `shared`). An encoder or decoder that was handed out
+        before keeps the old size.
+
+        new_num_tokens: len(tokenizer), say
+        pad_to_multiple_of: what the number is rounded up to a multiple of
+        returns: (V, E) float, the new embeddings; read-only
+
+        Raises InputError for no number of tokens and for rounded weights, ConfigError where a special token would be
+        cut off.
+        """
+        self._refuse_rounded("resize")
+        for name, value in (("new_num_tokens", new_num_tokens), ("pad_to_multiple_of", pad_to_multiple_of)):
+            if value is not None and (type(value) is not int or value < 1):
+                raise InputError(f"{name} is {value!r}: an integer of at least 1, or None, was expected")
+        multiple = pad_to_multiple_of or 1
+        V = -(-(new_num_tokens or self.config.vocab_size) // multiple) * multiple
+        config = replace(self.config, vocab_size=V)
+        rng = None if mean_resizing else np.random.default_rng(seed)
+        self.weights = resized_weights(self.weights, config, self.head, rng)
+        self.config = config
+        return self.get_input_embeddings()
+
+    def prepare_decoder_input_ids_from_labels(self, labels: ArrayLike) -> Ids:
+        """Return the decoder's input for these labels: the start token, then each label one place later; (B, T)."""
+        return shift_right(checked_labels(labels, self.config), self.config)
+
+    def eval(self) -> Self:
+        """Return the model: it always runs without dropout."""
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Raise InputError, except for mode=False: pyled does not train."""
+        if mode:
+            raise InputError("pyled does not train a model yet: fine-tune it with transformers, and load the result")
+        return self
+
+    def to(self, *target: Any, **more: Any) -> Self:
+        """Return the model for "cpu", where it is. Raises InputError for another device, and for a dtype."""
+        if more or [str(place) for place in target] != ["cpu"]:
+            said = ", ".join([*map(str, target), *(f"{name}={value}" for name, value in more.items())])
+            raise InputError(f"to({said}): pyled runs on the CPU; dtype= and weights= are for from_pretrained")
+        return self
+
+    def half(self) -> NoReturn:
+        """Raise InputError: half precision is chosen when a model is loaded."""
+        raise InputError("half(): load the model with weights='bf16' to read half as much in each step")

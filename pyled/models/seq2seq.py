@@ -1,0 +1,127 @@
+"""The call that all models share, from ids to an output, and LEDModel, which has no head.
+
+Letters: B batch, S source tokens, T target tokens of this call, P past tokens, E model size.
+"""
+
+from typing import Generic
+
+from numpy.typing import ArrayLike
+
+from ..arrays import Ids
+from ..errors import InputError
+from ..network.cache import Cache
+from .arguments import as_encoder_output, checked_ids, shift_right
+from .base import PreTrainedModel
+from .outputs import AnyOutput, LEDEncoderBaseModelOutput, LEDSeq2SeqModelOutput, in_form
+from .stacks import LEDDecoder, LEDEncoder
+
+Targets = dict[str, Ids]  # what a loss is computed from, by the name of the argument
+
+
+class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
+    """A model of an encoder and a decoder; a class for each head says what it makes of the decoder's states."""
+
+    def __call__(
+        self,
+        input_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        decoder_input_ids: ArrayLike | None = None,
+        decoder_attention_mask: ArrayLike | None = None,
+        encoder_outputs: LEDEncoderBaseModelOutput | tuple[ArrayLike, ...] | None = None,
+        global_attention_mask: ArrayLike | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: ArrayLike | None = None,
+        decoder_inputs_embeds: ArrayLike | None = None,
+        *,
+        use_cache: bool | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        return_dict: bool | None = True,
+        **targets: ArrayLike | None,
+    ) -> AnyOutput:
+        """Run the encoder, unless its outputs are passed, the decoder, and the head.
+
+        input_ids: (B, S) int, or inputs_embeds: (B, S, E) float
+        attention_mask: (B, S) of 0 and 1; None takes every token as real
+        decoder_input_ids: (B, T) int, or decoder_inputs_embeds: (B, T, E) float; None takes the labels, or else
+            input_ids, shifted one place to the right, as upstream
+        decoder_attention_mask: (B, P + T) of 0 and 1; without effect where T is 1, as in transformers 5.23.0
+        encoder_outputs: an earlier LEDEncoderBaseModelOutput or its tuple, instead of running the encoder
+        global_attention_mask: (B, S) of 0 and 1; -1 stands for padding; None makes no token global
+        past_key_values: the Cache of an earlier call with the same source
+        use_cache: whether the output has a Cache; None is as the configuration says
+        targets: what the class computes a loss from: `labels` (B, T) int of LEDForConditionalGeneration, where -100 is
+            left out of the loss and padding is not; no Cache comes with a loss
+        returns: the class's output, or its tuple with return_dict=False
+
+        Raises InputError.
+        """
+        checked = self._checked_targets(targets)
+        if decoder_input_ids is None and decoder_inputs_embeds is None:
+            decoder_input_ids = self._decoder_input_ids(input_ids, checked)
+        if encoder_outputs is None:
+            encoder_outputs = self.get_encoder()(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                global_attention_mask=global_attention_mask,
+                inputs_embeds=inputs_embeds,
+                output_attentions=output_attentions,
+                output_hidden_states=output_hidden_states,
+            )
+        source = as_encoder_output(encoder_outputs)
+        target = self.get_decoder()(
+            input_ids=decoder_input_ids,
+            attention_mask=decoder_attention_mask,
+            encoder_hidden_states=source.last_hidden_state,
+            encoder_attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            inputs_embeds=decoder_inputs_embeds,
+            use_cache=False if checked else use_cache,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+        )
+        states = LEDSeq2SeqModelOutput(
+            last_hidden_state=target.last_hidden_state,
+            past_key_values=target.past_key_values,
+            decoder_hidden_states=target.hidden_states,
+            decoder_attentions=target.attentions,
+            cross_attentions=target.cross_attentions,
+            encoder_last_hidden_state=source.last_hidden_state,
+            encoder_hidden_states=source.hidden_states,
+            encoder_attentions=source.attentions,
+            encoder_global_attentions=source.global_attentions,
+        )
+        return in_form(self._output(states, checked), return_dict)
+
+    forward = __call__
+
+    def _checked_targets(self, targets: dict[str, ArrayLike | None]) -> Targets:
+        """Return the targets that are given. Raises TypeError for the name of another argument, InputError."""
+        if targets:
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(targets))!r}")
+        return {}
+
+    def _decoder_input_ids(self, input_ids: ArrayLike | None, targets: Targets) -> Ids:
+        """Return what the decoder reads where the call does not say it, (B, T)."""
+        if input_ids is None:
+            raise InputError("no decoder_input_ids, and no input_ids to make them from: pass decoder_input_ids")
+        return shift_right(checked_ids(input_ids, "input_ids", self.config.vocab_size), self.config)
+
+    def _output(self, states: LEDSeq2SeqModelOutput, targets: Targets) -> AnyOutput:
+        """Return what the head makes of the decoder's states."""
+        raise NotImplementedError
+
+    def get_encoder(self) -> LEDEncoder:
+        """Return the encoder, as a model of its own over the weights that this one has now."""
+        return LEDEncoder(self.weights, self.config, self._warned)
+
+    def get_decoder(self) -> LEDDecoder:
+        """Return the decoder, as a model of its own over the weights that this one has now."""
+        return LEDDecoder(self.weights, self.config, self._warned)
+
+
+class LEDModel(Seq2SeqModel[LEDSeq2SeqModelOutput]):
+    """Encoder and decoder without a head: the decoder's states."""
+
+    def _output(self, states: LEDSeq2SeqModelOutput, targets: Targets) -> LEDSeq2SeqModelOutput:
+        return states

@@ -1,0 +1,260 @@
+"""The encoder and the decoder, as models of their own.
+
+Letters: B batch, S source tokens, T target tokens of this call, P past tokens, E model size, H heads, D head size,
+G global tokens, K the width of the band.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..arrays import Bools, Floats, Ids
+from ..errors import InputError
+from ..network.attention import document_keys
+from ..network.cache import Cache
+from ..network.decoder import decoder
+from ..network.encoder import encoder
+from ..network.observe import Stages
+from .arguments import check_either, check_length, checked_embeds, checked_ids, checked_mask, source_masks
+from .base import Network
+from .outputs import BaseModelOutputWithPastAndCrossAttentions, LEDEncoderBaseModelOutput, PerLayer, in_form
+
+Progress = Callable[[int, int], object]  # called with what is done and what there is to do
+
+
+class _Watch(Stages):
+    """An observer that keeps the stages that an output shows, and calls `layer_done` after each layer."""
+
+    def __init__(self, hidden_states: bool, attentions: bool, layer_done: Callable[[], object] = lambda: None) -> None:
+        ends = ("layernorm_embedding", "final_layer_norm") if hidden_states else ()
+        super().__init__(lambda name: name.endswith(ends) or (attentions and ".probs" in name))
+        self._layer_done = layer_done
+
+    def __call__(self, name: str, array: Floats) -> None:
+        super().__call__(name, array)
+        if name.endswith("final_layer_norm"):
+            self._layer_done()
+
+    def hidden_states(self) -> list[Floats]:
+        """Return the embedding and the output of each layer, in order."""
+        return [array for name, array in self.items() if ".probs" not in name]
+
+
+class LEDEncoder(Network):
+    """The encoder alone: `model.get_encoder()`."""
+
+    def __call__(
+        self,
+        input_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        global_attention_mask: ArrayLike | None = None,
+        inputs_embeds: ArrayLike | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        return_dict: bool | None = True,
+        progress: Progress | None = None,
+    ) -> LEDEncoderBaseModelOutput:
+        """Return the states of a batch of documents.
+
+        Each document runs alone, at its real length, so that it has the same bits in any batch.
+
+        input_ids: (B, S) int, or inputs_embeds: (B, S, E) float
+        attention_mask: (B, S) of 0 and 1; None takes every token as real
+        global_attention_mask: (B, S) of 0 and 1; -1 stands for padding
+        progress: called with the layers done and the layers there are
+        returns: an LEDEncoderBaseModelOutput, or its tuple with return_dict=False
+
+        Raises InputError.
+        """
+        check_either(input_ids, inputs_embeds, "input_ids", "inputs_embeds")
+        table = self.weights["encoder.embed_tokens.weight"]
+        if input_ids is not None:
+            ids = checked_ids(input_ids, "input_ids", self.config.vocab_size)
+            B, S = ids.shape
+        else:
+            embeds = checked_embeds(inputs_embeds, "inputs_embeds", self.config.d_model, self.dtype)
+            B, S, _ = embeds.shape
+        masks = source_masks(attention_mask, global_attention_mask, (B, S))
+        positions = self.config.max_encoder_position_embeddings
+        check_length(max(masks.lengths), positions, "encoder", "truncate the text, or cut it")
+        if masks.dropped:
+            self._warn_once("dropped", f"{masks.dropped} global marks stand on padding and have no effect")
+        layers_done, layers = itertools.count(1), B * self.config.encoder_layers
+
+        def layer_done() -> None:
+            if progress is not None:
+                progress(next(layers_done), layers)
+
+        states, watches = [], []
+        for b, length in enumerate(masks.lengths):
+            tokens = embeds[b, :length] if input_ids is None else table[ids[b, :length]]
+            watch = _Watch(output_hidden_states, output_attentions, layer_done)
+            is_real, is_global = masks.is_real[b, :length], masks.is_global[b, :length]
+            states.append(encoder(tokens, is_real, is_global, self.weights, self.config, watch))
+            watches.append(watch)
+        shape = S, self.config.d_model
+        output = LEDEncoderBaseModelOutput(last_hidden_state=_stacked(states, shape))
+        if output_hidden_states:
+            per_layer = zip(*(watch.hidden_states() for watch in watches), strict=True)
+            output.hidden_states = tuple(_stacked(layer, shape) for layer in per_layer)
+        if output_attentions:
+            G = int(masks.is_global.sum(axis=1).max())
+            output.attentions, to_all = _attentions(watches, S, G)
+            output.global_attentions = to_all if G else None
+        return in_form(output, return_dict)
+
+
+def _stacked(arrays: Sequence[Floats], shape: tuple[int, ...]) -> Floats:
+    """Stack arrays of one document each, (B, *shape), with 0 behind those that are smaller."""
+    if all(array.shape == shape for array in arrays):
+        return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]
+    stack = np.zeros((len(arrays), *shape), arrays[0].dtype)
+    for place, array in zip(stack, arrays, strict=True):
+        place[tuple(map(slice, array.shape))] = array
+    return stack
+
+
+def _attentions(watches: Sequence[_Watch], S: int, G: int) -> tuple[PerLayer, PerLayer]:
+    """Return upstream's layout of what local and global queries attend to: per layer (B, H, S, G + K) and (B, H, S, G).
+
+    The first G columns of the former are the global keys in order; the latter has a column for each global query.
+    """
+    local, to_all = [], []
+    parts = ("global_keys", "band", "global_queries")
+    for layer in zip(*(zip(*map(watch.ending, parts), strict=True) for watch in watches), strict=True):
+        global_keys, band, global_queries = zip(*layer, strict=True)  # each of one array per document
+        H, _, K = band[0].shape
+        local.append(np.concatenate([_stacked(global_keys, (H, S, G)), _stacked(band, (H, S, K))], axis=3))
+        to_all.append(_stacked([np.swapaxes(probs, 1, 2) for probs in global_queries], (H, S, G)))
+    return tuple(local), tuple(to_all)
+
+
+class LEDDecoder(Network):
+    """The decoder alone: `model.get_decoder()`."""
+
+    def __call__(
+        self,
+        input_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        encoder_hidden_states: ArrayLike | None = None,
+        encoder_attention_mask: ArrayLike | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: ArrayLike | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        return_dict: bool | None = True,
+    ) -> BaseModelOutputWithPastAndCrossAttentions:
+        """Return the states of target tokens, given those of their source.
+
+        input_ids: (B, T) int, or inputs_embeds: (B, T, E) float: the tokens behind the past
+        attention_mask: (B, P + T) of 0 and 1; without effect where T is 1, as in transformers 5.23.0
+        encoder_hidden_states: (B, S, E) float
+        encoder_attention_mask: (B, S) of 0 and 1
+        past_key_values: the Cache of an earlier call with the same source
+        returns: a BaseModelOutputWithPastAndCrossAttentions, or its tuple with return_dict=False
+
+        Raises InputError.
+        """
+        check_either(input_ids, inputs_embeds, "decoder_input_ids", "decoder_inputs_embeds")
+        if encoder_hidden_states is None:
+            raise InputError("no encoder_hidden_states: run the encoder first, and pass its last_hidden_state")
+        E = self.config.d_model
+        states = checked_embeds(encoder_hidden_states, "encoder_hidden_states", E, self.dtype)
+        if input_ids is not None:
+            tokens = self._embedded(checked_ids(input_ids, "decoder_input_ids", self.config.vocab_size))
+        else:
+            tokens = checked_embeds(inputs_embeds, "decoder_inputs_embeds", E, self.dtype)
+        B, T, _ = tokens.shape
+        if len(states) != B:
+            raise InputError(f"{B} rows of decoder input for {len(states)} documents: one row per document is needed")
+        if past_key_values is None:
+            past, is_source_key = self.begin(states, encoder_attention_mask, B)
+        else:
+            past = past_key_values
+            is_source_key = self._resume(past, encoder_attention_mask, states.shape[:2])
+        P, positions = past.get_seq_length(), self.config.max_decoder_position_embeddings
+        check_length(P + T, positions, "decoder", "pass fewer decoder tokens")
+        is_key = None
+        if attention_mask is not None:
+            is_key = checked_mask(attention_mask, "decoder_attention_mask", (B, P + T), (0, 1)) == 1
+        see = _Watch(output_hidden_states, output_attentions)
+        hidden, cache = decoder(tokens, past, is_key, is_source_key, self.weights, self.config, see)
+        output = BaseModelOutputWithPastAndCrossAttentions(
+            last_hidden_state=hidden,
+            past_key_values=cache if (self.config.use_cache if use_cache is None else use_cache) else None,
+            hidden_states=tuple(see.hidden_states()) if output_hidden_states else None,
+        )
+        if output_attentions:
+            output.attentions = tuple(see.ending(".self_attn.probs"))
+            output.cross_attentions = _widened_to(see.ending(".encoder_attn.probs"), states.shape[1])
+        return in_form(output, return_dict)
+
+    def begin(self, states: Floats, mask: ArrayLike | None, R: int) -> tuple[Cache, list[Bools]]:
+        """Return an empty past for R rows, spread evenly over the documents, and per document which tokens are keys.
+
+        A document is kept up to its last real token where its mask is a prefix, else whole.
+
+        states: (B, S, E) float
+        """
+        masks = source_masks(mask, None, states.shape[:2])
+        H, layers = self.config.decoder_attention_heads, self.config.decoder_layers
+        documents = tuple(
+            document_keys(np.ascontiguousarray(states[b, :length]), layers, H, self.weights)
+            for b, length in enumerate(masks.lengths)
+        )
+        past = Cache.empty(R, documents, layers, H, self.config.d_model // H, self.dtype)
+        return past, [masks.is_key[b, :length] for b, length in enumerate(masks.lengths)]
+
+    def step(self, ids: Ids, past: Cache, is_source_key: list[Bools]) -> tuple[Floats, Cache]:
+        """Decode the ids behind the past, (R, T), for R rows that are spread over the past's documents."""
+        return decoder(self._embedded(ids), past, None, is_source_key, self.weights, self.config)
+
+    def _embedded(self, ids: Ids) -> Floats:
+        embeddings: Floats = self.weights["decoder.embed_tokens.weight"][ids]
+        return embeddings
+
+    def _resume(self, past: Cache, mask: ArrayLike | None, shape: tuple[int, int]) -> list[Bools]:
+        """Return per document of a past which of its tokens are keys; the mask, of that shape, has a row per row.
+
+        Raises InputError for a past that is not of this decoder, or not of these rows and masks.
+        """
+        self._check_past(past, shape[0])
+        masks = source_masks(mask, None, shape)
+        is_key = []
+        for document, layers in enumerate(past.documents):
+            rows = np.flatnonzero(past.document_of_row == document)
+            length = layers[0].keys.shape[1]
+            lengths = {masks.lengths[row] for row in rows}
+            if lengths - {length} or (masks.is_key[rows] != masks.is_key[rows[:1]]).any():
+                raise InputError(
+                    f"past_key_values was made from a document of {length} tokens, attention_mask now leaves "
+                    f"{', '.join(map(str, sorted(lengths)))} of it in rows {rows.tolist()}: pass the attention_mask of "
+                    "the first call again, in the order of the past's rows"
+                )
+            is_key.append(masks.is_key[rows[0], :length] if len(rows) else np.ones(length, np.bool_))
+        return is_key
+
+    def _check_past(self, past: Any, R: int) -> None:
+        if not isinstance(past, Cache):
+            raise InputError(
+                f"past_key_values is a {type(past).__name__}: pass the past_key_values that a call returned"
+            )
+        H, layers = self.config.decoder_attention_heads, self.config.decoder_layers
+        buffer = past.pasts[0][0].buffer
+        shape = len(past), buffer.shape[1], buffer.shape[3], buffer.dtype
+        if shape != (layers, H, self.config.d_model // H, self.dtype):
+            raise InputError(
+                "past_key_values is of another model, with {} layers of {} heads of size {} in {}".format(*shape)
+                + f", this one has {layers} of {H} of {self.config.d_model // H} in {self.dtype}: pass one of its own"
+            )
+        if len(past.document_of_row) != R:
+            raise InputError(f"past_key_values holds {len(past.document_of_row)} rows, this call has {R}")
+
+
+def _widened_to(probs: list[Floats], S: int) -> PerLayer:
+    """Return cross-attentions with S columns: those behind the longest document are 0."""
+    return tuple(np.pad(layer, ((0, 0), (0, 0), (0, 0), (0, S - layer.shape[3]))) for layer in probs)
