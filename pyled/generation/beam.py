@@ -1,40 +1,222 @@
-"""Beam search (transformers 5.23.0, generation/utils.py, `_beam_search` and the functions above it).
+"""Beam search: the few best beginnings side by side (transformers 5.23.0, generation/utils.py, `_beam_search`).
 
-Per document there are n = num_beams running hypotheses and n slots for finished ones. All scores are float32 and
-negative; -1e9 marks what is not there: the beams that do not exist yet, empty slots, candidates that may not go on.
-Of equal scores the one with the lowest index (beam * V + token) comes first; upstream leaves that to torch.topk.
+A hypothesis is the beginning of a target, with the sum of the log-probabilities of its tokens. Each document has
+`num_beams` running hypotheses, and as many slots for finished ones. A step has four parts:
 
-Letters beyond the contract's: n beams, K candidates, W = max_length, N = max_length - P.
+1. candidates: each running hypothesis with each token behind it; the best of these, by their sums;
+2. finished: the candidates that stop compete for the slots, by their sums per length;
+3. running: the best candidates that do not stop;
+4. done: no running hypothesis could still beat the worst slot.
+
+Scores are float32 and negative. ABSENT marks what is not there: beams that do not exist yet, empty slots, candidates
+that take no part. Of equal scores the one with the lowest index (beam * V + token) comes first; upstream leaves that to
+torch.topk. docs/generation.md goes through a search with numbers.
+
+Letters: B documents, R rows (row = document * num_beams + beam), V vocabulary. Other sizes stand as words.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .contract import GenerateBeamEncoderDecoderOutput, Ids, Progress, Scores, Step
-from .processors import log_softmax
+from ..arrays import Bools, Ids
+from .contract import GenerateBeamEncoderDecoderOutput, Scores
+from .decoding import DEAD_END, NAN, Decoding, refuse
+from .rules import log_softmax
 from .settings import Settings
-from .stopping import Stops, refuse_dead_ends, refuse_nan
 
 ABSENT = np.float32(-1e9)
 _GROUPS = 256
 
-Flags = NDArray[np.bool_]
+
+@dataclass(frozen=True)
+class Hypotheses:
+    """Some hypotheses of each document, best first.
+
+    ids: (B, any, max_length) int64, prompt included
+    scores: (B, any) float32: sums of log-probabilities; in the slots for finished ones, sums per length
+    rows: (B, any, max_length - prompt_length) int64, the row that each generated token was chosen from; -1 for none
+    is_finished: (B, any) bool; False for an empty slot
+    """
+
+    ids: Ids
+    scores: Scores
+    rows: Ids
+    is_finished: Bools
+
+    def take(self, order: Ids) -> "Hypotheses":
+        """Return the hypotheses at the places order: (B, any) of each document."""
+        documents = np.arange(len(order))[:, None]  # (B, 1)
+        return Hypotheses(*(array[documents, order] for array in vars(self).values()))
+
+    def beside(self, other: "Hypotheses") -> "Hypotheses":
+        """Return these hypotheses of each document, and behind them the other's."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Hypotheses(*(np.concatenate(pair, axis=1) for pair in pairs))
+
+
+def beam_search(decoding: Decoding, prompt: Ids, settings: Settings) -> GenerateBeamEncoderDecoderOutput:
+    """Return the best `num_return_sequences` continuations of each row of prompt: (B, any).
+
+    The documents advance in lock step. One that is done keeps its finished hypotheses; its rows are computed on, as
+    upstream, and change nothing. Raises GenerationError where the scores of a document are NaN or forbid every token.
+    """
+    B, prompt_length = prompt.shape
+    beams, length_penalty = settings.num_beams, settings.length_penalty
+    max_new_tokens = settings.max_length - prompt_length
+    # Each beam can end in as many ways as there are ends; of this many candidates at least `beams` go on.
+    count = max(2, 1 + len(settings.eos_token_id)) * beams
+    looks_ahead = settings.early_stopping == "never" and length_penalty > 0
+    running, finished = _start(prompt, settings)
+    is_done = np.zeros(B, bool)  # (B,)
+    for length in range(prompt_length, settings.max_length):
+        generated = length + 1 - prompt_length  # tokens, with the one that this step chooses
+        ids = running.ids[:, :, :length].reshape(-1, length)  # (R, length)
+        scores = decoding.apply_rules(ids, log_softmax(decoding.next_logits(ids)))  # (R, V)
+        candidates = _candidates(running, scores, length, count, is_done)
+        targets = candidates.ids[:, :, : length + 1].reshape(-1, length + 1)  # (B * count, length + 1)
+        is_stopped = decoding.is_stopped(targets).reshape(B, count)
+        finished = _next_finished(finished, candidates, is_stopped, is_done, generated, length_penalty)
+        is_dead_end = ~finished.is_finished.any(axis=1) & (candidates.scores[:, 0] <= ABSENT / 2)  # (B,)
+        refuse(is_dead_end & ~is_done, DEAD_END, length)
+        running = _next_running(candidates, is_stopped, beams)
+        # The score that the best running hypothesis will have is guessed: that of stopping now, or, where it looks
+        # ahead, that of losing nothing more up to the limit. A score that only equals the worst slot does not beat it.
+        guess = _per_length(running.scores[:, 0], max_new_tokens if looks_ahead else generated, length_penalty)  # (B,)
+        is_done |= ~(guess > finished.scores.min(axis=1)) | is_stopped.all(axis=1)
+        if settings.early_stopping is True:
+            is_done |= finished.is_finished.all(axis=1)
+        decoding.progress(generated, max_new_tokens)
+        if is_done.all():
+            break
+        decoding.reorder(running.rows[:, :, generated - 1].reshape(-1))
+    return _output(finished, settings, decoding)
+
+
+def _start(prompt: Ids, settings: Settings) -> tuple[Hypotheses, Hypotheses]:
+    """Return the prompt as the only running hypothesis of each document, and empty slots; prompt: (B, any).
+
+    The ids behind a hypothesis show in the output. Upstream fills them with the padding id, but with the first end of
+    sequence where the padding id is 0, and with -1 where there is no end of sequence.
+    """
+    B, prompt_length = prompt.shape
+    beams, max_length = settings.num_beams, settings.max_length
+    filler = (settings.pad_token_id or settings.eos_token_id[0]) if settings.eos_token_id else -1
+    ids = np.full((B, beams, max_length), filler, np.int64)
+    ids[:, :, :prompt_length] = prompt[:, None]
+    rows = np.full((B, beams, max_length - prompt_length), -1, np.int64)
+    slots = Hypotheses(ids, np.full((B, beams), ABSENT), rows, np.zeros((B, beams), bool))
+    scores = slots.scores.copy()
+    scores[:, 0] = 0  # subtle: with the prompt in every beam, all beams would stay the same
+    return replace(slots, scores=scores), slots
+
+
+def _candidates(running: Hypotheses, scores: Scores, length: int, count: int, is_done: Bools) -> Hypotheses:
+    """Return the `count` best ways to extend the running hypotheses, of `length` tokens, by one; scores: (R, V).
+
+    Raises GenerationError where the scores of a document that is not done are NaN. Here are two beams, [0, 1] and
+    [0, 3], and four tokens to choose from:
+
+    >>> running = Hypotheses(np.array([[[0, 1, 0], [0, 3, 0]]]), np.float32([[-1, -2]]),
+    ...                      np.array([[[0, -1], [0, -1]]]), np.array([[False, False]]))
+    >>> scores = np.float32([[-4, -3, -9, -2], [-0.5, -9, -9, -9]])
+    >>> three = _candidates(running, scores, 2, 3, np.array([False]))
+    >>> three.ids.tolist(), three.scores.tolist(), three.rows.tolist()
+    ([[[0, 3, 0], [0, 1, 3], [0, 1, 1]]], [[-2.5, -3.0, -4.0]], [[[0, 1], [0, 0], [0, 0]]])
+    """
+    B, beams = running.scores.shape
+    V = scores.shape[1]
+    with np.errstate(over="ignore"):  # remove_invalid_values leaves the smallest float32, and twice that is -inf
+        sums = (scores.reshape(B, beams, V) + running.scores[:, :, None]).reshape(B, beams * V)
+    is_nan = np.isnan(sums.max(axis=1))  # (B,)
+    refuse(is_nan & ~is_done, NAN, length)
+    sums[is_nan] = -np.inf  # only documents that are done are left
+    places = best(sums, count)  # (B, count)
+    beam, token = places // V, places % V
+    candidates = replace(running.take(beam), scores=np.take_along_axis(sums, places, axis=1))
+    candidates.ids[:, :, length] = token
+    generated = length + running.rows.shape[2] - running.ids.shape[2]  # before this token
+    candidates.rows[:, :, generated] = beam + np.arange(B)[:, None] * beams
+    return candidates
+
+
+def _per_length(sums: Scores, generated: int, length_penalty: float) -> Scores:
+    """Return the scores by which finished hypotheses compete: sums / generated ** length_penalty.
+
+    Sums are negative, so a length_penalty above 0 favours long targets, and one below 0 short ones. `generated` counts
+    the end of sequence, not the prompt.
+
+    >>> _per_length(np.float32([-6]), 3, 1.0), _per_length(np.float32([-6]), 3, 0.0)
+    (array([-2.], dtype=float32), array([-6.], dtype=float32))
+    """
+    with np.errstate(over="ignore"):
+        return sums / np.float32(float(generated) ** length_penalty)
+
+
+def _next_finished(
+    finished: Hypotheses, candidates: Hypotheses, is_stopped: Bools, is_done: Bools, generated: int, penalty: float
+) -> Hypotheses:
+    """Return the best of the finished hypotheses and of the candidates that have stopped; is_stopped: (B, count).
+
+    Of the candidates, only the first `num_beams` may finish. A document that is done keeps its slots. Here is one slot,
+    and of two candidates the first has stopped with its third token:
+
+    >>> slot = Hypotheses(np.array([[[5]]]), np.float32([[-2.5]]), np.array([[[0]]]), np.array([[True]]))
+    >>> two = Hypotheses(np.array([[[6], [7]]]), np.float32([[-6, -7]]), np.array([[[0], [0]]]), np.zeros((1, 2), bool))
+    >>> after = _next_finished(slot, two, np.array([[True, False]]), np.array([False]), 3, 1.0)
+    >>> after.ids.tolist(), after.scores.tolist()
+    ([[[6]]], [[-2.0]])
+    """
+    beams = finished.scores.shape[1]
+    is_finished = is_stopped & (np.arange(is_stopped.shape[1]) < beams)  # (B, count)
+    scores = _per_length(candidates.scores, generated, penalty)
+    scores += np.where(is_finished, np.float32(0), ABSENT)
+    both = finished.beside(replace(candidates, scores=scores, is_finished=is_finished))
+    order = best(both.scores, beams)
+    order[is_done] = np.arange(beams)
+    return both.take(order)
+
+
+def _next_running(candidates: Hypotheses, is_stopped: Bools, beams: int) -> Hypotheses:
+    """Return the best candidates that have not stopped; where they are too few, stopped ones as good as absent.
+
+    >>> two = Hypotheses(np.array([[[6], [7]]]), np.float32([[-6, -7]]), np.array([[[0], [0]]]), np.zeros((1, 2), bool))
+    >>> _next_running(two, np.array([[True, False]]), 1).ids.tolist()
+    [[[7]]]
+    """
+    scores = candidates.scores + np.where(is_stopped, ABSENT, np.float32(0))
+    return replace(candidates, scores=scores).take(best(scores, beams))
+
+
+def _output(finished: Hypotheses, settings: Settings, decoding: Decoding) -> GenerateBeamEncoderDecoderOutput:
+    """Return the best slots of each document, cut to the longest hypothesis among them."""
+    shown = finished.take(np.tile(np.arange(settings.num_return_sequences), (len(finished.scores), 1)))
+    ids = shown.ids.reshape(-1, settings.max_length)
+    rows = shown.rows.reshape(len(ids), -1)
+    longest = int((rows >= 0).sum(axis=1).max())
+    return GenerateBeamEncoderDecoderOutput(
+        sequences=ids[:, : settings.prompt_length + longest],
+        sequences_scores=shown.scores.reshape(-1),
+        scores=decoding.scores,
+        logits=decoding.logits,
+        beam_indices=rows[:, :longest],
+    )
 
 
 def best(scores: Scores, count: int) -> Ids:
-    """The indices of the `count` largest of each row, largest first, of equal ones the lowest; scores: (B, any)."""
+    """Return the places of the `count` largest of each row, largest first, of equal ones the lowest; scores: (B, any).
+
+    >>> best(np.float32([[3, 9, 9, 1]]), 3)
+    array([[1, 2, 0]])
+    """
     return np.stack([_best_of(row, count) for row in scores])
 
 
 def _best_of(values: Scores, count: int) -> Ids:
-    """As `best`, of one row: only those that reach the count-th largest value are sorted.
+    """Return what `np.argsort(-values, kind="stable")[:count]` does, but sort only the largest; values: (any,).
 
-    A bound is found first, faster than by partitioning 200,000 scores: cut into _GROUPS groups, `count` of them have a
-    member that is no less than the count-th largest of their maxima.
+    A bound is looked for first, which is faster than to partition 200,000 scores. Cut the values into _GROUPS groups;
+    `count` groups have a member that is no less than the count-th largest of the groups' maxima.
     """
     if count <= _GROUPS and len(values) >= 4 * _GROUPS:
         whole = len(values) // _GROUPS * _GROUPS
@@ -48,182 +230,3 @@ def _best_of(values: Scores, count: int) -> Ids:
     equal = np.flatnonzero(few == last)[: count - len(above)]
     order = np.concatenate([above[np.argsort(-few[above], kind="stable")], equal])
     return reaching[order]
-
-
-@dataclass(frozen=True)
-class Hypotheses:
-    """m hypotheses per document, best first.
-
-    ids: (B, m, W) int64; scores: (B, m) float32; rows: (B, m, N) int64, the row each generated token was chosen from,
-    -1 where there is none; ended: (B, m) bool, whether the hypothesis is a finished one.
-    """
-
-    ids: Ids
-    scores: Scores
-    rows: Ids
-    ended: Flags
-
-    def take(self, order: Ids) -> "Hypotheses":
-        """The hypotheses at order: (B, any) of each document."""
-        wide = order[:, :, None]
-        return Hypotheses(
-            np.take_along_axis(self.ids, wide, axis=1),
-            np.take_along_axis(self.scores, order, axis=1),
-            np.take_along_axis(self.rows, wide, axis=1),
-            np.take_along_axis(self.ended, order, axis=1),
-        )
-
-    def beside(self, other: Self) -> "Hypotheses":
-        """These and then the other's, of each document."""
-        return Hypotheses(
-            np.concatenate([self.ids, other.ids], axis=1),
-            np.concatenate([self.scores, other.scores], axis=1),
-            np.concatenate([self.rows, other.rows], axis=1),
-            np.concatenate([self.ended, other.ended], axis=1),
-        )
-
-
-def beam_search(
-    step: Step,
-    state: Any,
-    prompt: Ids,
-    settings: Settings,
-    process: Callable[[Ids, Scores], Scores],
-    ended: Stops,
-    progress: Progress,
-) -> GenerateBeamEncoderDecoderOutput:
-    """The best `num_return_sequences` continuations of each row of prompt: (B, P).
-
-    The documents advance in lock step. One that is done keeps its finished hypotheses; its rows are computed on, as
-    upstream, and touch nothing. Raises GenerationError when the scores of a document are NaN or leave no token.
-    """
-    B, P = prompt.shape
-    n, limit = settings.num_beams, settings.max_length
-    K = max(2, 1 + len(settings.eos_token_id)) * n
-    running, finished = _start(prompt, settings)
-    done = np.zeros(B, bool)  # (B,)
-    all_scores: tuple[Scores, ...] | None = () if settings.output_scores else None
-    all_logits: tuple[Scores, ...] | None = () if settings.output_logits else None
-    length = P
-    while True:
-        ids = running.ids[:, :, :length].reshape(B * n, length)
-        raw, state = step(ids, state)
-        logits = np.asarray(raw, np.float32)  # (R, V)
-        scores = process(ids, log_softmax(logits))
-        if all_scores is not None:
-            all_scores += (scores,)
-        if all_logits is not None:
-            all_logits += (logits,)
-        candidates = _continuations(running, scores, length, K, done)
-        stopped = ended(candidates.ids[:, :, : length + 1].reshape(B * K, length + 1), all_scores).reshape(B, K)
-        finished = _collect(finished, candidates, stopped, done, settings, length + 1 - P)
-        lost = ~done & ~finished.ended.any(axis=1) & (candidates.scores[:, 0] <= ABSENT / 2)
-        refuse_dead_ends(np.flatnonzero(lost), length)
-        running = _go_on(candidates, stopped, n)
-        length += 1
-        done |= ~_may_improve(running, finished, settings, length - P) | stopped.all(axis=1)
-        if settings.early_stopping is True:
-            done |= finished.ended.all(axis=1)
-        progress(length - P, limit - P)
-        if done.all():
-            break
-        rows = running.rows[:, :, length - P - 1].reshape(B * n)
-        if not np.array_equal(rows, np.arange(B * n)):
-            state = state.select(rows)
-    return _output(finished, settings, all_scores, all_logits)
-
-
-def _start(prompt: Ids, settings: Settings) -> tuple[Hypotheses, Hypotheses]:
-    """The prompt as the only running hypothesis of each document, and empty slots.
-
-    What lies beyond a hypothesis shows in the output. Upstream fills with the padding id, but with the first end of
-    sequence where that id is 0, and with -1 where there is no end of sequence.
-    """
-    B, P = prompt.shape
-    n = settings.num_beams
-    filler = (settings.pad_token_id or settings.eos_token_id[0]) if settings.eos_token_id else -1
-    ids = np.full((B, n, settings.max_length), filler, np.int64)
-    ids[:, :, :P] = prompt[:, None]
-    rows = np.full((B, n, settings.max_length - P), -1, np.int64)
-    scores = np.full((B, n), ABSENT, np.float32)
-    none = np.zeros((B, n), bool)
-    first = scores.copy()
-    first[:, 0] = 0
-    return Hypotheses(ids, first, rows, none), Hypotheses(ids, scores, rows, none)
-
-
-def _continuations(running: Hypotheses, scores: Scores, length: int, count: int, done: Flags) -> Hypotheses:
-    """The `count` best ways to extend the running hypotheses, of `length` tokens, by one; scores: (R, V)."""
-    B, n = running.scores.shape
-    V = scores.shape[1]
-    P = running.ids.shape[2] - running.rows.shape[2]
-    with np.errstate(over="ignore"):  # remove_invalid_values leaves the smallest float32, and twice that is -inf
-        sums = (scores.reshape(B, n, V) + running.scores[:, :, None]).reshape(B, n * V)
-    tops = sums.max(axis=1)  # (B,)
-    refuse_nan(np.flatnonzero(np.isnan(tops) & ~done), length)
-    sums[np.isnan(tops)] = -np.inf  # of documents that are done, then
-    chosen = best(sums, count)  # (B, K)
-    beams, tokens = chosen // V, chosen % V
-    taken = running.take(beams)
-    taken.ids[:, :, length] = tokens
-    taken.rows[:, :, length - P] = beams + np.arange(B)[:, None] * n
-    return Hypotheses(taken.ids, np.take_along_axis(sums, chosen, axis=1), taken.rows, taken.ended)
-
-
-def _go_on(candidates: Hypotheses, stopped: Flags, n: int) -> Hypotheses:
-    """The n best candidates that have not stopped (and, were there too few, stopped ones as good as absent)."""
-    scores = candidates.scores + np.where(stopped, ABSENT, np.float32(0))
-    return Hypotheses(candidates.ids, scores, candidates.rows, candidates.ended).take(best(scores, n))
-
-
-def _collect(
-    finished: Hypotheses, candidates: Hypotheses, stopped: Flags, done: Flags, settings: Settings, generated: int
-) -> Hypotheses:
-    """The n best of the finished hypotheses and of the n best candidates, where these have stopped.
-
-    The score of a candidate is its sum divided by generated ** length_penalty: the tokens generated, the end of
-    sequence among them, the prompt not.
-    """
-    n = settings.num_beams
-    ends = stopped & (np.arange(stopped.shape[1]) < n)  # (B, K)
-    with np.errstate(over="ignore"):
-        scores = candidates.scores / np.float32(float(generated) ** settings.length_penalty)
-        scores += np.where(ends, np.float32(0), ABSENT)
-    merged = finished.beside(Hypotheses(candidates.ids, scores, candidates.rows, ends))
-    order = best(merged.scores, n)
-    order[done] = np.arange(n)
-    return merged.take(order)
-
-
-def _may_improve(running: Hypotheses, finished: Hypotheses, settings: Settings, generated: int) -> Flags:
-    """(B,): whether the best running hypothesis could still beat the worst finished one; it beats an empty slot.
-
-    How long it may still grow is guessed: not at all, or, when early_stopping is "never" and length is rewarded, to
-    the limit.
-    """
-    never = settings.early_stopping == "never" and settings.length_penalty > 0
-    length = finished.rows.shape[2] if never else generated
-    with np.errstate(over="ignore"):
-        hoped = running.scores[:, 0] / np.float32(float(length) ** settings.length_penalty)  # (B,)
-    return np.asarray(hoped > finished.scores.min(axis=1))
-
-
-def _output(
-    finished: Hypotheses,
-    settings: Settings,
-    all_scores: tuple[Scores, ...] | None,
-    all_logits: tuple[Scores, ...] | None,
-) -> GenerateBeamEncoderDecoderOutput:
-    """The best slots of each document, cropped to the longest hypothesis among them."""
-    returned = settings.num_return_sequences
-    shown = finished.take(np.tile(np.arange(returned), (len(finished.scores), 1)))
-    ids = shown.ids.reshape(-1, settings.max_length)
-    rows = shown.rows.reshape(len(ids), -1)
-    longest = int((rows >= 0).sum(axis=1).max())
-    return GenerateBeamEncoderDecoderOutput(
-        sequences=ids[:, : settings.prompt_length + longest],
-        sequences_scores=shown.scores.reshape(-1),
-        scores=all_scores,
-        logits=all_logits,
-        beam_indices=rows[:, :longest],
-    )

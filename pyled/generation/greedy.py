@@ -1,52 +1,39 @@
-"""Greedy search: the best token, again and again (transformers 5.23.0, generation/utils.py, `_sample`)."""
+"""Greedy search: the best token, again and again (transformers 5.23.0, generation/utils.py, `_sample`).
 
-from collections.abc import Callable
-from typing import Any
+Letters: B documents, which are the rows here, T target tokens so far, V vocabulary.
+"""
 
 import numpy as np
 
-from .contract import GenerateEncoderDecoderOutput, Ids, Progress, Scores, Step
+from ..arrays import Ids
+from .contract import GenerateEncoderDecoderOutput
+from .decoding import DEAD_END, NAN, Decoding, refuse
 from .settings import Settings
-from .stopping import Stops, refuse_dead_ends, refuse_nan
 
 
-def greedy_search(
-    step: Step,
-    state: Any,
-    prompt: Ids,
-    settings: Settings,
-    process: Callable[[Ids, Scores], Scores],
-    ended: Stops,
-    progress: Progress,
-) -> GenerateEncoderDecoderOutput:
-    """Extend each row of prompt: (B, P) by its best token until all have ended; of equal ones the lowest id.
+def greedy_search(decoding: Decoding, prompt: Ids, settings: Settings) -> GenerateEncoderDecoderOutput:
+    """Extend each row of prompt: (B, any) by its best token until it stops; of equal scores the lowest id wins.
 
-    Raises GenerationError when a row's scores are NaN or leave no token.
+    Rows that have stopped are computed on and filled with padding, until the last one stops. Raises GenerationError
+    where a row's scores are NaN or forbid every token.
     """
-    B, P = prompt.shape
-    limit = settings.max_length
-    ids = np.zeros((B, limit), np.int64)
-    ids[:, :P] = prompt
-    going = np.ones(B, bool)  # (B,)
-    all_scores: tuple[Scores, ...] | None = () if settings.output_scores else None
-    all_logits: tuple[Scores, ...] | None = () if settings.output_logits else None
-    length = P
-    while going.any():
-        raw, state = step(ids[:, :length], state)
-        logits = np.asarray(raw, np.float32)  # (B, V)
-        scores = process(ids[:, :length], logits)
-        if all_scores is not None:
-            all_scores += (scores,)
-        if all_logits is not None:
-            all_logits += (logits,)
+    B, prompt_length = prompt.shape
+    max_length = settings.max_length
+    ids = np.zeros((B, max_length), np.int64)
+    ids[:, :prompt_length] = prompt
+    is_running = np.ones(B, bool)  # (B,)
+    for length in range(prompt_length, max_length):
+        target = ids[:, :length]  # (B, T)
+        scores = decoding.apply_rules(target, decoding.next_logits(target))  # (B, V)
         tokens = scores.argmax(axis=1)  # (B,)
-        chosen = scores[np.arange(B), tokens]
-        refuse_nan(np.flatnonzero(np.isnan(chosen) & going), length)
-        refuse_dead_ends(np.flatnonzero((chosen == -np.inf) & going), length)
-        if settings.eos_token_id:
-            tokens = np.where(going, tokens, settings.pad_token_id)
+        best = scores[np.arange(B), tokens]  # (B,)
+        refuse(np.isnan(best) & is_running, NAN, length)  # subtle: argmax takes NaN for the largest
+        refuse((best == -np.inf) & is_running, DEAD_END, length)
+        if settings.eos_token_id:  # as upstream: without an end of sequence there is no padding
+            tokens = np.where(is_running, tokens, settings.pad_token_id)
         ids[:, length] = tokens
-        length += 1
-        going &= ~ended(ids[:, :length], all_scores)
-        progress(length - P, limit - P)
-    return GenerateEncoderDecoderOutput(ids[:, :length], all_scores, all_logits)
+        is_running &= ~decoding.is_stopped(ids[:, : length + 1])
+        decoding.progress(length + 1 - prompt_length, max_length - prompt_length)
+        if not is_running.any():
+            break
+    return GenerateEncoderDecoderOutput(ids[:, : length + 1], decoding.scores, decoding.logits)

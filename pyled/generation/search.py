@@ -4,37 +4,22 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
+from ..arrays import Ids
 from ..errors import GenerationError
 from .beam import beam_search
 from .contract import (
     GenerateBeamEncoderDecoderOutput,
     GenerateEncoderDecoderOutput,
-    Ids,
     PrefixAllowedTokens,
-    Processor,
-    Progress,
-    Scores,
+    Rule,
     Step,
     StoppingCriterion,
+    TokenProgress,
 )
+from .decoding import Decoding
 from .greedy import greedy_search
-from .processors import chain
+from .rules import rules_for
 from .settings import Settings
-from .stopping import stops
-
-
-def _no_progress(generated: int, limit: int) -> None:
-    """The progress of a caller who wants none."""
-
-
-def _functions(name: str, given: Any) -> list[Any]:
-    """What a user plugged in, as a list. Raises GenerationError when it is no list of functions."""
-    functions = list(given or ()) if given is None or isinstance(given, Iterable) else [None]
-    if all(callable(function) for function in functions):
-        return functions
-    raise GenerationError(f"{name} is {reprlib.repr(given)}: it must be a list of functions of (ids, scores)")
 
 
 def generate(
@@ -45,30 +30,32 @@ def generate(
     *,
     encoder_ids: Ids | None = None,
     prefix_allowed_tokens_fn: PrefixAllowedTokens | None = None,
-    logits_processor: Sequence[Processor] | None = None,
+    logits_processor: Sequence[Rule] | None = None,
     stopping_criteria: Sequence[StoppingCriterion] | None = None,
-    progress: Progress | None = None,
+    progress: TokenProgress | None = None,
 ) -> GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput:
     """Continue each row of the prompt as the settings say; both come from `resolve`.
 
-    step: see contract. It is called with all tokens so far, rows in document order (row = document * num_beams +
-    beam), the first time with the prompt repeated for every beam. `state` is selected from only when the order of the
-    rows has changed, and never in greedy search.
-    prompt: (B, P) int64. encoder_ids: (B, S) int64, padding included, for the rules that look at the source.
+    step: see contract. Each call gets all tokens so far, rows in document order (row = document * num_beams + beam);
+        the first call gets the prompt once per beam.
+    state: the state before the first step, of R rows. Beam search selects from it where the order of its rows changes,
+        greedy search never does.
+    prompt: (B, any) int64.
+    encoder_ids: (B, S) int64, padding included, for the rules that look at the source.
 
-    Raises GenerationError when no token is left, and for what users' functions return.
+    Raises GenerationError when no token is left, when scores are NaN, and for what users' functions return.
     """
-    own = _functions("logits_processor", logits_processor)
-    ended = stops(settings, _functions("stopping_criteria", stopping_criteria))
-    rules = chain(settings, encoder_ids, prefix_allowed_tokens_fn, own)
-
-    def process(ids: Ids, scores: Scores) -> Scores:
-        seen = ids.view()
-        seen.flags.writeable = False
-        with np.errstate(over="ignore", invalid="ignore"):  # infinities are how tokens are forbidden
-            for rule in rules:
-                scores = rule(seen, scores)
-        return scores
-
+    users_rules = _functions("logits_processor", logits_processor)
+    criteria = _functions("stopping_criteria", stopping_criteria)
+    rules = rules_for(settings, encoder_ids, prefix_allowed_tokens_fn, users_rules)
+    decoding = Decoding(step, state, rules, criteria, settings, progress or (lambda generated, limit: None))
     search = greedy_search if settings.num_beams == 1 else beam_search
-    return search(step, state, prompt, settings, process, ended, progress or _no_progress)
+    return search(decoding, prompt, settings)
+
+
+def _functions(name: str, value: Any) -> list[Any]:
+    """Return what a user plugged in as a list. Raises GenerationError where it is no list of functions."""
+    functions = list(value or ()) if value is None or isinstance(value, Iterable) else [None]
+    if all(callable(function) for function in functions):
+        return functions
+    raise GenerationError(f"{name} is {reprlib.repr(value)}: it must be a list of functions of (ids, scores)")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Ids
 from ..errors import GenerationError, InputError
 from ..generation_config import (
     CHECKS,
@@ -19,7 +20,6 @@ from ..generation_config import (
     is_neutral,
     refuse_unknown,
 )
-from .contract import Ids
 
 DEFAULTS: dict[str, Any] = {
     "max_length": 20,  # then counted without the prompt, unlike a max_length that someone set

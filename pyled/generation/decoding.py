@@ -1,0 +1,87 @@
+"""One step of decoding, without the choice: the model's logits, the rules on them, and which rows stop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Bools, Ids
+from ..errors import GenerationError
+from .contract import Rule, Scores, Step, StoppingCriterion, TokenProgress
+from .settings import Settings
+
+NAN = "scores of token {} are not numbers; check the model's weights, or pass remove_invalid_values=True"
+# Upstream goes on here: greedily with token 0, in beam search with what is left of the prompt.
+DEAD_END = (
+    "every token is forbidden at position {}; loosen bad_words_ids, suppress_tokens, no_repeat_ngram_size or whatever "
+    "else forbids tokens"
+)
+
+
+@dataclass(eq=False)
+class Decoding:
+    """The parts that all searches share. A search asks for scores, chooses tokens, and asks which rows stop.
+
+    progress: called by the search after each token
+    scores, logits: per step (R, V) float32, as the output returns them; None where the settings do not ask for them
+    """
+
+    step: Step
+    state: Any
+    rules: Sequence[Rule]
+    criteria: Sequence[StoppingCriterion]
+    settings: Settings
+    progress: TokenProgress
+
+    def __post_init__(self) -> None:
+        self.scores: tuple[Scores, ...] | None = () if self.settings.output_scores else None
+        self.logits: tuple[Scores, ...] | None = () if self.settings.output_logits else None
+
+    def next_logits(self, ids: Ids) -> Scores:
+        """Return the model's logits of the token after ids: (R, T), one token on from the last call; (R, V)."""
+        logits, self.state = self.step(ids, self.state)
+        logits = np.asarray(logits, np.float32)
+        if self.logits is not None:
+            self.logits += (logits,)
+        return logits
+
+    def apply_rules(self, ids: Ids, scores: Scores) -> Scores:
+        """Return the scores: (R, V) after all rules, in their order; ids: (R, T)."""
+        read_only = ids.view()
+        read_only.flags.writeable = False
+        with np.errstate(over="ignore", invalid="ignore"):  # infinities are how tokens are forbidden
+            for rule in self.rules:
+                scores = rule(read_only, scores)
+        if self.scores is not None:
+            self.scores += (scores,)
+        return scores
+
+    def is_stopped(self, ids: Ids) -> Bools:
+        """Return which rows of ids: (any, T) stop with their last token, (any,).
+
+        A row stops at an end of sequence, at the length limit, or where a criterion of the user says so. Raises
+        GenerationError where a criterion does not return one boolean per row.
+        """
+        rows, length = ids.shape
+        is_stopped = np.isin(ids[:, -1], self.settings.eos_token_id) | (length >= self.settings.max_length)
+        for criterion in self.criteria:
+            answer = np.asarray(criterion(ids, self.scores))
+            if answer.dtype != bool or answer.shape not in ((), (rows,)):
+                raise GenerationError(
+                    f"a stopping criterion returned {answer.dtype} of shape {answer.shape}: "
+                    f"it must return booleans of shape ({rows},)"
+                )
+            is_stopped |= answer
+        return is_stopped
+
+    def reorder(self, rows: Ids) -> None:
+        """Make row i of the state what row `rows[i]` is now; rows: (R,)."""
+        if not np.array_equal(rows, np.arange(len(rows))):
+            self.state = self.state.select(rows)
+
+
+def refuse(is_bad: Bools, reason: str, length: int) -> None:
+    """Raise GenerationError if a document is bad, with the reason, at its token `length`; is_bad: (B,)."""
+    if is_bad.any():
+        raise GenerationError(f"document {is_bad.argmax()}: {reason.format(length)}")
