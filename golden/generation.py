@@ -249,7 +249,7 @@ def ours(case):
 @contextlib.contextmanager
 def torchs_order():
     """pyled with torch.topk's order of equal scores, and torch's rounding of log-softmax: to explain a difference."""
-    from pyled.generation import beam, processors
+    from pyled.generation import beam, rules
 
     def best(scores, count):
         return torch.topk(torch.from_numpy(scores), count)[1].numpy()
@@ -257,10 +257,10 @@ def torchs_order():
     def log_softmax(scores):
         return torch.log_softmax(torch.from_numpy(scores), dim=-1).numpy()
 
-    kept = beam.best, beam.log_softmax, processors.log_softmax
-    beam.best, beam.log_softmax, processors.log_softmax = best, log_softmax, log_softmax
+    kept = beam.best, beam.log_softmax, rules.log_softmax
+    beam.best, beam.log_softmax, rules.log_softmax = best, log_softmax, log_softmax
     yield
-    beam.best, beam.log_softmax, processors.log_softmax = kept
+    beam.best, beam.log_softmax, rules.log_softmax = kept
 
 
 def differences(case, expected, answer):
