@@ -21,7 +21,7 @@ from pyled.kernels import jit
 def test_the_command_gives_the_references_summaries_and_nothing_else():
     paths = [TINY / "documents" / name for name in DOCUMENTS]
     done = subprocess.run(**process("summarize", *paths, "-m", TINY, capture_output=True, timeout=500), check=True)
-    texts = [ANSWERS[name]["beam"]["text"] for name in DOCUMENTS]
+    texts = [ANSWERS[name]["beam"]["text"].strip() for name in DOCUMENTS]
     heads = [f"==> {path} <==\n" if len(paths) > 1 else "" for path in paths]
     whole = "\n".join(f"{head}{text}\n" for head, text in zip(heads, texts, strict=True))
     assert done.stdout.decode("utf-8") == whole
@@ -100,7 +100,7 @@ def test_a_setting_is_written_in_json(text, value):
 
 def test_what_was_assumed_is_said_unless_quiet(run, tmp_path, note):
     directory = changed(tmp_path / "led", config={"max_decoder_position_embeddings": 4})
-    said = "pyled: no length is set: at most 4 tokens are generated; pass max_new_tokens\n"
+    said = "pyled: no length is set: at most 4 tokens are generated; pass --max-new-tokens\n"
     status, out, err = run("summarize", note, "-m", directory)
     assert (status, err) == (0, said)
     assert run("summarize", note, "-m", directory, "--quiet") == (0, out, "")
@@ -158,8 +158,8 @@ def test_without_any_good_input_the_checkpoint_is_not_opened(run, tmp_path):
     [
         ([], "required: COMMAND"),
         (["summarize", "-m", TINY, "--num-beam", "2"], "unrecognized arguments: --num-beam"),
-        (["summarize", LAMP, "-m", TINY, "--num-beams", "two"], "num_beams is 'two': it must be an integer"),
-        (["summarize", LAMP, "-m", TINY, "--max-length", "9", "-p", "max-length", "8"], "max_length is given twice"),
+        (["summarize", LAMP, "-m", TINY, "--num-beams", "two"], "--num-beams is 'two': it must be an integer"),
+        (["summarize", LAMP, "-m", TINY, "--max-length", "9", "-p", "max-length", "8"], "--max-length is given twice"),
         (["summarize", LAMP, "-m", TINY, "-p", "num_beans", "8"], "did you mean 'num_beams'"),
         (["summarize", LAMP, "-m", TINY, "-p", "do_sample", "true"], "pyled does not implement"),
         (["summarize", LAMP, "-m", TINY, "--max-new-tokens", "129"], "128 positions"),
@@ -175,8 +175,11 @@ def test_without_any_good_input_the_checkpoint_is_not_opened(run, tmp_path):
         (["summarize", LAMP, "-m", TINY, "--generation-config", TINY / "merges.txt"], "merges.txt: not JSON"),
         (["summarize", LAMP, "-m", TINY, "--generation-config", TINY], "cannot be read: Is a directory"),
         (["summarize", LAMP, "-m", TINY, "--too-long", "cut"], "invalid choice: 'cut'"),
-        (["summarize", LAMP, "-m", TINY, "--overlap", "3"], "pass too_long='chunk' (--too-long chunk)"),
-        (["summarize", LAMP, "-m", TINY, "--global", "all"], "global_attention is 'all'"),
+        (
+            ["summarize", LAMP, "-m", TINY, "--overlap", "3"],
+            "--overlap 3 has no effect with --too-long error: pass --too-long chunk",
+        ),
+        (["summarize", LAMP, "-m", TINY, "--global", "all"], "--global is 'all': it must be 'first'"),
     ],
 )
 def test_wrong_usage(run, arguments, message):

@@ -7,8 +7,9 @@ from checkpoints import ANSWERS, TINY, changed, document
 from commands import LAMP, SHORT
 
 import pyled.tasks.cost
-from pyled.tasks import Reading, Summarizer
+from pyled.tasks import Summarizer, summarizing
 from pyled.tasks.cost import Estimate, Rates
+from pyled.tokenizer import LEDTokenizer
 
 TOKENS = len(ANSWERS["lamp.txt"]["input_ids"])
 
@@ -30,13 +31,13 @@ def priced(monkeypatch):
         raise AssertionError("a dry run summarizes nothing")
 
     monkeypatch.setattr(pyled.tasks.cost, "measure", lambda dtype: Rates(1e9, 1e9))
-    monkeypatch.setattr(pyled.tasks.cost, "estimate", estimate)
+    monkeypatch.setattr(summarizing, "estimate", estimate)
     monkeypatch.setattr(Summarizer, "write", refuse)
     return asked
 
 
 def test_each_input_has_its_line_and_all_a_sum(run, note, priced):
-    short = len(Summarizer.load(TINY).tokenizer(SHORT)["input_ids"])
+    short = len(LEDTokenizer.from_pretrained(TINY)(SHORT)["input_ids"])
     options = ["--max-length", 11, "--num-beams", 3, "--global", "tokens:0-4", "--dtype", "float64"]
     status, out, err = run("summarize", LAMP, note, "-m", TINY, "--dry-run", *options)
     lines = [
@@ -62,9 +63,8 @@ def test_chunks_are_those_of_the_summary(run, priced):
         "summarize", LAMP, "-m", TINY, "--dry-run", "--too-long", "chunk", "--chunk-tokens", 30, "--format", "jsonl"
     )
     record = json.loads(out)
-    summarizer = Summarizer.load(TINY)
-    plan = summarizer.plan(None, {}, Reading(too_long="chunk", chunk_tokens=30))
-    sizes = [chunk.ids.size for chunk in summarizer.read(document("lamp.txt"), plan).chunks]
+    source = Summarizer(TINY, too_long="chunk", chunk_tokens=30).read(document("lamp.txt"))
+    sizes = [chunk.ids.size for chunk in source.chunks]
     assert len(sizes) > 2 and max(sizes) <= 30
     assert record == {
         "input": LAMP,
@@ -96,7 +96,7 @@ def test_large_costs_are_told_in_large_units(run, note, monkeypatch):
         (3725.0, 6_432_100_000, "about 1:02:05 to encode, at most 1:02:05 to generate; 6.43 GB of memory"),
     ):
         monkeypatch.setattr(
-            pyled.tasks.cost,
+            summarizing,
             "estimate",
             lambda *_, seconds=seconds, size=size, **__: Estimate(seconds, seconds, {"all": size}),
         )

@@ -13,6 +13,7 @@ from pyled.tools import cost
 from pyled.config import LEDConfig
 from pyled.kernels import jit
 from pyled.models import LEDForConditionalGeneration
+from pyled.tasks import cost
 from pyled.tasks.cost import Rates, estimate
 
 RATES = Rates(products=2e11, reading=2e10)

@@ -14,6 +14,7 @@ from examples import EXAMPLES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import pyled
 from pyled.errors import InputError
 from pyled.evaluation import baselines, bootstrap, report
 from pyled.evaluation.baselines import BASELINES, central_sentence, sentences
@@ -287,13 +288,12 @@ def test_the_same_seed_gives_the_same_intervals_and_another_others():
 
 @pytest.fixture(scope="module")
 def loaded():
-    summarizer = Summarizer.load(TINY)
-    return summarizer, summarizer.plan(None, {"max_length": 5})
+    return Summarizer(TINY, max_length=5)
 
 
 def test_without_ablation_there_is_the_model(loaded):
-    (only,) = systems(*loaded, ablate=False)
-    assert (only.name, only.summarizer, only.plan) == (MODEL, *loaded)
+    (only,) = systems(loaded, ablate=False)
+    assert (only.name, only.summarizer) == (MODEL, loaded)
 
 
 def test_what_is_taken_away_is_taken_away_and_nothing_else(loaded, tmp_path):
@@ -302,21 +302,16 @@ def test_what_is_taken_away_is_taken_away_and_nothing_else(loaded, tmp_path):
     expected = {
         MODEL: summary(text, max_length=5),
         NO_GLOBAL: summary(text, max_length=5, global_attention="none"),
-        HALVED: Summarizer.load(narrow).write(*reading_of(Summarizer.load(narrow), text)),
+        HALVED: pyled.summarize(text, narrow, max_length=5),
     }
-    found = systems(*loaded, ablate=True)
+    found = systems(loaded, ablate=True)
     assert [system.name for system in found] == list(expected)
     for system in found:
-        made = system.summarizer.write(system.summarizer.read(text, system.plan), system.plan)
+        made = system.summarizer(text)
         one = expected[system.name]
         assert (made.text, made.score, made.global_tokens) == (one.text, one.score, one.global_tokens)
     assert len({one.score for one in expected.values()}) == 3
-    assert windows(loaded[0]) == [8, 8]  # as before
-
-
-def reading_of(summarizer, text):
-    plan = summarizer.plan(None, {"max_length": 5})
-    return summarizer.read(text, plan), plan
+    assert windows(loaded) == [8, 8]  # as before
 
 
 def test_windows_are_halved_to_whole_tokens_on_each_side():
@@ -324,9 +319,9 @@ def test_windows_are_halved_to_whole_tokens_on_each_side():
 
 
 def test_a_window_of_one_token_on_each_side_cannot_be_halved(tmp_path):
-    narrow = Summarizer.load(changed(tmp_path / "narrow", config={"attention_window": 2}, generation={}))
+    narrow = Summarizer(changed(tmp_path / "narrow", config={"attention_window": 2}, generation={}))
     with pytest.raises(InputError, match="window is 2"):
-        systems(narrow, narrow.plan(None, {}), ablate=True)
+        systems(narrow, ablate=True)
 
 
 # 6. Tables

@@ -21,7 +21,7 @@ RINGS = [
     {"generation_config": {"numpy"}, "kernels": {"numpy", "numba", "llvmlite"}},  # llvmlite comes with Numba
     {"network": {"numpy"}, "tokenizer": {"numpy", "regex"}, "checkpoint": {"numpy"}, "generation": {"numpy"}},
     {"models": {"numpy"}},
-    {"tasks": {"numpy"}},
+    {"tasks": {"numpy", "regex"}},
     {"evaluation": {"numpy"}},
     {"cli": set()},
     {"__main__": set(), "__init__": set()},

@@ -22,7 +22,7 @@ from .summarize import add_reading, add_running, announce_compilation, load, pre
 if TYPE_CHECKING:
     from ..evaluation.evaluation import Judged, Pair, Results
     from ..evaluation.systems import System
-    from ..tasks import Plan, Summarizer
+    from ..tasks import Summarizer
 
 # 1. The options
 
@@ -130,7 +130,7 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
             raise InputError("--ablate with --global none: no global attention is there to take away: pass one of both")
         given = named_or_piped(arguments.files)
         settings, config = settings_of(arguments), config_of(arguments)
-        reading = prepare(arguments)
+        options = {**prepare(arguments), **settings}
         records = open_records(arguments, given, console)
         keys = arguments.document_key, arguments.summary_key
         pairs = Pairs(given, keys, arguments.limit, arguments.seed, console)
@@ -141,8 +141,8 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
         return FAILED
     status: int = OK
     if pairs.found:
-        loaded = load(arguments, config, settings, reading, console)
-        status = loaded if isinstance(loaded, int) else _evaluate(arguments, console, pairs, records, *loaded)
+        loaded = load(arguments, config, options, console)
+        status = loaded if isinstance(loaded, int) else _evaluate(arguments, console, pairs, records, loaded)
     pairs.report()
     return status or (FAILED if pairs.failed else OK)
 
@@ -153,20 +153,19 @@ def _evaluate(
     pairs: Pairs,
     records: Records,
     summarizer: "Summarizer",
-    plan: "Plan",
 ) -> int:
     """Evaluate the pairs, and print what came of it."""
     from ..evaluation import report
     from ..evaluation.systems import systems
 
     try:
-        found = systems(summarizer, plan, arguments.ablate)
+        found = systems(summarizer, arguments.ablate)
     except InputError as e:
         console.error(str(e))
         return USAGE
-    run = _Run(arguments, console, pairs, records, found, _made(summarizer, plan))
+    run = _Run(arguments, console, pairs, records, found, _made(summarizer))
     values = {name: setting["value"] for name, setting in run.made["settings"].items()}
-    records.made = {**run.made, "checkpoint": fingerprint(Path(summarizer.name)), "settings": values}
+    records.made = {**run.made, "checkpoint": fingerprint(Path(summarizer.loaded.name)), "settings": values}
     del records.made["model"]  # a directory may have several names
     announce_compilation(console)
     results = _results(run)
@@ -177,19 +176,20 @@ def _evaluate(
     return OK
 
 
-def _made(summarizer: "Summarizer", plan: "Plan") -> dict[str, Any]:
+def _made(summarizer: "Summarizer") -> dict[str, Any]:
     """The model and how it is used, as the record of a summary has it."""
-    from ..tasks.summarizer import stored_as
+    from ..tasks.loading import stored_as
     from ..tasks.summary import settings_record, versions
     from ..version import __version__
 
+    loaded, plan = summarizer.loaded, summarizer.plan
     settings = settings_record(plan.settings, plan.reading, plan.origin)
     name_origins(settings)
     return {
-        "model": summarizer.name,
+        "model": loaded.name,
         "versions": {"pyled": __version__, **versions()},
-        "dtype": summarizer.model.dtype.name,
-        "weights": stored_as(summarizer.model),
+        "dtype": loaded.model.dtype.name,
+        "weights": stored_as(loaded.model),
         "settings": settings,
     }
 
@@ -237,8 +237,9 @@ def _judged(run: _Run, pair: "Pair", known: Mapping[str, str], count: int, place
     known: what some made of it in another run
     """
     from ..evaluation.evaluation import judge
+    from ..tasks import Work
 
-    sources = [system.summarizer.read(pair.document, system.plan) for system in run.systems]
+    sources = [system.summarizer.read(pair.document) for system in run.systems]
     for note in sources[0].notes:
         run.console.note(f"{_named(pair)}: {note}")
     texts = {}
@@ -247,8 +248,8 @@ def _judged(run: _Run, pair: "Pair", known: Mapping[str, str], count: int, place
             texts[system.name] = known[system.name]
             continue
         name = f"{system.name}: " if len(sources) > 1 else ""
-        progress = partial(run.console.progress, place + name)
-        texts[system.name] = system.summarizer.write(source, system.plan, progress).text
+        work = Work(partial(run.console.progress, before=place + name))
+        texts[system.name] = system.summarizer.write(source, work).text
     return judge(pair, sources[0].tokens, sources[0].truncated, texts, count, run.arguments.stemmer)
 
 

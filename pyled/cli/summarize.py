@@ -6,7 +6,6 @@ import gc
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GenerationError, InputError, PyledError
@@ -18,10 +17,10 @@ from .shared.forms import FORMS
 from .shared.inputs import Inputs, named_or_piped, shown
 from .shared.outputs import Output, open_output
 from .shared.parser import UNNAMED, Commands, add_command, add_model
-from .shared.settings import add_settings, config_of, name_origins, settings_of
+from .shared.settings import add_settings, config_of, in_flags, name_origins, settings_of
 
 if TYPE_CHECKING:
-    from ..tasks import Plan, Reading, Source, Summarizer
+    from ..tasks import Source, Summarizer
 
 # 1. The options
 
@@ -135,9 +134,8 @@ class _Task:
     console: Console
     inputs: Inputs
     output: Output
-    reading: "Reading"
     config: GenerationConfig | None
-    settings: Mapping[str, Any]
+    options: Mapping[str, Any]
 
 
 def summarize(arguments: argparse.Namespace, console: Console) -> int:
@@ -145,17 +143,17 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
     try:
         given = named_or_piped(arguments.files)
         settings, config = settings_of(arguments), config_of(arguments)
-        reading = prepare(arguments)
+        options = {**prepare(arguments), **settings}
         inputs = Inputs(given, console)
         output = open_output(arguments, inputs, console)
     except (InputError, GenerationError) as e:
-        arguments.parser.error(str(e))
+        arguments.parser.error(in_words(e))
     except ImportError as e:
         console.error(in_words(e))
         return FAILED
     status = OK
     if inputs.names:
-        status = _run(_Task(arguments, console, inputs, output, reading, config, settings))
+        status = _run(_Task(arguments, console, inputs, output, config, options))
     inputs.report()
     return status or (FAILED if inputs.failed else OK)
 
@@ -173,8 +171,8 @@ def _without_collection() -> Iterator[None]:
 
 
 @_without_collection()
-def prepare(arguments: argparse.Namespace) -> "Reading":
-    """Import what computes, and check what only it can. Raises InputError, ImportError."""
+def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Import what computes, check what only it can, and return how texts are read. Raises InputError, ImportError."""
     from ..checkpoint import check_storage
     from ..kernels.jit import set_threads
     from ..tasks import Reading
@@ -187,82 +185,81 @@ def prepare(arguments: argparse.Namespace) -> "Reading":
         except ValueError as e:
             raise InputError(f"--threads: {e}") from None
     names = ("too_long", "chunk_tokens", "overlap", "combine", "global_attention")
-    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    return Reading(**given)
+    options = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    Reading(**options)
+    return options
 
 
 def _run(task: _Task) -> int:
     """Load the checkpoint, and summarize every input or tell what it would cost."""
-    loaded = load(task.arguments, task.config, task.settings, task.reading, task.console)
-    if isinstance(loaded, int):
-        return loaded
-    summarizer, plan = loaded
+    summarizer = load(task.arguments, task.config, task.options, task.console)
+    if isinstance(summarizer, int):
+        return summarizer
     if task.arguments.dry_run:
-        put(costs((one[:2] for one in _sources(task, summarizer, plan)), summarizer, plan, task.arguments.format))
+        put(costs((one[1:] for one in _sources(task, summarizer)), summarizer, task.arguments.format))
         return OK
     announce_compilation(task.console)
-    _summarize_all(task, summarizer, plan)
+    _summarize_all(task, summarizer)
     task.output.close()
     return OK
 
 
 def load(
-    arguments: argparse.Namespace,
-    config: GenerationConfig | None,
-    settings: Mapping[str, Any],
-    reading: "Reading",
-    console: Console,
-) -> "tuple[Summarizer, Plan] | int":
-    """The checkpoint that is named, and how it is used; or the exit status where that fails, which is told."""
-    from ..tasks import Reading, Summarizer
+    arguments: argparse.Namespace, config: GenerationConfig | None, options: Mapping[str, Any], console: Console
+) -> "Summarizer | int":
+    """Return the checkpoint that is named, and how it is used; or the exit status where that fails, which is told."""
+    from .. import tasks
 
     try:
         with _without_collection():
-            summarizer = Summarizer.load(arguments.model, None, arguments.dtype, arguments.weights)
+            loaded = tasks.load(arguments.model, None, arguments.dtype, arguments.weights)
     except Exception as e:
         console.error(in_words(e))
         return BAD_CHECKPOINT if isinstance(e, PyledError) else FAILED
     try:
-        plan = summarizer.plan(config, settings, reading)
+        summarizer = tasks.Summarizer(loaded, generation_config=config, **options)
     except Exception as e:
         console.error(in_words(e))
-        return USAGE if settings or config or reading != Reading() else BAD_CHECKPOINT
+        return USAGE if options or config else BAD_CHECKPOINT
     unnamed = [UNNAMED] if arguments.model is None else []
-    for note in (*unnamed, *summarizer.surprises, *plan.settings.notes):
-        console.note(note)
-    return summarizer, plan
+    for note in (*unnamed, *loaded.surprises, *summarizer.plan.notes):
+        console.note(in_flags(note))
+    return summarizer
 
 
-def _summarize_all(task: _Task, summarizer: "Summarizer", plan: "Plan") -> None:
+def _summarize_all(task: _Task, summarizer: "Summarizer") -> None:
     """Summarize each input that can be. Raises OutputError."""
-    console = task.console
-    for name, source, place in _sources(task, summarizer, plan):
+    from ..tasks import Work
+
+    console, inputs = task.console, task.inputs
+    work = Work(console.progress, [1.0] * len(inputs.names))
+    for i, name, source in _sources(task, summarizer):
+        work.turn_to(i)
         try:
-            summary = summarizer.write(source, plan, partial(console.progress, place))
+            summary = summarizer.write(source, work)
         except Exception as e:
-            task.inputs.fail(name, e)
+            inputs.fail(name, e)
             continue
         console.clear()
-        told = len(summarizer.notes) + len(plan.settings.notes) + len(source.notes)
+        told = len(summarizer.loaded.notes) + len(summarizer.plan.notes) + len(source.notes)
         for note in summary.notes[told:]:
-            console.note(f"{shown(name)}: {note}")
+            console.note(f"{shown(name)}: {in_flags(note)}")
         record = summary.record()
         name_origins(record["settings"])
         task.output.put({"input": name, **record})
 
 
-def _sources(task: _Task, summarizer: "Summarizer", plan: "Plan") -> Iterator[tuple[str, "Source", str]]:
-    """Each input as tokens, with its name, and its number where there are several."""
-    count = len(task.inputs.names)
+def _sources(task: _Task, summarizer: "Summarizer") -> Iterator[tuple[int, str, "Source"]]:
+    """Yield each input as tokens, with its number and name."""
     for i, name, text in task.inputs.texts():
         try:
-            source = summarizer.read(text, plan)
+            source = summarizer.read(text)
         except Exception as e:
             task.inputs.fail(name, e)
             continue
         for note in source.notes:
-            task.console.note(f"{shown(name)}: {note}")
-        yield name, source, f"[{i + 1}/{count}] " if count > 1 else ""
+            task.console.note(f"{shown(name)}: {in_flags(note)}")
+        yield i, name, source
 
 
 def announce_compilation(console: Console) -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..tasks.summarizer import OWN
+from ..tasks.planning import FIXED
 from .bootstrap import LEVEL, RESAMPLES
 from .columns import aligned
 from .evaluation import LONG, Estimate, Group, Results, Table
@@ -44,7 +44,7 @@ def _about(results: Results) -> Iterator[str]:
     made = results.made
     kept = "" if made["weights"] == made["dtype"] else f", weights in {made['weights']}"
     yield f"{made['model']}, in {made['dtype']}{kept}, pyled {made['versions']['pyled']}"
-    settings = {name: setting for name, setting in made["settings"].items() if name not in OWN}
+    settings = {name: setting for name, setting in made["settings"].items() if name not in FIXED}
     said = [f"{name} {_value(one['value'])}" for name, one in settings.items() if one["origin"] != "default"]
     yield f"settings: {', '.join(said)}"
     if HALVED in results.groups[0].scores:

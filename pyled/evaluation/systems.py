@@ -4,7 +4,7 @@ import copy
 from dataclasses import dataclass, replace
 
 from ..errors import InputError
-from ..tasks import Plan, Summarizer
+from ..tasks import Summarizer
 
 MODEL, NO_GLOBAL, HALVED = "model", "no global attention", "window halved"
 
@@ -15,33 +15,30 @@ class System:
 
     name: str
     summarizer: Summarizer
-    plan: Plan
 
 
-def systems(summarizer: Summarizer, plan: Plan, ablate: bool) -> list[System]:
+def systems(summarizer: Summarizer, ablate: bool) -> list[System]:
     """The model; where `ablate` is set, also without global attention and with half its attention window.
 
     Raises InputError where the window cannot be halved.
     """
-    found = [System(MODEL, summarizer, plan)]
+    found = [System(MODEL, summarizer)]
     if not ablate:
         return found
     narrower = halved(windows(summarizer))
     if narrower == windows(summarizer):
         raise InputError("--ablate: this model's attention window is 2, and cannot be halved: leave --ablate out")
-    without = replace(plan, reading=replace(plan.reading, global_attention="none"))
-    model = copy.copy(summarizer.model)
+    without, narrow = copy.copy(summarizer), copy.copy(summarizer)
+    without.plan = replace(without.plan, reading=replace(without.plan.reading, global_attention="none"))
+    model = copy.copy(summarizer.loaded.model)
     model.config = replace(model.config, attention_window=narrower)
-    return [
-        *found,
-        System(NO_GLOBAL, summarizer, without),
-        System(HALVED, replace(summarizer, model=model), plan),
-    ]
+    narrow.loaded = replace(narrow.loaded, model=model)
+    return [*found, System(NO_GLOBAL, without), System(HALVED, narrow)]
 
 
 def windows(summarizer: Summarizer) -> list[int]:
     """The attention window of each layer of the encoder, both sides together."""
-    config = summarizer.model.config
+    config = summarizer.loaded.model.config
     return [2 * config.one_sided_window(layer) for layer in range(config.encoder_layers)]
 
 

@@ -1,21 +1,27 @@
 """Text in, text and a record of what was done out.
 
-To be read in this order: `reading` (how a text is read, and cut), `summary` (the record), `summarizer` (the work).
+The first lines of the files number them, in the order in which they are best read.
 """
 
-from .reading import Chunk, Reading, Source
-from .summarizer import Plan, Progress, StageProgress, Summarizer, summarize
+from .loading import Loaded, load
+from .planning import Plan
+from .progress import Status, Work
+from .reading import Chunk, Reader, Reading, Source
+from .summarizing import Summarizer, summarize
 from .summary import ChunkSummary, Summary
 
 __all__ = [
     "Chunk",
     "ChunkSummary",
+    "Loaded",
     "Plan",
-    "Progress",
+    "Reader",
     "Reading",
     "Source",
-    "StageProgress",
+    "Status",
     "Summarizer",
     "Summary",
+    "Work",
+    "load",
     "summarize",
 ]

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,13 @@ from ..files import read_json
 from ..generation_config import GenerationConfig
 from ..tokenizer import LEDTokenizer
 from ..tokenizer.led.lengths import UNLIMITED
-from . import Plan, Reading, Summarizer
+from .planning import Plan, plan
+from .reading import Reading
 
 # The head of each architecture; one that is not named is taken for a summarizer.
 _HEADS = {"LEDModel": None, "LEDForQuestionAnswering": "qa", "LEDForSequenceClassification": "classification"}
 
 Facts = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Model:
-    """As much of a model as a plan needs: all but the weights, which may be broken."""
-
-    config: LEDConfig
-    generation_config: GenerationConfig
-
-
-class _NoTokenizer:
-    """As much of a tokenizer as a plan needs, in the place of a broken one."""
-
-    def get_vocab(self) -> dict[str, int]:
-        """No token."""
-        return {}
 
 
 def examine(directory: Path) -> Facts:
@@ -74,10 +59,11 @@ def examine(directory: Path) -> Facts:
     if tokenizer is not None:
         facts["tokenizer"] = _tokenizer(tokenizer)
     own = None if config is None else attempt(GenerationConfig.of_checkpoint, directory, config)
-    plan = None if own is None else attempt(_plan, config, own, tokenizer)
-    if plan is not None:
-        facts["generation"] = _settings(plan)
-        facts["notes"] += plan.settings.notes
+    vocabulary = {} if tokenizer is None else tokenizer.get_vocab()
+    its = None if own is None else attempt(plan, config, own, vocabulary, Reading(), None, {})
+    if its is not None:
+        facts["generation"] = _settings(its)
+        facts["notes"] += its.notes
     if config is not None and tokenizer is not None and len(tokenizer) != config.vocab_size:
         facts["notes"].append(f"the tokenizer has {len(tokenizer):,} tokens, the model {config.vocab_size:,}")
     return facts
@@ -127,13 +113,6 @@ def _tokenizer(tokenizer: LEDTokenizer) -> Facts:
         "special_tokens": dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)),
         "model_max_length": None if limit > UNLIMITED else limit,
     }
-
-
-def _plan(config: LEDConfig, own: GenerationConfig, tokenizer: LEDTokenizer | None) -> Plan:
-    """How `pyled summarize` would do it where no option says otherwise."""
-    model: Any = _Model(config, own)
-    vocabulary: Any = _NoTokenizer() if tokenizer is None else tokenizer
-    return Summarizer(model, vocabulary, "").plan(None, {}, Reading())
 
 
 def _settings(plan: Plan) -> Facts:

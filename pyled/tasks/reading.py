@@ -1,20 +1,21 @@
-"""1. How a text is read: what happens to a long one, where it is cut, which tokens are global.
+"""1. How a text is read: the options, and the text as the encoder takes it.
 
 Letters: S source tokens.
 """
 
+import hashlib
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Ids
 from ..errors import InputError
+from ..tokenizer import BatchEncoding, LEDTokenizer
+from .cutting import cut
 
-SPECIAL = 2  # tokens of any piece: <s> and </s>
-FEWEST = 16  # the least that may be asked for: room for some characters, of four tokens each at worst, and an overlap
+FEWEST = 16  # the least chunk_tokens: room for some characters, of four tokens each at worst, and an overlap
 DOC_SEP = "<doc-sep>"  # stands between the documents of one input; PRIMERA's vocabulary has it
 
 TooLong = Literal["error", "truncate", "chunk"]
@@ -22,7 +23,6 @@ Combine = Literal["concat", "again"]
 
 _CHOICES = {"too_long": ("error", "truncate", "chunk"), "combine": ("concat", "again")}
 _GLOBAL = re.compile(r"first|none|doc-sep|tokens:\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", re.ASCII)
-_SENTENCE_ENDS, _WIDE_ENDS, _CLOSING = ".!?…。！？", "。！？", "\"'”’)]»」』"  # no space follows the wide ones
 _OF_CHUNKS = ("chunk_tokens", "overlap", "combine")
 
 
@@ -41,6 +41,7 @@ class Reading:
     global_attention: which tokens attend to all: "first" `<s>`; "doc-sep" `<s>` and every `<doc-sep>`; "none";
         "tokens:0,5" or "tokens:0-7" those at these places of every chunk, `<s>` being 0. None is "doc-sep" where the
         vocabulary has `<doc-sep>`, else "first"
+    prefix: what stands before each text, and before each chunk of it; None is what config.json says
 
     Raises InputError for any other value, and for what concerns chunks where too_long is not "chunk".
     """
@@ -50,6 +51,7 @@ class Reading:
     overlap: int = 0
     combine: Combine = "concat"
     global_attention: str | None = None
+    prefix: str | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -64,24 +66,26 @@ class Reading:
             if self.too_long != "chunk" and getattr(self, name) != getattr(Reading, name):
                 raise InputError(
                     f"{name}={getattr(self, name)!r} has no effect with too_long={self.too_long!r}: pass "
-                    "too_long='chunk' (--too-long chunk), or leave it out"
+                    "too_long='chunk', or leave it out"
                 )
+        if not isinstance(self.prefix, str | None):
+            raise InputError(f"prefix is {self.prefix!r}: it must be a string, or None for what config.json says")
         self.global_places()
 
     def global_places(self) -> list[range]:
-        """The places that "tokens:..." names. Raises InputError."""
-        asked = self.global_attention
-        if asked is None:
+        """Return the places that "tokens:..." names. Raises InputError."""
+        where = self.global_attention
+        if where is None:
             return []
-        if not isinstance(asked, str) or not _GLOBAL.fullmatch(asked):
+        if not isinstance(where, str) or not _GLOBAL.fullmatch(where):
             raise InputError(
-                f"global_attention is {asked!r}: it must be 'first', 'none', 'doc-sep', or places such as "
+                f"global_attention is {where!r}: it must be 'first', 'none', 'doc-sep', or places such as "
                 "'tokens:0,5' or 'tokens:0-7'"
             )
-        ends = [part.split("-") for part in asked.partition(":")[2].split(",") if part]
+        ends = [part.split("-") for part in where.partition(":")[2].split(",") if part]
         places = [range(int(end[0]), int(end[-1]) + 1) for end in ends]
         if not all(places):
-            raise InputError(f"global_attention is {asked!r}: a range goes from its smaller place to its larger")
+            raise InputError(f"global_attention is {where!r}: a range goes from its smaller place to its larger")
         return places
 
 
@@ -94,8 +98,18 @@ class Chunk:
 
     start: int
     stop: int
-    ids: NDArray[np.int64]
-    is_global: NDArray[np.int64]
+    ids: Ids
+    is_global: Ids
+
+    @property
+    def global_tokens(self) -> int:
+        """The number of tokens with global attention."""
+        return int(self.is_global.sum())
+
+    @property
+    def key(self) -> str:
+        """A name of what the encoder reads: other tokens or global marks give another one."""
+        return hashlib.sha256(self.ids.tobytes() + self.is_global.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -112,77 +126,89 @@ class Source:
     notes: tuple[str, ...]
 
 
-def cut(
-    text: str, starts: Sequence[int], limit: int, overlap: int, encode: Callable[[str], list[int]]
-) -> list[tuple[int, int, list[int]]]:
-    """Cut a text into pieces of at most `limit` tokens each: (start, stop, ids), ids being those of the piece alone.
+@dataclass(frozen=True)
+class Reader:
+    """A tokenizer and how it is used, with every question settled.
 
-    A piece goes from where the one before it stops, or from up to `overlap` tokens before that. All pieces together
-    are the text, but a piece of nothing but white space is left out. They are about the same size, and cut where a
-    paragraph begins if one does in the second half of what fits, else a line, a sentence, a word, else anywhere.
-
-    starts: for each token of the whole text, without special ones, the character it starts with
-    encode: a text to its tokens, special ones included
-
-    Raises InputError where a piece cannot be made short enough.
+    reading: with global_attention and prefix set; limit: the most tokens of a chunk
     """
-    pieces = []
-    place = [0, *starts[1:], len(text)]  # of each token, its character
-    begin = done = 0  # tokens: where the piece begins, and how many the pieces before it have
-    while done < len(starts):
-        room = limit - SPECIAL
-        while True:
-            if room <= done - begin:
-                begin = done  # without an overlap, then
-            if room <= 0:
-                raise InputError(
-                    f"no piece of the text from character {place[done]:,} on fits into {limit:,} tokens: shorten the "
-                    "white space there, or pass a larger chunk_tokens (--chunk-tokens)"
-                )
-            stop = _next_cut(text, place, done, room - (done - begin))
-            ids = encode(text[place[begin] : place[stop]])
-            if len(ids) <= limit:
-                break
-            room -= len(ids) - limit  # alone, a piece may have more tokens than within the text
-        if text[place[begin] : place[stop]].strip():
-            pieces.append((place[begin], place[stop], ids))
-        earliest = max(begin + 1, stop - overlap)
-        while earliest < stop and place[earliest] == place[earliest - 1]:  # inside a character
-            earliest += 1
-        begin = _best_cut(text, place, earliest, (earliest + stop) // 2, earliest) if overlap else stop
-        done = stop
-    return pieces
+
+    tokenizer: LEDTokenizer
+    reading: Reading
+    limit: int
+
+    def __call__(self, text: str) -> Source:
+        """Return a text as tokens, in chunks if the reading says so and the text is too long for one.
+
+        Raises InputError, TokenizerError.
+        """
+        _check_text(text)
+        limit, reading = self.limit, self.reading
+        prefix = len(reading.prefix or "")
+        encoded = self._encoded(text)
+        count = len(encoded["input_ids"])
+        pieces, notes = [(0, len(text), encoded["input_ids"])], []
+        if count > limit and reading.too_long == "error":
+            raise InputError(
+                f"{count:,} tokens, but this encoder has {limit:,} positions: shorten the text, or pass "
+                f"too_long='chunk' to summarize it piece by piece, or too_long='truncate' to read {limit:,} of them"
+            )
+        if count > limit and reading.too_long == "truncate":
+            encoded = self._encoded(text, truncation=True, max_length=limit)
+            stop = max([0, *(stop - prefix for _, stop in encoded["offset_mapping"][1:-1])])
+            pieces = [(0, stop, encoded["input_ids"])]
+            notes.append(f"{count - limit:,} of {count:,} tokens were cut off: the encoder has {limit:,} positions")
+        elif count > limit:
+            spans = encoded["offset_mapping"][1:-1]
+            starts = [max(0, start - prefix) for start, stop in spans if stop > prefix]
+            pieces = cut(text, starts, limit, reading.overlap, lambda piece: self._encoded(piece)["input_ids"])
+            notes.append(f"{count:,} tokens are read in {len(pieces):,} chunks of at most {limit:,}")
+        chunks = tuple(self._chunk(*piece) for piece in pieces)
+        truncated = max(0, count - limit) if reading.too_long == "truncate" else 0
+        return Source(chunks, count, truncated, (*notes, *self._beyond(chunks)))
+
+    def _encoded(self, text: str, **arguments: Any) -> BatchEncoding:
+        """Return the tokens of a text and their places behind the prefix, all of them unless arguments say otherwise.
+
+        With max_length the tokenizer does not warn of its limit, which `_beyond` notes.
+        """
+        text = (self.reading.prefix or "") + text
+        whole = {"truncation": False, "max_length": len(text)}
+        return self.tokenizer(text, return_offsets_mapping=True, **(whole | arguments))
+
+    def _chunk(self, start: int, stop: int, ids: list[int]) -> Chunk:
+        """Return a piece of a text with its global marks."""
+        row = np.array([ids], np.int64)  # (1, S)
+        is_global = np.zeros_like(row)
+        for places in self.reading.global_places():
+            is_global[:, places.start : places.stop] = 1
+        if self.reading.global_attention in ("first", "doc-sep"):
+            is_global[:, 0] = 1
+        if self.reading.global_attention == "doc-sep":
+            is_global[row == self.tokenizer.convert_tokens_to_ids(DOC_SEP)] = 1
+        return Chunk(start, stop, row, is_global)
+
+    def _beyond(self, chunks: tuple[Chunk, ...]) -> list[str]:
+        """Return notes on chunks that are longer than the tokenizer's limit, or end before a global place."""
+        sizes, most, notes = [chunk.ids.size for chunk in chunks], self.tokenizer.model_max_length, []
+        if max(sizes) > most:
+            notes.append(f"{max(sizes):,} tokens are read, more than the tokenizer's model_max_length, {most:,}")
+        if any(places.stop > min(sizes) for places in self.reading.global_places()):
+            where = self.reading.global_attention
+            notes.append(f"global_attention={where!r} has no effect from {min(sizes):,} on: a chunk ends there")
+        return notes
 
 
-def _next_cut(text: str, place: Sequence[int], done: int, room: int) -> int:
-    """Where to cut a piece that may have `room` tokens behind the `done` ones: so that the rest is cut evenly."""
-    left = len(place) - 1 - done
-    if left <= room:
-        return done + left
-    pieces = -(-left // room)
-    most = min(room, left - room // 4)  # the last piece is to have some tokens too
-    return _best_cut(text, place, done + (room + 1) // 2, done + most, done + -(-left // pieces))
-
-
-def _best_cut(text: str, place: Sequence[int], first: int, last: int, wanted: int) -> int:
-    """The best of the tokens first to last to cut before, of equally good ones the nearest to `wanted`."""
-    return max(range(first, last + 1), key=lambda i: (_break(text, place[i]), -abs(i - wanted)))
-
-
-def _break(text: str, place: int) -> int:
-    """What begins at a place: 4 a paragraph (a blank line is before it), 3 a line, 2 a sentence, 1 a word, 0 nothing.
-
-    A sentence begins behind a mark that ends one, although the mark may as well end an abbreviation.
-    """
-    if text[place : place + 1].isspace():
-        return 0
-    end = place
-    while end and text[end - 1].isspace():
-        end -= 1
-    lines = text.count("\n", end, place)
-    if lines:
-        return 4 if lines > 1 else 3
-    mark = text[max(0, end - 3) : end].rstrip(_CLOSING)[-1:]
-    if mark and mark in (_SENTENCE_ENDS if end < place else _WIDE_ENDS):
-        return 2
-    return int(end < place)
+def _check_text(text: str) -> None:
+    """Raise InputError unless a text can be read."""
+    if not isinstance(text, str):
+        raise InputError(f"a text is a string, not {type(text).__name__}")
+    if not text.strip():
+        raise InputError("the text is empty: there is nothing to read")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as e:
+        raise InputError(
+            f"character {e.start:,} is U+{ord(text[e.start]):04X}, half of a surrogate pair: remove it, or decode the "
+            "text's source with errors='replace'"
+        ) from None

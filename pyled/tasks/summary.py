@@ -1,6 +1,7 @@
-"""2. A summary, and the record of how it was made."""
+"""6. A summary, and the record of how it was made."""
 
 import platform
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
@@ -30,7 +31,7 @@ class ChunkSummary:
     generating_seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
     """A summary and the record of how it was made; `str` gives the text.
 
@@ -68,6 +69,10 @@ class Summary:
     notes: tuple[str, ...]
     encoding_seconds: float
     generating_seconds: float
+
+    def __repr__(self) -> str:
+        counts = f"source_tokens={self.source_tokens}, generated_tokens={self.generated_tokens}"
+        return f"Summary({reprlib.repr(self.text)}, {counts}, chunks={len(self.chunks)}, model={self.model!r})"
 
     def __str__(self) -> str:
         return self.text

@@ -5,9 +5,13 @@ import io
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from ...errors import PyledError
 from .interrupts import held
+
+if TYPE_CHECKING:
+    from ...tasks import Status
 
 
 class Console:
@@ -17,7 +21,7 @@ class Console:
         self._quiet = quiet
         self._watched = not quiet and sys.stderr is not None and sys.stderr.isatty()
         self._shown = 0  # characters of progress on the screen
-        self._began = self._drawn = 0.0
+        self._drawn = 0.0
 
     def error(self, message: str) -> None:
         """Tell what went wrong."""
@@ -29,21 +33,19 @@ class Console:
         if not self._quiet:
             self.error(message)
 
-    def progress(self, place: str, stage: str, done: int, total: int) -> None:
+    def progress(self, status: "Status", before: str = "") -> None:
         """Redraw the line, ten times a second at most."""
-        if not self._watched:
-            return
         now = time.monotonic()
-        if done <= 1:
-            self._began = now
-        elif now - self._drawn < 0.1 and done < total:
+        if not self._watched or (1 < status.done < status.total and now - self._drawn < 0.1):
             return
         self._drawn = now
-        is_generating = stage.startswith("generating")  # words on which chunk may follow
-        line = f"{place}{stage} {done}/{total}{' tokens' if is_generating else ' layers'}"
-        if done > 1:  # the first is no measure: kernels are loaded or compiled in its time
-            most = "at most " if is_generating else ""
-            line += f", {most}{clock((now - self._began) / (done - 1) * (total - done))} left"
+        place = f"[{status.text + 1}/{status.texts}] " if status.texts > 1 else ""
+        again = " again" if status.round else ""
+        chunk = f" chunk {status.chunk + 1}/{status.chunks}" if status.chunks > 1 else ""
+        unit = "tokens" if status.stage == "generating" else "layers"
+        line = f"{before}{place}{status.stage}{again}{chunk} {status.done}/{status.total} {unit}"
+        if status.seconds_left is not None:
+            line += f", about {clock(status.seconds_left)} left"
         self._redraw(line)
 
     def status(self, line: str) -> None:
@@ -105,7 +107,9 @@ def put(text: str) -> None:
 def in_words(error: Exception) -> str:
     """What to tell a user who can do something about it."""
     if isinstance(error, PyledError):
-        return str(error)
+        from .settings import in_flags
+
+        return in_flags(str(error))
     if isinstance(error, MemoryError):
         return f"not enough memory{f' ({error})' if str(error) else ''}: pass a shorter text, or fewer beams"
     if isinstance(error, OSError) and error.filename is not None:

@@ -8,35 +8,24 @@ from .forms import together
 from .inputs import shown
 
 if TYPE_CHECKING:
-    from ...tasks import Plan, Source, Summarizer
+    from ...tasks import Source, Summarizer
 
 
-def costs(sources: Iterator[tuple[str, "Source"]], summarizer: "Summarizer", plan: "Plan", form: str) -> str:
+def costs(sources: Iterator[tuple[str, "Source"]], summarizer: "Summarizer", form: str) -> str:
     """What the sources would cost, for each of these names and texts as tokens, in a form of FORMS."""
-    from ...tasks.cost import estimate, measure
+    from ...tasks.cost import measure
 
-    dtype: Any = summarizer.model.dtype.name
+    dtype: Any = summarizer.loaded.model.dtype.name
     rates = measure(dtype)
     records: list[dict[str, Any]] = []
     for name, source in sources:
-        sizes = [chunk.ids.size for chunk in source.chunks]
-        cost = estimate(
-            summarizer.model.config,
-            sizes,
-            plan.settings.num_beams,
-            plan.settings.max_length - plan.settings.prompt_length,
-            rates,
-            dtype=dtype,
-            weights=summarizer.model.stored_as,
-            global_tokens=max(int(chunk.is_global.sum()) for chunk in source.chunks),
-            again=plan.limit if plan.reading.combine == "again" else None,
-        )
+        cost = summarizer.estimate(source, rates)
         records.append(
             {
                 "input": name,
                 "source_tokens": source.tokens,
                 "truncated_tokens": source.truncated,
-                "chunks": sizes,
+                "chunks": [chunk.ids.size for chunk in source.chunks],
                 "encoding_seconds": cost.encoding,
                 "generating_seconds": cost.generating,
                 "memory": dict(cost.memory),

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,31 @@ def config_of(arguments: argparse.Namespace) -> GenerationConfig | None:
         return GenerationConfig.from_dict(values)
     except GenerationError as e:
         raise GenerationError(f"{path}: {e}") from None
+
+
+# Arguments of the library that are options here. A name that is a plain word, too, is one only where a value follows.
+_OPTIONS = "|".join(("too_long", "chunk_tokens", "global_attention", "early_stopping", *SETTINGS))
+_ARGUMENT = re.compile(
+    rf"(?<!\.json: )(?<![\w.'/-])(?:({_OPTIONS})(?![\w.]\w)|(overlap|combine|dtype|weights)(?==| is ))"
+    r"(?:=('[^']*'|[\w.-]*\w))?+(?! \([\w-]+\.json\))"
+)
+
+
+def in_flags(message: str) -> str:
+    """Return a message of the library in the words of the command line: options for arguments.
+
+    >>> in_flags("max_length=9 (call) goes before max_length=40 (config.json): pass too_long='chunk'")
+    '--max-length 9 (command line) goes before max_length=40 (config.json): pass --too-long chunk'
+    """
+
+    def flag(match: re.Match[str]) -> str:
+        name = (match[1] or match[2]).replace("_", "-").removesuffix("-attention")
+        return f"--{name}" + (f" {match[3].strip(chr(39))}" if match[3] else "")
+
+    message = _ARGUMENT.sub(flag, message)
+    for origin, words in _ORIGINS.items():
+        message = message.replace(f"({origin})", f"({words})")
+    return message
 
 
 def name_origins(settings: dict[str, dict[str, Any]]) -> None:
