@@ -8,7 +8,6 @@ import numba
 import numpy as np
 import pytest
 from checkpoints import TINY
-from pyled.tools import cost
 
 from pyled.config import LEDConfig
 from pyled.kernels import jit

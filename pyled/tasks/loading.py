@@ -7,7 +7,7 @@ from pathlib import Path
 from ..checkpoint import Storage
 from ..errors import InputError, PyledWarning
 from ..hub import SYNOPSIS, UNNAMED
-from ..models.led import DType, LEDForConditionalGeneration
+from ..models import DType, LEDForConditionalGeneration
 from ..tokenizer import LEDTokenizer
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..checkpoint import Storage
 from ..errors import InputError, PyledError
 from ..generation_config import GenerationConfig
-from ..models.led import DType, LEDForConditionalGeneration
+from ..models import DType, LEDForConditionalGeneration
 from ..tokenizer import LEDTokenizer
 from ..version import __version__
 from .cost import TYPICAL, Estimate, Rates, estimate
