@@ -78,7 +78,9 @@ def test_all_is_there_in_json(inspect):
         "missing": [],
         "misshaped": [],
         "unused": [],
+        "no_parameters": {"final_logits_bias": 600},
     }
+    assert facts["skipped"] == ["answers.json", "documents", "text.txt"]
     assert facts["tokenizer"] == {
         "tokens": 600,
         "special_tokens": {"<s>": 0, "</s>": 2, "<unk>": 3, "<pad>": 1, "<mask>": 599},

@@ -79,7 +79,7 @@ def test_a_step_reads_the_decoders_weights_but_those_of_the_sources_keys_and_val
 
 def test_a_step_reads_the_sources_keys_and_values_once_for_all_beams(model):
     past, _ = model.get_decoder().begin(np.zeros((1, 7, 6), np.float32), None, 4)
-    kept = sum(layer.keys.size + layer.values.size for layer in past.documents[0].layers)
+    kept = sum(layer.keys.size + layer.values.size for layer in past.documents[0])
     assert cost.step_keys(SMALL, 7) == kept
 
 
@@ -125,7 +125,7 @@ def test_chunks_take_the_time_of_each_and_the_memory_of_the_largest():
     assert both.encoding == pytest.approx(one.encoding + other.encoding)
     assert both.generating == pytest.approx(one.generating + other.generating)
     assert both.memory == one.memory
-    assert both.peak == sum(both.memory.values()) > other.peak
+    assert sum(both.memory.values()) > sum(other.memory.values())
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_more_work_takes_longer_and_a_faster_machine_less():
         more = estimate(CONFIG, **(base | {name: value}))
         assert more.generating > usual.generating
         assert (more.encoding > usual.encoding) == encoding_grows
-        assert more.peak >= usual.peak
+        assert sum(more.memory.values()) >= sum(usual.memory.values())
     assert estimate(CONFIG, **base, global_tokens=40).encoding > usual.encoding
 
 

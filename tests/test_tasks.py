@@ -507,7 +507,7 @@ def test_what_is_unused_in_the_file_is_told(tmp_path):
 
 
 def test_the_record_says_which_pyled():
-    assert summary(SHORT, max_length=5).version == pyled.__version__
+    assert summary(SHORT, max_length=5).versions["pyled"] == pyled.__version__
 
 
 def test_progress_counts_layers_and_then_tokens():
@@ -600,7 +600,7 @@ def test_an_empty_text_is_refused(text):
         ({"text": b"bytes"}, InputError, "text is a bytes: pass a string"),
         ({"text": [SHORT, None]}, InputError, r"text\[1\]: a text is a string, not NoneType"),
         ({"text": [SHORT, " "]}, InputError, r"text\[1\]: the text is empty"),
-        ({"too_long": "cut"}, InputError, "too_long is 'cut': it must be 'error', 'truncate' or 'chunk'"),
+        ({"too_long": "cut"}, InputError, "too_long is 'cut': it must be 'error' or 'truncate' or 'chunk'"),
         ({"combine": "all"}, InputError, "combine is 'all': it must be 'concat' or 'again'"),
         ({"too_long": "chunk", "chunk_tokens": 15}, InputError, "chunk_tokens is 15: .* integer of at least 16"),
         ({"too_long": "chunk", "chunk_tokens": 99.0}, InputError, "chunk_tokens is 99.0: it must be an integer"),
@@ -620,7 +620,7 @@ def test_an_empty_text_is_refused(text):
         ({"global_attention": "tokens:1,-2"}, InputError, "global_attention is 'tokens:1,-2': it must be"),
         ({"global_attention": 0}, InputError, "global_attention is 0: it must be"),
         ({"global_attention": "tokens:7-5"}, InputError, "tokens:7-5': a range goes from its smaller place"),
-        ({"global_attention": "tokens:0,1024"}, InputError, "at most 1,024 tokens are read at a time: .* below 1,024"),
+        ({"global_attention": "tokens:0,1024"}, InputError, "only 1,024 tokens are read at a time"),
         ({"global_attention": "doc-sep"}, InputError, "this vocabulary has no <doc-sep>"),
         ({"model": 3}, InputError, "model is a int: pass a checkpoint's directory"),
         ({"model": "allenai/led-base-16384"}, CheckpointError, "is no directory: pyled downloads nothing"),
@@ -645,7 +645,7 @@ def test_mistakes_are_named(arguments, kind, message):
 def test_a_model_in_memory_needs_its_tokenizer_and_keeps_its_dtype(model, tokenizer):
     with pytest.raises(InputError, match="the tokenizer is missing"):
         pyled.summarize(SHORT, model)
-    with pytest.raises(InputError, match="dtype is 'float64', but the model is in float32"):
+    with pytest.raises(InputError, match="dtype is 'float64' .* the model is in float32"):
         pyled.summarize(SHORT, model, tokenizer, dtype="float64")
     with pytest.raises(InputError, match="model is a LEDModel"):
         pyled.summarize(SHORT, LEDModel(model.config), tokenizer)
@@ -674,6 +674,6 @@ def test_every_public_name_is_there():
     for name in pyled.__all__:
         assert getattr(pyled, name) is not None
     assert pyled.LEDTokenizerFast is pyled.LEDTokenizer
-    assert {field.name for field in fields(pyled.Summary)} >= {"text", "settings", "notes", "score"}
+    assert {field.name for field in fields(pyled.Summary)} >= {"text", "plan", "notes", "score"}
     with pytest.raises(AttributeError, match="'pyled' has no attribute 'LEDForMaskedLM'"):
         pyled.LEDForMaskedLM  # noqa: B018

@@ -180,14 +180,13 @@ def _made(summarizer: "Summarizer") -> dict[str, Any]:
     """The model and how it is used, as the record of a summary has it."""
     from ..tasks.loading import stored_as
     from ..tasks.summary import settings_record, versions
-    from ..version import __version__
 
-    loaded, plan = summarizer.loaded, summarizer.plan
-    settings = settings_record(plan.settings, plan.reading, plan.origin)
+    loaded = summarizer.loaded
+    settings = settings_record(summarizer.plan)
     name_origins(settings)
     return {
         "model": loaded.name,
-        "versions": {"pyled": __version__, **versions()},
+        "versions": versions(),
         "dtype": loaded.model.dtype.name,
         "weights": stored_as(loaded.model),
         "settings": settings,

@@ -73,6 +73,9 @@ def _lines(facts: Facts) -> Iterator[str]:
             yield f"\n{part}"
             for label, said in rows(facts[part]):
                 yield f"  {label:<22} {said}"
+    if facts["skipped"]:
+        names = ", ".join(facts["skipped"][:5]) + (", ..." if len(facts["skipped"]) > 5 else "")
+        yield f"\nfiles that are not read: {len(facts['skipped'])} ({names})"
     if facts["notes"]:
         yield "\nnotes"
         yield from (f"  {note}" for note in facts["notes"])
@@ -102,6 +105,9 @@ def _weights(weights: Facts) -> Rows:
     for file, size in weights["files"].items():
         yield "file", f"{file}, {size:,} bytes"
     yield "numbers", ", ".join(f"{count:,} in {dtype}" for dtype, count in weights["stored"].items())
+    explained = {"final_logits_bias": "final_logits_bias (a buffer, which is not learned)"}
+    for kind, count in weights.get("no_parameters", {}).items():
+        yield "of them no parameters", f"{count:,}: {explained.get(kind, kind)}"
     for name in ("tied", "missing", "misshaped", "unused"):
         if name in weights:  # not where the configuration is broken
             yield name, (" = " if name == "tied" else ", ").join(weights[name]) or "none"

@@ -1,27 +1,9 @@
-"""Text in, text and a record of what was done out.
+"""Text in, text and a record of what was done out. The first line of a file tells its place in the order of reading."""
 
-The first lines of the files number them, in the order in which they are best read.
-"""
-
-from .loading import Loaded, load
-from .planning import Plan
+from .loading import load
 from .progress import Status, Work
-from .reading import Chunk, Reader, Reading, Source
+from .reading import Reading, Source
 from .summarizing import Summarizer, summarize
-from .summary import ChunkSummary, Summary
+from .summary import Summary
 
-__all__ = [
-    "Chunk",
-    "ChunkSummary",
-    "Loaded",
-    "Plan",
-    "Reader",
-    "Reading",
-    "Source",
-    "Status",
-    "Summarizer",
-    "Summary",
-    "Work",
-    "load",
-    "summarize",
-]
+__all__ = ["Reading", "Source", "Status", "Summarizer", "Summary", "Work", "load", "summarize"]

@@ -1,7 +1,6 @@
-"""What a summary will cost: seconds and bytes, from the shape of the model and two measured rates.
+"""8. What a summary costs: seconds and bytes, from the shape of the model and two rates of a machine.
 
-The operations and the bytes of each part are counted as the code works; the rates are those of this machine, times what
-part of them pyled's kernels reach (the constants below).
+Operations and bytes are counted as the code works. The constants say which part of a rate pyled reaches.
 
 Letters: S source tokens, E model size, F feed-forward size, w one-sided window.
 """
@@ -22,10 +21,10 @@ from ..network.layers import SLICE_ROWS
 
 DType = Literal["float32", "float64"]
 
-# Which part of the two rates pyled reaches. Measured in float32 with seeded weights in LED-base's shape, two threads of
-# machines that others share (AVX2, AVX-512), documents of 1,100, 4,096 and 16,384 tokens, 1 and 4 beams; of the seven
-# times of docs/speed.md, and of those of two other runs, none is off by more than a fifth. Where other programs want
-# the processors or the memory at the same moment, encoding or generating varies by a factor of two or three.
+# Measured in float32 with seeded weights in LED-base's shape, two threads of shared machines (AVX2, AVX-512), documents
+# of 1,100, 4,096 and 16,384 tokens, 1 and 4 beams: none of the seven times of docs/speed.md, nor of two other runs, is
+# off by more than a fifth. Where other programs need the processors at the same moment, times are two or three times
+# as long.
 PRODUCTS = 0.75  # of the rate of products: the encoder's linear layers, with all that is between them
 BAND = 0.6  # of it: the encoder's attention, with its softmax
 ROWS = 0.8  # of it: what each row adds to a step, in `few_rows` and in the rules and the search over its scores
@@ -41,24 +40,23 @@ LARGE = 2**28  # bytes to measure the rate of reading with: more than caches hol
 
 @dataclass(frozen=True)
 class Rates:
-    """What a machine does per second.
+    """What a machine does in a second, with the threads that are set.
 
-    products: floating-point operations of a large matrix product
-    reading: bytes read from memory
+    products: floating-point operations of a large matrix product; reading: bytes read from memory
     """
 
     products: float
     reading: float
 
 
-TYPICAL = Rates(2e11, 2e10)  # of a machine of two cores
+TYPICAL = Rates(2e11, 2e10)  # two cores
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What a summary costs.
 
-    encoding: seconds; generating: seconds if every summary becomes as long as it may, so at most
+    encoding, generating: seconds, if every summary has its greatest length
     memory: bytes, part by part, at the moment when they are most in all
     """
 
@@ -68,17 +66,12 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Encoding and generating, at most."""
+        """Seconds of both stages."""
         return self.encoding + self.generating
-
-    @property
-    def peak(self) -> int:
-        """Bytes of all parts together."""
-        return sum(self.memory.values())
 
 
 def measure(dtype: DType = "float32", *, side: int = 1024, spent: float = 0.2) -> Rates:
-    """The rates of this machine, with the threads that are set: in about half a second, compiling nothing.
+    """Measure the rates of this machine, in about half a second; nothing is compiled.
 
     side: of the square matrices; a larger product comes nearer to the most that there is, and takes longer
     spent: at least so many seconds for each rate
@@ -91,7 +84,7 @@ def measure(dtype: DType = "float32", *, side: int = 1024, spent: float = 0.2) -
 
 
 def _seconds(work: Callable[[], object], spent: float) -> float:
-    """How long some work takes: the median of what fits into `spent` seconds, without the first half."""
+    """Return how long some work takes: the median of what fits into `spent` seconds, without the first half."""
     taken: list[float] = []
     began = time.perf_counter()
     while len(taken) < 4 or time.perf_counter() - began < spent:
@@ -113,34 +106,30 @@ def estimate(
     global_tokens: int = 1,
     again: int | None = None,
 ) -> Estimate:
-    """The cost of summarizing chunks of so many tokens, one after another, once the weights are in memory.
+    """Return the cost of summarizing chunks, one after another, once the weights are in memory.
 
-    weights: what a step reads is stored as, its weights and the source's keys and values, if not in dtype
     chunks: the source tokens of each; global_tokens: those of each with global attention
     max_new_tokens: the most that are generated for each
-    again: the most tokens of a chunk, where summaries are to be summarized again until there is one
+    weights: the type of a step's weights and of the source's keys and values, if it is not dtype
+    again: the most tokens of a chunk, if summaries are summarized again until there is one
     """
     size = np.dtype(dtype).itemsize
-    product, band, row = (rates.products * part for part in (PRODUCTS, BAND, ROWS))  # operations per second
-    width = NARROW.get(weights, size)
-    stored, keys = rates.reading * WEIGHTS / width, rates.reading * KEYS / width  # numbers per second
+    width = NARROW.get(weights, size)  # bytes of a number that a step reads
+    product, band, row = (rates.products * part for part in (PRODUCTS, BAND, ROWS))  # operations in a second
+    read = step_weights(config)
+    step = STEP + read * width / (rates.reading * WEIGHTS) + 2 * num_beams * read / row
     encoding = generating = 0.0
     for S in [*chunks, *_later_chunks(chunks, max_new_tokens, again)]:
         encoding += product_operations(config, S, global_tokens) / product
         encoding += band_operations(config, S, global_tokens) / band
-        read = step_weights(config)
-        step = STEP + read / stored + 2 * num_beams * read / row + step_keys(config, S) / keys
-        generating += key_operations(config, S) / product + max_new_tokens * step
+        keys = step_keys(config, S) * width / (rates.reading * KEYS)
+        generating += key_operations(config, S) / product + max_new_tokens * (step + keys)
     memory = _memory(config, max(chunks), num_beams, max_new_tokens, size, width, global_tokens)
-    if width != size:
-        rounded = step_weights(config)
-        kept = config.vocab_size * config.d_model if config.tie_word_embeddings else 0  # the embeddings stay
-        memory["weights"] -= (rounded - kept) * size - rounded * width
     return Estimate(encoding, generating, memory)
 
 
 def _later_chunks(chunks: Sequence[int], max_new_tokens: int, again: int | None) -> list[int]:
-    """The chunks of the later rounds, if every summary becomes as long as it may."""
+    """Return the chunks of the later rounds, if every summary has its greatest length."""
     later: list[int] = []
     while again is not None and len(chunks) > 1 and len(chunks) * max_new_tokens < sum(chunks):
         tokens = len(chunks) * max_new_tokens
@@ -151,19 +140,19 @@ def _later_chunks(chunks: Sequence[int], max_new_tokens: int, again: int | None)
 
 
 def _are_few(config: LEDConfig, global_tokens: int) -> bool:
-    """Whether the states stand in for global keys and values, see `attention.encoder_self_attention`."""
+    """Say whether the states stand in for global keys and values, see `attention.encoder_self_attention`."""
     return global_tokens * FEW_GLOBAL <= config.d_model // config.encoder_attention_heads
 
 
 def product_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
-    """Floating-point operations of the encoder's matrix products: two for each weight and token."""
+    """Return the operations of the encoder's matrix products: two for each weight and token."""
     E, F = config.d_model, config.encoder_ffn_dim
     squares = 4 if _are_few(config, global_tokens) else 6  # query, key, value, output; global keys and values
     return 2 * S * config.encoder_layers * (squares * E * E + 2 * E * F)
 
 
 def band_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
-    """Those of the encoder's attention: four for each query, key and number of what stands for a key."""
+    """Return those of the encoder's attention: four for each query, key and number of what stands for a key."""
     pairs = 0
     for layer in range(config.encoder_layers):
         w = min(config.one_sided_window(layer), S - 1)
@@ -175,33 +164,33 @@ def band_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
 
 
 def encoding_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
-    """All those of the encoder that are counted."""
+    """Return all those of the encoder that are counted."""
     return product_operations(config, S, global_tokens) + band_operations(config, S, global_tokens)
 
 
 def key_operations(config: LEDConfig, S: int) -> int:
-    """Those of the source's keys and values in the decoder, made once."""
+    """Return those of the source's keys and values in the decoder, made once."""
     return 2 * S * config.decoder_layers * 2 * config.d_model**2
 
 
 def step_weights(config: LEDConfig) -> int:
-    """Weights that one step of decoding reads: of every layer, and of the head."""
+    """Return the weights that one step of decoding reads: of every layer, and of the head."""
     E, F = config.d_model, config.decoder_ffn_dim
     return config.decoder_layers * (6 * E * E + 2 * E * F) + config.vocab_size * E
 
 
 def step_keys(config: LEDConfig, S: int) -> int:
-    """Numbers of the source's keys and values, which one step reads, once for all rows."""
+    """Return the numbers of the source's keys and values, which one step reads, once for all rows."""
     return config.decoder_layers * 2 * S * config.d_model
 
 
 def step_bytes(config: LEDConfig, S: int, weights: str | None = None) -> int:
-    """Bytes that one step of decoding must read, where they are stored as this or else in float32; no scales."""
+    """Return the bytes that one step of decoding reads, if its numbers are stored as this or else in float32."""
     return NARROW.get(weights, 4) * (step_weights(config) + step_keys(config, S))
 
 
 def weight_count(config: LEDConfig) -> int:
-    """Numbers of all weights, tied ones once."""
+    """Return the numbers of all weights, tied ones once."""
     tied = TIED[1:] if config.tie_word_embeddings else ()
     return sum(prod(shape) for name, shape in expected_shapes(config, "lm").items() if name not in tied)
 
@@ -209,13 +198,17 @@ def weight_count(config: LEDConfig) -> int:
 def _memory(
     config: LEDConfig, S: int, num_beams: int, max_new_tokens: int, size: int, width: int, global_tokens: int
 ) -> dict[str, int]:
-    """Bytes part by part, at the moment when they are most; size, width: of a number, and of one that a step reads."""
+    """Return bytes part by part, when they are most; size, width: of a number, and of one that a step reads."""
     # scores on the way to probabilities, of at least two queries; or keys, values, and what is on the way to them
     row = max(2, global_tokens) * config.encoder_attention_heads
     row = row if _are_few(config, global_tokens) else config.d_model
     state = S * config.d_model * size
     inner = min(S, SLICE_ROWS) * config.encoder_ffn_dim * size
     count = weight_count(config)
+    weights = count * size
+    if width != size:  # all but the embeddings, which the encoder reads too
+        tied = config.vocab_size * config.d_model if config.tie_word_embeddings else 0
+        weights -= (step_weights(config) - tied) * size - step_weights(config) * width
     moments = [
         # embedded tokens, and what becomes of them; query, key, value; what is on the way to them, then the context
         {"states": 6 * state, "feed-forward": inner, "global rows": 3 * row * S * size if global_tokens else 0},
@@ -228,4 +221,4 @@ def _memory(
         },
         {"file": count * 4 if size > 4 else 0},  # while it is widened
     ]
-    return {"program": PROGRAM, "weights": count * size} | max(moments, key=lambda parts: sum(parts.values()))
+    return {"program": PROGRAM, "weights": weights} | max(moments, key=lambda parts: sum(parts.values()))

@@ -1,13 +1,12 @@
-"""What the files of a checkpoint say, each read for itself, so that a broken one hides none of the others."""
+"""9. What the files of a checkpoint say, each read for itself, so that a broken one hides none of the others."""
 
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import LoadReport, account, expected_shapes, stored_types
+from ..checkpoint import account, expected_shapes, stored_types
 from ..checkpoint.directory import INDEX, SINGLE, read_directory
 from ..checkpoint.names import OPTIONAL, TIED
 from ..config import LEDConfig
@@ -16,26 +15,32 @@ from ..files import read_json
 from ..generation_config import GenerationConfig
 from ..tokenizer import LEDTokenizer
 from ..tokenizer.led.lengths import UNLIMITED
-from .planning import Plan, plan
+from .planning import plan
 from .reading import Reading
+from .summary import settings_record
 
 # The head of each architecture; one that is not named is taken for a summarizer.
 _HEADS = {"LEDModel": None, "LEDForQuestionAnswering": "qa", "LEDForSequenceClassification": "classification"}
+
+# Files that are read beside those of the weights.
+_FILES = {INDEX, "config.json", "generation_config.json", "vocab.json", "merges.txt", "tokenizer.json"} | {
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+}  # fmt: skip
 
 Facts = dict[str, Any]
 
 
 def examine(directory: Path) -> Facts:
-    """What a checkpoint's directory holds, as plain values of JSON.
+    """Return what a checkpoint's directory holds, as plain values of JSON.
 
     A part that cannot be read is None. In `generation` each setting has its value and its origin, as in the record of
-    a summary. notes: what is unusual; problems: what is wrong, in words.
+    a summary. skipped: files that are not read; notes: what is unusual; problems: what is wrong, in words.
     """
-    facts: Facts = {"directory": str(directory), "configuration": None, "parameters": None, "weights": None}
-    facts |= {"tokenizer": None, "generation": None, "notes": [], "problems": []}
+    facts: Facts = dict.fromkeys(("configuration", "parameters", "weights", "tokenizer", "generation"))
+    facts = {"directory": str(directory), **facts, "skipped": [], "notes": [], "problems": []}
 
     def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a function gives, or None and a problem more."""
+        """Return what a function returns; or None, and note the problem."""
         try:
             return function(*arguments)
         except PyledError as e:
@@ -49,34 +54,37 @@ def examine(directory: Path) -> Facts:
     tensors = attempt(read_directory, directory)
     if tensors is not None:
         facts["weights"] = _files(directory)
-        report = None if config is None else attempt(_report, tensors, config)
+        report = None if config is None else attempt(lambda: account(tensors, config, _head(config))[1])
         if report is not None:
             facts["weights"] |= {name: getattr(report, name) for name in ("tied", "missing", "misshaped", "unused")}
+            facts["weights"]["no_parameters"] = _no_parameters(tensors, report.tied, report.unused)
             facts["notes"] += report.surprises()
             if report.missing or report.misshaped:
                 facts["problems"].append(f"{directory}: {report.accusation()}")
     tokenizer = attempt(LEDTokenizer.from_pretrained, directory)
     if tokenizer is not None:
         facts["tokenizer"] = _tokenizer(tokenizer)
-    own = None if config is None else attempt(GenerationConfig.of_checkpoint, directory, config)
+    settings = None if config is None else attempt(GenerationConfig.of_checkpoint, directory, config)
     vocabulary = {} if tokenizer is None else tokenizer.get_vocab()
-    its = None if own is None else attempt(plan, config, own, vocabulary, Reading(), None, {})
-    if its is not None:
-        facts["generation"] = _settings(its)
-        facts["notes"] += its.notes
+    usual = None if settings is None else attempt(plan, config, settings, vocabulary, Reading(), None, {})
+    if usual is not None:
+        facts["generation"] = settings_record(usual)
+        facts["notes"] += usual.notes
     if config is not None and tokenizer is not None and len(tokenizer) != config.vocab_size:
         facts["notes"].append(f"the tokenizer has {len(tokenizer):,} tokens, the model {config.vocab_size:,}")
+    read = _FILES | set((facts["weights"] or {}).get("files", ()))
+    facts["skipped"] = sorted(path.name for path in directory.iterdir() if path.name not in read)
     return facts
 
 
 def _head(config: LEDConfig) -> str | None:
-    named = config.extra.get("architectures")
-    architectures = named if isinstance(named, list) else []
-    return next((_HEADS[name] for name in architectures if isinstance(name, str) and name in _HEADS), "lm")
+    names = config.extra.get("architectures")
+    names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return next((_HEADS[name] for name in names if name in _HEADS), "lm")
 
 
 def parameters(config: LEDConfig, head: str | None) -> dict[str, int]:
-    """How many numbers a model of this configuration learns, part by part; what is tied counts once."""
+    """Return how many numbers a model of this configuration learns, part by part; what is tied counts once."""
     counts: Counter[str] = Counter()
     for name, shape in expected_shapes(config, head).items():
         if name in TIED:
@@ -91,8 +99,18 @@ def parameters(config: LEDConfig, head: str | None) -> dict[str, int]:
     return {part: count for part, count in counts.items() if count}
 
 
+def _no_parameters(tensors: Mapping[str, Any], tied: list[str], unused: list[str]) -> dict[str, int]:
+    """Return the numbers in the files that no parameter is made of, by their kind."""
+    copies = [name for name in tensors if name.endswith(tuple(tied))][1:] if tied else []
+    kinds = dict.fromkeys(copies, "copies of tied weights") | dict.fromkeys(unused, "unused")
+    counts: Counter[str] = Counter()
+    for name, kind in (kinds | {OPTIONAL: OPTIONAL}).items():
+        counts[kind] += tensors[name].size if name in tensors else 0
+    return {kind: count for kind, count in counts.items() if count}
+
+
 def _files(directory: Path) -> Facts:
-    """The files of weights that were read, with their sizes, and the types of what is in them."""
+    """Return the files of weights with their sizes, and the types of what is in them."""
     names = [SINGLE]
     if not (directory / SINGLE).exists():
         names = sorted(set(read_json(directory / INDEX, CheckpointError)["weight_map"].values()))
@@ -102,10 +120,6 @@ def _files(directory: Path) -> Facts:
     return {"files": {name: (directory / name).stat().st_size for name in names}, "stored": dict(stored)}
 
 
-def _report(tensors: Mapping[str, Any], config: LEDConfig) -> LoadReport:
-    return account(tensors, config, _head(config))[1]
-
-
 def _tokenizer(tokenizer: LEDTokenizer) -> Facts:
     limit = tokenizer.model_max_length
     return {
@@ -113,12 +127,3 @@ def _tokenizer(tokenizer: LEDTokenizer) -> Facts:
         "special_tokens": dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)),
         "model_max_length": None if limit > UNLIMITED else limit,
     }
-
-
-def _settings(plan: Plan) -> Facts:
-    values = {
-        "global_attention": plan.reading.global_attention,
-        **{field.name: getattr(plan.settings, field.name) for field in fields(plan.settings)},
-    }
-    origin = {**plan.origin, **plan.settings.origin}
-    return {name: {"value": value, "origin": origin[name]} for name, value in values.items() if name in origin}

@@ -71,33 +71,24 @@ def plan_reading(
 ) -> tuple[Reading, dict[str, str], int]:
     """Return the reading in effect, where each part of it comes from, and the most tokens of a chunk.
 
-    task: whose prefix is taken from the configuration
+    task: the one whose prefix the configuration may hold
     """
-    positions = config.max_encoder_position_embeddings
+    positions, where = config.max_encoder_position_embeddings, reading.global_attention
     limit = reading.chunk_tokens or positions
     if limit > positions:
-        raise InputError(
-            f"chunk_tokens is {limit:,}, but this encoder has {positions:,} positions: pass at most {positions:,}"
-        )
+        raise InputError(f"chunk_tokens is {limit:,}, but this encoder has {positions:,} positions: pass no more")
     if reading.too_long == "chunk" and limit < FEWEST:
         raise InputError(f"this encoder has {positions} positions: chunks need at least {FEWEST}")
     if reading.overlap > limit // 2:
-        raise InputError(
-            f"overlap is {reading.overlap:,}, of chunks of {limit:,} tokens: pass at most half, {limit // 2:,}"
-        )
-    has_doc_sep = DOC_SEP in vocabulary
-    if reading.global_attention == "doc-sep" and not has_doc_sep:
-        raise InputError(
-            f"global_attention is 'doc-sep', but this vocabulary has no {DOC_SEP}: pass 'first', 'none' or places"
-        )
+        half = f"{limit // 2:,}"
+        raise InputError(f"overlap is {reading.overlap:,}, of chunks of {limit:,} tokens: pass at most half, {half}")
+    if where == "doc-sep" and DOC_SEP not in vocabulary:
+        raise InputError(f"global_attention is {where!r}, but this vocabulary has no {DOC_SEP}: pass 'first' or places")
     if any(places[-1] >= limit for places in reading.global_places()):
-        raise InputError(
-            f"global_attention is {reading.global_attention!r}, but at most {limit:,} tokens are read at a time: "
-            f"pass places below {limit:,}"
-        )
+        raise InputError(f"global_attention is {where!r}, but only {limit:,} tokens are read at a time: pass less")
     origin = {f.name: "default" if getattr(reading, f.name) == f.default else "call" for f in fields(reading)}
-    if reading.global_attention is None:
-        reading = replace(reading, global_attention="doc-sep" if has_doc_sep else "first")
+    if where is None:
+        reading = replace(reading, global_attention="doc-sep" if DOC_SEP in vocabulary else "first")
         origin["global_attention"] = "summarize"
     if reading.too_long == "chunk" and reading.chunk_tokens is None:
         reading = replace(reading, chunk_tokens=limit)
@@ -126,31 +117,24 @@ def _plan_generation(
     settings: Mapping[str, Any],
 ) -> tuple[Settings, Ids, list[str]]:
     """Return the settings in effect, the prompt (1, P), and notes."""
-    for name in FIXED:
-        if name in settings:
-            raise GenerationError(
-                f"{name} is not for a summary, which is one text with its score: leave it out, or call model.generate"
-            )
+    if fixed := sorted(settings.keys() & FIXED):
+        raise GenerationError(f"{fixed[0]} is not for a summary, which is one text with its score: leave it out")
+    positions = config.max_decoder_position_embeddings
 
-    def resolved(arguments: Mapping[str, Any]) -> tuple[Settings, Ids]:
-        positions = config.max_decoder_position_embeddings
-        return resolve(
-            arguments, generation_config, checkpoint, batch_size=1, vocab_size=config.vocab_size, positions=positions
-        )
+    def resolved(**more: int) -> tuple[Settings, Ids]:
+        call = {**settings, **FIXED, **more}
+        vocab_size = config.vocab_size
+        return resolve(call, generation_config, checkpoint, batch_size=1, vocab_size=vocab_size, positions=positions)
 
-    arguments = {**settings, **FIXED}
-    effective, prompt = resolved(arguments)
-    origin = dict.fromkeys(FIXED, "summarize")
-    notes = []
+    effective, prompt = resolved()
+    origin, notes = dict.fromkeys(FIXED, "summarize"), []
     if effective.origin["max_length"] == "default":
-        most = min(NEW_TOKENS, config.max_decoder_position_embeddings)
-        effective, prompt = resolved({**arguments, "max_new_tokens": most})
+        most = min(NEW_TOKENS, positions)
+        effective, prompt = resolved(max_new_tokens=most)
         origin |= {"max_length": "summarize", "max_new_tokens": "summarize"}
         notes.append(f"no length is set: at most {most} tokens are generated; pass max_new_tokens")
-    configs = [given for given in (generation_config, checkpoint) if given is not None]
-    first = next((one for one in configs if one.num_return_sequences is not None), configs[-1])
-    if (first.num_return_sequences or 1) > 1:
-        notes.append(
-            f"num_return_sequences={first.num_return_sequences} ({first.source}) is ignored: the best is returned"
-        )
+    returned = next((one for one in (generation_config, checkpoint) if one and one.num_return_sequences), checkpoint)
+    if (returned.num_return_sequences or 1) > 1:
+        number = f"num_return_sequences={returned.num_return_sequences} ({returned.source})"
+        notes.append(f"{number} is ignored: the best is returned")
     return replace(effective, origin={**effective.origin, **origin}), prompt, [*notes, *effective.notes]

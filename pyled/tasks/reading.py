@@ -6,7 +6,7 @@ Letters: S source tokens.
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -20,10 +20,7 @@ DOC_SEP = "<doc-sep>"  # stands between the documents of one input; PRIMERA's vo
 
 TooLong = Literal["error", "truncate", "chunk"]
 Combine = Literal["concat", "again"]
-
-_CHOICES = {"too_long": ("error", "truncate", "chunk"), "combine": ("concat", "again")}
 _GLOBAL = re.compile(r"first|none|doc-sep|tokens:\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", re.ASCII)
-_OF_CHUNKS = ("chunk_tokens", "overlap", "combine")
 
 
 @dataclass(frozen=True)
@@ -54,15 +51,15 @@ class Reading:
     prefix: str | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
+        for name, allowed in (("too_long", get_args(TooLong)), ("combine", get_args(Combine))):
             if getattr(self, name) not in allowed:
-                said = ", ".join(map(repr, allowed[:-1]))
-                raise InputError(f"{name} is {getattr(self, name)!r}: it must be {said} or {allowed[-1]!r}")
+                choices = " or ".join(map(repr, allowed))
+                raise InputError(f"{name} is {getattr(self, name)!r}: it must be {choices}")
         for name, least in (("chunk_tokens", FEWEST), ("overlap", 0)):
             value = getattr(self, name)
             if (type(value) is not int or value < least) and (name, value) != ("chunk_tokens", None):
                 raise InputError(f"{name} is {value!r}: it must be an integer of at least {least}")
-        for name in _OF_CHUNKS:
+        for name in ("chunk_tokens", "overlap", "combine"):
             if self.too_long != "chunk" and getattr(self, name) != getattr(Reading, name):
                 raise InputError(
                     f"{name}={getattr(self, name)!r} has no effect with too_long={self.too_long!r}: pass "
@@ -75,14 +72,12 @@ class Reading:
     def global_places(self) -> list[range]:
         """Return the places that "tokens:..." names. Raises InputError."""
         where = self.global_attention
-        if where is None:
-            return []
-        if not isinstance(where, str) or not _GLOBAL.fullmatch(where):
+        if not isinstance(where, str | None) or not _GLOBAL.fullmatch(where or "none"):
             raise InputError(
                 f"global_attention is {where!r}: it must be 'first', 'none', 'doc-sep', or places such as "
                 "'tokens:0,5' or 'tokens:0-7'"
             )
-        ends = [part.split("-") for part in where.partition(":")[2].split(",") if part]
+        ends = [part.split("-") for part in (where or "").partition(":")[2].split(",") if part]
         places = [range(int(end[0]), int(end[-1]) + 1) for end in ends]
         if not all(places):
             raise InputError(f"global_attention is {where!r}: a range goes from its smaller place to its larger")
@@ -143,35 +138,37 @@ class Reader:
         Raises InputError, TokenizerError.
         """
         _check_text(text)
-        limit, reading = self.limit, self.reading
-        prefix = len(reading.prefix or "")
+        limit, prefix = self.limit, len(self.reading.prefix or "")
         encoded = self._encoded(text)
+        pieces, notes, truncated = [(0, len(text), encoded["input_ids"])], [], 0
         count = len(encoded["input_ids"])
-        pieces, notes = [(0, len(text), encoded["input_ids"])], []
-        if count > limit and reading.too_long == "error":
+        if count <= limit:
+            pass
+        elif self.reading.too_long == "error":
             raise InputError(
                 f"{count:,} tokens, but this encoder has {limit:,} positions: shorten the text, or pass "
                 f"too_long='chunk' to summarize it piece by piece, or too_long='truncate' to read {limit:,} of them"
             )
-        if count > limit and reading.too_long == "truncate":
-            encoded = self._encoded(text, truncation=True, max_length=limit)
+        elif self.reading.too_long == "truncate":
+            encoded, truncated = self._encoded(text, truncation=True, max_length=limit), count - limit
             stop = max([0, *(stop - prefix for _, stop in encoded["offset_mapping"][1:-1])])
             pieces = [(0, stop, encoded["input_ids"])]
-            notes.append(f"{count - limit:,} of {count:,} tokens were cut off: the encoder has {limit:,} positions")
-        elif count > limit:
+            notes.append(f"{truncated:,} of {count:,} tokens were cut off: the encoder has {limit:,} positions")
+        else:
             spans = encoded["offset_mapping"][1:-1]
             starts = [max(0, start - prefix) for start, stop in spans if stop > prefix]
-            pieces = cut(text, starts, limit, reading.overlap, lambda piece: self._encoded(piece)["input_ids"])
+            pieces = cut(text, starts, limit, self.reading.overlap, lambda piece: self._encoded(piece)["input_ids"])
             notes.append(f"{count:,} tokens are read in {len(pieces):,} chunks of at most {limit:,}")
-        chunks = tuple(self._chunk(*piece) for piece in pieces)
-        truncated = max(0, count - limit) if reading.too_long == "truncate" else 0
-        return Source(chunks, count, truncated, (*notes, *self._beyond(chunks)))
+        sizes, most = [len(ids) for _, _, ids in pieces], self.tokenizer.model_max_length
+        if max(sizes) > most:
+            notes.append(f"{max(sizes):,} tokens are read, more than the tokenizer's model_max_length, {most:,}")
+        if any(places.stop > min(sizes) for places in self.reading.global_places()):
+            where = self.reading.global_attention
+            notes.append(f"global_attention={where!r} has no effect from {min(sizes):,} on: a chunk ends there")
+        return Source(tuple(self._chunk(*piece) for piece in pieces), count, truncated, tuple(notes))
 
     def _encoded(self, text: str, **arguments: Any) -> BatchEncoding:
-        """Return the tokens of a text and their places behind the prefix, all of them unless arguments say otherwise.
-
-        With max_length the tokenizer does not warn of its limit, which `_beyond` notes.
-        """
+        """Return the tokens of a text and their places, behind the prefix; with max_length no limit is warned of."""
         text = (self.reading.prefix or "") + text
         whole = {"truncation": False, "max_length": len(text)}
         return self.tokenizer(text, return_offsets_mapping=True, **(whole | arguments))
@@ -187,16 +184,6 @@ class Reader:
         if self.reading.global_attention == "doc-sep":
             is_global[row == self.tokenizer.convert_tokens_to_ids(DOC_SEP)] = 1
         return Chunk(start, stop, row, is_global)
-
-    def _beyond(self, chunks: tuple[Chunk, ...]) -> list[str]:
-        """Return notes on chunks that are longer than the tokenizer's limit, or end before a global place."""
-        sizes, most, notes = [chunk.ids.size for chunk in chunks], self.tokenizer.model_max_length, []
-        if max(sizes) > most:
-            notes.append(f"{max(sizes):,} tokens are read, more than the tokenizer's model_max_length, {most:,}")
-        if any(places.stop > min(sizes) for places in self.reading.global_places()):
-            where = self.reading.global_attention
-            notes.append(f"global_attention={where!r} has no effect from {min(sizes):,} on: a chunk ends there")
-        return notes
 
 
 def _check_text(text: str) -> None:

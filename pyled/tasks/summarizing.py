@@ -1,13 +1,9 @@
-"""7. The work: a model and its tokenizer, asked for the summary of one text after another.
-
-Letters: P prompt tokens.
-"""
+"""7. The work: a model and its tokenizer, asked for the summary of one text after another."""
 
 import io
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -15,19 +11,16 @@ import numpy as np
 from ..checkpoint import Storage
 from ..errors import InputError, PyledError
 from ..generation_config import GenerationConfig
-from ..models import DType, LEDForConditionalGeneration
-from ..tokenizer import LEDTokenizer
-from ..version import __version__
+from ..models import DType
 from .cost import TYPICAL, Estimate, Rates, estimate
-from .loading import Loaded, load, stored_as
+from .loading import Loaded, Model, Tokenizer, load, stored_as
 from .planning import plan
-from .progress import Watch, Work
+from .progress import Place, Watch, Work
 from .reading import Chunk, Reader, Reading, Source
-from .summary import ChunkSummary, Summary
+from .summary import ChunkSummary, Summary, versions
 
-Model = str | Path | LEDForConditionalGeneration | Loaded | None
-Tokenizer = str | Path | LEDTokenizer | None
 Errors = Literal["raise", "record"]
+Finished = MutableMapping[str, ChunkSummary]  # by `Chunk.key`
 
 
 class Summarizer:
@@ -38,7 +31,7 @@ class Summarizer:
 
     def __init__(
         self,
-        model: Model = None,
+        model: Model | Loaded = None,
         tokenizer: Tokenizer = None,
         *,
         dtype: DType | None = None,
@@ -64,53 +57,40 @@ class Summarizer:
         """
         reading = Reading(**{field.name: options.pop(field.name) for field in fields(Reading) if field.name in options})
         self.loaded = model if isinstance(model, Loaded) else load(model, tokenizer, dtype, weights)
-        its, vocabulary = self.loaded.model, self.loaded.tokenizer.get_vocab()
-        self.plan = plan(its.config, its.generation_config, vocabulary, reading, generation_config, options)
+        led, vocabulary = self.loaded.model, self.loaded.tokenizer.get_vocab()
+        self.plan = plan(led.config, led.generation_config, vocabulary, reading, generation_config, options)
 
     @overload
-    def __call__(self, text: str, *, progress: Watch | None = None) -> Summary: ...  # type: ignore[overload-overlap]
+    def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings, too
+        self, text: str, *, errors: Errors = ..., progress: Watch | None = ...
+    ) -> Summary: ...
     @overload
-    def __call__(
-        self, text: Iterable[str], *, errors: Literal["raise"] = ..., progress: Watch | None = None
-    ) -> list[Summary]: ...
-    @overload
-    def __call__(
-        self, text: Iterable[str], *, errors: Errors, progress: Watch | None = None
-    ) -> list[Summary | PyledError]: ...
+    def __call__(self, text: Iterable[str], *, errors: Errors = ..., progress: Watch | None = ...) -> list[Summary]: ...
     def __call__(self, text: Any, *, errors: Errors = "raise", progress: Watch | None = None) -> Any:
         """Return the summary of a text, or a list of them for several texts, which are worked on one after another.
 
         All texts are read before the first is summarized.
 
-        errors: "raise", or "record" to put the error in the place of the summary, and go on with the other texts
+        errors: "raise"; or "record", to put the error of a text in its place in the list, and go on with the others
         progress: called with the Status at each step
 
         Raises InputError for a text that is empty or too long.
         """
         if errors not in ("raise", "record"):
             raise InputError(f"errors is {errors!r}: it must be 'raise' or 'record'")
+        work = Work() if progress is None else Work(progress)
         if isinstance(text, str):
-            return self.write(self.read(text), progress and Work(progress))
+            return self.write(self.read(text), work)
         if isinstance(text, bytes | Mapping | io.IOBase) or not isinstance(text, Iterable):
-            raise InputError(f"text is a {type(text).__name__}: pass a string, or a list or iterable of strings")
-
-        def attempt(i: int, function: Callable[..., Any], *arguments: Any) -> Any:
-            try:
-                return function(*arguments)
-            except PyledError as e:
-                error = type(e)(f"text[{i}]: {e}")
-                if errors == "raise":
-                    raise error from None
-                return error
-
-        results = [attempt(i, self.read, one) for i, one in enumerate(text)]
-        sizes = [self.estimate(one).seconds if isinstance(one, Source) else 0.0 for one in results]
-        work = Work(progress, sizes) if progress else None
+            raise InputError(f"text is a {type(text).__name__}: pass a string, or strings in a list or any iterable")
+        results: list[Any] = []
+        for i, one in enumerate(text):
+            results.append(_attempt(self.read, i, errors, one))
+        work.sizes = [self.estimate(one.chunks).seconds if isinstance(one, Source) else 0.0 for one in results]
         for i, source in enumerate(results):
             if isinstance(source, Source):
-                if work is not None:
-                    work.turn_to(i)
-                results[i] = attempt(i, self.write, source, work)
+                work.turn_to(i)
+                results[i] = _attempt(self.write, i, errors, source, work)
         return results
 
     def read(self, text: str) -> Source:
@@ -120,37 +100,31 @@ class Summarizer:
         """
         return Reader(self.loaded.tokenizer, self.plan.reading, self.plan.limit)(text)
 
-    def estimate(self, source: Source, rates: Rates = TYPICAL) -> Estimate:
+    def estimate(self, chunks: Sequence[Chunk], rates: Rates = TYPICAL) -> Estimate:
         """Return the cost of a text's summary, at most, on a machine with these rates."""
-        return self._estimate(source.chunks, rates)
-
-    def _estimate(self, chunks: Sequence[Chunk], rates: Rates = TYPICAL) -> Estimate:
-        model, settings, reading = self.loaded.model, self.plan.settings, self.plan.reading
+        model, plan = self.loaded.model, self.plan
         return estimate(
             model.config,
             [chunk.ids.size for chunk in chunks],
-            settings.num_beams,
-            self.plan.new_tokens,
+            plan.settings.num_beams,
+            plan.new_tokens,
             rates,
             dtype="float64" if model.dtype == np.float64 else "float32",
             weights=model.stored_as,
             global_tokens=max(chunk.global_tokens for chunk in chunks),
-            again=self.plan.limit if reading.combine == "again" else None,
+            again=plan.limit if plan.reading.combine == "again" else None,
         )
 
-    def write(
-        self, source: Source, work: Work | None = None, done: MutableMapping[str, ChunkSummary] | None = None
-    ) -> Summary:
+    def write(self, source: Source, work: Work | None = None, finished: Finished | None = None) -> Summary:
         """Return the summary of one text.
 
         work: told of each step
-        done: the summaries of chunks that this model wrote by this plan before, by `Chunk.key`; those of others are
-            added as they are finished
+        finished: the summaries of chunks that this model wrote by this plan before; those of others are added at once
 
         Raises InputError, GenerationError.
         """
-        work, done = work or Work(), {} if done is None else done
-        chunks = last = self._write_chunks(source, 0, work, done)
+        work, finished = work or Work(), {} if finished is None else finished
+        chunks = last = self._write_chunks(source, 0, work, finished)
         spent, notes, rounds, tokens = [*chunks], [*source.notes], 0, source.tokens
         text = _joined(last)
         while self.plan.reading.combine == "again" and len(last) > 1 and text:
@@ -163,61 +137,51 @@ class Summarizer:
                 break
             rounds += 1
             notes.append(f"{len(last)} summaries, {again.tokens:,} tokens together, were summarized again")
-            last = self._write_chunks(again, rounds, work, done)
+            last = self._write_chunks(again, rounds, work, finished)
             spent += last
             tokens, text = again.tokens, _joined(last)
-        loaded, plan = self.loaded, self.plan
         return Summary(
             text=text,
-            model=loaded.name,
-            version=__version__,
-            dtype=loaded.model.dtype.name,
-            weights=stored_as(loaded.model),
-            settings=plan.settings,
-            reading=plan.reading,
-            reading_origin=plan.origin,
+            model=self.loaded.name,
+            versions=versions(),
+            dtype=self.loaded.model.dtype.name,
+            weights=stored_as(self.loaded.model),
+            plan=self.plan,
             source_tokens=source.tokens,
             truncated_tokens=source.truncated,
             global_tokens=sum(chunk.global_tokens for chunk in chunks),
             generated_tokens=sum(chunk.generated_tokens for chunk in last),
-            score=last[0].score if len(last) == 1 else None,
             chunks=chunks,
             rounds=rounds,
-            notes=(*loaded.notes, *plan.notes, *notes),
+            score=last[0].score if len(last) == 1 else None,
             encoding_seconds=sum(chunk.encoding_seconds for chunk in spent),
             generating_seconds=sum(chunk.generating_seconds for chunk in spent),
+            notes=(*self.loaded.notes, *self.plan.notes, *notes),
         )
 
-    def _write_chunks(
-        self, source: Source, round_: int, work: Work, done: MutableMapping[str, ChunkSummary]
-    ) -> tuple[ChunkSummary, ...]:
+    def _write_chunks(self, source: Source, round_: int, work: Work, finished: Finished) -> tuple[ChunkSummary, ...]:
         """Return the summary of each chunk, one after another."""
-        whole = self.estimate(source)
+        whole = self.estimate(source.chunks)
         work.expect(whole.encoding, whole.generating)
-        written, count = [], len(source.chunks)
+        summaries = []
         for i, chunk in enumerate(source.chunks):
-            cost, summary = self._estimate([chunk]), done.get(chunk.key)
-            if summary is None:
-                summary = done[chunk.key] = self._write_chunk(chunk, work, cost, (round_, i, count))
+            cost, place = self.estimate([chunk]), (round_, i, len(source.chunks))
+            if (summary := finished.get(chunk.key)) is None:
+                summary = finished[chunk.key] = self._write_chunk(chunk, work, cost, place)
             else:
                 work.skip(cost.encoding, cost.generating)
-            written.append(replace(summary, start=chunk.start, stop=chunk.stop))
-        return tuple(written)
+            summaries.append(replace(summary, start=chunk.start, stop=chunk.stop))
+        return tuple(summaries)
 
-    def _write_chunk(self, chunk: Chunk, work: Work, cost: Estimate, place: tuple[int, int, int]) -> ChunkSummary:
+    def _write_chunk(self, chunk: Chunk, work: Work, cost: Estimate, place: Place) -> ChunkSummary:
         """Return the summary of one chunk, as of a text of its own."""
-        model, plan = self.loaded.model, self.plan
-        is_real = np.ones_like(chunk.ids)
+        model, plan, is_real = self.loaded.model, self.plan, np.ones_like(chunk.ids)
         began = time.perf_counter()
-        work.begin("encoding", cost.encoding, model.config.encoder_layers, place)
-        states = model.get_encoder()(chunk.ids, is_real, chunk.is_global, progress=work.step)
-        work.end()
+        with work.part("encoding", cost.encoding, place, model.config.encoder_layers) as step:
+            states = model.get_encoder()(chunk.ids, is_real, chunk.is_global, progress=step).last_hidden_state
         encoded = time.perf_counter()
-        work.begin("generating", cost.generating, plan.new_tokens, place)
-        answer = model.search(
-            states.last_hidden_state, is_real, plan.prompt, plan.settings, encoder_ids=chunk.ids, progress=work.step
-        )
-        work.end()
+        with work.part("generating", cost.generating, place, plan.new_tokens) as step:
+            answer = model.search(states, is_real, plan.prompt, plan.settings, encoder_ids=chunk.ids, progress=step)
         tokens = answer.sequences[0]
         text = self.loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         scores = getattr(answer, "sequences_scores", None)
@@ -234,15 +198,23 @@ class Summarizer:
         )
 
 
+def _attempt(function: Any, i: int, errors: Errors, *arguments: Any) -> Any:
+    """Return what a function returns for text i, or its error, which names the text, where errors are recorded."""
+    try:
+        return function(*arguments)
+    except PyledError as e:
+        if errors == "raise":
+            raise e.at(f"text[{i}]") from None
+        return e.at(f"text[{i}]")
+
+
 def _joined(summaries: tuple[ChunkSummary, ...]) -> str:
     """Return the summaries as paragraphs."""
     return "\n\n".join(summary.text for summary in summaries if summary.text)
 
 
 @overload
-def summarize(  # a string is an iterable of strings, too
-    text: str, model: Model = None, tokenizer: Tokenizer = None, **options: Any
-) -> Summary: ...
+def summarize(text: str, model: Model = None, tokenizer: Tokenizer = None, **options: Any) -> Summary: ...
 @overload
 def summarize(
     text: Iterable[str], model: Model = None, tokenizer: Tokenizer = None, **options: Any

@@ -19,7 +19,7 @@ def costs(sources: Iterator[tuple[str, "Source"]], summarizer: "Summarizer", for
     rates = measure(dtype)
     records: list[dict[str, Any]] = []
     for name, source in sources:
-        cost = summarizer.estimate(source, rates)
+        cost = summarizer.estimate(source.chunks, rates)
         records.append(
             {
                 "input": name,
