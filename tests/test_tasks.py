@@ -645,7 +645,7 @@ def test_mistakes_are_named(arguments, kind, message):
 def test_a_model_in_memory_needs_its_tokenizer_and_keeps_its_dtype(model, tokenizer):
     with pytest.raises(InputError, match="the tokenizer is missing"):
         pyled.summarize(SHORT, model)
-    with pytest.raises(InputError, match="dtype is 'float64' .* the model is in float32"):
+    with pytest.raises(InputError, match=r"dtype is 'float64' .* the model is in float32"):
         pyled.summarize(SHORT, model, tokenizer, dtype="float64")
     with pytest.raises(InputError, match="model is a LEDModel"):
         pyled.summarize(SHORT, LEDModel(model.config), tokenizer)
