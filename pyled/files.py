@@ -15,43 +15,58 @@ from typing import Any, BinaryIO
 from .errors import PyledError
 
 DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own limit of 4,300
+GIT_LFS = (
+    b"version https://git-lfs.github.com/spec/"  # git puts a few lines in the place of a file that it did not fetch
+)
+POINTER = "is a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned"
 _ABANDONED = 3600  # seconds since the last byte was written to a file that nobody finished
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
+def read_file(path: Path, error: type[PyledError]) -> bytes:
+    """Return the bytes of a file. Raises `error` where it cannot be read, or is a pointer of Git LFS."""
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise error(f"{path}: cannot be read: {e.strerror or e}", "unreadable") from None
+    if data.startswith(GIT_LFS):
+        raise error(f"{path}: {POINTER}", "git-lfs")
+    return data
+
+
 def parse_json(data: bytes, where: str, error: type[PyledError], *, floats: bool = True, digits: int = DIGITS) -> Any:
-    """The value of a JSON text, refusing what `json.loads` lets pass silently.
+    """Return the value of a JSON text, and refuse what `json.loads` lets pass silently.
 
     Refused: bytes that are not UTF-8, a byte order mark, duplicate keys, NaN, Infinity and 1e999, `-0`, integers of
     more than `digits` digits, lone surrogates, nesting too deep to parse, and, with floats=False, every number that
     is not a plain integer. `where` opens the message; `error` is the class raised.
     """
 
-    def refuse(problem: str) -> PyledError:
-        return error(f"{where}: {problem}")
+    def refuse(problem: str, rule: str) -> PyledError:
+        return error(f"{where}: {problem}", rule)
 
     def integer(literal: str) -> int:
         if literal == "-0" or len(literal.removeprefix("-")) > digits:
-            raise refuse(f"the integer {literal[:24]} is refused: at most {digits} digits, and no -0")
+            raise refuse(f"the integer {literal[:24]} is refused: at most {digits} digits, and no -0", "integer")
         return int(literal)
 
     def real(literal: str) -> float:
         if not floats:
-            raise refuse(f"{literal[:24]} stands where only plain integers may")
+            raise refuse(f"{literal[:24]} stands where only plain integers may", "not-integer")
         value = float(literal)
         if math.isinf(value):
-            raise refuse(f"{literal[:24]} is beyond the range of float64")
+            raise refuse(f"{literal[:24]} is beyond the range of float64", "float-range")
         return value
 
     def constant(name: str) -> None:
-        raise refuse(f"{name} is no JSON value")
+        raise refuse(f"{name} is no JSON value", "nan")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) < len(pairs):
             seen: set[str] = set()
             twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise refuse(f"the key {twice[:100]!r} stands twice")
+            raise refuse(f"the key {twice[:100]!r} stands twice", "duplicate-key")
         return result
 
     try:
@@ -60,28 +75,21 @@ def parse_json(data: bytes, where: str, error: type[PyledError], *, floats: bool
         if _SURROGATE_ESCAPE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as e:
-        raise refuse(f"byte {e.start} is not UTF-8") from None
+        raise refuse(f"byte {e.start} is not UTF-8", "not-utf8") from None
     except UnicodeEncodeError:
-        raise refuse("a string holds half of a surrogate pair") from None
+        raise refuse("a string holds half of a surrogate pair", "lone-surrogate") from None
     except json.JSONDecodeError as e:
-        raise refuse(f"not JSON: {e.msg} at line {e.lineno}, column {e.colno}") from None
+        raise refuse(f"not JSON: {e.msg} at line {e.lineno}, column {e.colno}", "not-json") from None
     except RecursionError:
-        raise refuse("nested too deeply") from None
+        raise refuse("nested too deeply", "too-deep") from None
     return value
 
 
 def read_json(path: Path, error: type[PyledError], *, digits: int = DIGITS) -> dict[str, Any]:
-    """The JSON object in a file; see `parse_json`.
-
-    Raises `error` when the file is missing, unreadable or holds no object.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as e:
-        raise error(f"{path}: cannot be read: {e.strerror or e}") from None
-    value = parse_json(data, str(path), error, digits=digits)
+    """Return the JSON object in a file; see `read_file` and `parse_json`. Raises `error`, also for another value."""
+    value = parse_json(read_file(path, error), str(path), error, digits=digits)
     if not isinstance(value, dict):
-        raise error(f"{path}: holds a JSON {type(value).__name__}, an object was expected")
+        raise error(f"{path}: holds a JSON {type(value).__name__}, an object was expected", "not-an-object")
     return value
 
 
@@ -93,15 +101,15 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def replace_file(path: Path, *, outdated: Path | None = None) -> Iterator[BinaryIO]:
-    """A file to write beside `path`, renamed to `path` when the block ends well and removed when it does not.
+    """Open a file beside `path` for writing; rename it to `path` when the block ends well, else remove it.
 
     Whoever looks at `path` sees the old content or the whole of the new. A symbolic link is written through.
-    `outdated` is a file that would be wrong beside the new content; it is removed just before.
+    outdated: a file that would be wrong beside the new content; it is removed just before
 
     A killed process leaves `.NAME.xxxxxxxx.part`, which nothing reads. The next write of `path` removes it, if it
     is older than an hour: a younger one may belong to another process that is still writing.
 
-    Raises OSError, with `path` in its message also where the system names no file: on a full disk.
+    Raises OSError. Its message names `path` even where the system names no file, as on a full disk.
     """
     target = Path(os.path.realpath(path))
     _remove_abandoned(target)

@@ -315,7 +315,7 @@ def test_a_heads_tensor_has_no_prefix(name):
 
 def test_one_weight_under_two_names_is_refused():
     tensors = tensors_of() | {"shared.weight": tensors_of()["led.shared.weight"]}
-    with pytest.raises(CheckpointError, match=r"both led\.shared\.weight and shared\.weight are there: leave one"):
+    with pytest.raises(CheckpointError, match=r"both 'led\.shared\.weight' and 'shared\.weight' are there: leave one"):
         assign(tensors, TIED, "lm")
 
 
@@ -558,7 +558,7 @@ def test_a_single_file_comes_before_an_index(shards):
 def test_a_shard_is_missing(shards):
     directory, index = shards
     (directory / first_of(index, 2)[1]).unlink()
-    refused(directory, index, "index.json: model-00002-of-00003.safetensors is not beside it: fetch every file")
+    refused(directory, index, "index.json: 'model-00002-of-00003.safetensors' is not beside it: fetch every file")
 
 
 def test_a_shard_is_damaged(shards):

@@ -1,14 +1,14 @@
 """Checkpoint directories: files to weights and back."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..arrays import Floats, Weights
 from ..config import LEDConfig
 from ..errors import CheckpointError
 from ..files import read_json
 from .directory import read_directory
-from .names import OPTIONAL, TIED, Floats, LoadReport, account, assign, expected_shapes, upstream_name
+from .names import OPTIONAL, TIED, LoadReport, account, assign, expected_shapes, upstream_name
 from .rounding import Storage, check_storage, round_decoder
 from .safetensors import read_safetensors, stored_types, write_safetensors
 
@@ -34,7 +34,7 @@ __all__ = [
 def load(
     directory: Path, config: LEDConfig, head: str | None, *, dtype: str = "float32", mmap: bool = True
 ) -> tuple[dict[str, Floats], LoadReport]:
-    """The weights of a checkpoint directory, read-only, and how they were found; see `assign`.
+    """Return the weights of a checkpoint directory, read-only, and the account of them; see `assign`.
 
     Raises CheckpointError, InputError.
     """
@@ -42,44 +42,41 @@ def load(
     try:
         return assign(tensors, config, head, dtype=dtype, copy=False)
     except CheckpointError as e:
-        raise CheckpointError(f"{directory}: {e}") from None
+        raise e.at(directory) from None
 
 
 def save(
-    directory: Path,
-    weights: Mapping[str, Floats],
-    config: LEDConfig,
-    head: str | None,
-    settings: dict[str, Any] | None = None,
+    directory: Path, weights: Weights, config: LEDConfig, head: str | None, settings: dict[str, Any] | None = None
 ) -> None:
     """Replace `model.safetensors` by these weights under upstream's names.
 
     Tied, the file holds `shared` alone of the embedding matrices, as the files of transformers do. Untied, it holds all
-    four: 5.23.0 makes random numbers of those it lacks. 4.57.6 loads either file whole too, but of the untied one
-    it uses `lm_head` and `shared`, because there both `embed_tokens` are always `shared`.
+    four: 5.23.0 makes random numbers of those that a file lacks. 4.57.6 loads either file whole, but uses `lm_head`
+    and `shared` of the untied one: there both `embed_tokens` are always `shared`.
 
-    settings: what `generation_config.json` is going to say, if it is written too. Unless that file and `config.json`
-    say already what they are going to, `config.json` goes when the old weights go, and the caller writes it last: a
-    checkpoint whose saving was interrupted is the old one or has no configuration, and is never read as new weights
-    with old settings.
+    settings: the coming content of `generation_config.json`, if the caller writes it, too
+
+    `config.json` is removed together with the old weights, unless it and `generation_config.json` have their coming
+    content already; the caller writes it last. So a checkpoint whose saving was interrupted is the old one or has no
+    configuration: it is never read as new weights with old settings.
 
     Raises CheckpointError, OSError.
     """
     stated = directory / "config.json"
-    is_said = settings is None or _says(directory / "generation_config.json", settings)
-    outdated = None if is_said and _says(stated, config.to_dict()) else stated
-    kept = [name for name in weights if not (config.tie_word_embeddings and name in TIED[1:])]
-    tensors = {upstream_name(name, head): weights[name] for name in kept}
+    is_current = settings is None or _holds(directory / "generation_config.json", settings)
+    outdated = None if is_current and _holds(stated, config.to_dict()) else stated
+    names = [name for name in weights if not (config.tie_word_embeddings and name in TIED[1:])]
+    tensors = {upstream_name(name, head): weights[name] for name in names}
     write_safetensors(directory / "model.safetensors", tensors, outdated=outdated)
 
 
-def _says(path: Path, value: dict[str, Any]) -> bool:
+def _holds(path: Path, value: dict[str, Any]) -> bool:
     try:
         return read_json(path, CheckpointError) == value
     except CheckpointError:
         return False
 
 
-def upstream_names(weights: Mapping[str, Floats], head: str | None) -> dict[str, Any]:
-    """The weights under the names that upstream's model with this head has."""
+def upstream_names(weights: Weights, head: str | None) -> dict[str, Any]:
+    """Return the weights under the names that upstream's model with this head has."""
     return {upstream_name(name, head): array for name, array in weights.items()}

@@ -1,4 +1,4 @@
-"""Which files of a checkpoint directory hold the weights: one safetensors file, or several and an index."""
+"""The files of a checkpoint directory that hold the weights: one safetensors file, or several and an index."""
 
 from pathlib import Path
 from typing import Any
@@ -25,35 +25,40 @@ def read_directory(directory: Path, *, mmap: bool = True) -> dict[str, NDArray[A
         return read_safetensors(directory / SINGLE, mmap=mmap)
     if INDEX in files:
         return _read_shards(directory, files, mmap=mmap)
-    found = [name for name in UNREAD if name in files]
-    if found:
+    others = [name for name in UNREAD if name in files]
+    if others:
         raise CheckpointError(
-            f"{directory}: holds {', '.join(found)}, but pyled reads {SINGLE}: convert it with transformers, "
-            f"LEDForConditionalGeneration.from_pretrained(...).save_pretrained(...)"
+            f"{directory}: holds {', '.join(others)}, but pyled reads {SINGLE}: convert it with transformers, "
+            f"LEDForConditionalGeneration.from_pretrained(...).save_pretrained(...)",
+            "other-format",
         )
     raise incomplete(directory, files, f"neither {SINGLE} nor {INDEX}: fetch the checkpoint's weights")
 
 
 def _read_shards(directory: Path, files: set[str], *, mmap: bool) -> dict[str, NDArray[Any]]:
-    """The tensors of all shards, each in the one file that the index names for it, and no other."""
+    """Return the tensors of all shards, each in the one file that the index names for it, and no other."""
     index = directory / INDEX
-    places = read_json(index, CheckpointError).get("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
-        raise CheckpointError(f"{index}: weight_map must map names of tensors to names of files")
-    shards = sorted(set(places.values()))
+    shard_of = read_json(index, CheckpointError).get("weight_map")
+    if not isinstance(shard_of, dict) or not all(isinstance(shard, str) for shard in shard_of.values()):
+        raise CheckpointError(f"{index}: weight_map must map names of tensors to names of files", "weight-map")
+    shards = sorted(set(shard_of.values()))
     for shard in shards:
         if not shard.endswith(".safetensors") or set(shard) & set("/\\:\0"):
-            raise CheckpointError(f"{index}: {shard[:100]!r} is no plain name of a .safetensors file beside the index")
+            said = f"{index}: {shard[:100]!r} is no plain name of a .safetensors file beside the index"
+            raise CheckpointError(said, "shard-name")
         if shard not in files:
-            raise CheckpointError(f"{index}: {shard} is not beside it: fetch every file of the checkpoint")
+            said = f"{index}: {shard[:100]!r} is not beside it: fetch every file of the checkpoint"
+            raise CheckpointError(said, "shard-missing")
     tensors: dict[str, NDArray[Any]] = {}
     for shard in shards:
         for name, array in read_safetensors(directory / shard, mmap=mmap).items():
-            if places.get(name) != shard:
-                said = f"the index has it in {places[name]}" if name in places else "the index does not have it"
-                raise CheckpointError(f"{directory / shard}: tensor {name!r} stands here, but {said}")
+            if shard_of.get(name) != shard:
+                said = f"the index has it in {shard_of[name]}" if name in shard_of else "the index does not have it"
+                said = f"{directory / shard}: tensor {name[:100]!r} stands here, but {said}"
+                raise CheckpointError(said, "tensor-elsewhere")
             tensors[name] = array
-    absent = sorted(set(places) - set(tensors))
+    absent = sorted(set(shard_of) - set(tensors))
     if absent:
-        raise CheckpointError(f"{directory / places[absent[0]]}: tensor {absent[0]!r} is not here, as the index says")
+        said = f"{directory / shard_of[absent[0]]}: tensor {absent[0][:100]!r} is not here, as the index says"
+        raise CheckpointError(said, "tensor-absent")
     return tensors

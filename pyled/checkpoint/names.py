@@ -1,41 +1,46 @@
 """The names and shapes of LED's tensors, and which tensor of a file is which weight of a model.
 
-Inside pyled a weight is called as in LEDModel's own checkpoints: `encoder.layers.0.fc1.weight`. Models with a head put
-`led.` in front of these; a file is read either way. The four embedding matrices are one where the configuration ties
+Inside pyled a weight has the name that LEDModel's checkpoints give it: `encoder.layers.0.fc1.weight`. Models with a
+head put `led.` in front; a file is read either way. The four embedding matrices are one where the configuration ties
 them (`_tied_weights_keys`, transformers 5.23.0 modeling_led.py).
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Floats, Weights
 from ..config import LEDConfig
 from ..errors import CheckpointError, InputError
-
-Floats = NDArray[Any]
 
 PREFIX = "led."
 TIED = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
 OF_HEAD = ("lm_head.", "final_logits_bias", "qa_outputs.", "classification_head.")  # names that get no prefix
 OPTIONAL = "final_logits_bias"  # a buffer of zeros that many files leave out
 HEADS = (None, "lm", "qa", "classification")
+WRAPPERS = {  # the prefixes of a model that was saved inside a wrapper, and what to save instead
+    "_orig_mod.": "save model._orig_mod (torch.compile), or ",
+    "module.": "save model.module (DataParallel), or ",
+    "base_model.model.": "save model.merge_and_unload() (peft), or ",
+}
+ANCHOR = "encoder.layernorm_embedding.weight"  # of every LED: its name in a file shows the prefix of all names
 LISTED = 1000  # layers of which each weight is looked for by its name, whatever the file holds
 SHOWN = 5  # names that a message lists before it counts the rest
 
+Shapes = dict[str, tuple[int, ...]]
 
-def _linear(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
+
+def _linear(name: str, outputs: int, inputs: int) -> Shapes:
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
-def _norm(name: str, E: int) -> dict[str, tuple[int, ...]]:
+def _norm(name: str, E: int) -> Shapes:
     return {f"{name}.weight": (E,), f"{name}.bias": (E,)}
 
 
-def _encoder_layer(name: str, E: int, F: int) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
+def _encoder_layer(name: str, E: int, F: int) -> Shapes:
+    shapes: Shapes = {}
     for part in ("query", "key", "value", "query_global", "key_global", "value_global"):
         shapes |= _linear(f"{name}.self_attn.longformer_self_attn.{part}", E, E)
     shapes |= _linear(f"{name}.self_attn.output", E, E) | _norm(f"{name}.self_attn_layer_norm", E)
@@ -43,8 +48,8 @@ def _encoder_layer(name: str, E: int, F: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _decoder_layer(name: str, E: int, F: int) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
+def _decoder_layer(name: str, E: int, F: int) -> Shapes:
+    shapes: Shapes = {}
     for attention in ("self_attn", "encoder_attn"):
         for part in ("k_proj", "v_proj", "q_proj", "out_proj"):
             shapes |= _linear(f"{name}.{attention}.{part}", E, E)
@@ -53,12 +58,12 @@ def _decoder_layer(name: str, E: int, F: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def expected_shapes(config: LEDConfig, head: str | None) -> dict[str, tuple[int, ...]]:
-    """Every weight of a model by its name, with its shape. `head`: None, "lm", "qa" or "classification"."""
+def expected_shapes(config: LEDConfig, head: str | None) -> Shapes:
+    """Return every weight of a model by its name, with its shape. `head`: None, "lm", "qa" or "classification"."""
     if head not in HEADS:
         raise InputError(f"head is {head!r}: it is one of {', '.join(map(repr, HEADS))}")
     V, E = config.vocab_size, config.d_model
-    shapes: dict[str, tuple[int, ...]] = {"shared.weight": (V, E)}
+    shapes: Shapes = {"shared.weight": (V, E)}
     sides = (
         ("encoder", config.encoder_layers, config.encoder_ffn_dim, config.max_encoder_position_embeddings),
         ("decoder", config.decoder_layers, config.decoder_ffn_dim, config.max_decoder_position_embeddings),
@@ -73,7 +78,7 @@ def expected_shapes(config: LEDConfig, head: str | None) -> dict[str, tuple[int,
     if head == "lm":
         shapes |= {"final_logits_bias": (1, V), "lm_head.weight": (V, E)}
     elif head == "qa":
-        shapes |= _linear("qa_outputs", 2, E)  # start and end of the answer, whatever num_labels is
+        shapes |= _linear("qa_outputs", 2, E)  # start and end of the answer, whatever num_labels says
     elif head == "classification":
         shapes |= _linear("classification_head.dense", E, E)
         shapes |= _linear("classification_head.out_proj", config.num_labels, E)
@@ -81,13 +86,13 @@ def expected_shapes(config: LEDConfig, head: str | None) -> dict[str, tuple[int,
 
 
 def upstream_name(name: str, head: str | None) -> str:
-    """What upstream calls a weight in the checkpoint of a model with this head."""
+    """Return upstream's name of a weight in the checkpoint of a model with this head."""
     return name if head is None or name.startswith(OF_HEAD) else PREFIX + name
 
 
 @dataclass
 class LoadReport:
-    """How a file's tensors became a model's weights.
+    """The account of how a file's tensors became a model's weights.
 
     head: of the model
     tied: embedding names that share the first one's array
@@ -106,7 +111,7 @@ class LoadReport:
     misshaped: list[str] = field(default_factory=list)
 
     def surprises(self) -> list[str]:
-        """What a user should hear of: nothing for an ordinary checkpoint.
+        """Return the lines that a user should hear of: none for an ordinary checkpoint.
 
         A model without a head is often loaded from the file of one with a head, whose tensors are left over then.
         """
@@ -114,7 +119,7 @@ class LoadReport:
         return self.conflicts + ([f"tensors that are no weight of this model: {_shown(unused)}"] if unused else [])
 
     def lines(self) -> list[str]:
-        """All of it in words."""
+        """Return all of it in words."""
         tied = [f"tied: {' = '.join(self.tied)}"] if self.tied else []
         unused = [f"unused: {', '.join(self.unused)}"] if self.unused else []
         return tied + self.assumed + self.conflicts + unused
@@ -122,35 +127,44 @@ class LoadReport:
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
-    def accusation(self) -> str:
-        """Why this cannot be loaded."""
-        said = []
+    def refusal(self) -> CheckpointError:
+        """Return the error for missing or misshaped weights, with the reason that the file's names show."""
+        problems, rule = [], "weights-missing" if self.missing else "weights-misshaped"
         if self.missing:
-            said.append(f"{len(self.missing)} weights are missing: {_shown(self.missing)}")
+            problems.append(f"{len(self.missing)} weights are missing: {_shown(self.missing)}")
         if self.misshaped:
-            wrong = len(self.misshaped)
-            said.append(f"{wrong} tensors have another shape than config.json says: {_shown(self.misshaped)}")
-        if self.missing and not self.misshaped and all(name.startswith(OF_HEAD) for name in self.missing):
+            count = len(self.misshaped)
+            problems.append(f"{count} tensors have another shape than config.json says: {_shown(self.misshaped)}")
+        lora = [name for name in self.unused if ".lora_" in name]
+        anchors = [name for name in self.unused if name.endswith(f".{ANCHOR}") and ANCHOR in self.missing]
+        remedy = "Are config.json and the weights of one checkpoint?"
+        if lora:
+            rule, remedy = "lora", f"The file holds a LoRA adapter ({_shown(lora[:1])}): merge it first, with peft's"
+            remedy += " merge_and_unload()"
+        elif anchors:
+            rule, prefix = "prefix", anchors[0].removesuffix(ANCHOR).removesuffix(PREFIX)
+            advice = f"{WRAPPERS.get(prefix, '')}rename the tensors"
+            remedy = f"The file has them under names that begin with {prefix!r}: {advice}"
+        elif self.missing and not self.misshaped and all(name.startswith(OF_HEAD) for name in self.missing):
             remedy = f"The file is of a model without the head {self.head!r}: load it with the class it was saved from"
-        else:
-            remedy = "Are config.json and the weights of one checkpoint?"
-        return f"{'; '.join(said)}. {remedy}"
+        return CheckpointError(f"{'; '.join(problems)}. {remedy}", rule)
 
 
 def _shown(names: Iterable[str]) -> str:
-    listed = sorted(names)
+    """Return a few names in words, what is not printable escaped, and the number of the others."""
+    listed = [name if name.isprintable() else repr(name) for name in sorted(names)]
     more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
     return ", ".join(listed[:SHOWN]) + more
 
 
 def assign(
-    tensors: Mapping[str, Floats], config: LEDConfig, head: str | None, *, dtype: str = "float32", copy: bool = True
+    tensors: Weights, config: LEDConfig, head: str | None, *, dtype: str = "float32", copy: bool = True
 ) -> tuple[dict[str, Floats], LoadReport]:
-    """The weights of a model from named tensors, accounting for every tensor and every weight.
+    """Return the weights of a model from named tensors, accounting for every tensor and every weight.
 
     tensors: arrays by upstream's names, with `led.` or without
     dtype: of the weights, "float32" or "float64"; half precision is widened
-    copy: False keeps an array that is already as it must be: of that type, contiguous, aligned
+    copy: False passes an array on that is already as it must be: of that type, contiguous, aligned
     returns: the weights, read-only, and the report
 
     Raises CheckpointError where a weight is missing or has another shape than the configuration says - also where a
@@ -159,72 +173,71 @@ def assign(
     """
     if dtype not in ("float32", "float64"):
         raise InputError(f"dtype is {dtype!r}: pyled computes in 'float32' or 'float64'")
-    taken, report = account(tensors, config, head)
+    sources, report = account(tensors, config, head)
     if report.missing or report.misshaped:
-        raise CheckpointError(report.accusation())
+        raise report.refusal()
     shapes = expected_shapes(config, head)
-    used = {taken[name] for name in shapes if name in taken}
-    made = {source: _frozen(_converted(tensors[source], source, dtype, copy)) for source in sorted(used)}
-    if OPTIONAL in shapes and OPTIONAL not in taken:
+    used = sorted({sources[name] for name in shapes if name in sources})
+    arrays = {source: _frozen(_converted(tensors[source], source, dtype, copy)) for source in used}
+    if OPTIONAL in shapes and OPTIONAL not in sources:
         report.assumed.append(f"{OPTIONAL} is not in the file: zeros")
-        taken[OPTIONAL], made[OPTIONAL] = OPTIONAL, _frozen(np.zeros(shapes[OPTIONAL], dtype))
-    return {name: made[taken[name]] for name in shapes}, report
+        sources[OPTIONAL], arrays[OPTIONAL] = OPTIONAL, _frozen(np.zeros(shapes[OPTIONAL], dtype))
+    return {name: arrays[sources[name]] for name in shapes}, report
 
 
-def account(tensors: Mapping[str, Floats], config: LEDConfig, head: str | None) -> tuple[dict[str, str], LoadReport]:
-    """Which tensor is which weight, own names to names in the file, and the report, which may list missing ones.
+def account(tensors: Weights, config: LEDConfig, head: str | None) -> tuple[dict[str, str], LoadReport]:
+    """Return which tensor is which weight, weights to names in the file, and the report, with what is missing.
 
     Raises CheckpointError where two tensors would be one weight, and where the layers are beyond counting.
     """
     layers = config.encoder_layers + config.decoder_layers
     if layers > max(LISTED, len(tensors)):
-        raise CheckpointError(f"config.json says {layers:,} layers, but there are only {len(tensors):,} tensors")
+        said = f"config.json says {layers:,} layers, but there are only {len(tensors):,} tensors"
+        raise CheckpointError(said, "too-many-layers")
     report = LoadReport(head)
     shapes = expected_shapes(config, head)
-    sources = _by_own_name(tensors)
-    taken = sources | _embeddings(shapes, sources, tensors, config.tie_word_embeddings, report)
-    known = dict.fromkeys(TIED, shapes[TIED[0]]) | shapes if config.tie_word_embeddings else shapes
-    for name, source in sources.items():
-        if name not in known:
+    plain = _plain_sources(tensors)
+    sources = plain | _embedding_sources(shapes, plain, tensors, config.tie_word_embeddings, report)
+    expected = dict.fromkeys(TIED, shapes[TIED[0]]) | shapes if config.tie_word_embeddings else shapes
+    for name, source in plain.items():
+        if name not in expected:
             report.unused.append(source)
-        elif tensors[source].shape != known[name]:
-            report.misshaped.append(f"{source} {tensors[source].shape}, expected {known[name]}")
-    report.missing = [name for name in shapes if name not in taken and name != OPTIONAL]
-    return taken, report
+        elif tensors[source].shape != expected[name]:
+            report.misshaped.append(f"{source} {tensors[source].shape}, expected {expected[name]}")
+    report.missing = [name for name in shapes if name not in sources and name != OPTIONAL]
+    return sources, report
 
 
-def _by_own_name(tensors: Mapping[str, Floats]) -> dict[str, str]:
-    """Which tensor stands for which weight: own names to the names in the file."""
+def _plain_sources(tensors: Weights) -> dict[str, str]:
+    """Return the tensor of each weight that the file names: weights to names in the file."""
     sources: dict[str, str] = {}
     for source, array in tensors.items():
         if not isinstance(source, str) or not isinstance(array, np.ndarray):
-            raise CheckpointError(f"{source!r}: {type(array).__name__}; weights are NumPy arrays by their names")
+            said = f"{source!r}: {type(array).__name__}; weights are NumPy arrays by their names"
+            raise CheckpointError(said, "no-array")
         bare = source.removeprefix(PREFIX)
         name = source if bare.startswith(OF_HEAD) else bare
         if name in sources:
-            raise CheckpointError(f"both {sources[name]} and {source} are there: leave one of them out")
+            said = f"both {sources[name]!r} and {source!r} are there: leave one of them out"
+            raise CheckpointError(said, "one-weight-twice")
         sources[name] = source
     return sources
 
 
-def _embeddings(
-    shapes: Mapping[str, Any],
-    sources: Mapping[str, str],
-    tensors: Mapping[str, Floats],
-    is_tied: bool,
-    report: LoadReport,
+def _embedding_sources(
+    shapes: Shapes, sources: Mapping[str, str], tensors: Weights, is_tied: bool, report: LoadReport
 ) -> dict[str, str]:
-    """Which tensor gives each of the embedding matrices that is not as plain as its name.
+    """Return the tensor of each embedding matrix that the file does not hold by itself.
 
     Tied, all are the first that the file has, `shared` before the others, as in transformers 4.57.6; 5.23.0 keeps
     copies that differ apart (modeling_utils.py:2557). Untied, a file of 4.57.6 still has one matrix for `shared` and
     the two `embed_tokens`, because only `lm_head` is untied there.
     """
-    group = [name for name in (TIED if is_tied else TIED[:3]) if name in shapes]
-    there = [name for name in (TIED if is_tied else TIED[:3]) if name in sources]
-    if not there:
+    group = TIED if is_tied else TIED[:3]
+    stored = [name for name in group if name in sources]
+    if not stored:
         return {}
-    first = sources[there[0]]
+    first = sources[stored[0]]
     if not is_tied:
         absent = [name for name in group if name not in sources]
         for name in absent:
@@ -232,15 +245,15 @@ def _embeddings(
                 f"config.json unties {name}, but it is not in the file: {first} is taken, as in 4.57.6"
             )
         return dict.fromkeys(absent, first)
-    report.tied = group
-    for name in there[1:]:
+    report.tied = [name for name in group if name in shapes]
+    for name in stored[1:]:
         other = sources[name]
         if not _is_same(tensors[first], tensors[other]):
             report.conflicts.append(
                 f"config.json ties {first} and {other}, but they differ: the first is taken for both; "
                 f'"tie_word_embeddings": false keeps both'
             )
-    return dict.fromkeys(group, first)
+    return dict.fromkeys(report.tied, first)
 
 
 def _is_same(a: Floats, b: Floats) -> bool:
@@ -250,7 +263,8 @@ def _is_same(a: Floats, b: Floats) -> bool:
 
 def _converted(array: Floats, source: str, dtype: str, copy: bool) -> Floats:
     if array.dtype.kind != "f":
-        raise CheckpointError(f"{source} holds {array.dtype} values: weights are floating-point numbers")
+        said = f"{source} holds {array.dtype} values: weights are floating-point numbers"
+        raise CheckpointError(said, "no-floats")
     is_fit = array.dtype == np.dtype(dtype) and array.flags.c_contiguous and array.flags.aligned
     if is_fit and not copy:
         return array
@@ -258,9 +272,8 @@ def _converted(array: Floats, source: str, dtype: str, copy: bool) -> Floats:
         with np.errstate(over="raise", under="ignore"):
             return np.array(array, dtype, order="C")
     except FloatingPointError:
-        raise CheckpointError(
-            f"{source} holds values beyond the range of {dtype}: load it with dtype float64"
-        ) from None
+        said = f"{source} holds values beyond the range of {dtype}: load it with dtype float64"
+        raise CheckpointError(said, "beyond-float32") from None
 
 
 def _frozen(array: Floats) -> Floats:

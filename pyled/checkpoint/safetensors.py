@@ -1,15 +1,14 @@
 """The safetensors format, read strictly and written canonically.
 
 A file is 8 bytes with the length N of the header, little-endian; N bytes of JSON, `{"name": {"dtype", "shape",
-"data_offsets": [begin, end]}, ..., "__metadata__": {string: string}}`, padded with spaces; then the tensors' bytes,
-little-endian, in C order, without holes. Where the official reader (0.8.0) is looser than its specification, this one
-keeps to the specification; docs/differences.md lists the cases.
+"data_offsets": [begin, end]}, ..., "__metadata__": {string: string}}`, padded with white space; then the bytes of the
+tensors, little-endian, in C order, without holes. Where the official reader (0.8.0) is looser than its specification,
+this one keeps to the specification; docs/differences.md lists the cases.
 """
 
 import json
 import math
 import os
-import reprlib
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,28 +18,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError
-from ..files import parse_json, replace_file
+from ..files import GIT_LFS, POINTER, parse_json, replace_file
 
 # BF16 is the upper half of a float32; NumPy has no such type, so it is widened when read.
 DTYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "F16": "<f2", "BF16": "<u2", "I32": "<i4",
     "U32": "<u4", "F32": "<f4", "C64": "<c8", "I64": "<i8", "U64": "<u8", "F64": "<f8",
 }  # fmt: skip
+DTYPE_NAMES = {np.dtype(code): name for name, code in DTYPES.items() if name != "BF16"}
 UNREADABLE = {"F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"}
 MAX_HEADER = 100_000_000  # the official reader's limit
 MAX_SIZE = 2**48 - 1  # of a dimension, an offset or a tensor, by the format's JSON schema
 MAX_RANK = 32  # that of NumPy 1, so that a file reads alike with every NumPy
 ALIGNMENT = 8  # the data's first byte stands at a multiple of it
 CHUNK = 1 << 24  # bytes written at once
-GIT_LFS = b"version "  # the first 8 bytes of what git leaves of a large file that was not fetched
+
+Entry = tuple[str, str, tuple[int, ...], int, int]  # name, dtype, shape, begin, end
 
 
 class _DamagedError(CheckpointError):
-    """A file that breaks a rule of the format; the message still lacks the file's name and the remedy."""
+    """A file breaks a rule of the format; the message still lacks the file's name and the remedy."""
 
 
 def read_safetensors(path: Path, *, mmap: bool = True) -> dict[str, NDArray[Any]]:
-    """The tensors of a file by name, as read-only arrays.
+    """Return the tensors of a file by name, as read-only arrays.
 
     With mmap they are views of the file, which must not change meanwhile: a file cut short then kills the process
     (SIGBUS). BF16 becomes float32, exactly.
@@ -49,7 +50,7 @@ def read_safetensors(path: Path, *, mmap: bool = True) -> dict[str, NDArray[Any]
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise CheckpointError("is no regular file")
+            raise CheckpointError("is no regular file", "no-file")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             header, start = _read_header(file, size)
@@ -57,18 +58,18 @@ def read_safetensors(path: Path, *, mmap: bool = True) -> dict[str, NDArray[Any]
             data = _data(file, start, size, mmap)
         return {name: _tensor(data[begin:end], dtype, shape, name) for name, dtype, shape, begin, end in entries}
     except OSError as e:
-        raise CheckpointError(f"{path}: cannot be read: {e.strerror or e}") from None
+        raise CheckpointError(f"{path}: cannot be read: {e.strerror or e}", "unreadable") from None
     except MemoryError:
         remedy = "free some" if mmap else "read it with mmap=True"
-        raise CheckpointError(f"{path}: its {size:,} bytes do not fit into memory: {remedy}") from None
+        raise CheckpointError(f"{path}: its {size:,} bytes do not fit into memory: {remedy}", "memory") from None
     except _DamagedError as e:
-        raise CheckpointError(f"{path}: {e}. The file is damaged: fetch it again, or write it anew") from None
+        raise CheckpointError(f"{path}: {e}. The file is damaged: fetch it again, or write it anew", e.rule) from None
     except CheckpointError as e:
-        raise CheckpointError(f"{path}: {e}") from None
+        raise e.at(path) from None
 
 
 def stored_types(path: Path) -> dict[str, int]:
-    """How many numbers of each type, by the format's names, a file holds that `read_safetensors` has read."""
+    """Count the numbers of each type, by the format's names, in a file that `read_safetensors` has read."""
     with path.open("rb") as file:
         header, _ = _read_header(file, os.fstat(file.fileno()).st_size)
     counts: dict[str, int] = {}
@@ -79,88 +80,88 @@ def stored_types(path: Path) -> dict[str, int]:
 
 
 def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
-    """The header, and where the data begins. Nothing is allocated before the sizes are checked."""
+    """Return the header, and where the data begins. The sizes are checked before anything is allocated."""
     first = file.read(8)
-    if first == GIT_LFS:
-        raise CheckpointError("is a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned")
+    if first == GIT_LFS[:8]:
+        raise CheckpointError(POINTER, "git-lfs")
     if len(first) < 8:
-        raise _DamagedError(f"{size} bytes, a safetensors file has at least 8")
+        raise _DamagedError(f"{size} bytes, a safetensors file has at least 8", "file-too-short")
     length = int.from_bytes(first, "little")
     if length > MAX_HEADER:
-        raise _DamagedError(f"a header of {length:,} bytes, at most {MAX_HEADER:,} are read")
+        raise _DamagedError(f"a header of {length:,} bytes, at most {MAX_HEADER:,} are read", "header-too-long")
     if length > size - 8:
-        raise _DamagedError(f"a header of {length:,} bytes in a file of {size:,}")
+        raise _DamagedError(f"a header of {length:,} bytes in a file of {size:,}", "header-beyond-end")
     text = file.read(length)
     if not text.startswith(b"{"):
-        raise _DamagedError(f"the header begins with {text[:1]!r}, not with '{{'")
-    header = parse_json(text.rstrip(b" "), "header", _DamagedError, floats=False)
-    if text.rstrip(b" ")[-1:] != b"}":
-        raise _DamagedError("the header ends with something else than '}' and spaces")
-    return header, 8 + length
+        raise _DamagedError(f"the header begins with {text[:1]!r}, not with '{{'", "header-start")
+    return parse_json(text, "header", _DamagedError, floats=False), 8 + length
 
 
 def _data(file: BinaryIO, start: int, size: int, mmap: bool) -> NDArray[np.uint8]:
-    """The bytes behind the header, read-only."""
+    """Return the bytes behind the header, read-only."""
     try:
         data = np.memmap(file, np.uint8, "r")[start:] if mmap else np.fromfile(file, np.uint8, size - start)
     except ValueError:  # there is nothing left to map
         data = np.zeros(0, np.uint8)
     if len(data) != size - start:
-        raise CheckpointError(f"was of {size:,} bytes and changed while it was read: read it again")
+        raise CheckpointError(f"was of {size:,} bytes and changed while it was read: read it again", "changed")
     data.flags.writeable = False
     return data
 
 
-Entry = tuple[str, str, tuple[int, ...], int, int]  # name, dtype, shape, begin, end
-
-
 def _checked_entries(header: dict[str, Any], size: int) -> list[Entry]:
-    """The tensors that the header lists, in the order of their data, which they cover without hole or overlap."""
+    """Return the tensors that the header lists, in the order of their data; they cover it without hole or overlap."""
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _DamagedError("__metadata__ must map strings to strings")
+        raise _DamagedError("__metadata__ must map strings to strings", "metadata")
     entries = sorted((_checked_entry(name, entry) for name, entry in header.items()), key=lambda e: e[3:])
     position = 0
     for name, _, _, begin, end in entries:
-        if begin != position:
-            kind = "overlaps the tensor before" if begin < position else "leaves a hole before"
-            raise _DamagedError(f"tensor {name[:100]!r} begins at byte {begin:,} and {kind}: {position:,} was expected")
+        start = f"tensor {name[:100]!r} begins at byte {begin:,} and"
+        if begin > position:
+            raise _DamagedError(f"{start} leaves a hole before: {position:,} was expected", "hole")
+        if begin < position:
+            raise _DamagedError(f"{start} overlaps the tensor before: {position:,} was expected", "overlap")
         position = end
     if position > size:
-        raise _DamagedError(f"cut short: the tensors end at byte {position:,}, the data at {size:,}")
+        raise _DamagedError(f"cut short: the tensors end at byte {position:,}, the data at {size:,}", "data-cut-short")
     if position < size:
-        raise _DamagedError(f"bytes that no tensor has: the tensors end at byte {position:,}, the data at {size:,}")
+        raise _DamagedError(
+            f"bytes that no tensor has: the tensors end at byte {position:,}, the data at {size:,}", "data-left-over"
+        )
     return entries
 
 
 def _checked_entry(name: str, entry: Any) -> Entry:
-    """One line of the header, each field of the right type, its size that of its shape."""
+    """Return one line of the header, each field of the right type, its size that of its shape."""
 
-    def refuse(problem: str) -> _DamagedError:
-        return _DamagedError(f"tensor {name[:100]!r}: {problem}")
+    def refuse(problem: str, rule: str) -> _DamagedError:
+        return _DamagedError(f"tensor {name[:100]!r}: {problem}", rule)
 
     if not name or "\0" in name:
-        raise refuse("a name is neither empty nor holds a NUL")
+        raise refuse("a name is neither empty nor holds a NUL", "name")
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise refuse("an entry is an object of dtype, shape and data_offsets, and nothing else")
+        raise refuse("an entry is an object of dtype, shape and data_offsets, and nothing else", "entry")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if isinstance(dtype, str) and dtype in UNREADABLE:
-        raise CheckpointError(f"tensor {name[:100]!r}: dtype {dtype} is not read: convert the file to F32, F16 or BF16")
+        said = f"tensor {name[:100]!r}: dtype {dtype} is not read: convert the file to F32, F16 or BF16"
+        raise CheckpointError(said, "dtype-not-read")
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise refuse(f"dtype {reprlib.repr(dtype)} is none of {', '.join(DTYPES)}")
+        raise refuse(f"dtype {dtype!r:.60} is none of {', '.join(DTYPES)}", "dtype")
     if not _are_sizes(shape) or len(shape) > MAX_RANK:
-        raise refuse(f"a shape is a list of at most {MAX_RANK} integers from 0 to 2**48 - 1")
+        raise refuse(f"a shape is a list of at most {MAX_RANK} integers from 0 to 2**48 - 1", "shape")
     if not _are_sizes(offsets) or len(offsets) != 2:
-        raise refuse("data_offsets is a list of two integers from 0 to 2**48 - 1")
+        raise refuse("data_offsets is a list of two integers from 0 to 2**48 - 1", "offsets")
     begin, end = offsets
     if begin > end:
-        raise refuse(f"begins at byte {begin:,} and ends before, at {end:,}")
+        raise refuse(f"begins at byte {begin:,} and ends before, at {end:,}", "offsets-reversed")
     itemsize = np.dtype(DTYPES[dtype]).itemsize
-    if math.prod(side for side in shape if side) * itemsize > MAX_SIZE:  # a 0 may not hide it, wherever it stands
-        raise refuse(f"the sizes of shape {shape} multiply to more than 2**48 - 1 bytes")
+    if math.prod(side for side in shape if side) * itemsize > MAX_SIZE:  # subtle: a 0 hides no size, wherever it stands
+        raise refuse(f"the sizes of shape {shape} multiply to more than 2**48 - 1 bytes", "shape-too-large")
     needed = math.prod(shape) * itemsize
     if needed != end - begin:
-        raise refuse(f"{dtype} of shape {shape} takes {needed:,} bytes, data_offsets span {end - begin:,}")
+        said = f"{dtype} of shape {shape} takes {needed:,} bytes, data_offsets span {end - begin:,}"
+        raise refuse(said, "shape-against-offsets")
     return name, dtype, tuple(shape), begin, end
 
 
@@ -170,7 +171,7 @@ def _are_sizes(values: Any) -> bool:
 
 def _tensor(data: NDArray[np.uint8], dtype: str, shape: tuple[int, ...], name: str) -> NDArray[Any]:
     if dtype == "BOOL" and np.any(data > 1):
-        raise _DamagedError(f"tensor {name[:100]!r}: a BOOL byte is {data.max()}, only 0 and 1 are")
+        raise _DamagedError(f"tensor {name[:100]!r}: a BOOL byte is {data.max()}, only 0 and 1 are", "bool")
     array = np.ndarray(shape, DTYPES[dtype], data)
     if dtype == "BF16":
         bits = array.astype(np.uint32)
@@ -180,14 +181,11 @@ def _tensor(data: NDArray[np.uint8], dtype: str, shape: tuple[int, ...], name: s
     return array
 
 
-NAMES = {np.dtype(code): name for name, code in DTYPES.items() if name != "BF16"}
-
-
 def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]], *, outdated: Path | None = None) -> None:
     """Replace `path` by a file of these tensors: largest item size first, then by name; the same bytes each time.
 
-    `__metadata__` says {"format": "pt"}, without which transformers 4.57.6 does not open the file. For `outdated` see
-    `replace_file`.
+    `__metadata__` says {"format": "pt"}: transformers 4.57.6 does not open a file without it. outdated: see
+    `replace_file`
 
     Raises CheckpointError for names and types that the format lacks, OSError where the file cannot be written.
     """
@@ -204,14 +202,14 @@ def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]], *, outdat
 
 
 def _header(tensors: list[tuple[str, NDArray[Any]]]) -> bytes:
-    """The header of a file with these tensors in this order, held to the rules of reading."""
+    """Return the header of a file with these tensors in this order, held to the rules of reading."""
     entries: dict[str, Any] = {}
     position = 0
     for name, array in tensors:
-        kind = NAMES.get(array.dtype.newbyteorder("<"))
+        kind = DTYPE_NAMES.get(array.dtype.newbyteorder("<"))
         if kind is None:
             raise CheckpointError(
-                f"tensor {name[:100]!r} is of {array.dtype}: make it one of {', '.join(map(str, NAMES))}"
+                f"tensor {name[:100]!r} is of {array.dtype}: make it one of {', '.join(map(str, DTYPE_NAMES))}"
             )
         end = position + array.nbytes
         entries[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [position, end]}
@@ -231,7 +229,7 @@ def _header(tensors: list[tuple[str, NDArray[Any]]]) -> bytes:
 
 
 def _pieces(array: NDArray[Any]) -> Iterator[bytes]:
-    """The little-endian bytes of an array in C order, a part at a time."""
+    """Yield the little-endian bytes of an array in C order, a part at a time."""
     flat = array.reshape(-1)
     step = max(1, CHUNK // max(1, array.dtype.itemsize))
     for first in range(0, len(flat), step):

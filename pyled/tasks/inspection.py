@@ -60,7 +60,7 @@ def examine(directory: Path) -> Facts:
             facts["weights"]["no_parameters"] = _no_parameters(tensors, report.tied, report.unused)
             facts["notes"] += report.surprises()
             if report.missing or report.misshaped:
-                facts["problems"].append(f"{directory}: {report.accusation()}")
+                facts["problems"].append(str(report.refusal().at(directory)))
     tokenizer = attempt(LEDTokenizer.from_pretrained, directory)
     if tokenizer is not None:
         facts["tokenizer"] = _tokenizer(tokenizer)

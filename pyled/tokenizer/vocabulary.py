@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TokenizerError
-from ..files import read_json, replace_file
+from ..files import read_file, read_json, replace_file
 from .bytelevel import BYTE_OF_SYMBOL, SYMBOL_OF_BYTE
 from .special import AddedToken, added_token
 
@@ -59,9 +59,7 @@ def read_vocabulary(vocab_file: Path, merges_file: Path, added: Collection[str])
     ids = read_json(vocab_file, TokenizerError)
     _check_ids(ids, vocab_file, added)
     try:
-        text = merges_file.read_bytes().decode("utf-8-sig")
-    except OSError as e:
-        raise TokenizerError(f"{merges_file}: cannot be read: {e.strerror}") from None
+        text = read_file(merges_file, TokenizerError).decode("utf-8-sig")
     except UnicodeDecodeError as e:
         raise TokenizerError(f"{merges_file}: byte {e.start} is not UTF-8") from None
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
