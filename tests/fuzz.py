@@ -298,20 +298,7 @@ def make_vocabulary(rng: Rng) -> Files:
     return {"vocab.json": spoiled(rng, VOCAB), "merges.txt": PLAIN_FILES["merges.txt"]}
 
 
-ODD_LINES = [
-    b"",
-    b" ",
-    b"a",
-    b"a b c",
-    b"a  b",
-    b"\t",
-    b"\xc3\xa9 x",
-    b"#version: 0.2",
-    b"# a",
-    b"h e",
-    b"he llo",
-    b"h\r e",
-]
+ODD_LINES = (b"", b" ", b"a", b"a b c", b"a  b", b"\t", b"\xc3\xa9 x", b"#version: 0.2", b"# a", b"h e", b"h\r e")
 SPACES = " \t\n\r\f\v\x1c\x85\xa0\u1680\u2003\u2028\u200b\u3000\ufeff"
 PARTS = ("hello", " world", "'s", "don't", "HELLO", "123", "4.5", "e\u0301", "ﬁ", "ſ", "İ")
 
