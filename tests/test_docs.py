@@ -1,5 +1,6 @@
 """README.md and docs/: their Python runs, their links lead somewhere, and what they repeat from the tree is true."""
 
+import ast
 import itertools
 import json
 import os
@@ -60,12 +61,26 @@ def test_the_python_of_a_page_runs_and_prints_what_it_says(path, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def headings(path):
+    """The headings of a page, as they stand and as links name them."""
+    titles = re.findall(
+        r"^#+ (.+)$", re.sub("^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S), re.M
+    )
+    return {title: re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+
+
 @page
-def test_links_lead_to_files_and_headings(path):
-    text = path.read_text(encoding="utf-8")
+def test_links_and_sections_lead_to_files_and_headings(path):
+    """A link may have a section behind it, by its number or its name; a section without a link is of the same page."""
+    text = re.sub(r"\s+", " ", re.sub("^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S))
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        name, _, anchor = target.partition("#")
         if "://" not in target:
-            assert (path.parent / target.partition("#")[0]).exists(), target
+            assert (path.parent / name).exists(), target
+            assert not anchor or anchor in headings(path.parent / name if name else path).values(), target
+    for _, name, number, title in re.findall(r'(\]\(([^)\s]+\.md)\)[^.(]{,20})?\b[Ss]ections? (?:(\d+)|"(.+?)")', text):
+        titles = headings(path.parent / name if name else path)
+        assert title in titles if title else any(t.startswith(f"{number}. ") for t in titles), (name, number, title)
 
 
 @page
@@ -242,6 +257,19 @@ def test_the_defaults_of_the_page_are_those_of_the_configuration():
         stated |= dict(zip(keys, found * (len(keys) if len(found) == 1 else 1), strict=True))
     assert len(stated) > 15
     assert stated == {name: getattr(LEDConfig(), name) for name in stated}
+
+
+def test_the_page_lists_the_rules_that_refusals_carry():
+    """A rule is the second argument of an error; `LoadReport.refusal` chooses one of four."""
+    page = (ROOT / "docs" / "checkpoint.md").read_text(encoding="utf-8")
+    section = page.partition("## 3.")[2].partition("## 4.")[0]
+    listed = re.findall(r"`([a-z0-9-]+)`", " ".join(re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE)))
+    rules = {"weights-missing", "weights-misshaped", "lora", "prefix"}
+    for path in [PACKAGE / "files.py", PACKAGE / "hub.py", *(PACKAGE / "checkpoint").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and re.search("(?i:error)$|^refuse$", ast.unparse(node.func)):
+                rules |= {argument.value for argument in node.args[1:] if isinstance(argument, ast.Constant)}
+    assert sorted(listed) == sorted(rules)
 
 
 def random_layer(E, seed):
