@@ -6,7 +6,8 @@ In the man macros of roff, plainly enough for groff and mandoc alike.
 import argparse
 
 from pyled.cli.dispatch import make_parser
-from pyled.cli.shared.parser import DESCRIPTION, EXIT_STATUS
+from pyled.cli.shared.exit_status import EXIT_STATUS
+from pyled.cli.shared.parser import DESCRIPTION
 from pyled.version import __version__
 
 

@@ -12,6 +12,7 @@ from pyled.cli.shared.inputs import Inputs, read_text
 from pyled.errors import InputError
 
 OTHER = "A second keeper came in the morning."
+RULE = "its .txt and .md are read, but no *.summary.*, and nothing in folders below it"
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ OTHER = "A second keeper came in the morning."
         ("é".encode("utf-16"), "is UTF-16: convert it first"),
         ("é".encode("utf-16-be"), "byte 0 is NUL, so this is no text"),
         (b"text\0", "byte 4 is NUL, so this is no text"),
-        (b"caf\xe9", "byte 3 is not UTF-8: convert it first"),
+        (b"caf\xe9", "byte 3 is not UTF-8: convert it first, with iconv -f WINDOWS-1252 -t UTF-8"),
         (b"x" * 1234 + b"\xc3", "byte 1,234 is not UTF-8"),
         (b"\xed\xa0\x80", "byte 0 is not UTF-8"),
         (b"\xef\xbb\xbf \n", "the text is empty: there is nothing to summarize"),
@@ -38,11 +39,20 @@ def test_what_is_no_text_is_named(tmp_path, data, message):
     assert message in str(raised.value)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
-def test_what_may_not_be_read_is_told(summarize, note, tmp_path):
-    (tmp_path / "closed").mkdir(mode=0)
-    note.chmod(0)
-    status, out, err = summarize(note, tmp_path / "closed")
+@pytest.mark.parametrize("data", [b"one\r\ntwo\rthree", b"\xef\xbb\xbfone\ntwo\nthree"])
+def test_a_text_is_read_as_python_reads_it(tmp_path, data):
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    assert read_text(str(path)) == path.read_text(encoding="utf-8-sig") == "one\ntwo\nthree"
+
+
+def test_what_may_not_be_read_is_told(summarize, note, tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    for read in ("read_bytes", "iterdir"):
+        monkeypatch.setattr(f"pathlib.Path.{read}", refuse)
+    status, out, err = summarize(note, tmp_path)
     assert (status, out) == (1, "")
     assert err.count("cannot be read: Permission denied") == 2
 
@@ -50,10 +60,11 @@ def test_what_may_not_be_read_is_told(summarize, note, tmp_path):
 def test_a_directory_is_not_read_below(tmp_path, summarize):
     (tmp_path / "texts" / "below").mkdir(parents=True)
     (tmp_path / "texts" / "below" / "a.txt").write_text(SHORT, encoding="utf-8")
-    said = "holds no text: its .txt and .md are read, not *.summary.*, and not those below it"
-    assert summarize(tmp_path / "texts") == (1, "", f"pyled: {tmp_path / 'texts'}: {said}\n")
-    (tmp_path / "texts" / "B.TXT").write_text(OTHER, encoding="utf-8")
-    assert summarize(tmp_path / "texts") == (0, expected(OTHER) + "\n", "")
+    assert summarize(tmp_path / "texts") == (1, "", f"pyled: {tmp_path / 'texts'}: holds no text: {RULE}\n")
+    for name in ("B.TXT", "a.summary.txt", "a.tex", ".hidden.md"):
+        (tmp_path / "texts" / name).write_text(OTHER, encoding="utf-8")
+    told = f"pyled: {tmp_path / 'texts'}: 3 of its 4 entries are skipped: {RULE}\n"
+    assert summarize(tmp_path / "texts") == (0, expected(OTHER) + "\n", told)
 
 
 def test_a_pipe_is_read_once(summarize, tmp_path):

@@ -29,14 +29,11 @@ class Notes:
 
 @pytest.fixture
 def two(tmp_path):
-    """A folder with two texts, and what must not be taken for one."""
+    """A folder with two texts."""
     folder = tmp_path / "texts"
     folder.mkdir()
     (folder / "a.txt").write_text(SHORT, encoding="utf-8")
     (folder / "b.md").write_text(OTHER, encoding="utf-8")
-    for name in ("data.csv", ".hidden.txt", "old.summary.txt", "old.summary.md"):
-        (folder / name).write_text("no text to be read", encoding="utf-8")
-    (folder / "below.txt").mkdir()
     return folder
 
 

@@ -12,7 +12,7 @@ import pytest
 from checkpoints import TINY, TRAINED
 from commands import PACKAGE
 
-from pyled.cli.shared.parser import EXIT_STATUS
+from pyled.cli.shared.exit_status import EXIT_STATUS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
 SESSIONS = re.findall(r"^```console\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
@@ -67,7 +67,7 @@ def test_the_sessions_print_what_they_say(folder):
 
 
 def test_every_command_is_on_the_page():
-    for command in ("summarize", "inspect", "tokenize", "detokenize", "bench", "evaluate"):
+    for command in ("summarize", "inspect", "tokenize", "detokenize", "evaluate"):
         assert any(re.search(rf"^\$.*\bpyled {command}\b", session, re.MULTILINE) for session in SESSIONS)
 
 

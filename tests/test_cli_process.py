@@ -26,6 +26,10 @@ def test_help_and_version_load_nothing_heavy(run):
     assert done.returncode == 0, done.stderr
     for option in ("--num-beams", "--too-long", "--early-stopping", "exit status", "-p NAME VALUE"):
         assert option in done.stdout
+    assert run("help", "summarize") == (0, done.stdout, "")
+    status, out, err = run("--help")
+    assert (status, err) == (0, "") and "commands:" in out
+    assert run() == run("help") == (0, out, "")
     assert run("--version") == (0, f"pyled {pyled.__version__}\n", "")
 
 

@@ -79,6 +79,17 @@ def test_a_text_of_more_tokens_than_the_model_takes_is_no_matter(run, tmp_path):
     assert run("tokenize", LAMP, "-m", directory) == (0, LINE, "")
 
 
+def test_line_ends_of_windows_are_line_ends(tokenize):
+    lines = tokenize(stdin=b"one\ntwo\n\nthree\n")
+    assert tokenize(stdin=b"\xef\xbb\xbfone\r\ntwo\r\n\rthree\r\n") == lines
+
+
+def test_the_checkpoint_in_the_package_is_named_unless_quiet(run):
+    assert run("tokenize", stdin=b"a lamp")[2].startswith("pyled: no checkpoint is named: ")
+    assert run("tokenize", "--quiet", stdin=b"a lamp")[2] == ""
+    assert run("detokenize", "--quiet", stdin=b"0 2")[1:] == ("<s></s>", "")
+
+
 def test_a_bad_text_does_not_stop_the_others(tokenize, tmp_path):
     (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.7 \x80")
     status, out, err = tokenize(tmp_path / "paper.pdf", LAMP)
@@ -91,7 +102,7 @@ def test_a_bad_text_does_not_stop_the_others(tokenize, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", [SHORT, "one\r\ntwo\n\n", " \t", "naïve – 名前 🙂", "<s> is special", "", "ends in </s>"]
+    "text", [SHORT, "one\ntwo\n\n", " \t", "naïve – 名前 🙂", "<s> is special", "", "ends in </s>"]
 )
 def test_what_tokenize_prints_is_the_text_again(tokenize, detokenize, text):
     for form in ([], ["--json"]):
@@ -129,9 +140,9 @@ def test_no_ids_are_no_text(detokenize, tmp_path):
         ("[1, -2]", "neither a list of ids nor an object"),
         ("[1, true]", "neither a list of ids nor an object"),
         ('{"ids": [1]}', "neither a list of ids nor an object"),
-        ("[1", "as JSON: not JSON"),
-        ("[" * 9999, "as JSON: nested too deeply"),
-        ('{"input_ids": [1]}\n{"input_ids": [2]}', "as JSON: not JSON: Extra data at line 2"),
+        ("[1", "its JSON: not JSON"),
+        ("[" * 9999, "its JSON: nested too deeply"),
+        ('{"input_ids": [1]}\n{"input_ids": [2]}', "its JSON: not JSON: Extra data at line 2"),
     ],
 )
 def test_what_is_no_list_of_ids_is_refused(text, message):

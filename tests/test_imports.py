@@ -22,7 +22,7 @@ RINGS = [
     {"network": {"numpy"}, "tokenizer": {"numpy", "regex"}, "checkpoint": {"numpy"}, "generation": {"numpy"}},
     {"models": {"numpy"}},
     {"tasks": {"numpy", "regex"}},
-    {"evaluation": {"numpy"}},
+    {"evaluation": {"numpy", "rouge_score"}},
     {"cli": set()},
     {"__main__": set(), "__init__": set()},
 ]

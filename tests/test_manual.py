@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from pyled.cli.dispatch import make_parser
-from pyled.cli.shared.parser import EXIT_STATUS, as_written
+from pyled.cli.shared.exit_status import EXIT_STATUS
+from pyled.cli.shared.parser import as_written
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "pyled.1"
-COMMANDS = ("summarize", "inspect", "tokenize", "detokenize", "bench", "evaluate")
+COMMANDS = ("summarize", "inspect", "tokenize", "detokenize", "evaluate")
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def figures(directory: Path) -> str:
 
 def title_of(group: dict[str, Any]) -> str | None:
     """What a table is headed; None for a group that the card leaves out."""
-    if group["tokens"] == "long":
+    if group["length"] == "long":
         return "long texts, of more than 1,024 tokens"
     named = [said for kind, said in KINDS.items() if group["input"] and Path(group["input"]).name.startswith(kind)]
     return named[0] if named else None

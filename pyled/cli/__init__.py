@@ -1,19 +1,16 @@
-"""The command line: `pyled`.
+"""The command line, `pyled`: results go to standard output, everything else to standard error, both as UTF-8.
 
-Results alone go to standard output, as UTF-8; everything else to standard error. To be read in this order: command,
-console, interrupts, parser, settings, inputs, forms, outputs, summarize, dryrun, inspect, examination, tokenize, bench,
-evaluate, pairs, records.
-This file imports nothing before `main` is on guard, so that an interrupt ends quietly at any time.
+To be read in this order: dispatch; in shared/ exit_status, console, interrupts, parser, settings, inputs, forms,
+outputs, dry_run; summarize, inspect, tokenize; pairs and records in shared/, evaluate.
 """
-
-OK, FAILED, USAGE, BAD_CHECKPOINT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command and give its exit status.
+    """Run a command, and return its exit status.
 
     argv: the arguments; None for those of the process, which an interrupt then ends (see `interrupts`)
     """
+    # subtle: every import stands in here, so that an interrupt ends quietly also while they run.
     try:
         from .shared.interrupts import leave_on_interrupt
 
@@ -23,4 +20,4 @@ def main(argv: list[str] | None = None) -> int:
 
         return run(argv)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return 130  # INTERRUPTED, which may not be imported yet

@@ -1,27 +1,24 @@
-"""`pyled evaluate`: how near summaries come to those that people wrote."""
+"""`pyled evaluate`: how close summaries come to those that people wrote."""
 
 import argparse
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GenerationError, InputError
-from . import FAILED, OK, USAGE
-from .shared.console import Console, clock, in_words, put
+from .shared.console import Console, in_words, put
+from .shared.exit_status import FAILED, OK, USAGE
 from .shared.forms import as_json
 from .shared.inputs import named_or_piped
 from .shared.pairs import Pairs
-from .shared.parser import Commands, add_command, add_model
-from .shared.records import Records, fingerprint, open_records
-from .shared.settings import add_settings, config_of, name_origins, settings_of
+from .shared.parser import Commands, add_command, add_model, add_quiet
+from .shared.records import Records, fingerprint, key_of, open_records
+from .shared.settings import add_settings, config_of, in_flags, name_origins, settings_of
 from .summarize import add_reading, add_running, announce_compilation, load, prepare
 
 if TYPE_CHECKING:
-    from ..evaluation.evaluation import Judged, Pair, Results
-    from ..evaluation.systems import System
+    from ..evaluation.groups import Scored
+    from ..evaluation.rouge import Scorer
     from ..tasks import Summarizer
 
 # 1. The options
@@ -35,116 +32,87 @@ def add(commands: Commands) -> None:
         usage="evaluate [FILE ...] [-m DIR] [options]",
         about="score summaries against those of people",
         description="Summarize documents of which there are summaries, and print how much both have in common: "
-        "ROUGE-1, -2 and -L as the package rouge-score defines them, with intervals, beside what simple rules reach "
+        "ROUGE-1, -2 and -L as the package rouge-score defines them, with intervals, beside the scores of simple rules "
         "that take a sentence, or the first words, of the document.",
         examples="""
         pyled evaluate test.jsonl -m DIR
-        pyled evaluate test.jsonl -m DIR --ablate --limit 200 -o records.jsonl
+        pyled evaluate test.jsonl -m DIR --ablate -o records.jsonl
         pyled evaluate test.jsonl -m DIR --document-key article --summary-key abstract
-        pyled evaluate test.jsonl -m DIR --format json | jq '.groups[0].systems.model'
+        head -n 99 test.jsonl | pyled evaluate -m DIR --json | jq .groups
         """,
     )
     parser.add_argument(
         "files",
         nargs="*",
         metavar="FILE",
-        help="JSON Lines: an object with a document and its summary on each line; - or none: standard input",
+        help="JSON Lines, an object with a document and its summary on each line, or one JSON array of such objects; - "
+        "or none: standard input",
     )
     add_model(parser)
-    _add_pairs(parser.add_argument_group("documents"))
-    _add_scores(parser.add_argument_group("scores"))
+    _add_scores(parser.add_argument_group("documents and scores"))
     add_reading(parser.add_argument_group("reading"))
     add_settings(parser)
     running = parser.add_argument_group("running")
     add_running(running)
-    running.add_argument("--quiet", action="store_true", help="tell errors only: no progress, no notes")
-
-
-def _add_pairs(group: Any) -> None:
-    group.add_argument(
-        "--document-key", default="document", metavar="KEY", help="the key of the document (default: document)"
-    )
-    group.add_argument(
-        "--summary-key", default="summary", metavar="KEY", help="the key of the summary (default: summary)"
-    )
-    group.add_argument(
-        "--limit", type=int, metavar="N", help="evaluate N documents of each FILE, drawn by the seed (default: all)"
-    )
-    group.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of this draw, and of the resamples (default: 0)"
-    )
+    add_quiet(running)
 
 
 def _add_scores(group: Any) -> None:
+    for key in ("document", "summary"):
+        group.add_argument(
+            f"--{key}-key", default=key, metavar="KEY", help=f"the key of the {key} in the objects (default: {key})"
+        )
     group.add_argument("--stemmer", action="store_true", help="compare the stems of words, by Porter's rules")
     group.add_argument(
         "--ablate",
         action="store_true",
-        help="evaluate the same model without global attention, and with half its attention window, too",
+        help="score also the same model without global attention, and with half its attention window",
     )
-    group.add_argument(
-        "--format",
-        choices=("text", "md", "json"),
-        default="text",
-        help="text: tables; md: tables in Markdown; json: an object, with the intervals of all figures (default: text)",
-    )
+    group.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     group.add_argument(
         "-o",
         "--output",
         metavar="FILE",
-        help="a file for a record of each document, in JSON, a line each as it is finished: the texts of all, and "
-        "their scores",
+        help="a file for a record of each document, in JSON, one per line as it is done: all texts and their scores",
     )
     existing = group.add_mutually_exclusive_group()
     existing.add_argument("--force", action="store_true", help="replace that file if it is there already")
     existing.add_argument(
         "--skip-existing",
         action="store_true",
-        help="add to it, and take from it what the same checkpoint with the same settings made of the same documents",
+        help="add to it, and take from it what the same checkpoint with the same settings wrote for the same documents",
     )
 
 
 # 2. The work
 
 
-@dataclass
-class _Run:
-    """What is evaluated, and how."""
-
-    arguments: argparse.Namespace
-    console: Console
-    pairs: Pairs
-    records: Records
-    systems: "list[System]"
-    made: Mapping[str, Any]
-
-
 def evaluate(arguments: argparse.Namespace, console: Console) -> int:
-    """Do what the command asks, and give its exit status."""
+    """Do what the command asks, and return its exit status."""
     try:
-        if arguments.limit is not None and arguments.limit < 1:
-            raise InputError(f"--limit {arguments.limit}: at least 1 is needed")
-        if arguments.seed < 0:
-            raise InputError(f"--seed {arguments.seed}: at least 0 is needed")
-        if arguments.ablate and arguments.global_attention == "none":
-            raise InputError("--ablate with --global none: no global attention is there to take away: pass one of both")
-        given = named_or_piped(arguments.files)
+        files = named_or_piped(arguments.files)
         settings, config = settings_of(arguments), config_of(arguments)
         options = {**prepare(arguments), **settings}
-        records = open_records(arguments, given, console)
-        keys = arguments.document_key, arguments.summary_key
-        pairs = Pairs(given, keys, arguments.limit, arguments.seed, console)
+        scorer = _scorer(arguments)
+        records = open_records(arguments, files, console)
+        pairs = Pairs(files, (arguments.document_key, arguments.summary_key), console)
     except (InputError, GenerationError) as e:
-        arguments.parser.error(str(e))
-    except ImportError as e:
-        console.error(in_words(e))
-        return FAILED
+        arguments.parser.error(in_words(e))
     status: int = OK
-    if pairs.found:
-        loaded = load(arguments, config, options, console)
-        status = loaded if isinstance(loaded, int) else _evaluate(arguments, console, pairs, records, loaded)
+    if pairs.readable:
+        summarizer = load(arguments, config, options, console)
+        if isinstance(summarizer, int):
+            status = summarizer
+        else:
+            status = _evaluate(arguments, console, pairs, records, scorer, summarizer)
     pairs.report()
     return status or (FAILED if pairs.failed else OK)
+
+
+def _scorer(arguments: argparse.Namespace) -> "Scorer":
+    from ..evaluation.rouge import rouge
+
+    return rouge(arguments.stemmer)
 
 
 def _evaluate(
@@ -152,32 +120,54 @@ def _evaluate(
     console: Console,
     pairs: Pairs,
     records: Records,
+    scorer: "Scorer",
     summarizer: "Summarizer",
 ) -> int:
-    """Evaluate the pairs, and print what came of it."""
+    """Score the pairs, and print the record of all or its tables. Raises OutputError."""
     from ..evaluation import report
-    from ..evaluation.systems import systems
+    from ..evaluation.groups import mean_words, score
+    from ..evaluation.systems import systems, windows
+    from ..tasks import Work
 
     try:
-        found = systems(summarizer, arguments.ablate)
+        models = systems(summarizer, arguments.ablate)
     except InputError as e:
-        console.error(str(e))
+        console.error(in_words(e).replace("pass ablate=False", "leave --ablate out"))
         return USAGE
-    run = _Run(arguments, console, pairs, records, found, _made(summarizer))
-    values = {name: setting["value"] for name, setting in run.made["settings"].items()}
-    records.made = {**run.made, "checkpoint": fingerprint(Path(summarizer.loaded.name)), "settings": values}
-    del records.made["model"]  # a directory may have several names
+    setup = _setup(summarizer)
+    keys = [key_of(pair.document, _identity(setup)) for pair in pairs.readable]
+    inputs = dict.fromkeys(pair.input for pair in pairs.readable)
+    words = {name: round(mean_words([one.reference for one in pairs.readable if one.input == name])) for name in inputs}
+    work = Work(console.progress, [float(name not in records.texts(key)) for key in keys for name in models])
     announce_compilation(console)
-    results = _results(run)
-    if results is not None:
-        forms = {"text": report.text, "md": report.markdown}
-        form = arguments.format
-        put(as_json(report.record(results), 2) if form == "json" else forms[form](results))
+    scored = []
+    for i, (key, pair) in enumerate(zip(keys, pairs.readable, strict=True)):
+        place, known, texts = f"{pair.input}: {pair.place}", records.texts(key), {}
+        try:
+            for j, (name, model) in enumerate(models.items()):
+                source = model.read(pair.document)
+                if j == 0:
+                    for note in source.notes:
+                        console.note(f"{place}: {in_flags(note)}")
+                work.turn_to(i * len(models) + j)
+                texts[name] = known[name] if name in known else model.write(source, work).text
+            one = score(pair, source.tokens, source.truncated, texts, words[pair.input], scorer)
+        except Exception as e:
+            pairs.fail(place, e)
+            continue
+        console.clear()
+        if any(name not in known for name in models):
+            records.add({"key": key, **_record(one), "setup": setup})
+        scored.append(one)
+    if scored:
+        more = {"attention_window": windows(summarizer), "stemmer": arguments.stemmer}
+        record = report.record(setup | more, words, scored, pairs.failed)
+        put(as_json(record, 2) if arguments.json else report.tables(record))
     return OK
 
 
-def _made(summarizer: "Summarizer") -> dict[str, Any]:
-    """The model and how it is used, as the record of a summary has it."""
+def _setup(summarizer: "Summarizer") -> dict[str, Any]:
+    """Return the model and its settings, as the record of a summary has them."""
     from ..tasks.loading import stored_as
     from ..tasks.summary import settings_record, versions
 
@@ -193,86 +183,21 @@ def _made(summarizer: "Summarizer") -> dict[str, Any]:
     }
 
 
-def _results(run: _Run) -> "Results | None":
-    """Evaluate each pair that can be; None where none could. Raises OutputError."""
-    from ..evaluation.evaluation import Results, groups, mean_words, wordless
-    from ..evaluation.systems import windows
-
-    pairs, arguments = run.pairs.found, run.arguments
-    inputs = list(dict.fromkeys(pair.input for pair in pairs))
-    cuts = {name: mean_words([pair for pair in pairs if pair.input == name]) for name in inputs}
-    judged = []
-    pace = _Pace(len(pairs))
-    for pair in pairs:
-        known = run.records.texts(pair)
-        place = pace.place(is_known=all(system.name in known for system in run.systems))
-        try:
-            one = _judged(run, pair, known, cuts[pair.input], place)
-        except Exception as e:
-            run.pairs.fail(_named(pair), e)
-            continue
-        run.console.clear()
-        run.records.put(one)
-        judged.append(one)
-    if not judged:
-        return None
-    kept = [one.pair for one in judged]
-    return Results(
-        made=run.made,
-        windows=windows(run.systems[0].summarizer),
-        cuts=cuts,
-        judged=judged,
-        groups=groups(judged, inputs, arguments.seed),
-        stemmer=arguments.stemmer,
-        seed=arguments.seed,
-        failed=run.pairs.failed,
-        wordless=wordless(kept),
-    )
+def _identity(setup: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what of a setup changes summaries: a directory's files, not its name; settings, not who set them."""
+    values = {name: setting["value"] for name, setting in setup["settings"].items()}
+    return {**setup, "model": fingerprint(Path(setup["model"])), "settings": values}
 
 
-def _judged(run: _Run, pair: "Pair", known: Mapping[str, str], count: int, place: str) -> "Judged":
-    """What all systems make of a pair's document, baselines cut to `count` words, with their scores.
-
-    known: what some made of it in another run
-    """
-    from ..evaluation.evaluation import judge
-    from ..tasks import Work
-
-    sources = [system.summarizer.read(pair.document) for system in run.systems]
-    for note in sources[0].notes:
-        run.console.note(f"{_named(pair)}: {note}")
-    texts = {}
-    for system, source in zip(run.systems, sources, strict=True):
-        if system.name in known:
-            texts[system.name] = known[system.name]
-            continue
-        name = f"{system.name}: " if len(sources) > 1 else ""
-        work = Work(partial(run.console.progress, before=place + name))
-        texts[system.name] = system.summarizer.write(source, work).text
-    return judge(pair, sources[0].tokens, sources[0].truncated, texts, count, run.arguments.stemmer)
-
-
-def _named(pair: "Pair") -> str:
-    return f"{pair.input}: line {pair.line}"
-
-
-class _Pace:
-    """Which document it is, and how long the others may take."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._begun, self._made = total, 0, 0
-        self._second = 0.0  # when the second was begun of those that are made: in the first, kernels are loaded
-
-    def place(self, is_known: bool) -> str:
-        """What stands before the progress of the next document; known: of which nothing has to be made."""
-        self._begun += 1
-        place = f"[{self._begun}/{self._total}"
-        if is_known:
-            return f"{place}] "
-        now = time.monotonic()
-        self._made += 1
-        if self._made <= 2:
-            self._second = now
-            return f"{place}] "
-        left = (now - self._second) / (self._made - 2) * (self._total - self._begun + 1)
-        return f"{place}, about {clock(left)} for all] "
+def _record(scored: "Scored") -> Mapping[str, Any]:
+    """Return the record of a document: a score is precision, recall and F1."""
+    pair = scored.pair
+    return {
+        "input": pair.input,
+        "place": pair.place,
+        "source_tokens": scored.tokens,
+        "truncated_tokens": scored.truncated,
+        "summary": pair.reference,
+        "texts": scored.texts,
+        "scores": scored.scores,
+    }

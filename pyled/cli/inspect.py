@@ -8,8 +8,8 @@ from typing import Any
 
 from ..errors import CheckpointError
 from ..hub import located
-from . import BAD_CHECKPOINT, OK
 from .shared.console import Console, put
+from .shared.exit_status import BAD_CHECKPOINT, OK
 from .shared.forms import as_json
 from .shared.parser import WITHOUT_MODEL, Commands, add_command
 from .shared.settings import name_origins

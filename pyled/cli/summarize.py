@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GenerationError, InputError, PyledError
 from ..generation_config import GenerationConfig
-from . import BAD_CHECKPOINT, FAILED, OK, USAGE
 from .shared.console import Console, in_words, put
 from .shared.dry_run import costs
+from .shared.exit_status import BAD_CHECKPOINT, FAILED, OK, USAGE
 from .shared.forms import FORMS
 from .shared.inputs import Inputs, named_or_piped, shown
 from .shared.outputs import Output, open_output

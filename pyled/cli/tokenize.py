@@ -1,4 +1,4 @@
-"""`pyled tokenize` and `pyled detokenize`: texts as ids, and ids as the text."""
+"""`pyled tokenize` turns texts into ids, `pyled detokenize` ids into the text."""
 
 import argparse
 import re
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, PyledError
 from ..files import parse_json
 from ..hub import located
-from . import BAD_CHECKPOINT, FAILED, OK
 from .shared.console import Console, in_words, put
+from .shared.exit_status import BAD_CHECKPOINT, FAILED, OK
 from .shared.forms import as_json
 from .shared.inputs import Inputs, named_or_piped, read_text, shown
-from .shared.parser import UNNAMED, Commands, add_command, add_model
+from .shared.parser import UNNAMED, Commands, add_command, add_model, add_quiet
 
 if TYPE_CHECKING:
     from ..tokenizer import LEDTokenizer
@@ -44,6 +44,7 @@ def add(commands: Commands) -> None:
         "--json", action="store_true", help="print input_ids, tokens and offset_mapping of a text a line"
     )
     parser.add_argument("--no-special-tokens", action="store_true", help="leave <s> and </s> out")
+    add_quiet(parser)
 
 
 def add_inverse(commands: Commands) -> None:
@@ -68,45 +69,47 @@ def add_inverse(commands: Commands) -> None:
     )
     add_model(parser)
     parser.add_argument("--skip-special-tokens", action="store_true", help="leave <s>, </s> and the like out")
+    add_quiet(parser)
 
 
 def tokenize(arguments: argparse.Namespace, console: Console) -> int:
     """Print each text as tokens."""
     try:
-        given = named_or_piped(arguments.files)
+        files = named_or_piped(arguments.files)
     except InputError as e:
         arguments.parser.error(str(e))
     tokenizer = _load(arguments.model, console)
     if tokenizer is None:
         return BAD_CHECKPOINT
-    inputs = Inputs(given, console, may_be_blank=True)
+    inputs = Inputs(files, console, may_be_blank=True)
     for i, name, text in inputs.texts():
         try:
             printed = _tokens(name, text, tokenizer, arguments)
         except Exception as e:
             inputs.fail(name, e)
             continue
-        head = f"{chr(10) * (i > 0)}==> {shown(name)} <==\n" if arguments.offsets and len(inputs.found) > 1 else ""
-        put(head + printed)
+        if arguments.offsets and len(inputs.found) > 1:
+            printed = "\n" * (i > 0) + f"==> {shown(name)} <==\n{printed}"
+        put(printed)
     inputs.report()
     return FAILED if inputs.failed else OK
 
 
 def _tokens(name: str, text: str, tokenizer: "LEDTokenizer", arguments: argparse.Namespace) -> str:
-    encoded = tokenizer(
+    encoding = tokenizer(
         text,
         add_special_tokens=not arguments.no_special_tokens,
         truncation=False,
-        max_length=len(text) + 2,  # of its own limit the tokenizer need not warn
+        max_length=len(text) + 2,  # with one of its own, the tokenizer does not warn of the model's limit
         return_offsets_mapping=True,
     )
-    ids, places = encoded["input_ids"], encoded["offset_mapping"]
+    ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
     tokens = tokenizer.convert_ids_to_tokens(ids)
     if arguments.json:
-        return as_json({"input": name, "input_ids": ids, "tokens": tokens, "offset_mapping": places})
+        return as_json({"input": name, "input_ids": ids, "tokens": tokens, "offset_mapping": offsets})
     if arguments.offsets:
-        rows = zip(places, ids, tokens, strict=True)
-        return "".join(f"{start}\t{stop}\t{number}\t{token}\n" for (start, stop), number, token in rows)
+        rows = zip(offsets, ids, tokens, strict=True)
+        return "".join(f"{start}\t{stop}\t{id_}\t{token}\n" for (start, stop), id_, token in rows)
     return " ".join(map(str, tokens if arguments.tokens else ids)) + "\n"
 
 
@@ -121,10 +124,10 @@ def detokenize(arguments: argparse.Namespace, console: Console) -> int:
         return BAD_CHECKPOINT
     try:
         ids = ids_of(read_text(name, may_be_blank=True))
-        beyond = [number for number in ids if number >= len(tokenizer)]
-        if beyond:
+        beyond = next((id_ for id_ in ids if id_ >= len(tokenizer)), None)
+        if beyond is not None:
             raise InputError(
-                f"holds the id {beyond[0]}, but this vocabulary has {len(tokenizer):,} ids: 0 to {len(tokenizer) - 1}"
+                f"holds the id {beyond}, but this vocabulary has {len(tokenizer):,} ids: 0 to {len(tokenizer) - 1}"
             )
         text = tokenizer.decode(ids, arguments.skip_special_tokens, clean_up_tokenization_spaces=False)
     except Exception as e:
@@ -135,12 +138,16 @@ def detokenize(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def ids_of(text: str) -> list[int]:
-    """The ids that a text lists, plainly or in JSON. Raises InputError."""
+    """Return the ids that a text lists, plainly or in JSON. Raises InputError.
+
+    >>> ids_of("0 713, 2"), ids_of('{"input_ids": [0, 713, 2]}')
+    ([0, 713, 2], [0, 713, 2])
+    """
     if text.lstrip()[:1] in ("{", "["):
-        value = parse_json(text.encode("utf-8"), "as JSON", InputError)
+        value = parse_json(text.encode("utf-8"), "its JSON", InputError)
         ids: Any = value.get("input_ids") if isinstance(value, dict) else value
-        if not isinstance(ids, list) or not all(type(number) is int and number >= 0 for number in ids):
-            raise InputError("as JSON it is neither a list of ids nor an object with one as its input_ids")
+        if not isinstance(ids, list) or not all(type(id_) is int and id_ >= 0 for id_ in ids):
+            raise InputError("its JSON is neither a list of ids nor an object with a list of ids as input_ids")
         return ids
     words = re.split(r"[\s,]+", text.strip(" \t\r\n,")) if text.strip() else []
     for word in words:
@@ -150,7 +157,7 @@ def ids_of(text: str) -> list[int]:
 
 
 def _load(directory: str | None, console: Console) -> "LEDTokenizer | None":
-    """The tokenizer of a checkpoint, or None where its files are bad, which is told."""
+    """Return the tokenizer of a checkpoint, or tell what is wrong with its files, and return None."""
     from ..tokenizer import LEDTokenizer
 
     if directory is None:

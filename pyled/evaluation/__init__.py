@@ -1,4 +1,4 @@
-"""`pyled evaluate`: how near a checkpoint's summaries come to those that people wrote, and to those of simple rules.
+"""`pyled evaluate`: how close a model's summaries come to those that people wrote, and to those of simple rules.
 
-To be read in this order: porter, rouge, baselines, bootstrap, systems, evaluation, report.
+To be read in this order: rouge, baselines, bootstrap, systems, groups, report.
 """

@@ -1,47 +1,41 @@
-"""5. The model, and the same model with something taken away: what that was good for."""
+"""4. The model, and the same model with one thing taken away: the difference shows what that thing is good for."""
 
 import copy
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ..errors import InputError
 from ..tasks import Summarizer
 
-MODEL, NO_GLOBAL, HALVED = "model", "no global attention", "window halved"
+MODEL, NO_GLOBAL, HALF_WINDOW = "model", "no global attention", "window halved"
 
 
-@dataclass(frozen=True)
-class System:
-    """A model and how it is used."""
+def systems(summarizer: Summarizer, ablate: bool) -> dict[str, Summarizer]:
+    """Return the model by its name; with `ablate` also without global attention, and with half its attention window.
 
-    name: str
-    summarizer: Summarizer
-
-
-def systems(summarizer: Summarizer, ablate: bool) -> list[System]:
-    """The model; where `ablate` is set, also without global attention and with half its attention window.
-
-    Raises InputError where the window cannot be halved.
+    Raises InputError where no token is global, or the window cannot be halved.
     """
-    found = [System(MODEL, summarizer)]
     if not ablate:
-        return found
-    narrower = halved(windows(summarizer))
-    if narrower == windows(summarizer):
-        raise InputError("--ablate: this model's attention window is 2, and cannot be halved: leave --ablate out")
-    without, narrow = copy.copy(summarizer), copy.copy(summarizer)
-    without.plan = replace(without.plan, reading=replace(without.plan.reading, global_attention="none"))
+        return {MODEL: summarizer}
+    sizes = windows(summarizer)
+    if half(sizes) == sizes:
+        raise InputError("an attention window of 2 tokens cannot be halved: pass ablate=False")
+    if summarizer.plan.reading.global_attention == "none":
+        raise InputError("global_attention='none' leaves no global attention to take away: pass ablate=False")
+    no_global, half_window = copy.copy(summarizer), copy.copy(summarizer)
+    no_global.plan = replace(summarizer.plan, reading=replace(summarizer.plan.reading, global_attention="none"))
     model = copy.copy(summarizer.loaded.model)
-    model.config = replace(model.config, attention_window=narrower)
-    narrow.loaded = replace(narrow.loaded, model=model)
-    return [*found, System(NO_GLOBAL, without), System(HALVED, narrow)]
+    model.config = replace(model.config, attention_window=half(sizes))
+    half_window.loaded = replace(summarizer.loaded, model=model)
+    return {MODEL: summarizer, NO_GLOBAL: no_global, HALF_WINDOW: half_window}
 
 
 def windows(summarizer: Summarizer) -> list[int]:
-    """The attention window of each layer of the encoder, both sides together."""
+    """Return the attention window of each layer of the encoder, both sides together."""
     config = summarizer.loaded.model.config
     return [2 * config.one_sided_window(layer) for layer in range(config.encoder_layers)]
 
 
-def halved(sizes: list[int]) -> list[int]:
-    """Half of each window, rounded down to a whole number of tokens on each side, at least 1."""
+def half(sizes: Sequence[int]) -> list[int]:
+    """Return half of each window, rounded down to whole tokens on each side, at least 1."""
     return [max(2, size // 4 * 2) for size in sizes]

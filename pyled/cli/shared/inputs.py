@@ -1,4 +1,4 @@
-"""What a command reads: files, the texts of directories, standard input; each alone, so that none stops another."""
+"""The texts that a command reads: files, directories, standard input. One that fails stops none of the others."""
 
 import stat
 import sys
@@ -9,10 +9,11 @@ from ...errors import InputError
 from .console import Console, in_words
 
 STDIN = "-"
-TEXTS = (".txt", ".md")  # what is taken from a directory ...
-MADE = ".summary"  # ... unless it is called as what we write: notes.summary.txt
+TEXTS = (".txt", ".md")  # read from a directory ...
+MADE = ".summary"  # ... but not what pyled writes there: notes.summary.txt
+_RULE = "its .txt and .md are read, but no *.summary.*, and nothing in folders below it"
 
-# How files begin that are now and then taken for texts, and what to do about it.
+# How files begin that people now and then take for texts, and the remedy.
 _NO_TEXT = {
     b"%PDF": "is a PDF: extract its text first, with pdftotext or the like",
     b"PK\x03\x04": "is a ZIP archive, as .docx, .odt and .epub are: extract its text first",
@@ -24,7 +25,7 @@ _NO_TEXT = {
 
 
 def shown(name: str) -> str:
-    """What an input is called in messages."""
+    """Return the name of an input in messages."""
     return "standard input" if name == STDIN else name
 
 
@@ -32,36 +33,50 @@ class Inputs:
     """The inputs of a run.
 
     found: all of them, texts of directories by their own names
-    names: those to be read; failed: those that cannot be, as far as is known
+    names: those that can be read, as far as is known; failed: the others
     """
 
-    def __init__(self, given: list[str], console: Console, *, may_be_blank: bool = False) -> None:
-        """Look up what is given, and read every file once: mistakes are told before any long work.
+    def __init__(self, arguments: list[str], console: Console, *, may_be_blank: bool = False) -> None:
+        """Look up the arguments, and read every file once: mistakes are told before any long work.
 
-        A pipe can be read only once, and is not yet.
+        A pipe can be read only once, so it is not read yet.
         """
         self._console, self._may_be_blank = console, may_be_blank
         self.found: list[str] = []
         self.names: list[str] = []
         self.failed: list[str] = []
-        for name in given:
+        for argument in arguments:
             try:
-                texts = _texts_of(name)
-            except Exception as e:
-                self.found.append(name)
-                self.fail(name, e)
+                texts = [argument] if not stat.S_ISDIR(_mode(argument)) else self._texts_in(argument)
+            except InputError as e:
+                self.found.append(argument)
+                self.fail(argument, e)
                 continue
-            for text in texts:
-                self.found.append(text)
+            for name in texts:
+                self.found.append(name)
                 try:
-                    if not _is_pipe(text):
-                        read_text(text, may_be_blank)
-                    self.names.append(text)
+                    if not _is_pipe(name):
+                        read_text(name, may_be_blank)
+                    self.names.append(name)
                 except Exception as e:
-                    self.fail(text, e)
+                    self.fail(name, e)
+
+    def _texts_in(self, directory: str) -> list[str]:
+        """Return the texts in a directory, and tell how many other files it has. Raises InputError."""
+        try:
+            paths = sorted(path for path in Path(directory).iterdir() if not path.name.startswith("."))
+        except OSError as e:
+            raise InputError(f"cannot be read: {e.strerror}") from None
+        texts = [str(path) for path in paths if _is_text(path)]
+        if not texts:
+            raise InputError(f"holds no text: {_RULE}")
+        if len(texts) < len(paths):
+            skipped = len(paths) - len(texts)
+            self._console.note(f"{directory}: {skipped:,} of its {len(paths):,} entries are skipped: {_RULE}")
+        return texts
 
     def texts(self) -> Iterator[tuple[int, str, str]]:
-        """The number, name and text of each that can be read, when its turn comes."""
+        """Yield the number, name and text of each that can be read, when its turn comes."""
         for i, name in enumerate(self.names):
             try:
                 text = read_text(name, self._may_be_blank)
@@ -76,13 +91,13 @@ class Inputs:
         self._console.error(f"{shown(name)}: {in_words(error)}")
 
     def report(self) -> None:
-        """Say at the end how many inputs failed, where there is more than one to lose sight of."""
+        """Tell at the end how many of several inputs failed."""
         if self.failed and len(self.found) > 1:
-            self._console.error(f"{len(self.failed)} of {len(self.found)} inputs failed")
+            self._console.error(f"{len(self.failed):,} of {len(self.found):,} inputs failed")
 
 
 def read_text(name: str, may_be_blank: bool = False) -> str:
-    """The text of a file, or of standard input for `-`: strict UTF-8, without its byte order mark.
+    """Return the text of a file, or of standard input for `-`, as `open(name, encoding="utf-8-sig").read()` does.
 
     Raises InputError.
     """
@@ -96,10 +111,12 @@ def read_text(name: str, may_be_blank: bool = False) -> str:
     if b"\0" in data:
         raise InputError(f"byte {data.index(0):,} is NUL, so this is no text: extract its text first")
     try:
-        text = data.decode("utf-8").removeprefix("\ufeff")
+        text = data.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as e:
+        # subtle: Windows-1252 has every character of Latin-1, and those that Windows writes as bytes 80 to 9F.
         raise InputError(
-            f"byte {e.start:,} is not UTF-8: convert it first, as with iconv -f LATIN1 -t UTF-8 if it is Latin-1"
+            f"byte {e.start:,} is not UTF-8: convert it first, with iconv -f WINDOWS-1252 -t UTF-8 if it is of Windows "
+            "or Latin-1"
         ) from None
     if not text.strip() and not may_be_blank:
         raise InputError("the text is empty: there is nothing to summarize")
@@ -112,22 +129,8 @@ def _read_stdin() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _texts_of(name: str) -> list[str]:
-    """The texts that a name stands for: itself, or those in the directory of that name. Raises InputError."""
-    if name == STDIN or not stat.S_ISDIR(_mode(name)):
-        return [name]
-    try:
-        paths = sorted(Path(name).iterdir())
-    except OSError as e:
-        raise InputError(f"cannot be read: {e.strerror}") from None
-    texts = [str(path) for path in paths if _is_text(path)]
-    if not texts:
-        raise InputError(f"holds no text: its {' and '.join(TEXTS)} are read, not *{MADE}.*, and not those below it")
-    return texts
-
-
 def _mode(name: str) -> int:
-    """What kind of file it is, as in the module stat; 0 for one that cannot be looked up."""
+    """Return the kind of file, as in the module stat; 0 for one that cannot be looked up."""
     try:
         return Path(name).stat().st_mode
     except (OSError, ValueError):  # ValueError: a name with a NUL
@@ -135,18 +138,18 @@ def _mode(name: str) -> int:
 
 
 def _is_pipe(name: str) -> bool:
-    """Whether it can be read only once."""
+    """Return True for an input that can be read only once."""
     mode = _mode(name)
     return name == STDIN or (mode != 0 and not stat.S_ISREG(mode))
 
 
 def _is_text(path: Path) -> bool:
-    is_named_so = path.suffix.lower() in TEXTS and not path.name.startswith(".")
-    return is_named_so and not path.stem.endswith(MADE) and (path.is_file() or path.is_symlink())
+    is_file = path.is_file() or path.is_symlink()  # a link that leads nowhere is told when it is read
+    return is_file and path.suffix.lower() in TEXTS and not path.stem.endswith(MADE)
 
 
 def named_or_piped(files: list[str]) -> list[str]:
-    """The inputs that were named, or standard input where something is piped in. Raises InputError."""
+    """Return the names of FILE arguments, or standard input where something is piped in. Raises InputError."""
     if "" in files:
         raise InputError("a FILE has no name: leave it out, or write . for the directory you are in")
     if files:

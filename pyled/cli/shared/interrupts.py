@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 
-from .. import INTERRUPTED
+from .exit_status import INTERRUPTED
 
 _is_held = _is_pending = False
 _tidy: list[Callable[[], None]] = []  # what to do before leaving, if anything

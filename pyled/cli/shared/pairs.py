@@ -1,8 +1,9 @@
-"""What `pyled evaluate` reads: documents with their summaries, in JSON, one a line."""
+"""The documents with their summaries that `pyled evaluate` reads: JSON Lines, or one JSON array."""
 
+import json
 import os
-import random
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
@@ -11,39 +12,54 @@ from .console import Console, in_words
 from .inputs import read_text, shown
 
 if TYPE_CHECKING:
-    from ...evaluation.evaluation import Pair
+    from ...evaluation.groups import Pair
 
-MOST_TOLD = 10  # lines of an input that are no pair; of the others the number is told
 DIGITS = 1000  # of an integer in a record, which may have any keys besides
 
 
 class Pairs:
     """The pairs of a run.
 
-    found: those to be evaluated, at most `limit` of each input
-    failed: how many inputs and lines are left out because they are bad, and pairs because they failed
-    asked: how many there were in all: of inputs that cannot be read one each
+    readable: those to evaluate
+    failed: how many inputs and rows cannot be read, and pairs cannot be evaluated
     """
 
-    def __init__(
-        self, inputs: list[str], keys: tuple[str, str], limit: int | None, seed: int, console: Console
-    ) -> None:
-        """Read all inputs: mistakes are told before any long work. Raises InputError for one that is named twice."""
+    def __init__(self, inputs: list[str], keys: tuple[str, str], console: Console) -> None:
+        """Read all inputs: mistakes are told before any long work. Raises InputError for one that is named twice.
+
+        keys: of the document, and of its summary
+        """
         twice = [name for name, count in Counter(map(os.path.abspath, inputs)).items() if count > 1]
         if twice:
             raise InputError(f"{twice[0]} is named twice: leave one out")
-        self._keys, self._console = keys, console
-        self.found: list[Pair] = []
-        self.failed = self.asked = 0
+        self._console = console
+        self.readable: list[Pair] = []
+        self.failed = self._unreadable = 0
         for name in inputs:
+            self._read(name, keys)
+
+    def _read(self, name: str, keys: tuple[str, str]) -> None:
+        """Read one input. A first row of another form says that the whole input is of another form."""
+        from ...evaluation.groups import Pair
+
+        place = ""
+        try:
+            rows = list(_rows(read_text(name, may_be_blank=True)))
+            if not rows:
+                raise InputError("is empty: there is nothing to evaluate")
+            place = f"{rows[0][0]}: "
+            _object(rows[0][1], keys)
+        except InputError as e:
+            self._unreadable += 1
+            self.fail(shown(name), InputError(f"{place}{e}"))
+            return
+        for place, row in rows:
             try:
-                pairs = self._read(name)
+                texts = _object(row, keys)
+                self.readable.append(Pair(shown(name), place, *(_text(texts, key) for key in keys)))
             except InputError as e:
-                self.asked += 1
-                self.fail(name, e)
-                continue
-            self.found += drawn(pairs, limit, seed)
-        self.asked += len(self.found)
+                self._unreadable += 1
+                self.fail(f"{shown(name)}: {place}", e)
 
     def fail(self, place: str, error: Exception) -> None:
         """Tell what is left out, and why."""
@@ -51,60 +67,41 @@ class Pairs:
         self._console.error(f"{place}: {in_words(error)}")
 
     def report(self) -> None:
-        """Say at the end how many failed, where there is more than one to lose sight of."""
-        if self.failed and self.asked > 1:
-            self._console.error(f"{self.failed:,} of {self.asked:,} documents failed")
+        """Tell at the end how many of several failed."""
+        total = len(self.readable) + self._unreadable
+        if self.failed and total > 1:
+            self._console.error(f"{self.failed:,} of {total:,} documents failed")
 
-    def _read(self, name: str) -> "list[Pair]":
-        from ...evaluation.evaluation import Pair
 
-        pairs, bad = [], 0
-        for number, line in enumerate(read_text(name, may_be_blank=True).split("\n"), 1):
-            if not line.strip():
-                continue
-            try:
-                pairs.append(Pair(shown(name), number, *self._pair(line)))
-            except InputError as e:
-                bad += 1
-                self.asked += 1
-                if bad <= MOST_TOLD:
-                    self.fail(f"{shown(name)}: line {number}", e)
-        if bad > MOST_TOLD:
-            self.failed += bad - MOST_TOLD
-            self._console.error(f"{shown(name)}: and {bad - MOST_TOLD:,} other lines")
-        if not pairs and not bad:
-            raise InputError("is empty: there is nothing to evaluate")
-        return pairs
+def _rows(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each row as JSON, with its place: the lines of JSON Lines, the items of an array. Raises InputError."""
+    if text.lstrip().startswith("["):
+        items = parse_json(text.encode("utf-8"), "as a JSON array", InputError, digits=DIGITS)
+        yield from ((f"item {number}", json.dumps(item)) for number, item in enumerate(items, 1))
+    else:
+        yield from ((f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
 
-    def _pair(self, line: str) -> tuple[str, str]:
-        """The document and the summary of a line. Raises InputError."""
-        try:
-            value: Any = parse_json(line.encode("utf-8"), "a pair", InputError, digits=DIGITS)
-        except InputError as e:
-            raise InputError(str(e).removeprefix("a pair: ").replace("at line 1, column", "at column")) from None
-        if not isinstance(value, dict):
-            raise InputError(f"a JSON {type(value).__name__}: an object with a document and its summary was expected")
-        return self._text(value, 0), self._text(value, 1)
 
-    def _text(self, value: dict[str, Any], which: int) -> str:
-        key = self._keys[which]
+def _object(row: str, keys: tuple[str, str]) -> dict[str, Any]:
+    """Return the JSON object of a row that has both keys. Raises InputError."""
+    try:
+        value = parse_json(row.encode("utf-8"), "", InputError, digits=DIGITS)
+    except InputError as e:
+        problem = str(e).removeprefix(": ").replace("at line 1, column", "at column")
+        raise InputError(f"{problem}: write a JSON object with a document and its summary on each line") from None
+    if not isinstance(value, dict):
+        raise InputError(f"is a JSON {type(value).__name__}: write an object with a document and its summary")
+    for key, option in zip(keys, ("--document-key", "--summary-key"), strict=True):
         if key not in value:
-            option = ("--document-key", "--summary-key")[which]
-            named = ", ".join(map(repr, value))[:200] or "no other"
-            raise InputError(f"has no {key!r}, but {named}: name the right one with {option}")
-        text = value[key]
-        if not isinstance(text, str):
-            raise InputError(f"its {key!r} is of the type {type(text).__name__}: a string was expected")
-        if not text.strip():
-            raise InputError(f"its {key!r} is empty")
-        return text
+            others = ", ".join(map(repr, value))[:200] or "no other"
+            raise InputError(f"has no {key!r}, but {others}: name the right one with {option}")
+    return value
 
 
-def drawn(pairs: "list[Pair]", limit: int | None, seed: int) -> "list[Pair]":
-    """At most so many of the pairs, drawn by the seed, in their order. Those of a smaller limit are among them."""
-    if limit is None:
-        return pairs
-    rng = random.Random(seed)
-    order = [rng.random() for _ in pairs]  # which every version of Python draws alike
-    kept = sorted(range(len(pairs)), key=order.__getitem__)[:limit]
-    return [pairs[i] for i in sorted(kept)]
+def _text(texts: dict[str, Any], key: str) -> str:
+    text = texts[key]
+    if not isinstance(text, str):
+        raise InputError(f"its {key!r} is of the type {type(text).__name__}: a string was expected")
+    if not text.strip():
+        raise InputError(f"its {key!r} is empty")
+    return text

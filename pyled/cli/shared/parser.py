@@ -1,4 +1,4 @@
-"""How a command is added, and its arguments are read: what `--help` prints and docs/pyled.1 is made from."""
+"""How a command is added, and how its arguments are read: the source of `--help` and of docs/pyled.1."""
 
 import argparse
 import textwrap
@@ -8,23 +8,16 @@ from typing import Any
 from ... import hub
 from ...version import __version__
 from .console import Console
+from .exit_status import EXIT_STATUS
 
 DESCRIPTION = "LED, the Longformer Encoder-Decoder, on a CPU: summaries of long documents, without torch."
-
-EXIT_STATUS = {
-    0: "all was done",
-    1: "an input failed, or an output could not be written",
-    2: "wrong usage: nothing was done",
-    3: "the checkpoint is bad",
-    130: "interrupted",
-}
 
 EARLY = ("true", "false", "never")  # the values of --early-stopping
 WITHOUT_MODEL = f"the one in the package, which knows {hub.KNOWN}"
 UNNAMED = f"{hub.UNNAMED}; pass another with -m"
-WIDTH = 78  # of the lines that are not wrapped when they are printed
+WIDTH = 78  # of lines that argparse does not wrap
 
-Commands = Any  # what add_subparsers gives; its class is private to argparse
+Commands = Any  # what add_subparsers returns: its class is private to argparse
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -39,7 +32,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 def wrapped(text: str, width: int = WIDTH) -> str:
-    """A paragraph in lines."""
+    """Return a paragraph in lines."""
     return textwrap.fill(text, width, break_on_hyphens=False)
 
 
@@ -48,12 +41,12 @@ def _exit_status() -> str:
 
 
 def new_parser() -> tuple[argparse.ArgumentParser, Commands]:
-    """The parser of the whole command, and what commands are added to."""
+    """Return the parser of the whole command, and the object that commands are added to."""
     parser = argparse.ArgumentParser(
         prog="pyled",
         usage="pyled COMMAND ...",
         description=wrapped(DESCRIPTION),
-        epilog=f"{_exit_status()}\n\n'pyled COMMAND --help' lists the options of a command.",
+        epilog=f"{_exit_status()}\n\n'pyled help COMMAND' lists the options of a command.",
         formatter_class=_Help,
         allow_abbrev=False,
     )
@@ -71,7 +64,7 @@ def add_command(
     description: str,
     examples: str,
 ) -> argparse.ArgumentParser:
-    """Add a command, named by the first word of its usage; `run` does its work and gives the exit status."""
+    """Add a command, named by the first word of its usage; `run` does its work and returns the exit status."""
     parser: argparse.ArgumentParser = commands.add_parser(
         usage.split()[0],
         usage=f"pyled {usage}",
@@ -85,20 +78,31 @@ def add_command(
     return parser
 
 
-def add_model(parser: Any, without: str = WITHOUT_MODEL) -> None:
-    """Add the option that names the checkpoint; `without`: what is used where it is not given."""
-    about = f"the checkpoint's directory (default: {without})"
-    parser.add_argument("-m", "--model", type=_named, metavar="DIR", help=about)
+def add_model(parser: Any) -> None:
+    """Add the option that names the checkpoint."""
+    about = f"the checkpoint's directory (default: {WITHOUT_MODEL})"
+    parser.add_argument("-m", "--model", type=_nonempty, metavar="DIR", help=about)
 
 
-def _named(directory: str) -> str:
+def _nonempty(directory: str) -> str:
     if not directory:
         raise argparse.ArgumentTypeError("it has no name: write . for the directory you are in")
     return directory
 
 
+def add_quiet(parser: Any) -> None:
+    """Add the option that leaves errors only."""
+    parser.add_argument("--quiet", action="store_true", help="tell errors only: no progress, no notes")
+
+
 def as_written(arguments: list[str]) -> list[str]:
-    """Long options with hyphens for underscores, and `--early-stopping` with the value it has when it has none."""
+    """Return arguments as argparse takes them.
+
+    No argument, and `help`, become `--help`; long options get hyphens for underscores; `--early-stopping` without a
+    value gets `true`.
+    """
+    if arguments[:1] in ([], ["help"]):
+        return [*arguments[1:2], "--help"]
     stop = arguments.index("--") if "--" in arguments else len(arguments)
     written = []
     for argument, following in zip(arguments[:stop], [*arguments[1:], ""], strict=False):
