@@ -13,7 +13,8 @@ from checkpoints import TINY
 from commands import PACKAGE, SHORT, expected, process, watched
 
 import pyled
-from pyled.cli.shared.console import Console, clock
+from pyled.cli.shared.console import Console
+from pyled.tasks import Status
 
 
 def test_help_and_version_load_nothing_heavy(run):
@@ -97,10 +98,17 @@ def test_progress_is_shown_on_a_terminal_and_taken_away(note):
     lines = seen[seen.index("\r") :].split("\r")
     assert lines[1] == "encoding 0/2 layers"
     assert any(line.startswith("generating 0/8 tokens") for line in lines)
-    assert lines[-3].startswith("generating 8/8 tokens, at most 0:00 left")
+    assert lines[-3].startswith("generating 8/8 tokens, about 0:00 left")
     assert lines[-2].isspace()
     assert len(lines[-2]) >= len(lines[-3].rstrip())
     assert lines[-1] == ""
+
+
+def status(done, total, left=None, **more):
+    return Status(
+        **{**dict.fromkeys(("text", "round", "chunk"), 0), "texts": 1, "chunks": 1, "stage": "encoding", **more}
+        | {"done": done, "total": total, "fraction": 0.0, "seconds_left": left}
+    )
 
 
 def test_no_progress_where_nobody_watches_or_wants_it(monkeypatch):
@@ -109,29 +117,28 @@ def test_no_progress_where_nobody_watches_or_wants_it(monkeypatch):
         stream.isatty = lambda terminal=terminal: terminal
         monkeypatch.setattr(sys, "stderr", stream)
         console = Console(quiet)
-        console.progress("", "encoding", 0, 12)
+        console.progress(status(0, 12))
         console.error("told")
         assert stream.getvalue().endswith("pyled: told\n")
         assert ("encoding" in stream.getvalue()) == (terminal and not quiet)
 
 
-def test_time_left_is_reckoned_from_the_second_step_on(monkeypatch):
+def test_the_line_of_progress(monkeypatch):
     stream = io.StringIO()
     stream.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", stream)
-    times = iter([0.0, 100.0, 102.0, 102.01, 4000.0])
+    times = iter([100.0, 102.0, 102.01, 4000.0])
     monkeypatch.setattr("time.monotonic", lambda: next(times))
     console = Console(quiet=False)
-    for done in (0, 1, 2, 3, 40):
-        console.progress("[2/3] ", "generating", done, 42)
+    for done, left in ((0, None), (2, 80.2), (3, 79), (40, 3725.4)):
+        place = {"text": 1, "texts": 3, "chunk": 4, "chunks": 9, "round": 1} if done == 40 else {"texts": 1}
+        console.progress(status(done, 42, left, stage="generating", **place))
     assert [line.rstrip() for line in stream.getvalue().split("\r")] == [
         "",
-        "[2/3] generating 0/42 tokens",
-        "[2/3] generating 1/42 tokens",
-        "[2/3] generating 2/42 tokens, at most 1:20 left",
-        "[2/3] generating 40/42 tokens, at most 3:20 left",
+        "generating 0/42 tokens",
+        "generating 2/42 tokens, about 1:20 left",
+        "[2/3] generating again chunk 5/9 40/42 tokens, about 1:02:05 left",
     ]
-    assert clock(3725.4) == "1:02:05"
 
 
 def test_an_interrupt_leaves_whole_summaries_only(note):

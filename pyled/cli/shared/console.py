@@ -33,7 +33,7 @@ class Console:
         if not self._quiet:
             self.error(message)
 
-    def progress(self, status: "Status", before: str = "") -> None:
+    def progress(self, status: "Status") -> None:
         """Redraw the line, ten times a second at most."""
         now = time.monotonic()
         if not self._watched or (1 < status.done < status.total and now - self._drawn < 0.1):
@@ -43,7 +43,7 @@ class Console:
         again = " again" if status.round else ""
         chunk = f" chunk {status.chunk + 1}/{status.chunks}" if status.chunks > 1 else ""
         unit = "tokens" if status.stage == "generating" else "layers"
-        line = f"{before}{place}{status.stage}{again}{chunk} {status.done}/{status.total} {unit}"
+        line = f"{place}{status.stage}{again}{chunk} {status.done}/{status.total} {unit}"
         if status.seconds_left is not None:
             line += f", about {clock(status.seconds_left)} left"
         self._redraw(line)
