@@ -238,9 +238,8 @@ def of_ids(t: Any, ids: list[int], pair: list[int] | None) -> list[Any]:
          for skip in (False, True) for clean in (False, True, None)],
         t.batch_decode([ids, []]), t.batch_decode(np.array([ids])), tokens, t.convert_tokens_to_string(tokens),
         t.convert_tokens_to_ids(tokens), t.build_inputs_with_special_tokens(ids, pair),
-        t.create_token_type_ids_from_sequences(ids, pair),
         t.get_special_tokens_mask(ids, already_has_special_tokens=True), t.num_special_tokens_to_add(pair is not None),
-        t.max_len_single_sentence, t.max_len_sentences_pair, t.clean_up_tokenization(" a . b 's n't ' x"),
+        t.clean_up_tokenization(" a . b 's n't ' x"),
     ]  # fmt: skip
 
 

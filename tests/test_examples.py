@@ -1,14 +1,16 @@
-"""The worked examples in docstrings run; every function on scores, and every step of the beam search, has one."""
+"""The worked examples in docstrings run, and the functions that must have one have it."""
 
 import doctest
 import importlib
 import inspect
+import re
 
 import pytest
 
 from pyled.generation import beam, rules
 
-MODULES = ["generation.beam", "generation.rules"]
+TOKENIZER = ["tokenizer.bytelevel", "tokenizer.bpe", "tokenizer.special", "tokenizer.vocabulary"]
+MODULES = ["generation.beam", "generation.rules", *TOKENIZER]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -26,3 +28,15 @@ def test_every_rule_and_every_step_of_a_beam_search_has_an_example():
     functions += [beam._candidates, beam._per_length, beam._next_finished, beam._next_running, beam.best]
     assert len(functions) > 15
     assert [function.__name__ for function in functions if ">>>" not in function.__doc__] == []
+
+
+@pytest.mark.parametrize("name", TOKENIZER)
+def test_every_function_of_the_tokenizers_algorithm_has_an_example(name):
+    module = importlib.import_module(f"pyled.{name}")
+    places = [module, *(value for value in vars(module).values() if inspect.isclass(value))]
+    functions = [f for place in places for f in vars(place).values() if getattr(f, "__module__", "") == module.__name__]
+    names = [f.__name__ for f in functions if inspect.isroutine(inspect.unwrap(f)) and f.__name__[0] != "_"]
+    assert names
+    source = inspect.getsource(module)
+    shown = [name for name in names if re.search(rf">>> .*\b{name}\(", source)]
+    assert set(names) - set(shown) <= {"write_vocabulary"}

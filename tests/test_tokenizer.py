@@ -266,10 +266,10 @@ def test_a_text_longer_than_the_model_is_reported():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ab\ud800c", r"text\[2\] is U\+D800"),
-        ("\udfff", r"text\[0\] is U\+DFFF"),
-        (["a", "é\udc00"], r"text\[1\]\[1\] is U\+DC00"),
-        ("\ud83d\ude00", r"text\[0\] is U\+D83D"),
+        ("ab\ud800c", r"text: character 2 is U\+D800"),
+        ("\udfff", r"text: character 0 is U\+DFFF"),
+        (["a", "é\udc00"], r"text\[1\]: character 1 is U\+DC00"),
+        ("\ud83d\ude00", r"text: character 0 is U\+D83D"),
     ],
 )
 def test_half_a_surrogate_pair_is_refused_with_its_place(text, message):
@@ -302,7 +302,10 @@ def test_what_is_no_text_is_refused(text):
         ({"text_pair": "b c d e f", "truncation": "only_first", "max_length": 6}, "leaves no token"),
         ({"text": "a b c d", "text_pair": "b", "truncation": "only_second", "max_length": 8}, "leaves no token"),
         ({"padding": True, "pad_to_multiple_of": 0}, "pad_to_multiple_of is 0"),
-        ({"padding": True, "truncation": True, "max_length": 9, "pad_to_multiple_of": 4}, "no multiple of"),
+        (
+            {"padding": True, "truncation": True, "max_length": 9, "pad_to_multiple_of": 4},
+            "max_length 9 must be a multiple of pad_to_multiple_of 4",
+        ),
         ({"return_tensors": "pt"}, "return_tensors='pt'"),
     ],
 )

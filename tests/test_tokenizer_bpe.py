@@ -45,8 +45,8 @@ def defined(word, vocab, merges):
     """The definition: merge the pair of lowest rank, its leftmost occurrence, until none is left. Quadratic."""
     rank = {pair: i for i, pair in enumerate(merges)}
     tokens = [SYMBOLS[byte] for byte in word.encode("utf-8")]
-    while found := [(rank[pair], at) for at, pair in enumerate(pairwise(tokens)) if pair in rank]:
-        _, at = min(found)
+    while ranks := [(rank[pair], at) for at, pair in enumerate(pairwise(tokens)) if pair in rank]:
+        _, at = min(ranks)
         tokens[at : at + 2] = [tokens[at] + tokens[at + 1]]
     return [vocab[token] for token in tokens]
 
@@ -55,8 +55,8 @@ def all_at_once(word, merges):
     """GPT-2's wording: every occurrence of the best pair is merged in one pass from the left."""
     rank = {pair: i for i, pair in enumerate(merges)}
     tokens = [SYMBOLS[byte] for byte in word.encode("utf-8")]
-    while found := [rank[pair] for pair in pairwise(tokens) if pair in rank]:
-        best, at, after = merges[min(found)], 0, []
+    while ranks := [rank[pair] for pair in pairwise(tokens) if pair in rank]:
+        best, at, after = merges[min(ranks)], 0, []
         while at < len(tokens):
             step = 2 if tuple(tokens[at : at + 2]) == best else 1
             after.append("".join(tokens[at : at + step]))
@@ -103,15 +103,15 @@ def test_both_ways_to_merge_are_one(texts, rng, word):
     vocab, merges = train(texts, SMALLEST_VOCABULARY + 60)
     rng.shuffle(merges)
     bpe, symbols = BPE(vocab, merges), [vocab[SYMBOLS[byte]] for byte in word.encode("utf-8")]
-    assert bpe._merge_few(symbols) == bpe._merge_many(symbols) == defined(word, vocab, merges)
-    assert bpe.merge(symbols) == bpe._merge_many(symbols)
+    both = [merge(symbols, bpe._ranks, bpe._product) for merge in (bpe_module.merge_few, bpe_module.merge_many)]
+    assert both == [defined(word, vocab, merges)] * 2 == [bpe.merge(symbols)] * 2
     assert symbols == [vocab[SYMBOLS[byte]] for byte in word.encode("utf-8")]  # still
 
 
 @pytest.mark.parametrize("excess", [0, 1])
 def test_only_few_symbols_are_looked_at_again_and_again(excess, monkeypatch):
     asked = []
-    monkeypatch.setattr(BPE, "_merge_few", lambda self, symbols: asked.append(len(symbols)) or symbols)
+    monkeypatch.setattr(bpe_module, "merge_few", lambda symbols, *_: asked.append(len(symbols)) or symbols)
     BPE(*tiny()).merge([1] * (bpe_module.FEW + excess))
     assert asked == ([] if excess else [bpe_module.FEW])
 
@@ -149,8 +149,7 @@ def test_words_are_those_of_the_parts(text):
     for i, stretch in enumerate(between_gaps(text)):
         first, *others = parts(stretch)
         assert "".join([first, *map(whole_part, others)]) == stretch
-        found = [[stretch]] if i % 2 else [split(first), *(split(whole_part(part)) for part in others)]
-        words += [word for some in found for word in some]
+        words += [stretch] if i % 2 else split(first) + [word for part in others for word in split(whole_part(part))]
     assert words == split(text)
 
 

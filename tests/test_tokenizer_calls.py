@@ -77,8 +77,6 @@ def test_pad(case):
 def test_rows_of_ids_and_the_special_tokens_round_them(case):
     ids, pair = case["ids"]
     assert PLAIN.build_inputs_with_special_tokens(ids, pair) == case["row"]
-    assert PLAIN.create_token_type_ids_from_sequences(ids, pair) == case["types"]
-    assert PLAIN.get_special_tokens_mask(ids, pair) == case["mask"]
     assert PLAIN.get_special_tokens_mask(ids, already_has_special_tokens=True) == case["mask_of_row"]
     assert PLAIN.num_special_tokens_to_add(pair is not None) == case["count"]
     assert PLAIN.convert_tokens_to_string(PLAIN.convert_ids_to_tokens(ids)) == case["text"]
@@ -91,14 +89,12 @@ def test_parameters_have_the_order_of_the_reference():
     """As far as a method passes its further arguments on to the call, the call's order counts."""
     stored = {case["method"]: [name for name in case["parameters"] if name != "kwargs"] for case in cases("names")}
     for method, names in stored.items():
-        given = inspect.signature(getattr(PLAIN, method)).parameters.values()
-        own = [p.name for p in given if p.kind is p.POSITIONAL_OR_KEYWORD]
-        assert own == names[: len(own)], method
-        if any(p.kind is p.VAR_POSITIONAL for p in given):
-            passed_on = inspect.signature(PLAIN.__call__).parameters
-            assert [*passed_on][[*passed_on].index(own[-1]) + 1 :][: len(names) - len(own)] == names[len(own) :], method
-        else:
-            assert len(own) == len(names) or method in ("encode", "tokenize"), method
+        parameters = inspect.signature(getattr(PLAIN, method)).parameters.values()
+        own = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            own += [*inspect.signature(PLAIN.__call__).parameters][4:]  # behind texts and targets
+        assert own[: len(names)] == names[: len(own)], method
+        assert len(own) >= len(names) or method in ("encode", "tokenize"), method
 
 
 # Windows
@@ -142,9 +138,9 @@ def test_a_row_leads_from_characters_and_words_to_tokens_and_back(first, second,
     for sequence, text in enumerate((first, second or "a")):
         of_text = [i for i, s in enumerate(sequences) if s == sequence]
         for char in range(len(text) + 1):
-            found = next((i for i in of_text if offsets[i][0] <= char < offsets[i][1]), None)
-            assert batch.char_to_token(0, char, sequence) == found
-            assert batch.char_to_word(0, char, sequence) == (None if found is None else words[found])
+            first_token = next((i for i in of_text if offsets[i][0] <= char < offsets[i][1]), None)
+            assert batch.char_to_token(0, char, sequence) == first_token
+            assert batch.char_to_word(0, char, sequence) == (None if first_token is None else words[first_token])
         for word in range(max([words[i] for i in of_text], default=0) + 2):
             tokens = [i for i in of_text if words[i] == word]
             assert batch.word_to_tokens(0, word, sequence) == ((tokens[0], tokens[-1] + 1) if tokens else None)
@@ -177,14 +173,14 @@ def test_what_is_not_asked_for_is_not_computed():
 
 
 @pytest.mark.parametrize(
-    "keep", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))], ids=["copy", "deepcopy", "pickle"]
+    "copied", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))], ids=["copy", "deepcopy", "pickle"]
 )
-def test_a_kept_encoding_knows_its_text(keep):
+def test_a_copy_of_an_encoding_knows_its_text(copied):
     batch = PLAIN("It's <mask> é", "b", return_offsets_mapping=True)
-    kept = keep(batch)
-    assert type(kept) is BatchEncoding and dict(kept) == dict(batch)
-    assert kept.tokens() == ["<s>", "I", "t", "'s", " <mask>", "Ġ", "Ã", "©", "</s>", "</s>", "b", "</s>"]
-    assert kept.word_ids() == batch.word_ids() and kept[0].offsets == batch["offset_mapping"]
+    other = copied(batch)
+    assert type(other) is BatchEncoding and dict(other) == dict(batch)
+    assert other.tokens() == ["<s>", "I", "t", "'s", " <mask>", "Ġ", "Ã", "©", "</s>", "</s>", "b", "</s>"]
+    assert other.word_ids() == batch.word_ids() and other[0].offsets == batch["offset_mapping"]
 
 
 def test_lists_that_are_changed_do_not_change_what_a_row_knows():
@@ -202,7 +198,7 @@ def test_a_pickle_holds_no_vocabulary():
 def test_an_encoding_is_a_mapping_and_a_list_of_rows():
     batch = PLAIN(["a b", "c"])
     assert [len(row) for row in batch[:]] == [4, 3] and batch[-1].tokens == ["<s>", "c", "</s>"]
-    assert batch[np.int64(1)] is batch.encodings[1] and repr(batch[0]) == "Encoding(num_tokens=4, n_sequences=1)"
+    assert batch[np.int64(1)] is batch.encodings[1]
     assert batch.is_fast and batch.n_sequences == 1
     plain = BatchEncoding({"input_ids": [[0, 2], [0, 3]]})
     assert plain[:1] == {"input_ids": [[0, 2]]}
@@ -211,24 +207,19 @@ def test_an_encoding_is_a_mapping_and_a_list_of_rows():
         _ = batch["labels"]
 
 
-def test_tensors_with_an_axis_in_front():
-    assert PLAIN("a").convert_to_tensors("np", prepend_batch_axis=True)["input_ids"].shape == (1, 3)
-    assert BatchEncoding({"a": [1, 2]}, tensor_type="np", prepend_batch_axis=True).a.tolist() == [[1, 2]]
+def test_an_encoding_of_rows_is_made_by_hand():
+    assert BatchEncoding({"a": [1, 2]}, tensor_type="np").a.tolist() == [1, 2]
     assert BatchEncoding({"a": [1, 2]}, PLAIN("a")[0]).tokens() == ["<s>", "a", "</s>"]
 
 
 # The rest of the surface
 
 
-def test_token_type_ids_where_the_model_wants_them():
+def test_token_type_ids_where_they_are_among_the_models_inputs():
     tokenizer = LEDTokenizer.from_pretrained(TINY)
     tokenizer.model_input_names = ["input_ids", "token_type_ids"]
     assert dict(tokenizer("a")) == {"input_ids": [0, 68, 2], "token_type_ids": [0, 0, 0]}
-
-
-def test_most_tokens_of_a_text():
-    tokenizer = LEDTokenizer.from_pretrained(TINY, model_max_length=64)
-    assert (tokenizer.max_len_single_sentence, tokenizer.max_len_sentences_pair) == (62, 60)
+    assert PLAIN.model_input_names == ["input_ids", "attention_mask"]
 
 
 def test_numbers_of_numpy_are_numbers():
@@ -264,27 +255,28 @@ def test_not_verbose_is_silent():
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda: PLAIN(), "neither text nor text_target"),
+        (lambda: PLAIN(), "text and text_target are both missing"),
         (lambda: PLAIN(["a"], is_split_into_words=True), "add_prefix_space=True"),
         (lambda: PREFIXED("a b", is_split_into_words=True), "a list of its words"),
         (lambda: PREFIXED([["a"], "b"], is_split_into_words=True), r"text\[1\] is str"),
         (lambda: PREFIXED(["a", 3], is_split_into_words=True), r"text\[1\] is int"),
         (lambda: PREFIXED([["a", 3]], is_split_into_words=True), r"text\[0\]\[1\] is int"),
         (lambda: PLAIN("a", stride=-1), "stride is -1"),
-        (lambda: PLAIN("a", padding_side="up"), "padding_side='up'"),
+        (lambda: PLAIN("a", padding_side="up"), "padding_side is 'up'"),
         (lambda: PLAIN("a b c", truncation=True, max_length=4, stride=2), "room for 2 tokens"),
         (lambda: PLAIN("a", truncation=True, max_length=4, stride=3), "stride 3 is more"),
         (lambda: PLAIN("a", truncation=True, max_length=2, return_overflowing_tokens=True), "room for 0 tokens"),
         (lambda: PLAIN("a", return_tensors="pt"), "torch.from_numpy"),
         (lambda: PLAIN.encode_plus(["a", "b"]), "one text was expected"),
         (lambda: PLAIN.tokenize(["a", "b"]), "one text was expected"),
-        (lambda: PLAIN.get_special_tokens_mask([0], [2], True), "one list"),
+        (lambda: PLAIN.get_special_tokens_mask([0], [2], True), "a row with its special tokens"),
+        (lambda: PLAIN.get_special_tokens_mask([68]), "already_has_special_tokens=True"),
         (lambda: PLAIN.batch_encode_plus("a"), "a list of texts was expected"),
         (lambda: PLAIN("a").char_to_token(-1), "index -1"),
         (lambda: PLAIN("a").token_to_word(0.5), "index 0.5"),
         (lambda: PLAIN("a").char_to_token(1, 0), "row 1 of 1"),
         (lambda: PLAIN("a")[1], "row 1 of 1"),
-        (lambda: PLAIN("a").char_to_token(0, 0, 1), "sequence_index is 1, and the row has 1"),
+        (lambda: PLAIN("a").char_to_token(0, 0, 1), "sequence_index is 1: the row has 1"),
         (lambda: PLAIN("a").word_to_chars(1), "word 1 has no token"),
         (lambda: PLAIN([]).tokens(), "no rows"),
         (lambda: PLAIN.pad({"input_ids": [0]}).word_ids(), "no rows"),

@@ -1,21 +1,22 @@
 """3. Special tokens: strings of the raw text that are one token before any splitting.
 
-They are looked for in two rounds, first the tokens that are not `normalized`, then, in what lies between, the
-others. In each round, from left to right, and of those that start at one place the longest wins. That a user's text
-can hold them is how Hugging Face defines it; `split_special_tokens=True` reads them as plain text.
+They are looked for in two rounds: first the tokens that are not `normalized`, then, in what lies between, the others.
+Each round goes from left to right, and of the tokens that start at one place the longest wins. A user's text can hold
+them, as Hugging Face defines it; `plain_special` reads them as plain text.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import regex  # type: ignore[import-untyped]
 
 from ..errors import TokenizerError
-from .bytelevel import LETTER, WHITE_SPACE, check_text
+from .bytelevel import WHITE_SPACE, check_text
 
-NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _SPACES = re.compile(f"[{WHITE_SPACE}]*")
+_LETTER = regex.compile(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]")  # \w of the tokenizers library
 
 Piece = tuple[int, int, int | None]  # start, stop, and the id of an added token or None for plain text
 
@@ -40,11 +41,11 @@ class AddedToken:
 
     def __post_init__(self) -> None:
         check_text(self.content, "content")
-        for name in _FLAGS:
+        for name in FLAGS:
             flag = getattr(self, name)
             if type(flag) is not bool and (name, flag) != ("normalized", None):
                 raise TokenizerError(f"{name} is {flag!r:.40}, but a flag of a token is True or False")
-        object.__setattr__(self, "_follows", self.normalized is None)  # past the freezing
+        object.__setattr__(self, "_follows", self.normalized is None)  # subtle: this way a frozen class can be set
         if self.normalized is None:
             object.__setattr__(self, "normalized", not self.special)
 
@@ -52,89 +53,12 @@ class AddedToken:
         return self.content
 
     def as_special(self) -> "AddedToken":
-        """The same as a special token; `normalized` changes with it unless it was given."""
+        """Return the same token as a special one. `normalized` changes with it unless it was stated.
+
+        >>> AddedToken("<doc-sep>").as_special().normalized
+        False
+        """
         return replace(self, special=True, normalized=None if vars(self)["_follows"] else self.normalized)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The keys of a `tokenizer_config.json`."""
-        return asdict(self)
-
-
-Token = str | AddedToken  # what may stand for a role
-
-
-def added_token(value: object, where: str) -> AddedToken:
-    """An AddedToken from any spelling found in files: a string, or an object with or without `__type`.
-
-    Raises TokenizerError for anything else; `where` opens the message.
-    """
-    if isinstance(value, AddedToken):
-        token = value
-    elif isinstance(value, str):
-        token = AddedToken(value)
-    elif isinstance(value, dict):
-        values = {key: v for key, v in value.items() if key not in ("__type", "id")}
-        if not isinstance(values.get("content"), str):
-            raise TokenizerError(f"{where}: an added token needs a 'content' that is a string, not {value!r:.80}")
-        for key, flag in values.items():
-            if key != "content" and (key not in _FLAGS or type(flag) is not bool):
-                raise TokenizerError(f"{where}: {key} = {flag!r:.40} is no flag of a token: {', '.join(_FLAGS)}")
-        token = AddedToken(**values)
-    else:
-        raise TokenizerError(f"{where}: {value!r:.80} is no token: a string or an object with 'content' is")
-    if not token.content:
-        raise TokenizerError(f"{where}: a token needs at least one character")
-    return token
-
-
-def role_token(value: object, where: str) -> Token | None:
-    """What stands for a role: None, a string as it is, or an AddedToken from any other spelling.
-
-    Raises TokenizerError, as `added_token`.
-    """
-    token = None if value is None else added_token(value, where)
-    return value if isinstance(value, str) else token
-
-
-def as_list(values: object, where: str) -> list[Any]:
-    """A list of tokens, None as an empty one. Raises TokenizerError for what is no list."""
-    if values is not None and not isinstance(values, list | tuple):
-        raise TokenizerError(f"{where} is {values!r:.40}: a list of tokens was expected")
-    return list(values or ())
-
-
-def role_tokens(values: object, where: str) -> list[Token]:
-    """The tokens of a list: a string as it is, or an AddedToken. Raises TokenizerError, as the two above."""
-    return [
-        value if isinstance(value, str) and value else added_token(value, where) for value in as_list(values, where)
-    ]
-
-
-def as_loaded(token: Token, name: str, is_legacy: bool) -> Token:
-    """What transformers 4.57.6 makes of the token of a role when it loads a tokenizer.
-
-    is_legacy: there is no `tokenizer.json`, so that the flags of that file cannot count.
-    """
-    if isinstance(token, str) and (name == "mask_token" or (is_legacy and name in NAMES)):
-        token = AddedToken(token, lstrip=name == "mask_token", normalized=True)
-    if not isinstance(token, AddedToken):
-        return token
-    return replace(token, special=True) if is_legacy else token.as_special()
-
-
-def first_added(
-    special: list[Token], listed: Mapping[int, AddedToken], in_file: Iterable[AddedToken]
-) -> list[AddedToken]:
-    """What transformers 4.57.6 adds to a tokenizer that it loads, in its order; later tokens change earlier ones.
-
-    special: the tokens of roles; listed: tokens with the ids that files give them; in_file: what `tokenizer.json` has
-    added already. A string adds nothing where there is a token of that string.
-    """
-    first = [listed[number] for number in sorted(listed)]
-    known = {token.content for token in (*in_file, *first)}
-    roles = {str(token) for token in special}
-    later = [AddedToken(token) if isinstance(token, str) else token for token in special if token not in known]
-    return [token.as_special() if token.content in roles else token for token in (*first, *later)]
 
 
 class AddedTokens:
@@ -154,23 +78,28 @@ class AddedTokens:
         self._rounds: list[re.Pattern[str]] = []
 
     def add(self, tokens: Collection[AddedToken]) -> int:
-        """Give an id to each token that has none, the next one, and its flags to each; how many were new or changed.
+        """Give the next id to each token that has none, and its flags to each. Return how many were new or changed.
 
         Flags that a token has, or had in this call, change it no more.
+
+        >>> added = AddedTokens({"a": 0, "</s>": 1})
+        >>> added.add([AddedToken("</s>", special=True), AddedToken("<new>"), AddedToken("<new>")]), added.ids
+        (2, {'a': 0, '</s>': 1, '<new>': 2})
         """
         for token in tokens:
             if token.special:
                 self._special.setdefault(token.content, token)
         seen = set(self.of_id.values())
-        n = len(seen)
+        n_before = len(seen)
         for token in tokens:
             if token not in seen:
                 seen.add(token)
                 self._put(token)
         known = [*self._special.values(), *self._others]
-        rounds = [[token.content for token in known if token.normalized is wanted] for wanted in (False, True)]
-        self._rounds = [_any_of(contents) for contents in rounds if contents]
-        return len(seen) - n
+        rounds = [[t.content for t in known if t.normalized is is_normalized] for is_normalized in (False, True)]
+        rounds = [sorted(contents, key=len, reverse=True) for contents in rounds if contents]  # the longest wins
+        self._rounds = [re.compile("|".join(map(re.escape, contents))) for contents in rounds]
+        return len(seen) - n_before
 
     def _put(self, token: AddedToken) -> None:
         number = self.ids.setdefault(token.content, len(self.tokens))
@@ -186,9 +115,15 @@ class AddedTokens:
         return {self.ids[content] for content in self._special}
 
     def split(self, text: str, plain_special: bool = False) -> list[Piece]:
-        """The text from start to end in pieces (start, stop, id), where id is None for a piece of plain text.
+        """Cut a text from start to end into pieces (start, stop, id); the id of a piece of plain text is None.
 
         plain_special: special tokens count as plain text.
+
+        >>> added = AddedTokens({"a": 0})
+        >>> added.add([AddedToken("<mask>", lstrip=True, special=True)])
+        1
+        >>> added.split("a <mask>.")
+        [(0, 1, None), (1, 8, 1), (8, 9, None)]
         """
         pieces: list[Piece] = [(0, len(text), None)] if text else []
         for pattern in self._rounds:
@@ -223,11 +158,6 @@ class AddedTokens:
             yield done, last, None
 
 
-def _any_of(contents: Iterable[str]) -> re.Pattern[str]:
-    longest_first = sorted(contents, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)))
-
-
 def _touches_word(text: str, first: int, start: int, stop: int, last: int) -> bool:
-    before = start > first and LETTER.match(text[start - 1])
-    return bool(before or (stop < last and LETTER.match(text[stop])))
+    before = start > first and _LETTER.match(text[start - 1])
+    return bool(before or (stop < last and _LETTER.match(text[stop])))

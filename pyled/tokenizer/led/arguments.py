@@ -1,6 +1,5 @@
-"""8. What users pass, checked: texts, rows to pad, ids, options. Each mistake gets one message."""
+"""10. The arguments of users, checked: texts, rows to pad, ids. Each mistake gets one message."""
 
-import math
 import operator
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +8,6 @@ import numpy as np
 
 from ...errors import InputError, TokenizerError
 from ..bytelevel import check_text
-from .pretrained import NO_LIMIT
 
 PADDED = {"input_ids", "attention_mask", "special_tokens_mask", "token_type_ids", "global_attention_mask"}
 Row = dict[str, Any]  # the lists of one text: input_ids, attention_mask, ...
@@ -89,24 +87,3 @@ def row_of_ids(ids: Any) -> list[int]:
             f"{min(row)} is no id: replace what is negative, such as the -100 of labels, by the pad id"
         )
     return row
-
-
-def check_flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TokenizerError(f"{name} is {value!r:.40}: True or False was expected")
-    return value
-
-
-def check_side(name: str, value: object) -> str:
-    if value not in ("left", "right"):
-        raise TokenizerError(f"{name} is {value!r:.40}: 'left' or 'right' was expected")
-    return str(value)
-
-
-def check_limit(value: object) -> int:
-    """model_max_length as an integer; transformers also writes it as 1e30, which means none."""
-    if value is None:
-        return NO_LIMIT
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < math.inf or value % 1:
-        raise TokenizerError(f"model_max_length is {value!r:.40}: an integer of at least 1 was expected")
-    return int(value)

@@ -7,37 +7,19 @@ A span is a column (start, stop, lead, trail): the characters start to stop, of 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...arrays import Ids
 from ..bytelevel import SPACE, WHITE_SPACE, split
 
-Spans = NDArray[np.int64]  # (4, n)
 
-
-class TokenShapes:
-    """How many bytes, leading spaces and trailing spaces each token of a vocabulary has. tokens: in order of ids."""
-
-    def __init__(self, tokens: Sequence[str]) -> None:
-        self.tokens = tokens
-
-    @cached_property
-    def table(self) -> NDArray[np.int64]:  # (3, vocabulary)
-        size, without_lead, without_trail = (
-            np.array(list(map(len, tokens)), dtype=np.int64)
-            for tokens in (self.tokens, *(map(strip, self.tokens, repeat(SPACE)) for strip in (str.lstrip, str.rstrip)))
-        )
-        return np.stack([size, size - without_lead, size - without_trail])
-
-
-class Piece(NamedTuple):
+class EncodedPiece(NamedTuple):
     """A part of a text that starts at `start`: plain text, or an added token with the white space it took along.
 
-    is_prefixed: a space was put before it; that space counts as part of the first character. given_word: the index
-    of the word that the piece is part of, if the words were given.
+    is_prefixed: a space was put before it; that space counts as part of the first character. word: the index of the
+    word that the piece is part of, if the caller split the text into words.
     """
 
     text: str
@@ -45,12 +27,7 @@ class Piece(NamedTuple):
     n_ids: int
     is_added: bool
     is_prefixed: bool
-    given_word: int | None
-
-    @property
-    def encoded(self) -> str:
-        """The plain text that was encoded."""
-        return f" {self.text}" if self.is_prefixed else self.text
+    word: int | None
 
 
 @dataclass(eq=False, repr=False)
@@ -58,13 +35,13 @@ class EncodedText:
     """One text as ids, with what it takes to say where each token stands; that is computed when first asked for."""
 
     ids: list[int]
-    pieces: list[Piece]
-    shapes: TokenShapes
+    pieces: list[EncodedPiece]
+    vocabulary: Sequence[str]  # the tokens in the order of their ids
 
     @cached_property
     def tokens(self) -> list[str]:
         """The tokens as strings of byte symbols; an added token as it stands in the text."""
-        tokens = [self.shapes.tokens[i] for i in self.ids]
+        tokens = [self.vocabulary[i] for i in self.ids]
         at = 0
         for piece in self.pieces:
             if piece.is_added:
@@ -73,45 +50,51 @@ class EncodedText:
         return tokens
 
     @cached_property
-    def spans(self) -> Spans:
+    def spans(self) -> Ids:  # (4, n)
         """The span of every token."""
-        spans = [np.empty((4, 0), dtype=np.int64)]
-        spans += [
-            _added_span(piece) if piece.is_added else _plain_spans(piece, *shapes) for piece, shapes in self._shaped()
+        spans = [
+            _added_span(piece) if piece.is_added else _plain_spans(piece, tokens) for piece, tokens in self._parts()
         ]
-        return np.concatenate(spans, axis=1)
+        return np.concatenate([np.empty((4, 0), dtype=np.int64), *spans], axis=1)
 
     @cached_property
     def words(self) -> list[int]:
         """The index of every token's word. Words count through the text; an added token is a word."""
         words: list[int] = []
         n = 0
-        for piece, (size, _, _) in self._shaped():
-            if piece.given_word is not None:
-                words += [piece.given_word] * piece.n_ids
+        for piece, tokens in self._parts():
+            if piece.word is not None:
+                words += [piece.word] * piece.n_ids
             elif piece.is_added:
                 words.append(n)
                 n += 1
             else:
-                stops = np.cumsum([len(word.encode("utf-8")) for word in split(piece.encoded)])
-                words += (n + np.searchsorted(stops, np.cumsum(size), side="left")).tolist()
+                text = f" {piece.text}" if piece.is_prefixed else piece.text
+                stops = np.cumsum([len(word.encode("utf-8")) for word in split(text)])
+                words += (n + np.searchsorted(stops, np.cumsum(_lengths(tokens)), side="left")).tolist()
                 n += len(stops)
         return words
 
-    def _shaped(self) -> Iterator[tuple[Piece, NDArray[np.int64]]]:
-        """Every piece with the shapes of its tokens, (3, n)."""
-        shapes = self.shapes.table[:, np.array(self.ids, dtype=np.int64)]
+    def _parts(self) -> Iterator[tuple[EncodedPiece, list[str]]]:
+        """Return every piece with its tokens."""
         at = 0
         for piece in self.pieces:
-            yield piece, shapes[:, at : at + piece.n_ids]
+            yield piece, self.tokens[at : at + piece.n_ids]
             at += piece.n_ids
 
     def __getstate__(self) -> dict[str, Any]:
-        """For a pickle: what can be asked for, without the vocabulary and the text."""
+        """Return for a pickle what can be asked for, without the vocabulary and the text."""
         return {"ids": self.ids, "tokens": self.tokens, "spans": self.spans, "words": self.words}
 
 
-def _plain_spans(piece: Piece, size: NDArray[np.int64], lead: NDArray[np.int64], trail: NDArray[np.int64]) -> Spans:
+def _lengths(tokens: list[str]) -> Ids:
+    return np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
+
+
+def _plain_spans(piece: EncodedPiece, tokens: list[str]) -> Ids:
+    size = _lengths(tokens)
+    lead = size - _lengths([token.lstrip(SPACE) for token in tokens])
+    trail = size - _lengths([token.rstrip(SPACE) for token in tokens])
     stops = np.cumsum(size)
     starts = stops - size
     if piece.is_prefixed or not piece.text.isascii():
@@ -123,15 +106,15 @@ def _plain_spans(piece: Piece, size: NDArray[np.int64], lead: NDArray[np.int64],
     return np.stack([starts + piece.start, stops + piece.start, lead, trail])
 
 
-def _added_span(piece: Piece) -> Spans:
-    """The span of an added token as it stands in the text, with the white space that it took along."""
+def _added_span(piece: EncodedPiece) -> Ids:
+    """Return the span of an added token as it stands in the text, with the white space that it took along."""
     text, edges = piece.text, WHITE_SPACE + SPACE
     lead, trail = len(text) - len(text.lstrip(edges)), len(text) - len(text.rstrip(edges))
     return np.array([[piece.start], [piece.start + len(text)], [lead], [trail]], dtype=np.int64)
 
 
-def trimmed(spans: Spans, add_prefix_space: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(start, stop) without the white space, as `trim_offsets` has it (tokenizers 0.22, ByteLevel process_offsets).
+def trimmed(spans: Ids, add_prefix_space: bool) -> tuple[Ids, Ids]:
+    """Return (start, stop) without the white space, as `trim_offsets` has it (tokenizers 0.22, ByteLevel).
 
     With add_prefix_space the first token keeps a single leading space: it may be the one that was added.
     """

@@ -1,56 +1,76 @@
-"""7. The files beside a vocabulary: what they say about special tokens and options, read and written.
+"""9. The options of a tokenizer, and the files beside a vocabulary that state them and special tokens.
 
-They have been written by a decade of versions. transformers 4.57.6 takes `tokenizer.json` for the vocabulary where
+A decade of versions has written these files. transformers 4.57.6 takes `tokenizer.json` for the vocabulary where
 it exists; `tokenizer_config.json` for the options; and for the special tokens, if that file has no
 `added_tokens_decoder`, also `special_tokens_map.json`, which wins, `added_tokens.json` and `tokenizer.json`.
 """
 
+import math
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import TokenizerError
+from ...errors import PyledError, TokenizerError
 from ...files import read_json, write_json
-from ..special import NAMES, AddedToken, Token, added_token, as_list, role_token, role_tokens
+from ..special import AddedToken
+from .roles import ADDITIONAL, NAMES, added_token, as_list, role_token, role_tokens
 
-OPTIONS = (
-    "errors",
-    "add_prefix_space",
-    "trim_offsets",
-    "model_max_length",
-    "padding_side",
-    "truncation_side",
-    "clean_up_tokenization_spaces",
-    "split_special_tokens",
-)
 NO_LIMIT = int(1e30)  # model_max_length of a tokenizer without one, in transformers
 _DIGITS = 40  # of an integer; NO_LIMIT has 31
-_ADDITIONAL = "additional_special_tokens"
+
+# The values of each option, the default first. pyled knows no use of `errors`: decoding always replaces.
+OPTIONS: dict[str, tuple[Any, ...]] = {
+    "errors": ("replace",),
+    "add_prefix_space": (False, True),
+    "trim_offsets": (True, False),
+    "model_max_length": (NO_LIMIT,),
+    "padding_side": ("right", "left"),
+    "truncation_side": ("right", "left"),
+    "clean_up_tokenization_spaces": (False, True),
+    "split_special_tokens": (False, True),
+}
 
 Options = dict[str, Any]
 
 
-def read_options(directory: Path, given: Mapping[str, Any], in_vocabulary: Mapping[int, AddedToken]) -> Options:
-    """The options of LEDTokenizer that a checkpoint's files state, those `given` in their place.
+def check_option(name: str, value: Any, error: type[PyledError] = TokenizerError) -> Any:
+    """Return the value of an option; None is the default, and model_max_length an integer (files also say 1e30).
+
+    Raises `error` for a value that the option cannot have.
+    """
+    choices = OPTIONS[name]
+    if value is None or name == "errors":
+        return choices[0] if value is None else value
+    if name == "model_max_length":
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < math.inf or value % 1:
+            raise error(f"{name} is {value!r:.40}: an integer of at least 1 was expected")
+        return int(value)
+    if type(value) is not type(choices[0]) or value not in choices:
+        raise error(f"{name} is {value!r:.40}: {' or '.join(map(repr, choices))} was expected")
+    return value
+
+
+def read_options(directory: Path, arguments: Mapping[str, Any], in_vocabulary: Mapping[int, AddedToken]) -> Options:
+    """Return the options of LEDTokenizer that a checkpoint's files state; `arguments` take their place.
 
     in_vocabulary: the added tokens that `tokenizer.json` lists. Raises TokenizerError.
     """
     path = directory / "tokenizer_config.json"
-    config = read_json(path, TokenizerError, digits=_DIGITS) if path.exists() else {}
+    config = _read(path)
     config.setdefault("model_max_length", config.get("max_len"))
     options: Options = {key: config[key] for key in OPTIONS if config.get(key) is not None}
     options |= {name: config[name] for name in NAMES if name in config}
-    extra = config.get("extra_special_tokens")  # what 5.23.0 writes; in 4.57.6 they have names, which LED does not use
+    extra = config.get("extra_special_tokens")  # written by 5.23.0; in 4.57.6 they have names, which LED does not use
     extra = list(extra.values()) if isinstance(extra, dict) else extra
-    options[_ADDITIONAL] = as_list(config.get(_ADDITIONAL), f"{path}, {_ADDITIONAL}")
-    options[_ADDITIONAL] += as_list(extra, f"{path}, extra_special_tokens")
-    options |= {**given, "name_or_path": str(directory)}
+    options[ADDITIONAL] = as_list(config.get(ADDITIONAL), f"{path}, {ADDITIONAL}")
+    options[ADDITIONAL] += as_list(extra, f"{path}, extra_special_tokens")
+    options |= {**arguments, "name_or_path": str(directory)}
     listed = config.get("added_tokens_decoder")
     if listed is None:
-        _add_special_tokens_map(directory / "special_tokens_map.json", options, given)
-        roles = [options.get(name) for name in NAMES] + as_list(options[_ADDITIONAL], _ADDITIONAL)
-        special = set(map(str, roles))  # tokens; what is an object in tokenizer_config.json is not read yet in 4.57.6
+        _add_special_tokens_map(directory / "special_tokens_map.json", options, arguments)
+        roles = [options.get(name) for name in NAMES] + as_list(options[ADDITIONAL], ADDITIONAL)
+        special = set(map(str, roles))  # tokens; 4.57.6 does not read the objects of tokenizer_config.json here
         with_flags = dict(in_vocabulary)
         added = _read_added_tokens(directory / "added_tokens.json", special) | with_flags
     else:
@@ -62,26 +82,29 @@ def read_options(directory: Path, given: Mapping[str, Any], in_vocabulary: Mappi
     return options | {"added_tokens_decoder": added}
 
 
-def _add_special_tokens_map(path: Path, options: Options, given: Mapping[str, Any]) -> None:
-    for name, value in (read_json(path, TokenizerError) if path.exists() else {}).items():
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(path, TokenizerError, digits=_DIGITS) if path.exists() else {}
+
+
+def _add_special_tokens_map(path: Path, options: Options, arguments: Mapping[str, Any]) -> None:
+    for name, value in _read(path).items():
         where = f"{path}, {name}"
-        if given.get(name):
+        if arguments.get(name):
             continue
-        if name == _ADDITIONAL:
+        if name == ADDITIONAL:
             options[name] = as_list(options[name], name)
-            new = dict.fromkeys(map(_special, role_tokens(value, where)))
+            new = dict.fromkeys(
+                token if isinstance(token, str) else token.as_special() for token in role_tokens(value, where)
+            )
             options[name] += [token for token in new if token not in options[name]]
         elif name in NAMES:
-            options[name] = _special(role_token(value, where))
-
-
-def _special(token: Any) -> Any:
-    return token.as_special() if isinstance(token, AddedToken) else token
+            token = role_token(value, where)
+            options[name] = token.as_special() if isinstance(token, AddedToken) else token
 
 
 def _read_added_tokens(path: Path, special: Collection[str]) -> dict[int, AddedToken]:
     added = {}
-    for content, number in (read_json(path, TokenizerError) if path.exists() else {}).items():
+    for content, number in _read(path).items():
         if type(number) is not int:
             raise TokenizerError(f"{path}: {content!r:.60} has the id {number!r:.40}: an id is an integer")
         is_special = content in special
@@ -99,27 +122,25 @@ def _listed_tokens(listed: Any, path: Path) -> dict[int, AddedToken]:
 def write_options(
     tokenizer_config: Path,
     special_tokens_map: Path,
-    roles: Mapping[str, Token | None],
-    additional: list[Token],
+    roles: Mapping[str, Any],
     added: Mapping[int, AddedToken],
     options: Mapping[str, Any],
 ) -> None:
-    """Write what `read_options` reads, so that transformers 4.57.6 and 5.23.0 give the same ids."""
-    flags = {name: _without_special(token) for name, token in roles.items() if token is not None}
-    flags |= {_ADDITIONAL: [_without_special(token) for token in additional]} if additional else {}
-    write_json(special_tokens_map, flags)
-    config = {
-        **options,
-        **{name: None if token is None else str(token) for name, token in roles.items()},
-        _ADDITIONAL: [str(token) for token in additional],
-        "added_tokens_decoder": {str(number): token.to_dict() for number, token in added.items()},
-        "tokenizer_class": "LEDTokenizer",
-    }
-    write_json(tokenizer_config, config)
+    """Write the two files that `read_options` reads, so that transformers 4.57.6 and 5.23.0 give the same ids.
 
+    roles: the token of each role or None, and the list of additional special tokens
+    """
 
-def _without_special(token: Token) -> Any:
-    """As it stands in a special_tokens_map.json."""
-    if isinstance(token, str):
-        return token
-    return {key: value for key, value in token.to_dict().items() if key != "special"}
+    def spelled(value: Any, whole: bool) -> Any:
+        if isinstance(value, list):
+            return [spelled(token, whole) for token in value]
+        if isinstance(value, AddedToken):
+            return {k: v for k, v in asdict(value).items() if k != "special"} if whole else value.content
+        return value
+
+    write_json(special_tokens_map, {name: spelled(value, True) for name, value in roles.items() if value})
+    config = {name: spelled(value, False) for name, value in roles.items()}
+    listed = {str(number): asdict(token) for number, token in added.items()}
+    write_json(
+        tokenizer_config, {**options, **config, "added_tokens_decoder": listed, "tokenizer_class": "LEDTokenizer"}
+    )

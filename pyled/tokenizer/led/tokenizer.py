@@ -1,23 +1,23 @@
-"""11. LEDTokenizer: text to `<s> text </s>` and back, with the names and the results of transformers 4.57.6."""
+"""13. LEDTokenizer: text to `<s> text </s>` and back, with the names and the results of transformers 4.57.6."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from ...errors import InputError, PyledWarning
+from ...errors import InputError, warn
 from ..bytelevel import bytes_of_token
-from ..table import TokenTable
-from .arguments import Text, check_limit, check_side, is_list_of_texts, row_of_ids, rows_to_pad, text_pairs
+from .arguments import Text, is_list_of_texts, row_of_ids, rows_to_pad, text_pairs
 from .batch_encoding import BatchEncoding, Encoding, Token
 from .lengths import SPECIAL_OF_ONE, Lengths, resolve_lengths
-from .offsets import EncodedText, Piece
+from .offsets import EncodedPiece, EncodedText
+from .pretrained import check_option
+from .table import TokenTable
 
-# What decode(clean_up_tokenization_spaces=True) replaces, in this order, by the same without its spaces.
+# decode(clean_up_tokenization_spaces=True) replaces these, in this order, by the same without their spaces.
 _SPACED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 
-# What a call may return, and where a row has it.
+# The values that a call may return, and where a row has them.
 _OF_ROW: dict[str, Callable[[Encoding], Any]] = {
     "input_ids": lambda row: row.ids,
     "token_type_ids": lambda row: row.type_ids,
@@ -31,11 +31,11 @@ GLOBAL_PAD = -1  # transformers 4.57.6 pads global_attention_mask so, for 0 mean
 
 @dataclass(frozen=True)
 class _Call:
-    """What the arguments of a call ask for. wanted: the keys of the result; special: the tokens round two texts."""
+    """The arguments of a call, checked. names: the keys of the result; special: the tokens round two texts."""
 
     lengths: Lengths
     padding_side: str
-    wanted: list[str]
+    names: list[str]
     special: tuple[Token, ...]
     plain_special: bool
     is_split: bool
@@ -43,13 +43,12 @@ class _Call:
 
 
 class LEDTokenizer(TokenTable):
-    """LED's tokenizer: byte-level BPE, special tokens found in the raw text, `<s> A </s>`, `<s> A </s></s> B </s>`.
+    """LED's tokenizer: byte-level BPE, special tokens in the raw text, `<s> A </s>`, `<s> A </s></s> B </s>`.
 
-    Made from files or a directory as `TokenTable` says; a call encodes, `decode` gives the text again.
+    `TokenTable` says how it is made from files or a directory. A call encodes; `decode` returns the text again.
     """
 
     is_fast = True
-    model_input_names: Sequence[str] = ("input_ids", "attention_mask")
 
     # Text to ids
 
@@ -80,14 +79,15 @@ class LEDTokenizer(TokenTable):
     ) -> BatchEncoding:
         """Encode one text or a list of texts, each with its pair if there are pairs.
 
-        Gives `input_ids` and `attention_mask` (1 is a token, 0 is padding), and on demand `token_type_ids` (0 in LED),
-        `special_tokens_mask` (1 is a token the call added), `offset_mapping`, the span of characters of each token in
-        its own text, and `length`, the tokens of each row. A list of texts gives lists of rows, one text a row; with
-        return_tensors="np" both give arrays of rows. text_target gives the same, as `labels` if there is a text too.
+        Returns `input_ids` and `attention_mask` (1 is a token, 0 is padding), and on demand `token_type_ids` (0 in
+        LED), `special_tokens_mask` (1 is a token the call added), `offset_mapping`, the span of characters of each
+        token in its own text, and `length`, the tokens of each row. A list of texts gives lists of rows, one text a
+        row; with return_tensors="np" both give arrays of rows. text_target gives the same, as `labels` if there is a
+        text too.
 
         padding: False, True ("longest"), "max_length". truncation: False, True ("longest_first"), "only_first",
-        "only_second". return_overflowing_tokens: what truncation cuts off goes into further rows, each of which
-        repeats `stride` tokens of the one before; `overflow_to_sample_mapping` has the index of each row's text.
+        "only_second". return_overflowing_tokens: the tokens that truncation cuts off go into further rows, each of
+        which repeats `stride` tokens of the one before; `overflow_to_sample_mapping` has the index of each row's text.
         is_split_into_words: a text is a list of its words, encoded one by one, which needs add_prefix_space.
         split_special_tokens: read special tokens in a text as plain text. verbose: warn of what is assumed.
 
@@ -96,72 +96,45 @@ class LEDTokenizer(TokenTable):
         if is_split_into_words and not self.add_prefix_space:
             raise InputError("is_split_into_words needs a tokenizer that was made with add_prefix_space=True")
         flags = (True, return_token_type_ids, return_attention_mask, return_special_tokens_mask, return_offsets_mapping)
-        wanted = zip(_OF_ROW, (*flags, return_length), strict=True)
-        warn = self._warn if verbose else _ignore
+        asked = zip(_OF_ROW, (*flags, return_length), strict=True)
+        tell = self._warn if verbose else lambda _: None
         lengths = self._lengths(
-            padding, truncation, max_length, pad_to_multiple_of, warn,
-            side=self.truncation_side, stride=stride, has_windows=return_overflowing_tokens,
+            tell, padding=padding, truncation=truncation, max_length=max_length, multiple=pad_to_multiple_of,
+            stride=stride, has_windows=return_overflowing_tokens,
         )  # fmt: skip
         call = _Call(
             lengths=lengths,
-            padding_side=self._side(padding_side),
-            wanted=[name for name, flag in wanted if (name in self.model_input_names if flag is None else flag)],
+            padding_side=self._option("padding_side", padding_side),
+            names=[name for name, flag in asked if (name in self.model_input_names if flag is None else flag)],
             special=(self._cls, self._sep, self._sep, self._sep) if add_special_tokens else (),
             plain_special=self.split_special_tokens if split_special_tokens is None else split_special_tokens,
             is_split=is_split_into_words,
             return_tensors=return_tensors,
         )
-        given = ((text, text_pair), (text_target, text_pair_target))
-        batches = [self._encode(texts, pairs, call) for texts, pairs in given if texts is not None]
+        both = ((text, text_pair), (text_target, text_pair_target))
+        batches = [self._encode(texts, pairs, call) for texts, pairs in both if texts is not None]
         if not batches:
-            raise InputError("neither text nor text_target is given: pass a string, or a list of strings")
+            raise InputError("text and text_target are both missing: pass a string, or a list of strings")
         if len(batches) == 2:
             batches[0]["labels"] = batches[1]["input_ids"]
         rows = chain.from_iterable(batch.encodings or () for batch in batches)
         if max_length is None and any(len(row) > self.model_max_length for row in rows):
-            warn(f"a text has more tokens than the model takes, {self.model_max_length}: pass truncation=True")
+            tell(f"a text has more tokens than the model takes, {self.model_max_length}: pass truncation=True")
         return batches[0]
 
     def encode_plus(
-        self,
-        text: str | Sequence[str],
-        text_pair: str | Sequence[str] | None = None,
-        add_special_tokens: bool = True,
-        padding: bool | str = False,
-        truncation: bool | str | None = None,
-        max_length: int | None = None,
-        stride: int = 0,
-        is_split_into_words: bool = False,
-        *arguments: Any,
-        **options: Any,
+        self, text: str | Sequence[str], text_pair: str | Sequence[str] | None = None, *arguments: Any, **options: Any
     ) -> BatchEncoding:
-        """The call for one text, by its older name."""
-        if is_list_of_texts(text, is_split_into_words):
+        """Call the tokenizer for one text: an older name. Further arguments are those of a call, from the fifth."""
+        if is_list_of_texts(text, options.get("is_split_into_words", False)):
             raise InputError(f"one text was expected, not {type(text).__name__}: call the tokenizer for a list of them")
-        return self(
-            text, text_pair, None, None, add_special_tokens, padding, truncation, max_length, stride,
-            is_split_into_words, *arguments, **options,
-        )  # fmt: skip
+        return self(text, text_pair, None, None, *arguments, **options)
 
-    def batch_encode_plus(
-        self,
-        batch_text_or_text_pairs: Sequence[Any],
-        add_special_tokens: bool = True,
-        padding: bool | str = False,
-        truncation: bool | str | None = None,
-        max_length: int | None = None,
-        stride: int = 0,
-        is_split_into_words: bool = False,
-        *arguments: Any,
-        **options: Any,
-    ) -> BatchEncoding:
-        """The call for a list of texts or of pairs, by its older name."""
-        if not is_list_of_texts(batch_text_or_text_pairs, is_split_into_words):
+    def batch_encode_plus(self, batch_text_or_text_pairs: Any, *arguments: Any, **options: Any) -> BatchEncoding:
+        """Call the tokenizer for a list of texts or of pairs: an older name, as `encode_plus`."""
+        if not is_list_of_texts(batch_text_or_text_pairs, options.get("is_split_into_words", False)):
             raise InputError("a list of texts was expected: call the tokenizer for a single text")
-        return self(
-            batch_text_or_text_pairs, None, None, None, add_special_tokens, padding, truncation, max_length, stride,
-            is_split_into_words, *arguments, **options,
-        )  # fmt: skip
+        return self(batch_text_or_text_pairs, None, None, None, *arguments, **options)
 
     def encode(
         self,
@@ -176,7 +149,7 @@ class LEDTokenizer(TokenTable):
         return_tensors: str | None = None,
         **options: Any,
     ) -> Any:
-        """The `input_ids` of one text: a list, or (1, n) with return_tensors="np". Takes the arguments of a call."""
+        """Return the `input_ids` of one text: a list, or (1, n) with return_tensors="np". Takes a call's arguments."""
         options |= {"padding_side": padding_side, "return_tensors": return_tensors}
         arguments = (add_special_tokens, padding, truncation, max_length, stride)
         return self.encode_plus(text, text_pair, *arguments, **options)["input_ids"]
@@ -184,17 +157,17 @@ class LEDTokenizer(TokenTable):
     def tokenize(
         self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any
     ) -> list[str]:
-        """The tokens of a text and its pair as strings of byte symbols; an added token as it stands in the text."""
+        """Return the tokens of a text and its pair in byte symbols; an added token as it stands in the text."""
         return self.encode_plus(text, pair, add_special_tokens, **options).tokens()
 
     def _encode(self, text: Any, pair: Any, call: _Call) -> BatchEncoding:
         samples = [self._rows(first, second, call) for first, second in text_pairs(text, pair, call.is_split)]
         rows = [row for rows in samples for row in rows]
         if call.lengths.pad_to is not None:
-            length = call.lengths.padded([len(rows[0]) for rows in samples])
+            length = call.lengths.padded([len(row) for row, *_ in samples])
             for row in rows:
                 row.pad(length, call.padding_side)
-        data: dict[str, Any] = {name: list(map(_OF_ROW[name], rows)) for name in call.wanted}
+        data: dict[str, Any] = {name: list(map(_OF_ROW[name], rows)) for name in call.names}
         if call.lengths.has_windows:
             data["overflow_to_sample_mapping"] = [i for i, rows in enumerate(samples) for _ in rows]
         elif call.return_tensors is None and not is_list_of_texts(text, call.is_split):
@@ -202,7 +175,7 @@ class LEDTokenizer(TokenTable):
         return BatchEncoding(data, rows, call.return_tensors)
 
     def _rows(self, first: Text, second: Text | None, call: _Call) -> list[Encoding]:
-        """The row of a text and its pair, and those of what overflows, not padded."""
+        """Return the row of a text and its pair, and those of what overflows, not padded."""
         parts = (first,) if second is None else (first, second)
         texts = tuple(self._encode_text(part, call.plain_special) for part in parts)
         special = call.special[: SPECIAL_OF_ONE * len(texts)]
@@ -214,45 +187,33 @@ class LEDTokenizer(TokenTable):
 
     def _encode_text(self, text: Text, plain_special: bool) -> EncodedText:
         ids: list[int] = []
-        pieces: list[Piece] = []
+        pieces: list[EncodedPiece] = []
         words: list[tuple[int | None, str]] = [(None, text)] if isinstance(text, str) else [*enumerate(text)]
-        for given_word, part in words:
+        for word, part in words:
             for start, stop, number in self._special.split(part, plain_special):
                 piece = part[start:stop]
                 is_prefixed = number is None and self.add_prefix_space and not piece.startswith(" ")
                 new = self._bpe.encode(f" {piece}" if is_prefixed else piece) if number is None else [number]
                 ids += new
-                pieces.append(Piece(piece, start, len(new), number is not None, is_prefixed, given_word))
-        return EncodedText(ids, pieces, self._shapes)
+                pieces.append(EncodedPiece(piece, start, len(new), number is not None, is_prefixed, word))
+        return EncodedText(ids, pieces, self._special.tokens)
 
-    def _lengths(
-        self,
-        padding: bool | str,
-        truncation: bool | str | None,
-        max_length: int | None,
-        multiple: int | None,
-        warn: Callable[[str], None],
-        **windows: Any,
-    ) -> Lengths:
-        check_side("truncation_side", self.truncation_side)
-        limit = check_limit(self.model_max_length)
-        lengths = resolve_lengths(padding, truncation, max_length, multiple, limit, warn, **windows)
+    def _lengths(self, tell: Callable[[str], None], **arguments: Any) -> Lengths:
+        limit, side = self._option("model_max_length"), self._option("truncation_side")
+        lengths = resolve_lengths(limit=limit, tell=tell, side=side, **arguments)
         if lengths.pad_to is not None and self.pad_token_id is None:
-            raise InputError(
-                f"padding needs a token with an id, and pad_token is {self.pad_token!r:.60}: set "
-                "tokenizer.pad_token = '<pad>', or add it with add_special_tokens"
-            )
+            problem = f"padding needs a token with an id, and pad_token is {self.pad_token!r:.60}"
+            raise InputError(f"{problem}: set tokenizer.pad_token = '<pad>', or add it with add_special_tokens")
         return lengths
 
-    def _side(self, padding_side: str | None) -> str:
-        if padding_side not in (None, "left", "right"):
-            raise InputError(f"padding_side={padding_side!r}: pass 'left', 'right', or None for the tokenizer's own")
-        return padding_side or check_side("padding_side", self.padding_side)
+    def _option(self, name: str, argument: str | None = None) -> Any:
+        """Return an option, or the argument that takes its place. Raises InputError for a value it cannot have."""
+        return check_option(name, getattr(self, name) if argument is None else argument, InputError)
 
     def _warn(self, message: str) -> None:
         if message not in self._warned:
             self._warned.add(message)
-            warnings.warn(message, PyledWarning, stacklevel=3)
+            warn(message)
 
     def pad(
         self,
@@ -270,7 +231,7 @@ class LEDTokenizer(TokenTable):
         `global_attention_mask` is padded with -1, if an attention mask is returned. Arrays give arrays. Raises
         InputError.
         """
-        side, warn = self._side(padding_side), self._warn if verbose else _ignore
+        side, tell = self._option("padding_side", padding_side), self._warn if verbose else lambda _: None
         inputs, has_arrays = rows_to_pad(encoded_inputs)
         tensors = "np" if has_arrays and return_tensors is None else return_tensors
         ids = inputs["input_ids"]
@@ -278,7 +239,9 @@ class LEDTokenizer(TokenTable):
             return BatchEncoding(inputs | {"attention_mask": []} if return_attention_mask else inputs)
         is_batch = isinstance(ids[0], list)
         rows = [{k: v[i] for k, v in inputs.items()} for i in range(len(ids))] if is_batch else [inputs]
-        lengths = self._lengths(padding, False, max_length, pad_to_multiple_of, warn)
+        lengths = self._lengths(
+            tell, padding=padding, truncation=False, max_length=max_length, multiple=pad_to_multiple_of
+        )
         n = 0 if lengths.pad_to is None else lengths.padded([len(row["input_ids"]) for row in rows])
         fill = {"input_ids": self.pad_token_id, "special_tokens_mask": 1, "token_type_ids": 0}
         if return_attention_mask is not False:
@@ -295,86 +258,61 @@ class LEDTokenizer(TokenTable):
 
     # Rows of ids, and the special tokens round them
 
-    @property
-    def max_len_single_sentence(self) -> int:
-        """The most tokens of a text that the model takes."""
-        return self.model_max_length - self.num_special_tokens_to_add()
-
-    @property
-    def max_len_sentences_pair(self) -> int:
-        """The most tokens of a text and its pair together that the model takes."""
-        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
-
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """How many tokens a call puts round a text, or round a text and its pair."""
+        """Return how many tokens a call puts round a text, or round a text and its pair."""
         return 2 * SPECIAL_OF_ONE if pair else SPECIAL_OF_ONE
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """The row of a text's ids, and its pair's: `<s> A </s>`, `<s> A </s></s> B </s>`."""
+        """Return the row of a text's ids, and its pair's: `<s> A </s>`, `<s> A </s></s> B </s>`."""
         row = [self.bos_token_id, *token_ids_0, self.eos_token_id]
         return row if token_ids_1 is None else [*row, self.eos_token_id, *token_ids_1, self.eos_token_id]
 
-    def create_token_type_ids_from_sequences(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
-        """0 for every token of that row: LED does not tell the texts of a pair apart."""
-        return [0] * len(self.build_inputs_with_special_tokens(token_ids_0, token_ids_1))
-
     def get_special_tokens_mask(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
+        self, token_ids_0: list[int], token_ids_1: None = None, already_has_special_tokens: bool = False
     ) -> list[int]:
-        """1 for the special tokens of that row, 0 for its texts. already_has_special_tokens: token_ids_0 is the row."""
-        if already_has_special_tokens:
-            if token_ids_1 is not None:
-                raise InputError("a row that has its special tokens is one list: pass no token_ids_1")
-            special = set(self.all_special_ids)
-            return [int(i in special) for i in row_of_ids(token_ids_0)]
-        row = [1, *[0] * len(token_ids_0), 1]
-        return row if token_ids_1 is None else [*row, 1, *[0] * len(token_ids_1), 1]
+        """Return 1 for each special token of a row that a call has made, and 0 for the others."""
+        if not already_has_special_tokens or token_ids_1 is not None:
+            raise InputError("pass the ids of a row with its special tokens, and already_has_special_tokens=True")
+        special = set(self.all_special_ids)
+        return [int(i in special) for i in row_of_ids(token_ids_0)]
 
     # Ids to text
 
     def decode(
         self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
     ) -> str:
-        """The text of one id or a row of ids; ids that no token has are left out, as in transformers.
+        """Return the text of one id or a row of ids; ids that no token has are left out, as in transformers.
 
-        The bytes of all tokens are joined before they are read as UTF-8; what is none becomes U+FFFD. Raises
+        The bytes of all tokens are joined before they are read as UTF-8; U+FFFD stands for bytes that are none. Raises
         TokenizerError for a negative id, InputError for what is no row of ids.
         """
         is_one = isinstance(token_ids, int) or getattr(token_ids, "ndim", 1) == 0
         ids = row_of_ids([token_ids] if is_one else token_ids)
         skipped = self._special.special_ids if skip_special_tokens else set()
-        known, n = self._tokens, len(self)
-        tokens = [known[i] for i in ids if i < n and i not in skipped]
-        text = b"".join(map(bytes_of_token, tokens)).decode("utf-8", errors="replace")
-        clean = (
-            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
-        )
-        return self.clean_up_tokenization(text) if clean else text
+        tokens, n = self._special.tokens, len(self)
+        text = self.convert_tokens_to_string([tokens[i] for i in ids if i < n and i not in skipped])
+        if clean_up_tokenization_spaces is None:
+            clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
+        return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text
 
     def batch_decode(
         self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
     ) -> list[str]:
-        """The text of each row of ids."""
+        """Return the text of each row of ids."""
         return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in sequences]
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """The text of tokens given as strings of byte symbols; what is no UTF-8 becomes U+FFFD."""
+        """Return the text of tokens in byte symbols; U+FFFD stands for bytes that are no UTF-8."""
         return b"".join(map(bytes_of_token, tokens)).decode("utf-8", errors="replace")
 
     @staticmethod
     def clean_up_tokenization(out_string: str) -> str:
-        """A text without the spaces before punctuation and contractions that old tokenizers put there."""
+        """Return a text without the spaces before punctuation and contractions that old tokenizers put there."""
         for spaced in _SPACED:
             out_string = out_string.replace(spaced, spaced.strip())
         return out_string
 
 
 LEDTokenizerFast = LEDTokenizer  # the same: it is fast, and it has offsets
-
-
-def _ignore(message: str) -> None:
-    """What becomes of a warning with verbose=False."""
