@@ -1,14 +1,16 @@
-"""LEDConfig: the shape of a model, as `config.json` states it."""
+"""LEDConfig: the shape of a model, and what else its `config.json` states."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from functools import wraps
+import difflib
+from collections.abc import Collection, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
-from .errors import ConfigError
-from .files import read_json, write_json
-from .hub import located
+from .errors import ConfigError, InputError
+from .files import json_text, read_json, write_json
+from .generation_config import KNOWN, NOT_RETURNED
+from .hub import located, other_keywords
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish")
 
@@ -20,184 +22,243 @@ ALIASES = {
     "attention_probs_dropout_prob": "attention_dropout",
     "initializer_range": "init_std",
 }
-
-_POSITIVE = (
-    "vocab_size",
-    "max_encoder_position_embeddings",
-    "max_decoder_position_embeddings",
-    "encoder_layers",
-    "encoder_ffn_dim",
-    "encoder_attention_heads",
-    "decoder_layers",
-    "decoder_ffn_dim",
-    "decoder_attention_heads",
-    "d_model",
-    "num_labels",
-)
+_NONE = ("architectures", "dtype", "problem_type", "transformers_version")  # attributes that are None unless stated
 
 
-def _by_field(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by the names of their fields; an alias counts before its field, as in transformers 5.23.0."""
-    return {key: value for key, value in values.items() if key not in ALIASES} | {
-        ALIASES[key]: value for key, value in values.items() if key in ALIASES
-    }
+def _each(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
-@dataclass
-class LEDConfig:
-    """The shape of an LED, with the names and defaults of Hugging Face's LEDConfig (transformers 5.23.0).
+# The type of a value, whether a value is right, and in words what it must be.
+Size = Annotated[int, lambda value: type(value) is int and value >= 1, "an integer of at least 1"]
+Rate = Annotated[float, lambda value: type(value) in (int, float) and 0 <= value <= 1, "a number from 0 to 1"]
+Flag = Annotated[bool, lambda value: type(value) is bool, "true or false"]
+Activation = Annotated[str, lambda value: value in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"]
+Windows = Annotated[
+    int | list[int],
+    lambda value: all(type(window) is int and window >= 2 and window % 2 == 0 for window in _each(value)),
+    "an even integer of at least 2, or a list of one for each encoder layer",
+]
+Id = Annotated[
+    int | None, lambda value: value is None or (type(value) is int and value >= 0), "an id below vocab_size, or null"
+]
+Ends = Annotated[
+    int | list[int] | None,
+    lambda value: value is None or all(type(token) is int and token >= -1 for token in _each(value)),
+    "an id below vocab_size, a list of them, -1 for no end, or null",
+]
 
-    The names in ALIASES stand for the same fields, here, in a file, and as attributes.
+
+@dataclass(init=False)
+class Shape:
+    """The fields that the arithmetic of a model depends on: nobody can set them on the configuration of a model.
 
     `attention_window` is two-sided and even: a token attends to `attention_window // 2` tokens on each side and to
-    itself; one number for all encoder layers, or one per layer. Dropout rates and the like are kept for whoever
-    reads the file next; nothing here uses them. `extra` holds every key of a file that is not a field; it is
-    written back by `save_pretrained`.
-
-    Raises ConfigError for a value that no LED can have.
+    itself; one number for all encoder layers, or one per layer.
     """
 
-    vocab_size: int = 50265
-    max_encoder_position_embeddings: int = 16384
-    max_decoder_position_embeddings: int = 1024
-    encoder_layers: int = 12
-    encoder_ffn_dim: int = 4096
-    encoder_attention_heads: int = 16
-    decoder_layers: int = 12
-    decoder_ffn_dim: int = 4096
-    decoder_attention_heads: int = 16
-    encoder_layerdrop: float = 0.0
-    decoder_layerdrop: float = 0.0
-    use_cache: bool = True
-    is_encoder_decoder: bool = True
-    activation_function: str = "gelu"
-    d_model: int = 1024
-    dropout: float = 0.1
-    attention_dropout: float = 0.0
-    activation_dropout: float = 0.0
-    init_std: float = 0.02
-    decoder_start_token_id: int = 2
-    classifier_dropout: float = 0.0
-    pad_token_id: int | None = 1
-    bos_token_id: int | None = 0
-    eos_token_id: int | list[int] | None = 2
-    attention_window: int | list[int] = 512
-    tie_word_embeddings: bool = True
-    num_labels: int = 2
+    vocab_size: Size = 50265
+    max_encoder_position_embeddings: Size = 16384
+    max_decoder_position_embeddings: Size = 1024
+    encoder_layers: Size = 12
+    encoder_ffn_dim: Size = 4096
+    encoder_attention_heads: Size = 16
+    decoder_layers: Size = 12
+    decoder_ffn_dim: Size = 4096
+    decoder_attention_heads: Size = 16
+    d_model: Size = 1024
+    attention_window: Windows = 512
+    activation_function: Activation = "gelu"
+    tie_word_embeddings: Flag = True
+    num_labels: Size = 2
+
+
+@dataclass(init=False)
+class LEDConfig(Shape):
+    """The configuration of an LED, with the names and defaults of Hugging Face's LEDConfig (transformers 5.23.0).
+
+    Each line, here and in `Shape`, says a field once: its name, its type with what a value must be, and its default.
+    The names in ALIASES stand for the same fields, here, in a file, and as attributes. Every other name goes to
+    `extra`; it is an attribute too, and `save_pretrained` writes it back. Nothing here uses dropout rates and the like.
+
+    >>> config = LEDConfig(encoder_layers=2, attention_window=[4, 6], architectures=["LEDModel"])
+    >>> config.hidden_size, config.id2label, config.architectures
+    (1024, {0: 'LABEL_0', 1: 'LABEL_1'}, ['LEDModel'])
+
+    Raises ConfigError, whenever a value is set, for one that no LED can have; `update` sets several at once.
+    """
+
+    model_type: ClassVar[str] = "led"
+    _fixed: ClassVar[dict[str, Any] | None] = None  # the shape of the model that an instance belongs to
+
+    encoder_layerdrop: Rate = 0.0
+    decoder_layerdrop: Rate = 0.0
+    dropout: Rate = 0.1
+    attention_dropout: Rate = 0.0
+    activation_dropout: Rate = 0.0
+    classifier_dropout: Rate = 0.0
+    init_std: Rate = 0.02
+    use_cache: Flag = True
+    is_encoder_decoder: Flag = True
+    decoder_start_token_id: Id = 2
+    pad_token_id: Id = 1
+    bos_token_id: Id = 0
+    eos_token_id: Ends = 2
     extra: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for name in _POSITIVE:
-            self._check_positive(name)
-        for side in ("encoder", "decoder"):
-            heads = getattr(self, f"{side}_attention_heads")
-            if self.d_model % heads:
-                raise ConfigError(
-                    f"d_model {self.d_model} does not divide into {heads} {side} heads: "
-                    f"make d_model a multiple of {side}_attention_heads"
-                )
-        self._check_windows()
-        for name in ("tie_word_embeddings", "use_cache", "is_encoder_decoder"):
-            if type(getattr(self, name)) is not bool:
-                raise ConfigError(f"{name} is {getattr(self, name)!r:.60}: it must be true or false")
-        if self.activation_function not in ACTIVATIONS:
-            raise ConfigError(
-                f"activation_function {self.activation_function!r:.60} is not one of those known: "
-                f"{', '.join(ACTIVATIONS)}"
-            )
-        for name in ("pad_token_id", "bos_token_id", "decoder_start_token_id"):
-            self._check_token(name, getattr(self, name))
-        eos = self.eos_token_id
-        for token in eos if isinstance(eos, list) else [eos]:
-            self._check_token("eos_token_id", token)
-
-    def _check_positive(self, name: str) -> None:
-        value = getattr(self, name)
-        if type(value) is not int or value < 1:
-            raise ConfigError(f"{name} is {value!r:.60}: it must be an integer of at least 1")
-
-    def _check_windows(self) -> None:
-        windows = self.attention_window
-        if isinstance(windows, list) and len(windows) != self.encoder_layers:
-            raise ConfigError(
-                f"attention_window lists {len(windows)} windows for {self.encoder_layers} encoder layers: "
-                "give one number, or one per layer"
-            )
-        for window in windows if isinstance(windows, list) else [windows]:
-            if type(window) is not int or window < 2 or window % 2:
-                raise ConfigError(f"attention_window {window!r:.60}: a window is an even integer of at least 2")
-
-    def _check_token(self, name: str, token: Any) -> None:
-        if token is not None and (type(token) is not int or not 0 <= token < self.vocab_size):
-            raise ConfigError(f"{name} is {token!r:.60}: it must be an id below vocab_size {self.vocab_size}, or null")
+    def __init__(self, /, **values: Any) -> None:
+        vars(self).update({name: getattr(LEDConfig, name) for name in _CHECKS}, extra={})
+        self._set(values)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(ALIASES.get(name, name), value)
+        self.update({name: value})
 
     def __getattr__(self, name: str) -> Any:
         if name in ALIASES:
             return getattr(self, ALIASES[name])
-        raise AttributeError(f"LEDConfig has no {name!r}")
+        extra = vars(self).get("extra", {})
+        if name == "id2label" and name not in extra:
+            return {number: f"LABEL_{number}" for number in range(self.num_labels)}
+        if name == "label2id" and name not in extra:
+            return {label: number for number, label in self.id2label.items()}
+        if name not in extra and name not in _NONE:
+            raise AttributeError(f"LEDConfig has no {name!r}")
+        return extra.get(name)
+
+    def update(self, values: Mapping[str, Any], /) -> None:
+        """Set several values, all or none of them. Raises ConfigError, also for a setting of generation."""
+        for name in values:
+            if name in _OF_GENERATION:
+                raise ConfigError(f"{name} is a setting of generation: {_TO_GENERATION}")
+        self._set(values)
+
+    def _set(self, values: Mapping[str, Any]) -> None:
+        # subtle: an alias counts before its field, as in transformers 5.23.0.
+        rest = {name: value for name, value in values.items() if name not in ALIASES}
+        rest |= {ALIASES[name]: value for name, value in values.items() if name in ALIASES}
+        if rest.pop("model_type", "led") != "led":
+            raise ConfigError(f"model_type {values['model_type']!r:.60}: pyled reads LED only ('led')")
+        if rest.get("id2label") is not None:
+            rest = {"label2id": None, **rest, "id2label": _labels(rest["id2label"])}
+            rest.setdefault("num_labels", len(rest["id2label"]))
+        extra = {**rest.pop("extra", self.extra)}
+        new = {name: rest.pop(name, vars(self)[name]) for name in _CHECKS}
+        self._check(new)
+        extra |= rest
+        if len(extra.get("id2label") or ()) != new["num_labels"]:  # as in 5.23.0, num_labels wins
+            extra.pop("id2label", None)
+        if extra.get("label2id") is None or "id2label" not in extra:
+            extra.pop("label2id", None)
+        vars(self).update({name: list(v) if isinstance(v, list) else v for name, v in new.items()}, extra=extra)
+
+    def _check(self, values: Mapping[str, Any]) -> None:
+        for name, (is_right, words) in _CHECKS.items():
+            if not is_right(values[name]):
+                raise ConfigError(f"{name} is {values[name]!r:.60}: it must be {words}")
+        for name, value in (self._fixed or {}).items():
+            if values[name] != value:
+                remedy = "call resize_token_embeddings" if name == "vocab_size" else "pass it to from_pretrained"
+                raise ConfigError(f"{name} is fixed at {value} since the model was made: {remedy}")
+        for side in ("encoder", "decoder"):
+            E, H = values["d_model"], values[f"{side}_attention_heads"]
+            if E % H:
+                raise ConfigError(f"d_model {E} does not divide into {H} {side} heads: make it a multiple of {H}")
+        windows, layers = values["attention_window"], values["encoder_layers"]
+        if isinstance(windows, list) and len(windows) != layers:
+            raise ConfigError(
+                f"attention_window lists {len(windows)} windows for {layers} encoder layers: "
+                "give one number, or one per layer"
+            )
+        V = values["vocab_size"]
+        for name in ("pad_token_id", "bos_token_id", "decoder_start_token_id", "eos_token_id"):
+            for token in _each(values[name]):
+                if token is not None and token >= V:
+                    raise ConfigError(f"{name} is {token}: it must be an id below vocab_size {V}, or null")
+
+    def fixed(self) -> Self:
+        """Return this configuration for a model: a copy whose shape nobody can change, or itself if it is one."""
+        if self._fixed is not None:
+            return self
+        copy = replace(self)
+        vars(copy)["_fixed"] = {f.name: deepcopy(vars(copy)[f.name]) for f in fields(Shape)}
+        return copy
 
     def one_sided_window(self, layer: int) -> int:
-        """How many tokens on each side the tokens of one encoder layer attend to."""
-        windows = self.attention_window
-        return (windows[layer] if isinstance(windows, list) else windows) // 2
+        """Return on how many tokens of each side an encoder layer attends."""
+        windows = (self._fixed or vars(self))["attention_window"]
+        return int(windows[layer] if isinstance(windows, list) else windows) // 2
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """A configuration from the keys of a `config.json`; what is no field goes to `extra`.
+    def from_dict(cls, values: Mapping[str, Any], /, **overrides: Any) -> Self:
+        """Return a configuration of the keys of a `config.json`, with others in their place.
 
-        Raises ConfigError, also for a file of another model family.
+        Raises ConfigError, also for a file of another model family; InputError for an override that is no key.
         """
-        model_type = values.get("model_type", "led")
-        if model_type != "led":
-            raise ConfigError(f"model_type {model_type!r:.60}: pyled reads LED only ('led')")
-        known = {f.name for f in fields(cls)} - {"extra"} | ALIASES.keys()
-        kept = {key: value for key, value in values.items() if key in known}
-        if "num_labels" not in kept and isinstance(values.get("id2label"), dict):
-            kept["num_labels"] = len(values["id2label"])
-        extra = {key: value for key, value in values.items() if key not in known}
-        extra.pop("model_type", None)
-        return cls(**kept, extra=extra)
+        config = cls(**{name: value for name, value in values.items() if name != "extra"})
+        refuse_keywords("LEDConfig.from_dict", overrides, {*_CHECKS, *ALIASES, *_NONE, *values, "id2label", "label2id"})
+        config.update(overrides)
+        if "extra" in values:
+            config.extra["extra"] = values["extra"]
+        return config
 
     @classmethod
-    def from_pretrained(cls, directory: str | Path) -> Self:
-        """Return the configuration of a checkpoint directory.
+    def from_pretrained(cls, directory: str | Path, **overrides: Any) -> Self:
+        """Return the configuration of a checkpoint directory, with other values in place of the file's.
 
-        Raises CheckpointError where `config.json` is missing, ConfigError where it is wrong.
+        Raises CheckpointError where `config.json` is missing, ConfigError where it is wrong, InputError.
         """
         path = located(directory) / "config.json"
         values = read_json(path, ConfigError)
         try:
-            return cls.from_dict(values)
+            return cls.from_dict(values, **other_keywords(overrides))
         except ConfigError as e:
             raise e.at(path) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """The keys of a `config.json`."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("extra", "num_labels")}
-        labels = self.extra.get("id2label")
-        if not isinstance(labels, dict) or len(labels) != self.num_labels:
-            names = [f"LABEL_{i}" for i in range(self.num_labels)]
-            own["id2label"] = {str(i): name for i, name in enumerate(names)}
-            own["label2id"] = {name: i for i, name in enumerate(names)}
-        return {**self.extra, **own, "model_type": "led"}
+        """Return the keys of a `config.json`. Raises ConfigError for what was changed within a list."""
+        self._check(vars(self))
+        stated = {name: vars(self)[name] for name in _CHECKS if name != "num_labels"}
+        labels = {"id2label": {str(i): label for i, label in self.id2label.items()}, "label2id": self.label2id}
+        return {**self.extra, **stated, **labels, "model_type": self.model_type}
 
-    def save_pretrained(self, directory: str | Path) -> None:
-        """Write `config.json` into `directory`, which is made if missing."""
-        Path(directory).mkdir(parents=True, exist_ok=True)
+    def to_json_string(self) -> str:
+        """Return the text of a `config.json`."""
+        return json_text(self.to_dict())
+
+    def save_pretrained(self, directory: str | Path, **keywords: Any) -> None:
+        """Write `config.json` into `directory`, which is made if missing; keywords as those of `other_keywords`."""
+        refuse_keywords("save_pretrained", other_keywords(keywords), ())
         write_json(Path(directory) / "config.json", self.to_dict())
 
 
-def _with_aliases(init: Callable[..., None]) -> Callable[..., None]:
-    """An `__init__` that takes the aliases of its arguments too."""
+_CHECKS = {
+    name: h.__metadata__
+    for name, h in get_type_hints(LEDConfig, include_extras=True).items()
+    if hasattr(h, "__metadata__")
+}
+_OF_GENERATION = KNOWN - NOT_RETURNED.keys() - _CHECKS.keys()
+_TO_GENERATION = "set it on model.generation_config, or pass it to generate"
 
-    @wraps(init)
-    def taking(self: LEDConfig, *values: Any, **named: Any) -> None:
-        init(self, *values, **_by_field(named))
 
-    return taking
+def _labels(labels: Any) -> dict[int, str]:
+    """Return the names of labels by their numbers, which are strings in a file."""
+    if not isinstance(labels, dict) or not all(str(number).isdecimal() and len(str(number)) < 10 for number in labels):
+        raise ConfigError(f"id2label is {labels!r:.60}: it must map the number of each label to its name")
+    return {int(number): str(label) for number, label in labels.items()}
 
 
-LEDConfig.__init__ = _with_aliases(LEDConfig.__init__)  # type: ignore[method-assign]
+def refuse_keywords(function: str, keywords: Iterable[str], names: Collection[str]) -> None:
+    """Raise InputError for the first keyword that is none of the names, with the place where it belongs."""
+    for name in keywords:
+        if name in names:
+            continue
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
+        if name in ("dtype", "torch_dtype"):
+            hint = "pass dtype to the from_pretrained of a model"
+        elif name in _OF_GENERATION:
+            hint = f"a setting of generation, {_TO_GENERATION}"
+        elif name in _CHECKS or name in ALIASES:
+            hint = "a value of the configuration, pass it to the from_pretrained of a model or of LEDConfig"
+        else:
+            hint = f"did you mean {near[0]!r}?" if near else "leave it out"
+        raise InputError(f"{name!r} is no argument of {function}: {hint}")

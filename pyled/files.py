@@ -93,10 +93,22 @@ def read_json(path: Path, error: type[PyledError], *, digits: int = DIGITS) -> d
     return value
 
 
+def json_text(value: dict[str, Any]) -> str:
+    """Return a value as indented JSON with sorted keys. Raises PyledError for what JSON does not have."""
+    try:
+        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+        text.encode("utf-8")
+        return text
+    except (TypeError, ValueError) as e:
+        raise PyledError(f"cannot be written as JSON: {e}") from None
+
+
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Replace `path` by `value` as indented JSON with sorted keys."""
+    """Replace `path` by `value`, in a directory that is made if missing; see `json_text`."""
+    data = json_text(value).encode("utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(path) as file:
-        file.write((json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8"))
+        file.write(data)
 
 
 @contextlib.contextmanager

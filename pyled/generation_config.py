@@ -1,317 +1,364 @@
-"""GenerationConfig: how a model is asked to generate, as `generation_config.json` states it.
-
-What a value must be is said once, in CHECKS; `checked` applies it, here and to the arguments of a call.
-"""
+"""The settings of generation, each said once, and GenerationConfig, as `generation_config.json` states them."""
 
 import difflib
-import math
-import numbers
 import reprlib
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from .config import LEDConfig
 from .errors import GenerationError
-from .files import read_json, write_json
+from .files import json_text, read_json, write_json
+from .hub import located, other_keywords
 
 # 1. What a value must be
 
-Check = tuple[Callable[[Any], Any], str]  # to the plain value, ValueError or TypeError when it is none; in words
+Check = tuple[Callable[[Any], bool], str]  # whether a plain Python value is right; in words
 
 
-def _require(condition: bool) -> None:
-    if not condition:
-        raise ValueError
+def _plain(value: Any, depth: int = 3) -> Any:
+    """Return a value of lists and Python's numbers for one of tuples, NumPy's numbers and the like.
+
+    >>> _plain({(3, 4): 0.5})
+    [[[3, 4], 0.5]]
+    """
+    value = list(value.items()) if isinstance(value, Mapping) else value.tolist() if hasattr(value, "tolist") else value
+    if depth == 0 or not isinstance(value, Iterable) or isinstance(value, str | bytes):
+        return value
+    return [_plain(part, depth - 1) for part in value]
 
 
-def _integer(least: int) -> Callable[[Any], int]:
-    def plain(value: Any) -> int:
-        _require(isinstance(value, numbers.Integral) and not isinstance(value, bool))
-        _require(int(value) >= least)
-        return int(value)
-
-    return plain
+def _integer(least: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and value >= least
 
 
-def _number(value: Any) -> float:
-    _require(isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value))
-    return int(value) if isinstance(value, numbers.Integral) else float(value)
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
-def _positive(value: Any) -> float:
-    plain = _number(value)
-    _require(plain > 0)
-    return plain
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
 
 
-def _flag(value: Any) -> bool:
-    _require(isinstance(value, bool))
-    return bool(value)
+def _list_of(is_item: Callable[[Any], bool], least: int = 0) -> Callable[[Any], bool]:
+    return lambda value: type(value) is list and len(value) >= least and all(map(is_item, value))
 
 
-_token = _integer(0)
+def _pair_of(is_first: Callable[[Any], bool], is_second: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: type(value) is list and len(value) == 2 and is_first(value[0]) and is_second(value[1])
 
 
-def _tokens(value: Any) -> list[int]:
-    _require(isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)))
-    return [_token(token) for token in value]
+def _one_or_more(is_item: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: is_item(value) or _list_of(is_item, 1)(value)
 
 
-def _word(value: Any) -> list[int]:
-    word = _tokens(value)
-    _require(len(word) > 0)
-    return word
-
-
-def _token_or_word(value: Any) -> int | list[int]:
-    return _word(value) if isinstance(value, Iterable) else _token(value)
-
-
-def _words(value: Any) -> list[list[int]]:
-    _require(isinstance(value, (list, tuple)))
-    return [_word(word) for word in value]
-
-
-def _biases(value: Any) -> list[list[Any]]:
-    pairs = list(value.items()) if isinstance(value, Mapping) else [(word, bias) for word, bias in value]
-    return [[_word(word), _number(bias)] for word, bias in pairs]
-
-
-def _early(value: Any) -> bool | str:
-    _require(isinstance(value, bool) or value == "never")
-    return value
-
-
-def _decay(value: Any) -> list[float]:
-    start, factor = value
-    return [_integer(0)(start), _positive(factor)]
-
+_is_word = _list_of(_integer(0), 1)
 
 _COUNT: Check = (_integer(1), "an integer of at least 1")
 _COUNT_OR_0: Check = (_integer(0), "an integer of at least 0 (0 turns it off)")
-_PENALTY: Check = (_positive, "a number above 0 (1 turns it off)")
-_FLAG: Check = (_flag, "True or False")
-_TOKEN: Check = (_token, "the id of a token, an integer of at least 0, or None")
-_TOKEN_OR_TOKENS: Check = (_token_or_word, "the id of a token, a list of at least one id, or None")
-_TOKENS: Check = (_tokens, "a list of ids, each an integer of at least 0, or None")
+_NUMBER: Check = (_is_number, "a finite number (0 leaves sums of log-probabilities as they are)")
+_PENALTY: Check = (_is_positive, "a number above 0 (1 turns it off)")
+_EARLY: Check = (lambda value: type(value) is bool or value == "never", "True, False or 'never'")
+_DECAY: Check = (_pair_of(_integer(0), _is_positive), "a pair of an integer of at least 0 and a number above 0")
+_FLAG: Check = (lambda value: type(value) is bool, "True or False")
+_TOKEN: Check = (_integer(0), "the id of a token, an integer of at least 0, or None")
+_TOKEN_OR_TOKENS: Check = (_one_or_more(_integer(0)), "the id of a token, a list of at least one id, or None")
+_ENDS: Check = (_one_or_more(_integer(-1)), "the id of a token, a list of at least one id, -1 for no end, or None")
+_TOKENS: Check = (_list_of(_integer(0)), "a list of ids, each an integer of at least 0, or None")
+_WORDS: Check = (_list_of(_is_word), "a list of words, each a list of at least one id, or None")
+_BIASES: Check = (_list_of(_pair_of(_is_word, _is_number)), "a list of [ids, bias] pairs, a dict of such, or None")
 
-CHECKS: dict[str, Check] = {
-    "max_length": _COUNT,
-    "max_new_tokens": _COUNT,
-    "min_length": _COUNT_OR_0,
-    "min_new_tokens": _COUNT_OR_0,
-    "num_beams": _COUNT,
-    "num_return_sequences": _COUNT,
-    "early_stopping": (_early, "True, False or 'never'"),
-    "length_penalty": (_number, "a finite number (0 leaves sums of log-probabilities as they are)"),
-    "repetition_penalty": _PENALTY,
-    "encoder_repetition_penalty": _PENALTY,
-    "no_repeat_ngram_size": _COUNT_OR_0,
-    "encoder_no_repeat_ngram_size": _COUNT_OR_0,
-    "bad_words_ids": (_words, "a list of words, each a list of at least one id, or None"),
-    "sequence_bias": (_biases, "a list of [ids, bias] pairs or a dict of ids to bias, or None"),
-    "exponential_decay_length_penalty": (_decay, "a pair (start, factor), an integer of at least 0 and a number > 0"),
-    "suppress_tokens": _TOKENS,
-    "begin_suppress_tokens": _TOKENS,
-    "forced_bos_token_id": _TOKEN,
-    "forced_eos_token_id": _TOKEN_OR_TOKENS,
-    "remove_invalid_values": _FLAG,
-    "renormalize_logits": _FLAG,
-    "pad_token_id": _TOKEN,
-    "bos_token_id": _TOKEN,
-    "eos_token_id": _TOKEN_OR_TOKENS,
-    "decoder_start_token_id": _TOKEN_OR_TOKENS,
-    "use_cache": _FLAG,
-    "output_scores": _FLAG,
-    "output_logits": _FLAG,
-    "return_dict_in_generate": _FLAG,
-}
+# 2. The settings
 
-# Settings of Hugging Face's that pyled does not implement, with the values at which they do nothing.
+
+class Setting(NamedTuple):
+    """A setting: its value where nobody sets one, what a value must be, and what it does in words for a user."""
+
+    default: Any
+    check: Check
+    words: str
+
+
+def _setting(default: Any, check: Check, words: str) -> Any:
+    return field(default=default, metadata={"setting": Setting(default, check, words)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one generation, all decided; `pyled.generation.resolve` makes them.
+
+    Each line says one setting: its name, which is Hugging Face's (transformers 5.23.0), the type of its final value,
+    its default, its check, and its words. `max_length` and `min_length` count the `prompt_length` tokens of the prompt.
+    `origin` says who set each setting: "call", "generation_config", "generation_config.json", "config.json" or
+    "default". `notes` say what was assumed, changed or ignored.
+    """
+
+    # Lengths, in tokens. subtle: the default of max_length does not count the prompt, a value that someone sets does.
+    max_length: int = _setting(20, _COUNT, "most tokens of a summary, counting the one it starts from")
+    min_length: int = _setting(0, _COUNT_OR_0, "fewest tokens of a summary, counting the one it starts from")
+    # The search.
+    num_beams: int = _setting(1, _COUNT, "hypotheses that beam search keeps; 1 is greedy search")
+    num_return_sequences: int = _setting(1, _COUNT, "summaries of one document, at most num_beams")
+    early_stopping: bool | str = _setting(
+        False, _EARLY, "when beam search ends: true once it has enough summaries, false when better ones are unlikely, "
+        "never when they are impossible"
+    )  # fmt: skip
+    length_penalty: float = _setting(1.0, _NUMBER, "above 0 beam search prefers longer summaries, below 0 shorter ones")
+    # Rules that change logits before a token is chosen.
+    repetition_penalty: float = _setting(1.0, _PENALTY, "above 1 tokens already written are less likely")
+    encoder_repetition_penalty: float = _setting(1.0, _PENALTY, "above 1 tokens of the text are more likely")
+    no_repeat_ngram_size: int = _setting(0, _COUNT_OR_0, "no N tokens in a row twice")
+    encoder_no_repeat_ngram_size: int = _setting(0, _COUNT_OR_0, "no N tokens in a row that are in the text")
+    bad_words_ids: tuple[tuple[int, ...], ...] = _setting((), _WORDS, "words, in ids, that are never written")
+    sequence_bias: tuple[tuple[tuple[int, ...], float], ...] = _setting(
+        (), _BIASES, "words, in ids, and what is added to the logit of the last id of each"
+    )
+    exponential_decay_length_penalty: tuple[int, float] | None = _setting(
+        None, _DECAY, "behind that many tokens the end becomes more likely, by that factor for each token"
+    )
+    suppress_tokens: tuple[int, ...] = _setting((), _TOKENS, "ids that are never written")
+    begin_suppress_tokens: tuple[int, ...] = _setting((), _TOKENS, "ids that are never written first")
+    forced_bos_token_id: int | None = _setting(None, _TOKEN, "the id that is written first")
+    forced_eos_token_id: tuple[int, ...] = _setting((), _TOKEN_OR_TOKENS, "the ids that can be written last")
+    remove_invalid_values: bool = _setting(False, _FLAG, "whether NaN and infinity become finite logits")
+    renormalize_logits: bool = _setting(False, _FLAG, "whether the changed logits become log-probabilities again")
+    # Special tokens.
+    pad_token_id: int | None = _setting(None, _TOKEN, "the id behind the end of a summary")
+    eos_token_id: tuple[int, ...] = _setting((), _ENDS, "the ids that end a summary; -1 ends none")
+    # The form of the result.
+    output_scores: bool = _setting(False, _FLAG, "whether the scores of each step are returned")
+    output_logits: bool = _setting(False, _FLAG, "whether the logits of each step are returned")
+    return_dict_in_generate: bool = _setting(False, _FLAG, "whether more than the ids is returned")
+    # What is no setting.
+    prompt_length: int = 1
+    origin: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _AllSettings(Settings):
+    """The settings that can be set: those above, and these, which `resolve` turns into others and into the prompt."""
+
+    max_new_tokens: int | None = _setting(None, _COUNT, "most tokens of a summary, not counting that one")
+    min_new_tokens: int | None = _setting(None, _COUNT_OR_0, "fewest tokens of a summary, not counting that one")
+    bos_token_id: int | None = _setting(None, _TOKEN, "the id that a summary starts from if there is no other")
+    decoder_start_token_id: int | None = _setting(None, _TOKEN_OR_TOKENS, "the id that a summary starts from")
+    use_cache: bool = _setting(True, _FLAG, "without effect: what was computed of earlier tokens is always kept")
+
+
+SETTINGS: dict[str, Setting] = {f.name: f.metadata["setting"] for f in fields(_AllSettings) if f.metadata}
+HOLD_IDS = [n for n, s in SETTINGS.items() if s.check in (_TOKEN, _TOKEN_OR_TOKENS, _ENDS, _TOKENS)]
+
+# Settings of Hugging Face's that pyled does not implement, with the values at which they do nothing beside None.
 NOT_IMPLEMENTED: dict[str, tuple[Any, ...]] = {
-    "do_sample": (False,),
-    "num_beam_groups": (1, 0),
-    "penalty_alpha": (0,),
-    "constraints": ([],),
-    "force_words_ids": ([],),
-    "guidance_scale": (1,),
-    "dola_layers": (),
-    "prompt_lookup_num_tokens": (),
-    "assistant_early_exit": (),
-    "assistant_model": (),
-    "use_mtp": (False,),
-    "watermarking_config": (),
-    "token_healing": (False,),
-    "low_memory": (False,),
-    "max_time": (),
-    "stop_strings": (),
-    "streamer": (),
-    "synced_gpus": (False,),
-    "custom_generate": (),
-    "negative_prompt_ids": (),
-    "negative_prompt_attention_mask": (),
-}
+    "do_sample": (False,), "num_beam_groups": (1, 0), "penalty_alpha": (0,), "constraints": ([],),
+    "force_words_ids": ([],), "guidance_scale": (1,), "dola_layers": (), "prompt_lookup_num_tokens": (),
+    "assistant_early_exit": (), "assistant_model": (), "use_mtp": (False,), "watermarking_config": (),
+    "token_healing": (False,), "low_memory": (False,), "max_time": (), "stop_strings": (), "streamer": (),
+    "synced_gpus": (False,), "custom_generate": (), "negative_prompt_ids": (), "negative_prompt_attention_mask": (),
+}  # fmt: skip
 
 # The same for what they would only add to the result: a file that asks for it is no reason not to generate.
 NOT_RETURNED: dict[str, tuple[Any, ...]] = {"output_attentions": (False,), "output_hidden_states": (False,)}
 
-# Settings that change nothing in greedy and beam search (the first eight act when sampling).
+# Settings that change nothing in greedy and beam search; most act when sampling.
 WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
-    "temperature": (1,),
-    "top_k": (50,),
-    "top_p": (1,),
-    "min_p": (),
-    "top_h": (),
-    "typical_p": (1,),
-    "epsilon_cutoff": (0,),
-    "eta_cutoff": (0,),
-    "diversity_penalty": (0,),
-    "use_cache": (True,),
-    "cache_implementation": (),
-    "prefill_chunk_size": (),
-}
+    "temperature": (1,), "top_k": (50,), "top_p": (1,), "min_p": (), "top_h": (), "typical_p": (1,),
+    "epsilon_cutoff": (0,), "eta_cutoff": (0,), "diversity_penalty": (0,), "use_cache": (True,),
+    "cache_implementation": (), "prefill_chunk_size": (),
+}  # fmt: skip
 
-KNOWN = frozenset(CHECKS) | frozenset(NOT_IMPLEMENTED) | frozenset(NOT_RETURNED) | frozenset(WITHOUT_EFFECT)
+KNOWN = frozenset(SETTINGS) | NOT_IMPLEMENTED.keys() | NOT_RETURNED.keys() | WITHOUT_EFFECT.keys()
+
+# Arguments of the call of a model, which are no settings.
+_OF_A_CALL = (
+    "input_ids", "attention_mask", "global_attention_mask", "inputs_embeds", "encoder_outputs", "decoder_input_ids",
+    "decoder_attention_mask", "decoder_inputs_embeds", "past_key_values", "labels", "return_dict", "head_mask",
+    "decoder_head_mask", "cross_attn_head_mask", "cache_position",
+)  # fmt: skip
+_METADATA = {"transformers_version", "_from_model_config"}  # keys that files have beside the settings
+
+
+def is_neutral(name: str, value: Any) -> bool:
+    """Return whether a setting that pyled does not act on has a value at which it does nothing anyway."""
+    return value is None or value in {**NOT_IMPLEMENTED, **NOT_RETURNED, **WITHOUT_EFFECT}[name]
 
 
 def checked(name: str, value: Any) -> Any:
-    """The plain Python value of a setting. Raises GenerationError when it is none; None and unknown names pass."""
-    if value is None or name not in CHECKS:
+    """Return the plain Python value of a setting; None and names that are no setting pass as they are.
+
+    >>> checked("suppress_tokens", (3, 4))
+    [3, 4]
+    >>> checked("num_beams", 0)
+    Traceback (most recent call last):
+    pyled.errors.GenerationError: num_beams is 0: it must be an integer of at least 1
+
+    Raises GenerationError for a value that the setting cannot have.
+    """
+    if value is None or name not in SETTINGS:
         return value
-    plain, words = CHECKS[name]
-    try:
-        return plain(value)
-    except (ValueError, TypeError, OverflowError):
-        raise GenerationError(f"{name} is {reprlib.repr(value)}: it must be {words}") from None
+    plain, (is_right, words) = _plain(value), SETTINGS[name].check
+    if not is_right(plain):
+        raise GenerationError(f"{name} is {reprlib.repr(value)}: it must be {words}")
+    return plain
 
 
 def refuse_unknown(names: Iterable[str]) -> None:
-    """Raise GenerationError for a name that is no setting, with the nearest name that is one."""
+    """Raise GenerationError for a name that is no setting, with what it is or the nearest name that is one."""
     for name in names:
+        if name in _OF_A_CALL:
+            raise GenerationError(f"{name!r} is no generation setting: it is an argument of the call of a model")
         if name not in KNOWN:
-            near = difflib.get_close_matches(name, sorted(KNOWN), n=1)
+            near = difflib.get_close_matches(name, sorted(KNOWN), n=1, cutoff=0.7)
             hint = f"did you mean {near[0]!r}?" if near else "see GenerationConfig for the names"
             raise GenerationError(f"{name!r} is no generation setting: {hint}")
 
 
-# 2. The configuration
+# 3. The configuration
 
 
-@dataclass(init=False)
 class GenerationConfig:
-    """How to generate, with the names of Hugging Face's GenerationConfig (transformers 5.23.0); None is unset.
+    """Settings of generation, as attributes with the names of `Settings` and `_AllSettings`; None is unset.
 
-    An unset value leaves the decision to whoever stands lower: the call's arguments come first, then a
-    GenerationConfig passed to the call, the model's own, and the defaults (`pyled.generation.settings`).
-    `max_length` and `min_length` count the prompt (one token, unless more is given), `max_new_tokens` and
-    `min_new_tokens` do not. `extra` holds what a file states beyond the fields; it is written back. `source` says
-    where the values come from: "generation_config.json", "config.json", or "generation_config" for code.
+    An unset value leaves the decision to whoever stands lower: the arguments of a call come first, then a
+    GenerationConfig passed to the call, the model's, and the defaults (`pyled.generation.resolve`). `max_length` and
+    `min_length` count the prompt (one token, unless more is passed), `max_new_tokens` and `min_new_tokens` do not.
+    `extra` holds what is set or stated beyond the settings; it is an attribute too, and is written back.
 
-    Raises GenerationError for a value out of range, and for a name that is no setting.
+    >>> config = GenerationConfig(num_beams=4)
+    >>> config.max_new_tokens = 60
+    >>> config.to_dict()
+    {'max_new_tokens': 60, 'num_beams': 4}
+
+    Raises GenerationError, whenever a value is set, for one out of range and for a name that is no setting.
     """
 
-    max_length: int | None = None
-    max_new_tokens: int | None = None
-    min_length: int | None = None
-    min_new_tokens: int | None = None
-    num_beams: int | None = None
-    num_return_sequences: int | None = None
-    early_stopping: bool | str | None = None
-    length_penalty: float | None = None
-    repetition_penalty: float | None = None
-    encoder_repetition_penalty: float | None = None
-    no_repeat_ngram_size: int | None = None
-    encoder_no_repeat_ngram_size: int | None = None
-    bad_words_ids: list[list[int]] | None = None
-    sequence_bias: list[list[Any]] | None = None
-    exponential_decay_length_penalty: list[float] | None = None
-    suppress_tokens: list[int] | None = None
-    begin_suppress_tokens: list[int] | None = None
-    forced_bos_token_id: int | None = None
-    forced_eos_token_id: int | list[int] | None = None
-    remove_invalid_values: bool | None = None
-    renormalize_logits: bool | None = None
-    pad_token_id: int | None = None
-    bos_token_id: int | None = None
-    eos_token_id: int | list[int] | None = None
-    decoder_start_token_id: int | list[int] | None = None
-    use_cache: bool | None = None
-    output_scores: bool | None = None
-    output_logits: bool | None = None
-    return_dict_in_generate: bool | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-    source: str = field(default="generation_config", compare=False)
+    extra: dict[str, Any]
+    origins: dict[str, str]  # the file that set a setting, where no code did
 
-    def __init__(self, **settings: Any) -> None:
-        refuse_unknown(settings)
-        self._set(settings)
+    def __init__(self, /, **settings: Any) -> None:
+        vars(self).update(dict.fromkeys(SETTINGS), extra={}, origins={})
+        for name, value in settings.items():
+            self._set(name, value)
 
-    def _set(self, settings: Mapping[str, Any]) -> None:
-        for name in CHECKS:
-            setattr(self, name, checked(name, settings.get(name)))
-        self.extra = {name: value for name, value in settings.items() if name not in CHECKS}
-        self.source = "generation_config"
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("extra", "origins"):
+            vars(self)[name] = value
+        else:
+            self._set(name, value)
+
+    def _set(self, name: str, value: Any) -> None:
+        if name in SETTINGS:
+            vars(self)[name] = checked(name, value)
+        else:
+            refuse_unknown({name} - self.extra.keys() - _METADATA)
+            self.extra[name] = value
+        self.origins.pop(name, None)
+
+    def __getattr__(self, name: str) -> Any:
+        extra = vars(self).get("extra", {})
+        if name not in extra and name not in KNOWN:
+            raise AttributeError(f"GenerationConfig has no {name!r}")
+        return extra.get(name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GenerationConfig) and vars(self) | {"origins": 0} == vars(other) | {"origins": 0}
+
+    def __repr__(self) -> str:
+        stated = {name: value for name, value in vars(self).items() if name in SETTINGS and value is not None}
+        return f"GenerationConfig({', '.join(f'{name}={value!r}' for name, value in (stated | self.extra).items())})"
+
+    def origin(self, name: str) -> str:
+        """Return who set a setting: "generation_config.json", "config.json", or "generation_config" for code."""
+        return self.origins.get(name, "generation_config")
+
+    def update(self, **settings: Any) -> dict[str, Any]:
+        """Set those that are settings, all or none of them, and return the others, as upstream."""
+        known = {name: checked(name, value) for name, value in settings.items() if name in KNOWN | self.extra.keys()}
+        for name, value in known.items():
+            self._set(name, value)
+        return {name: value for name, value in settings.items() if name not in known}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """A configuration from the keys of a `generation_config.json`; what is no field goes to `extra`."""
+    def from_dict(cls, values: Mapping[str, Any], /, **overrides: Any) -> Self:
+        """Return a configuration of the keys of a `generation_config.json`, with others in their place.
+
+        A key that is no setting goes to `extra`; an override must be one.
+        """
         config = cls()
-        config._set(values)
+        config.extra = {name: value for name, value in values.items() if name not in SETTINGS}
+        config.update(**{name: value for name, value in values.items() if name in SETTINGS})
+        for name, value in overrides.items():
+            config._set(name, value)
         return config
 
     @classmethod
-    def from_pretrained(cls, directory: str | Path) -> Self:
-        """The configuration in a checkpoint directory's `generation_config.json`.
+    def from_pretrained(
+        cls, directory: str | Path, config_file_name: str | PathLike[str] | None = None, **overrides: Any
+    ) -> Self:
+        """Return the configuration in a checkpoint directory's `generation_config.json`, or in another file there.
 
-        Raises GenerationError where the file is missing or wrong.
+        Raises GenerationError where the file is missing or wrong, CheckpointError for no directory, InputError.
         """
-        path = Path(directory) / "generation_config.json"
+        overrides = other_keywords(overrides)
+        refuse_unknown(overrides)
+        path = located(directory, None) / (config_file_name or "generation_config.json")
+        if not path.exists():
+            raise GenerationError(
+                f"{directory} holds no {path.name}: GenerationConfig.from_model_config reads a config.json instead"
+            )
         values = read_json(path, GenerationError)
         try:
             config = cls.from_dict(values)
         except GenerationError as e:
-            raise GenerationError(f"{path}: {e}") from None
-        config.source = "generation_config.json"
+            raise e.at(path) from None
+        config.origins = dict.fromkeys(values, "generation_config.json")
+        config.update(**overrides)
         return config
 
     @classmethod
-    def from_model_config(cls, model: LEDConfig) -> Self:
-        """The generation keys that a `config.json` of older days holds, and the ids of the model.
+    def from_model_config(cls, model_config: Any) -> Self:
+        """Return what a `config.json` says of generation: the keys of older days, and the ids of special tokens.
 
-        The stand-in for a missing `generation_config.json`, and only that: where the file exists, transformers 5.23.0
-        ignores these keys altogether. `force_bos_token_to_be_generated` sets `forced_bos_token_id` (as its
-        configuration_utils.py does, even over another value). Its other keys, `task_specific_params` among them, are
-        not read.
+        This stands in for a missing `generation_config.json`, and only for that: where the file exists, transformers
+        5.23.0 ignores these keys altogether. `force_bos_token_to_be_generated` sets `forced_bos_token_id` (as its
+        configuration_utils.py does, even over another value). `task_specific_params` are not read.
+
+        model_config: an LEDConfig, or its dictionary
         """
-        settings = {name: value for name, value in model.extra.items() if name in KNOWN - set(NOT_RETURNED)}
-        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):
-            settings[name] = getattr(model, name)
-        if model.extra.get("force_bos_token_to_be_generated"):
-            settings["forced_bos_token_id"] = model.bos_token_id
+        stated = model_config if isinstance(model_config, Mapping) else model_config.to_dict()
+        names = KNOWN - NOT_RETURNED.keys() - {"use_cache"}
+        settings = {name: value for name, value in stated.items() if name in names}
+        if stated.get("force_bos_token_to_be_generated"):
+            settings["forced_bos_token_id"] = settings["bos_token_id"]
         config = cls.from_dict(settings)
-        config.source = "config.json"
+        config.origins = dict.fromkeys(settings, "config.json")
         return config
+
+    @classmethod
+    def of_checkpoint(cls, directory: Path, model_config: Any) -> Self:
+        """Return what `generation_config.json` of a checkpoint says, or, where there is none, its `config.json`."""
+        is_stated = (directory / "generation_config.json").exists()
+        return cls.from_pretrained(directory) if is_stated else cls.from_model_config(model_config)
 
     def to_dict(self) -> dict[str, Any]:
-        """The keys of a `generation_config.json`: what is set, and `extra`. Raises GenerationError as the class."""
-        own = {name: checked(name, getattr(self, name)) for name in CHECKS}
-        return {**self.extra, **{name: value for name, value in own.items() if value is not None}}
+        """Return the keys of a `generation_config.json`: what is set, and `extra`. Raises GenerationError."""
+        settings = {name: checked(name, vars(self)[name]) for name in sorted(SETTINGS)}
+        return {**self.extra, **{name: value for name, value in settings.items() if value is not None}}
 
-    @classmethod
-    def of_checkpoint(cls, directory: Path, config: LEDConfig) -> Self:
-        """What `generation_config.json` of a checkpoint says, or, where there is none, its `config.json`."""
-        stated = (directory / "generation_config.json").exists()
-        return cls.from_pretrained(directory) if stated else cls.from_model_config(config)
+    def to_json_string(self) -> str:
+        """Return the text of a `generation_config.json`."""
+        return json_text(self.to_dict())
 
-    def save_pretrained(self, directory: str | Path) -> None:
-        """Write `generation_config.json` into `directory`, which is made if missing."""
-        values = self.to_dict()
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        write_json(Path(directory) / "generation_config.json", values)
+    def save_pretrained(
+        self, directory: str | Path, config_file_name: str | PathLike[str] | None = None, **keywords: Any
+    ) -> None:
+        """Write `generation_config.json`, or another file, into `directory`, which is made if missing.
 
-
-def is_neutral(name: str, value: Any) -> bool:
-    """Whether a setting that pyled does not act on has a value at which it does nothing anyway."""
-    return value is None or value in {**NOT_IMPLEMENTED, **NOT_RETURNED, **WITHOUT_EFFECT}[name]
+        Raises GenerationError for a keyword that is not of `other_keywords`, and for what was changed within a list.
+        """
+        for name in other_keywords(keywords):
+            raise GenerationError(f"{name!r} is no argument of save_pretrained: set it on the configuration before")
+        write_json(Path(directory) / (config_file_name or "generation_config.json"), self.to_dict())

@@ -2,8 +2,10 @@
 
 import copy
 import dataclasses
+import doctest
 import json
 import pickle
+import re
 
 import pytest
 from examples import EXAMPLES
@@ -11,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import golden
+import pyled.config
+from pyled import LEDForConditionalGeneration, LEDModel
 from pyled.config import ACTIVATIONS, ALIASES, LEDConfig
-from pyled.errors import CheckpointError, ConfigError
+from pyled.errors import CheckpointError, ConfigError, InputError
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
 WRITTEN = sorted((golden.FOLDER / "weight_files").glob("*/*/config.json"))
@@ -84,9 +88,11 @@ def test_what_is_saved_is_read_back(config, tmp_path_factory):
     for name in FIELDS:
         assert getattr(found, name) == getattr(config, name)
         assert type(getattr(found, name)) is type(getattr(config, name))
-    labels = {str(i): f"LABEL_{i}" for i in range(config.num_labels)}
-    back = {name: int(i) for i, name in labels.items()}
+    labels = {i: f"LABEL_{i}" for i in range(config.num_labels)}
+    back = {name: i for i, name in labels.items()}
     assert found.extra == {**config.extra, "id2label": labels, "label2id": back}
+    for again in (LEDConfig(**config.to_dict()), LEDConfig(**json.loads(config.to_json_string()))):
+        assert again == found
     before = (folder / "config.json").read_bytes()
     found.save_pretrained(str(folder))
     assert (folder / "config.json").read_bytes() == before
@@ -120,6 +126,7 @@ def test_what_the_reference_writes(path):
     }
     assert {name: getattr(config, name) for name in expected} == expected
     assert set(config.extra) == {"architectures", "dtype", "transformers_version"}
+    assert config.architectures == stored["architectures"]
     for name, value in stored.items():
         if name not in ALIASES:
             assert config.to_dict()[name] == value
@@ -150,19 +157,29 @@ def test_unknown_keys_are_kept(tmp_path):
     config.save_pretrained(tmp_path)
     saved = json.loads((tmp_path / "config.json").read_text())
     assert {key: saved[key] for key in odd} == odd
-    with pytest.raises(AttributeError, match="LEDConfig has no 'attention_mode'"):
-        _ = config.attention_mode
+    assert config.attention_mode == "sliding_chunks"
 
 
-def test_labels_of_a_file_are_kept_while_they_fit_the_number(tmp_path):
+def test_labels_of_a_file_stay_while_they_fit_the_number(tmp_path):
+    """5.23.0 has numbers as keys, files have strings; a num_labels that disagrees makes new names, as there."""
     labels = {"id2label": {"0": "no", "1": "yes"}, "label2id": {"no": 0, "yes": 1}}
     config = LEDConfig.from_pretrained(write(tmp_path, labels))
-    assert config.num_labels == 2
+    assert (config.num_labels, config.id2label, config.label2id) == (2, {0: "no", 1: "yes"}, {"no": 0, "yes": 1})
     assert {key: config.to_dict()[key] for key in labels} == labels
     config.num_labels = 3
     assert config.to_dict()["id2label"] == {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
     assert config.to_dict()["label2id"] == {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}
-    assert LEDConfig.from_dict(labels | {"num_labels": 5}).num_labels == 5
+    config.id2label = {"0": "a"}
+    assert (config.num_labels, config.id2label, config.label2id) == (1, {0: "a"}, {"a": 0})
+    assert LEDConfig(id2label={0: "a", 1: "b", 2: "c"}).num_labels == 3
+    assert LEDConfig.from_dict(labels | {"num_labels": 5}).id2label[4] == "LABEL_4"
+    assert LEDConfig(id2label=None, label2id=None).id2label == {0: "LABEL_0", 1: "LABEL_1"}
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], {"no": 0}, "no", {"9" * 30: "no"}])
+def test_labels_are_names_by_their_numbers(labels):
+    with pytest.raises(ConfigError, match=r"id2label is .*: it must map the number of each label to its name"):
+        LEDConfig(id2label=labels)
 
 
 # Other names
@@ -188,28 +205,180 @@ def test_an_alias_comes_before_its_field(alias, name):
 
 @pytest.mark.parametrize(("alias", "name"), ALIASES.items())
 def test_an_alias_can_be_set(alias, name):
+    value = 0.125 if name in ("attention_dropout", "init_std") else 64
     config = LEDConfig()
-    setattr(config, alias, 0.125)
-    assert getattr(config, name) == config.to_dict()[name] == 0.125
-    assert alias not in vars(config)
+    setattr(config, alias, value)
+    assert getattr(config, name) == config.to_dict()[name] == value
+    assert alias not in vars(config) and config.extra == {}
 
 
-def test_an_argument_that_is_no_field_is_a_type_error():
-    with pytest.raises(TypeError, match="hidden_sizes"):
-        LEDConfig(hidden_sizes=32)
-
-
-def test_a_configuration_can_be_copied_and_pickled():
-    config = LEDConfig(d_model=32, attention_window=[2] * 12, extra={"a": [1]})
-    for found in (copy.deepcopy(config), pickle.loads(pickle.dumps(config)), dataclasses.replace(config)):
-        assert found == config
+def test_other_names_are_extras_and_attributes(tmp_path):
+    config = LEDConfig(prefix="Summary: ", architectures=["LEDModel"])
+    config.foo = 1
+    assert (config.prefix, config.architectures, config.foo, config.model_type) == ("Summary: ", ["LEDModel"], 1, "led")
+    assert config.extra == {"prefix": "Summary: ", "architectures": ["LEDModel"], "foo": 1}
+    config.save_pretrained(tmp_path)
+    assert LEDConfig.from_pretrained(tmp_path).foo == 1
+    assert LEDConfig().architectures is None
     with pytest.raises(AttributeError, match="LEDConfig has no 'd_modell'"):
         _ = config.d_modell
 
 
-def test_each_configuration_has_its_own_extra():
+def test_a_configuration_can_be_copied_and_pickled():
+    config = LEDConfig(d_model=32, attention_window=[2] * 12, a=[1])
+    for found in (copy.deepcopy(config), pickle.loads(pickle.dumps(config)), dataclasses.replace(config)):
+        assert found == config and found.extra == {"a": [1]}
+    assert LEDConfig(d_model=32) != config
+
+
+def test_nothing_is_shared_between_configurations():
     LEDConfig().extra["a"] = 1
     assert LEDConfig().extra == {}
+    windows = [4, 6]
+    config = LEDConfig(encoder_layers=2, attention_window=windows)
+    windows[0] = 5
+    assert config.attention_window == [4, 6]
+
+
+# Values that are set later
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("attention_window", window) for window in (7, [4] * 11, None)),
+        *(("activation_function", name) for name in ("GELU", "tanh")),
+        *(("d_model", 1000), ("encoder_layers", 0), ("vocab_size", 2), ("dropout", "much"), ("use_cache", 1)),
+        *(("hidden_size", -1), ("model_type", "bart"), ("num_labels", 0), ("eos_token_id", -2)),
+    ],
+)
+def test_a_value_is_checked_whenever_it_is_set(name, value):
+    config = LEDConfig()
+    for act in (lambda: setattr(config, name, value), lambda: config.update({"foo": 1, name: value})):
+        with pytest.raises(ConfigError):
+            act()
+        assert config == LEDConfig()
+
+
+def test_a_list_that_is_changed_in_place_is_checked_when_it_is_used(tmp_path):
+    config = LEDConfig(encoder_layers=2, attention_window=[4, 6])
+    config.attention_window[0] = 7
+    for act in (config.to_dict, config.fixed, lambda: setattr(config, "foo", 1)):
+        with pytest.raises(ConfigError, match=r"attention_window is \[7, 6\]"):
+            act()
+
+
+def test_values_that_depend_on_each_other_are_set_together():
+    config = LEDConfig()
+    config.update({"d_model": 24, "encoder_attention_heads": 3, "decoder_attention_heads": 4, "foo": 1})
+    assert (config.hidden_size, config.encoder_attention_heads, config.foo) == (24, 3, 1)
+
+
+@pytest.mark.parametrize("name", ["num_beams", "max_length", "do_sample", "forced_bos_token_id", "temperature"])
+def test_settings_of_generation_are_not_set_on_it(name):
+    """5.23.0 raises when it generates or saves. A file may state them: they count where there is no other file."""
+    said = f"{name} is a setting of generation: set it on model.generation_config, or pass it to generate"
+    config = LEDConfig(**{name: 3})
+    for act in (lambda: setattr(config, name, 2), lambda: config.update({name: 2})):
+        with pytest.raises(ConfigError, match=said):
+            act()
+    with pytest.raises(InputError, match="a setting of generation"):
+        LEDConfig.from_dict({}, **{name: 2})
+    assert getattr(config, name) == config.to_dict()[name] == 3
+
+
+SMALL = {
+    **dict.fromkeys(("encoder_layers", "encoder_attention_heads", "decoder_layers", "decoder_attention_heads"), 2),
+    **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim", "d_model"), 4),
+    **dict.fromkeys(("max_encoder_position_embeddings", "max_decoder_position_embeddings"), 16),
+    "vocab_size": 9,
+    "attention_window": 4,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, 2 * size) for name, size in SMALL.items()),
+        *(("attention_window", [4, 8]), ("activation_function", "relu")),
+        *(("tie_word_embeddings", False), ("num_labels", 3), ("id2label", {0: "a"}), ("hidden_size", 8)),
+    ],
+)
+def test_the_shape_of_a_model_cannot_be_changed_under_it(name, value):
+    stated = LEDConfig(**SMALL)
+    model = LEDModel(stated)
+    for config in (model.config, model.get_encoder().config, pickle.loads(pickle.dumps(model.config))):
+        with pytest.raises(ConfigError, match=r" is fixed at .* since the model was made: "):
+            setattr(config, name, value)
+        assert config == stated
+    setattr(model.config, name, getattr(stated, name))
+    config = LEDConfig.from_dict(model.config.to_dict(), **{name: value})  # another configuration is free
+    assert getattr(config, name) == value
+
+
+def test_what_is_no_shape_can_be_set_on_a_model():
+    model = LEDModel(LEDConfig(**SMALL))
+    for name, value in {"use_cache": False, "dropout": 0.5, "pad_token_id": 3, "id2label": {0: "a", 1: "b"}}.items():
+        setattr(model.config, name, value)
+        assert getattr(model.get_decoder().config, name) == value
+    with pytest.raises(ConfigError, match="pad_token_id is 9: it must be an id below vocab_size 9"):
+        model.config.pad_token_id = 9
+
+
+def test_windows_of_a_model_are_those_it_was_made_with():
+    model = LEDModel(LEDConfig(**SMALL | {"attention_window": [4, 6]}))
+    model.config.attention_window[0] = 2
+    assert model.config.one_sided_window(0) == 2
+    with pytest.raises(ConfigError, match=r"attention_window is fixed at \[4, 6\]"):
+        model.config.to_dict()
+
+
+def test_a_resized_model_has_its_size_fixed():
+    model = LEDForConditionalGeneration(LEDConfig(**SMALL))
+    model.resize_token_embeddings(12)
+    model.config.vocab_size = 12
+    with pytest.raises(ConfigError, match=r"vocab_size is fixed at 12.*call resize_token_embeddings"):
+        model.config.vocab_size = 9
+
+
+# Keywords
+
+
+def test_other_values_take_the_place_of_a_files(tmp_path):
+    LEDConfig(d_model=32, foo=1).save_pretrained(tmp_path, push_to_hub=False, safe_serialization=True)
+    config = LEDConfig.from_pretrained(tmp_path, hidden_size=64, foo=2, num_labels=3, dtype="float32")
+    assert (config.d_model, config.foo, config.num_labels, config.dtype) == (64, 2, 3, "float32")
+    with pytest.raises(ConfigError, match=r"config\.json: d_model is 0"):
+        LEDConfig.from_pretrained(tmp_path, d_model=0)
+    usual = {"cache_dir": None, "local_files_only": True, "revision": None, "trust_remote_code": False, "token": None}
+    assert LEDConfig.from_pretrained(tmp_path, **usual, force_download=False, use_auth_token=None).d_model == 32
+
+
+@pytest.mark.parametrize(
+    ("keyword", "said"),
+    [
+        ({"revision": "v2"}, "revision='v2' has no effect here: pass the directory of that revision"),
+        ({"return_unused_kwargs": True}, "return_unused_kwargs=True has no effect here: leave it out"),
+        ({"d_modell": 3}, "'d_modell' is no argument of LEDConfig.from_dict: did you mean 'd_model'?"),
+        ({"zzz": 3}, "'zzz' is no argument of LEDConfig.from_dict: leave it out"),
+        ({"torch_dtype": "float32"}, "'torch_dtype' is no argument of LEDConfig.from_dict: pass dtype to"),
+    ],
+)
+def test_a_keyword_without_effect_is_refused(keyword, said, tmp_path):
+    with pytest.raises(InputError, match=re.escape(said)):
+        LEDConfig.from_pretrained(write(tmp_path, {}), **keyword)
+
+
+def test_a_keyword_of_another_place_is_told_its_place():
+    for name, place in (("use_cache", "a value of the configuration"), ("num_beams", "a setting of generation")):
+        with pytest.raises(InputError, match=f"'{name}' is no argument of LEDTokenizer: {place}"):
+            pyled.config.refuse_keywords("LEDTokenizer", {name: 1}, ["errors"])
+    with pytest.raises(InputError, match="'foo' is no argument of save_pretrained"):
+        LEDConfig().save_pretrained("never", foo=1)
+
+
+def test_examples():
+    assert doctest.testmod(pyled.config).attempted > 0 and doctest.testmod(pyled.config).failed == 0
 
 
 # Windows
@@ -225,7 +394,8 @@ def test_windows_are_one_number_or_one_per_layer():
 @pytest.mark.parametrize("listed", [False, True])
 def test_a_window_is_even(window, listed):
     value = [4, window] if listed else window
-    with pytest.raises(ConfigError, match="a window is an even integer of at least 2"):
+    said = f"attention_window is {value!r}: it must be an even integer of at least 2, or a list of one for each encoder"
+    with pytest.raises(ConfigError, match=re.escape(said)):
         LEDConfig(encoder_layers=2, attention_window=value)
 
 
@@ -249,7 +419,7 @@ def test_sizes_are_positive_integers(name, value):
 
 @pytest.mark.parametrize("side", ["encoder", "decoder"])
 def test_heads_divide_the_model(side):
-    said = f"d_model 1024 does not divide into 3 {side} heads: make d_model a multiple of {side}_attention_heads"
+    said = f"d_model 1024 does not divide into 3 {side} heads: make it a multiple of 3"
     with pytest.raises(ConfigError, match=said):
         LEDConfig.from_dict({f"{side}_attention_heads": 3})
 
@@ -259,19 +429,19 @@ def test_activations_are_those_known(name):
     with pytest.raises(ConfigError) as caught:
         LEDConfig(activation_function=name)
     assert str(caught.value) == (
-        f"activation_function {name!r} is not one of those known: "
+        f"activation_function is {name!r}: it must be one of "
         "gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, relu, silu, swish"
     )
 
 
-@pytest.mark.parametrize("token", [-1, 100, 1.0, "2", True, {}])
+@pytest.mark.parametrize("token", [-2, 100, 1.0, "2", True, {}])
 @pytest.mark.parametrize("name", ["pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"])
 def test_special_tokens_are_ids_of_the_vocabulary(name, token):
     for value in (token, [2, token]) if name == "eos_token_id" else (token,):
-        with pytest.raises(ConfigError) as caught:
+        with pytest.raises(ConfigError, match=rf"{name} is .*: it must be an id below vocab_size"):
             LEDConfig(vocab_size=100, **{name: value})
-        assert str(caught.value) == f"{name} is {token!r}: it must be an id below vocab_size 100, or null"
     LEDConfig(vocab_size=100, **{name: 99})
+    assert LEDConfig(eos_token_id=-1).eos_token_id == -1  # never: both references generate so
 
 
 @pytest.mark.parametrize("kind", ["bart", "longformer", "LED", "", None, 1])

@@ -1,20 +1,33 @@
 """GenerationConfig and the effective settings, held to transformers 5.23.0 by golden/generation.json."""
 
+import copy
+import doctest
 import json
+import pickle
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import pyled
 from pyled.config import LEDConfig
 from pyled.errors import GenerationError, InputError
 from pyled.generation import resolve
-from pyled.generation.settings import DEFAULTS, Settings
-from pyled.generation_config import CHECKS, NOT_IMPLEMENTED, NOT_RETURNED, WITHOUT_EFFECT, GenerationConfig
+from pyled.generation.settings import Settings
+from pyled.generation_config import NOT_IMPLEMENTED, NOT_RETURNED, SETTINGS, WITHOUT_EFFECT, GenerationConfig
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "generation.json").read_text())
 IDS = GOLDEN["ids"]
+# The values of GenerationConfig() in transformers 4.57.6; those of 5.23.0 are None, and these act.
+DEFAULTS = {
+    **dict.fromkeys(("num_beams", "num_return_sequences"), 1),
+    **dict.fromkeys(("early_stopping", "remove_invalid_values", "renormalize_logits"), False),
+    **dict.fromkeys(("length_penalty", "repetition_penalty", "encoder_repetition_penalty"), 1.0),
+    **dict.fromkeys(("min_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), 0),
+    "max_length": 20,
+    **dict.fromkeys(("output_scores", "output_logits", "return_dict_in_generate"), False),
+}
 
 
 def settle(call=None, argument=None, own=None, **more):
@@ -56,7 +69,7 @@ def test_effective_settings_are_those_of_the_reference(case):
 def test_keys_of_an_old_config_json_are_read_as_the_reference_reads_them(case):
     config = GenerationConfig.from_model_config(LEDConfig.from_dict({**IDS, **case["keys"]}))
     assert config.to_dict() == case["expected"]
-    assert config.source == "config.json"
+    assert {config.origin(name) for name in config.to_dict()} == {"config.json"}
 
 
 # Where a value comes from
@@ -89,7 +102,7 @@ def test_origin_knows_the_file(tmp_path):
     assert settings.origin["num_beams"] == "generation_config.json"
     assert settings.origin["max_length"] == "call"
     assert settings.origin["length_penalty"] == "default"
-    assert set(settings.origin) == set(CHECKS)
+    assert set(settings.origin) == set(SETTINGS)
 
 
 def test_none_in_the_call_turns_off_what_a_file_sets():
@@ -123,7 +136,7 @@ def test_a_length_from_the_caller_beyond_the_positions_is_refused():
 @pytest.mark.parametrize("name", ["max_length", "max_new_tokens"])
 def test_a_length_from_a_file_beyond_the_positions_is_lowered_and_noted(name):
     own = GenerationConfig.from_dict({**IDS, name: 500})
-    own.source = "generation_config.json"
+    own.origins = dict.fromkeys(own.to_dict(), "generation_config.json")
     settings, _ = settle(own=own)
     assert settings.max_length == 101
     assert any("lowered to 101: the decoder has 100 positions" in note for note in settings.notes)
@@ -147,7 +160,7 @@ def test_notes_say_what_was_assumed_or_overruled():
         "min_new_tokens=7 (call) takes precedence over min_length=2 (generation_config)",
         "min_length=8 (call) is more than max_length=6 (call): generation ends at the latter",
         "no pad_token_id is set: ended rows are filled with the end of sequence, 2",
-        "output_scores is ignored: pass return_dict_in_generate=True with it",
+        "output_scores=True is ignored: pass return_dict_in_generate=True with it",
     ]
     assert list(settings.notes) == expected
     assert settings.output_scores is False
@@ -185,7 +198,7 @@ BAD = {
     "renormalize_logits": ["yes"],
     "pad_token_id": [-1, [1]],
     "bos_token_id": [-1],
-    "eos_token_id": [[], -1, [2, -1], 2.0],
+    "eos_token_id": [[], -2, [2, -2], 2.0],
     "decoder_start_token_id": [-2, []],
     "use_cache": [1],
     "output_scores": [1],
@@ -202,15 +215,16 @@ def test_a_value_out_of_range_is_refused_by_name_wherever_it_stands(name, value)
     with pytest.raises(GenerationError, match=message):
         settle({name: value})
     later = GenerationConfig(**IDS)
-    setattr(later, name, value)
+    for act in (lambda: setattr(later, name, value), lambda: later.update(temperature=3, **{name: value})):
+        with pytest.raises(GenerationError, match=message):
+            act()
     with pytest.raises(GenerationError, match=message):
-        settle(own=later)
-    with pytest.raises(GenerationError, match=message):
-        later.to_dict()
+        GenerationConfig.from_dict({}, **{name: value})
+    assert later == GenerationConfig(**IDS)
 
 
 def test_every_setting_has_a_bad_value_above():
-    assert set(BAD) == set(CHECKS)
+    assert set(BAD) == set(SETTINGS)
 
 
 def test_numpy_numbers_and_tuples_are_values():
@@ -278,7 +292,7 @@ def test_what_pyled_lacks_is_refused_from_a_file_too_and_a_call_overrules_it(nam
 
 def test_a_file_may_ask_for_what_is_not_returned():
     own = GenerationConfig.from_dict({**IDS, "max_length": 5, "output_attentions": True})
-    own.source = "generation_config.json"
+    own.origins["output_attentions"] = "generation_config.json"
     note = "output_attentions=True (generation_config.json) is ignored: generation does not return it here"
     assert settle(own=own)[0].notes == (note,)
     with pytest.raises(GenerationError, match="pass output_attentions=False"):
@@ -341,7 +355,7 @@ def test_a_configuration_survives_its_file_with_what_pyled_does_not_know(tmp_pat
 
 
 def test_a_missing_or_wrong_file_is_refused_with_its_name(tmp_path):
-    with pytest.raises(GenerationError, match=r"generation_config\.json: cannot be read"):
+    with pytest.raises(GenerationError, match=r"holds no generation_config.json: GenerationConfig.from_model_config"):
         GenerationConfig.from_pretrained(tmp_path)
     path = tmp_path / "generation_config.json"
     for text, message in [('{"num_beams": 0}', "num_beams is 0"), ("[]", "JSON list"), ("{", "not JSON")]:
@@ -351,8 +365,10 @@ def test_a_missing_or_wrong_file_is_refused_with_its_name(tmp_path):
 
 
 def test_code_may_not_misspell_but_may_name_what_has_no_effect():
-    with pytest.raises(GenerationError, match="'num_beam' is no generation setting: did you mean 'num_beams'"):
-        GenerationConfig(num_beam=4)
+    config = GenerationConfig()
+    for act in (lambda: GenerationConfig(num_beam=4), lambda: setattr(config, "num_beam", 4)):
+        with pytest.raises(GenerationError, match="'num_beam' is no generation setting: did you mean 'num_beams'"):
+            act()
     assert GenerationConfig(do_sample=False, temperature=0.7, num_beams=2).extra == {
         "do_sample": False,
         "temperature": 0.7,
@@ -366,7 +382,115 @@ def test_old_config_json_names_forcing_the_first_token():
     assert config.extra == {"top_k": 3}
 
 
-def test_the_fields_are_the_settings_with_checks():
-    assert set(GenerationConfig.__dataclass_fields__) - {"extra", "source"} == set(CHECKS)
-    assert set(DEFAULTS) <= set(CHECKS)
-    assert set(Settings.__dataclass_fields__) - {"prompt_length", "origin", "notes"} <= set(CHECKS)
+# Attributes
+
+
+@pytest.mark.parametrize(("name", "value"), [("do_sample", True), ("max_time", 3.0), ("output_attentions", True)])
+def test_a_setting_that_pyled_lacks_is_stored_and_then_refused(name, value, tmp_path):
+    """The references act on it, and save it."""
+    config = GenerationConfig(max_length=5, **IDS)
+    assert getattr(config, name) is None
+    setattr(config, name, value)
+    assert getattr(config, name) == config.to_dict()[name] == value
+    with pytest.raises(GenerationError, match=rf"{name}={value} \(generation_config\) asks for what pyled does not"):
+        settle(own=config)
+    config.save_pretrained(tmp_path)
+    assert GenerationConfig.from_pretrained(tmp_path) == config
+
+
+def test_other_keys_of_a_file_are_attributes():
+    config = GenerationConfig.from_dict({"something": 1})
+    config.something = 2
+    assert config.extra == {"something": 2}
+    assert GenerationConfig(transformers_version="5.23.0", _from_model_config=True).transformers_version == "5.23.0"
+    with pytest.raises(AttributeError, match="GenerationConfig has no 'num_beems'"):
+        _ = config.num_beems
+
+
+def test_a_list_that_is_changed_in_place_is_checked_when_it_is_used():
+    config = GenerationConfig(suppress_tokens=[3], **IDS)
+    config.suppress_tokens.append(-1)
+    for act in (config.to_dict, lambda: settle(own=config)):
+        with pytest.raises(GenerationError, match=r"suppress_tokens is \[3, -1\]"):
+            act()
+
+
+def test_update_returns_what_is_no_setting():
+    """As both references."""
+    config = GenerationConfig(num_beams=2)
+    assert config.update(num_beams=3, foo=2, do_sample=False) == {"foo": 2}
+    assert config == GenerationConfig(num_beams=3, do_sample=False)
+
+
+def test_what_code_sets_is_no_longer_a_files(tmp_path):
+    GenerationConfig(max_length=9, num_beams=2, **IDS).save_pretrained(tmp_path)
+    config = GenerationConfig.from_pretrained(tmp_path, num_beams=3)
+    config.max_length = 7
+    origin = settle(own=config)[0].origin
+    names = ("num_beams", "max_length", "eos_token_id")
+    assert [origin[name] for name in names] == ["generation_config", "generation_config", "generation_config.json"]
+
+
+def test_a_configuration_can_be_copied_pickled_and_shown():
+    config = GenerationConfig(num_beams=2, temperature=0.5)
+    for found in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
+        assert found == config
+    assert repr(config) == "GenerationConfig(num_beams=2, temperature=0.5)"
+    assert config.to_json_string() == '{\n  "num_beams": 2,\n  "temperature": 0.5\n}\n'
+    assert config != GenerationConfig(num_beams=2)
+
+
+def test_another_file_and_other_values(tmp_path):
+    GenerationConfig(num_beams=2).save_pretrained(tmp_path, "summary.json", push_to_hub=False)
+    config = GenerationConfig.from_pretrained(tmp_path, "summary.json", max_length=7, cache_dir=None)
+    assert config == GenerationConfig(num_beams=2, max_length=7)
+    assert GenerationConfig.from_pretrained(tmp_path, config_file_name="summary.json").max_length is None
+    with pytest.raises(GenerationError, match="'num_beems' is no generation setting"):
+        GenerationConfig.from_pretrained(tmp_path, "summary.json", num_beems=3)
+    with pytest.raises(InputError, match="push_to_hub=True has no effect here: save to a directory and upload that"):
+        config.save_pretrained(tmp_path, push_to_hub=True)
+    with pytest.raises(GenerationError, match="'num_beams' is no argument of save_pretrained"):
+        config.save_pretrained(tmp_path, num_beams=3)
+    config.streamer = object
+    with pytest.raises(pyled.PyledError, match="cannot be written as JSON"):
+        config.save_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("eos", [-1, [-1], [-1, -1]])
+def test_an_end_of_minus_one_is_none(eos, tmp_path):
+    """Both references warn, and generate up to max_length."""
+    GenerationConfig(**IDS | {"eos_token_id": eos}).save_pretrained(tmp_path)
+    for config in (GenerationConfig.from_pretrained(tmp_path), GenerationConfig(**IDS)):
+        assert settle({"eos_token_id": eos}, None, config)[0].eos_token_id == ()
+    assert settle(own=GenerationConfig.from_pretrained(tmp_path))[0].eos_token_id == ()
+    assert settle({"eos_token_id": [-1, 2]})[0].eos_token_id == (2,)
+    model = LEDConfig.from_dict({"eos_token_id": eos})
+    assert settle(own=GenerationConfig.from_model_config(model))[0].eos_token_id == ()
+
+
+@pytest.mark.parametrize("name", ["decoder_attention_mask", "labels", "past_key_values", "head_mask", "return_dict"])
+def test_an_argument_of_a_model_is_told_as_that(name):
+    said = f"'{name}' is no generation setting: it is an argument of the call of a model"
+    for act in (lambda: settle({name: 1}), lambda: GenerationConfig(**{name: 1})):
+        with pytest.raises(GenerationError, match=said):
+            act()
+
+
+# Each setting is said once
+
+
+def test_the_table_has_a_default_and_words_for_each_setting():
+    """The defaults are those of the reference, where it has one."""
+    assert {name: SETTINGS[name].default for name in DEFAULTS} == DEFAULTS
+    for name in SETTINGS.keys() - DEFAULTS.keys() - {"use_cache"}:
+        assert SETTINGS[name].default in (None, ())
+    assert all(setting.words for setting in SETTINGS.values())
+    named = {name for name in Settings.__dataclass_fields__ if name in settle()[0].origin}
+    assert named == SETTINGS.keys() - {
+        "max_new_tokens", "min_new_tokens", "bos_token_id", "decoder_start_token_id", "use_cache",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("module", [pyled.generation_config, pyled.generation.settings])
+def test_examples(module):
+    assert doctest.testmod(module).attempted > 0 and doctest.testmod(module).failed == 0

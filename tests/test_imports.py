@@ -17,8 +17,8 @@ RINGS = [
     {"errors": set(), "version": set(), "arrays": {"numpy"}, "output": set(), "reference": {"numpy"}},
     {"files": set()},
     {"hub": set()},
-    {"config": set()},
-    {"generation_config": {"numpy"}, "kernels": {"numpy", "numba", "llvmlite"}},  # llvmlite comes with Numba
+    {"generation_config": set()},
+    {"config": set(), "kernels": {"numpy", "numba", "llvmlite"}},  # llvmlite comes with Numba
     {"network": {"numpy"}, "tokenizer": {"numpy", "regex"}, "checkpoint": {"numpy"}, "generation": {"numpy"}},
     {"models": {"numpy"}},
     {"tasks": {"numpy", "regex"}},

@@ -198,7 +198,7 @@ rng = random.Random(seed)
 
 def model(seed, **changed):
     made = small_model(seed)
-    return type(made)(pyled.LEDConfig(**{**vars(made.config), **changed}), seed)
+    return type(made)(pyled.LEDConfig.from_dict(made.config.to_dict(), **changed), seed)
 
 # The second has the first one's shapes and another window, and the last all of its configuration but the number of
 # beams: their weights with the first one's settings would load.

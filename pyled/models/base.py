@@ -30,7 +30,7 @@ class Network:
 
     def __init__(self, weights: Weights, config: LEDConfig, warned: set[str] | None = None) -> None:
         self.weights = weights
-        self.config = config
+        self.config = config.fixed()
         self._warned = set() if warned is None else warned  # causes; one set for a model and its parts
 
     @property
@@ -185,7 +185,7 @@ class PreTrainedModel(Network):
         config = replace(self.config, vocab_size=V)
         rng = None if mean_resizing else np.random.default_rng(seed)
         self.weights = resized_weights(self.weights, config, self.head, rng)
-        self.config = config
+        self.config = config.fixed()
         return self.get_input_embeddings()
 
     def prepare_decoder_input_ids_from_labels(self, labels: ArrayLike) -> Ids:

@@ -135,6 +135,6 @@ def _plan_generation(
         notes.append(f"no length is set: at most {most} tokens are generated; pass max_new_tokens")
     returned = next((one for one in (generation_config, checkpoint) if one and one.num_return_sequences), checkpoint)
     if (returned.num_return_sequences or 1) > 1:
-        number = f"num_return_sequences={returned.num_return_sequences} ({returned.source})"
+        number = f"num_return_sequences={returned.num_return_sequences} ({returned.origin('num_return_sequences')})"
         notes.append(f"{number} is ignored: the best is returned")
     return replace(effective, origin={**effective.origin, **origin}), prompt, [*notes, *effective.notes]

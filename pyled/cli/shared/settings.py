@@ -1,4 +1,4 @@
-"""The options of generation, under Hugging Face's names: what each says, and the value of what was given."""
+"""The options of generation, under Hugging Face's names, and the values that they state."""
 
 import argparse
 import os
@@ -8,23 +8,15 @@ from typing import Any
 
 from ...errors import GenerationError
 from ...files import parse_json, read_json
-from ...generation_config import GenerationConfig
+from ...generation_config import SETTINGS, GenerationConfig
 from .parser import wrapped
 
 # Who set a setting, in the words of the command line; files are called by their names.
 _ORIGINS = {"call": "command line", "generation_config": "--generation-config", "summarize": "pyled"}
 
-SETTINGS = {
-    "num_beams": "hypotheses that beam search keeps; 1 is greedy search",
-    "max_length": "most tokens of the summary, counting the one it starts from",
-    "max_new_tokens": "most tokens of the summary, not counting that one",
-    "min_length": "fewest tokens, counted as in --max-length",
-    "min_new_tokens": "fewest tokens, counted as in --max-new-tokens",
-    "length_penalty": "above 0 beam search prefers longer summaries, below 0 shorter ones",
-    "no_repeat_ngram_size": "no N tokens in a row twice",
-    "encoder_no_repeat_ngram_size": "no N tokens in a row that are in the text",
-    "repetition_penalty": "above 1 tokens already written are less likely",
-}
+# The settings that have an option, in the order of `--help`.
+OPTIONS = ("num_beams", "max_length", "max_new_tokens", "min_length", "min_new_tokens", "length_penalty",
+           "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "repetition_penalty")  # fmt: skip
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +29,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
             76,
         ),
     )
-    for name, about in SETTINGS.items():
-        group.add_argument(f"--{name.replace('_', '-')}", metavar="N", help=about)
+    for name in OPTIONS:
+        group.add_argument(f"--{name.replace('_', '-')}", metavar="N", help=SETTINGS[name].words)
     group.add_argument(
         "--early-stopping",
         metavar="true|false|never",
-        help="when beam search ends: true once it has enough summaries, false when better ones are unlikely, never "
-        "when they are impossible; without a value true",
+        help=f"{SETTINGS['early_stopping'].words}; without a value true",
     )
     group.add_argument("--no-early-stopping", action="store_true", help="the same as --early-stopping=false")
     group.add_argument(
@@ -61,9 +52,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The generation settings that were given. Raises GenerationError."""
-    given = [(name, getattr(arguments, name)) for name in (*SETTINGS, "early_stopping")]
-    pairs = [(name, text) for name, text in given if text is not None]
+    """Return the generation settings that the options state. Raises GenerationError."""
+    texts = [(name, getattr(arguments, name)) for name in (*OPTIONS, "early_stopping")]
+    pairs = [(name, text) for name, text in texts if text is not None]
     pairs += [("early_stopping", "false")] * arguments.no_early_stopping
     pairs += [(name.replace("-", "_"), text) for name, text in arguments.param]
     settings: dict[str, Any] = {}
@@ -71,12 +62,12 @@ def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
         if name in settings:
             raise GenerationError(f"{name} is given twice: leave one out")
         settings[name] = value_of(text)
-    GenerationConfig(**settings)  # finds mistakes before the checkpoint is read
+    GenerationConfig(**settings)  # raises before the checkpoint is read
     return settings
 
 
 def value_of(text: str) -> Any:
-    """The value of a setting as written: JSON, or Python's True, False and None, or else the string itself."""
+    """Return the value of a setting as written: JSON, or Python's True, False and None, or else the string itself."""
     words = {"true": True, "false": False, "none": None}
     if text.lower() in words:
         return words[text.lower()]
@@ -87,7 +78,7 @@ def value_of(text: str) -> Any:
 
 
 def config_of(arguments: argparse.Namespace) -> GenerationConfig | None:
-    """The file that was given with --generation-config. Raises GenerationError."""
+    """Return the configuration that --generation-config names. Raises GenerationError."""
     if arguments.generation_config is None:
         return None
     path = Path(arguments.generation_config)
@@ -95,7 +86,7 @@ def config_of(arguments: argparse.Namespace) -> GenerationConfig | None:
     try:
         return GenerationConfig.from_dict(values)
     except GenerationError as e:
-        raise GenerationError(f"{path}: {e}") from None
+        raise e.at(path) from None
 
 
 # Arguments of the library that are options here. A name that is a plain word, too, is one only where a value follows.
