@@ -1,178 +1,112 @@
-"""`pyled bench`: seconds and memory on this machine, alone or turn by turn with transformers."""
+"""Measure seconds and memory of works of LED: pyled alone, or turn by turn with other engines.
+
+    python golden/bench [WORK ...] [options]
+
+Another engine is another checkout of pyled ("before and after"), or transformers on torch. Each turn is a process of
+its own, and the engines take turns, A B A B, because machines change their pace: only what was measured side by side
+is compared. Run it where nothing else runs. docs/speed.md tells what is measured.
+"""
 
 import argparse
+import json
 import os
-import shutil
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from ..config import LEDConfig
-from ..errors import InputError, PyledError
-from . import BAD_CHECKPOINT, FAILED, OK
-from .console import Console, put
-from .forms import as_json
-from .inputs import read_text, shown
-from .interrupts import before_leaving
-from .parser import Commands, add_command, add_model
+from engines import WEIGHTS, ChildError, Engine, engine
+from session import Bench, Measured
+from works import chosen, listed
 
-if TYPE_CHECKING:
-    from ..tools.bench.session import Plan, Results
-
-VOCABULARIES = ("vocab.json", "tokenizer.json")
-ENGINES = ("transformers",)
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def add(commands: Commands) -> None:
-    """Add the command."""
-    parser = add_command(
-        commands,
-        bench,
-        usage="bench [--work NAME ...] [options]",
-        about="measure speed and memory on this machine",
-        description="Measure how long this machine takes for works of LED, how much memory they need, and which part "
-        "that is of what the processor and its memory can do. Each turn of a work is a process of its own. With "
-        "--against, transformers takes its turns too: in float32, in bfloat16 and in int8.",
-        examples="""
-        pyled bench
-        pyled bench --work encode-4096 --work beams-4096 --turns 3
-        pyled bench -m DIR --text book.txt --format json | jq .machine.rates
-        pyled bench --against transformers --python torch-env/bin/python
-        """,
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    parser = argparse.ArgumentParser(
+        prog="golden/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_model(parser, without="random weights, LED-base in shape")
-    parser.add_argument("--work", action="append", default=[], metavar="NAME", help="a work or a group of --list")
-    parser.add_argument("--list", action="store_true", help="print the works there are, and measure nothing")
+    parser.add_argument("work", nargs="*", metavar="WORK", help="a work or a group of --list (default: main)")
+    parser.add_argument("--list", action="store_true", help="print the works, and measure nothing")
+    parser.add_argument("-m", "--model", type=Path, metavar="DIR", help="a checkpoint (default: LED-base's shape)")
+    parser.add_argument("--text", type=Path, metavar="FILE", help="a text in UTF-8, for the works that read one")
     parser.add_argument(
-        "--text", metavar="FILE", help="a text in UTF-8, for works that read one: 1 MB of it or all, and 200 words"
-    )
-    against = parser.add_argument_group("another engine")
-    against.add_argument("--against", choices=ENGINES, help="measure this one too, turn by turn")
-    against.add_argument(
-        "--python",
-        metavar="PATH",
-        help="the Python that has torch and transformers (default: the one that runs pyled)",
-    )
-    against.add_argument(
-        "--variant",
+        "--against",
         action="append",
         default=[],
-        metavar="NAME",
-        help="measure it in float32 and in this one only: bfloat16, which takes minutes where the processor has no "
-        "instructions for it, or int8 (default: all three)",
+        metavar="PLACE[:WEIGHTS]",
+        help="another engine: the folder of another checkout of pyled (. is this one), or a Python that has torch and "
+        f"transformers; WEIGHTS: {', '.join(WEIGHTS)}",
     )
-    against.add_argument(
-        "--in-full",
-        action="store_true",
-        help="let it generate all tokens of sources of 16,384, instead of 24 from which its seconds are extrapolated",
-    )
-    running = parser.add_argument_group("running")
-    running.add_argument("--turns", type=int, default=2, metavar="N", help="processes for each work (default: 2)")
-    running.add_argument(
-        "--weights",
-        choices=("float32", "bf16", "int8"),
-        default="float32",
-        help="what pyled keeps the decoder's weights in (default: float32)",
-    )
-    running.add_argument("--threads", type=int, metavar="N", help="processor threads to use (default: all)")
-    running.add_argument(
-        "--format", choices=("text", "json"), default="text", help="text: tables; json: an object (default: text)"
-    )
-    running.add_argument("--quiet", action="store_true", help="tell errors only: no progress, no notes")
+    parser.add_argument("--weights", choices=WEIGHTS, default=WEIGHTS[0], help="of the first engine, this checkout")
+    parser.add_argument("--turns", type=int, default=2, metavar="N", help="of each engine in each work (default: 2)")
+    parser.add_argument("--threads", type=int, metavar="N", help="processor threads of each engine (default: all)")
+    parser.add_argument("--in-full", action="store_true", help="torch generates all tokens of the long works")
+    return parser
 
 
-def bench(arguments: argparse.Namespace, console: Console) -> int:
-    """Do what the command asks, and give its exit status."""
-    from ..tools.bench.works import SHAPE, chosen, listed, shortfalls, variants
-
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure what the arguments ask for, print the table, and return the exit status."""
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
     if arguments.list:
-        put(listed())
-        return OK
+        print("\n".join(listed()))
+        return 0
     try:
-        config = LEDConfig(**SHAPE) if arguments.model is None else LEDConfig.from_pretrained(arguments.model)
-    except PyledError as e:
-        console.error(str(e))
-        return BAD_CHECKPOINT
+        works = chosen(arguments.work, arguments.text is not None)
+        engines = [replace(engine(str(CHECKOUT), arguments.weights), name="pyled"), *map(engine, arguments.against)]
+        text = "" if arguments.text is None else arguments.text.read_text(encoding="utf-8")
+    except (OSError, ValueError) as e:
+        parser.error(str(e))
+    threads = arguments.threads or len(os.sched_getaffinity(0))
     try:
-        _check(arguments)
-        text = _text(arguments)
-        works, left_out = chosen(arguments.work, bool(text), config)
-        against = [] if arguments.against is None else variants(arguments.variant)
-    except InputError as e:
-        arguments.parser.error(str(e))
-    for note in [*left_out, *shortfalls(works, text)]:
-        console.note(note)
-    from ..tools.bench.session import Plan
-
-    model = None if arguments.model is None else Path(arguments.model)
-    plan = Plan(works, config, model, arguments.turns, against, arguments.in_full, text, arguments.weights)
-    return _run(plan, arguments, console)
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    """Raises InputError for options that no run can have, or not together."""
-    most = _processors()
-    if arguments.threads is None:
-        arguments.threads = most
-    if not 1 <= arguments.threads <= most:
-        raise InputError(f"--threads {arguments.threads}: between 1 and {most} can be used here")
-    if arguments.turns < 1:
-        raise InputError(f"--turns {arguments.turns}: at least 1 is needed")
-    if arguments.against is None and (arguments.python is not None or arguments.in_full or arguments.variant):
-        raise InputError("--python, --variant and --in-full are for another engine: pass --against too")
+        versions = {each.name: each.ask(threads, kind="versions") for each in engines}
+        with tempfile.TemporaryDirectory(prefix="pyled-bench-") as folder:
+            bench = Bench(engines, Path(folder), arguments.model, text, threads)
+            machine = bench.first("machine")
+            if any(work.kind != "tokenize" for work in works):
+                bench.compile()
+            measured = [bench.measure(work, arguments.turns, arguments.in_full) for work in works]
+            later = bench.first("machine")  # a ceiling is the most that the machine gave
+            config = json.loads((bench.model / "config.json").read_text(encoding="utf-8"))
+    except ChildError as e:
+        print(f"bench: {e}", file=sys.stderr)
+        return 1
+    machine |= {name: max(machine[name], later[name]) for name in ("products", "reading")}
+    print("\n".join(report(engines, measured, machine, versions, config, threads)))
+    return 1 if any(each.failed for each in measured) else 0
 
 
-def _text(arguments: argparse.Namespace) -> str:
-    """The text that is given, empty if none is. Raises InputError where it cannot be read, or not be of use."""
-    if arguments.text is None:
-        return ""
-    if arguments.model is None:
-        raise InputError("--text needs a vocabulary: pass a checkpoint that has one, -m")
-    if not any((Path(arguments.model) / name).exists() for name in VOCABULARIES):
-        raise InputError(f"--text: {arguments.model} has no vocabulary: {' or '.join(VOCABULARIES)}")
-    try:
-        return read_text(arguments.text)
-    except InputError as e:
-        raise InputError(f"--text: {shown(arguments.text)}: {e}") from None
+def report(
+    engines: Sequence[Engine],
+    measured: Sequence[Measured],
+    machine: Mapping[str, Any],
+    versions: Mapping[str, Mapping[str, str]],
+    config: Mapping[str, Any],
+    threads: int,
+) -> list[str]:
+    """Return the lines to print."""
+    sys.path.insert(0, str(CHECKOUT))
+    import table  # with NumPy: see Bench
+
+    lines = [
+        f"{machine['processor']}; {threads} of {machine['cores']} threads; {machine['memory'] / 1e9:.0f} GB; "
+        f"{machine['blas']}",
+        *(f"{name}: {', '.join(f'{k} {v}' for k, v in each.items())}" for name, each in versions.items()),
+        f"ceilings: {machine['products'] / 1e9:.0f} GFLOP/s in a large float32 product, "
+        f"{machine['reading'] / 1e9:.1f} GB/s read from memory",
+        "",
+        *table.lines(engines, measured, machine, config),
+    ]
+    for each in measured:
+        lines += [f"{each.work.name}: {name} failed: {why}" for name, why in each.failed.items()]
+        if each.extended:
+            lines.append(f"{each.work.name}: torch generated {each.extended} tokens, the seconds are those of all")
+    return lines
 
 
-def _processors() -> int:
-    """The processor threads that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _run(plan: "Plan", arguments: argparse.Namespace, console: Console) -> int:
-    """Measure, and print what came of it."""
-    from ..tools.bench.children import ChildError, Children
-    from ..tools.bench.session import Session
-
-    children = Children(arguments.threads, arguments.python or sys.executable)
-    with tempfile.TemporaryDirectory(prefix="pyled-bench-") as folder:
-
-        def tidy() -> None:
-            console.clear()
-            children.kill()
-            shutil.rmtree(folder, ignore_errors=True)
-
-        before_leaving(tidy)
-        try:
-            results = Session(plan, Path(folder), children.ask, console.status).run()
-        except ChildError as e:
-            console.error(str(e))
-            return FAILED
-        finally:
-            before_leaving(console.clear)
-            console.clear()
-    from ..tools.bench import report  # with NumPy and Numba, which would have made this process a large parent
-
-    put(as_json(report.record(results), 2) if arguments.format == "json" else report.text(results))
-    return _failures(results, console)
-
-
-def _failures(results: "Results", console: Console) -> int:
-    """Tell what failed; the exit status."""
-    failed = [(found.work.name, engine, why) for found in results.measured for engine, why in found.failed.items()]
-    for name, engine, why in failed:
-        console.error(f"{name}: {engine}: {why}")
-    return FAILED if failed else OK
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,12 +1,12 @@
-"""One piece of work by pyled, in a process of its own: `python -m pyled.tools.bench.worker REQUEST`.
+"""Do one work in a process of its own: `PYTHON worker.py REQUEST`; the answer is the last line printed, in JSON.
 
-REQUEST is an object in JSON: `kind`, a name of KINDS; `threads`; and what that function's docstring lists. The answer
-is one line of JSON on standard output, the `error` in words where it failed. A timed kind loads, warms up on something
-too small to count, does its work once, and answers
+REQUEST is a JSON object. `kind` names a function of KINDS, and `engine` is "pyled", then the pyled of PYTHONPATH does
+the work, or "torch", then transformers does. Both have the same public names, so the same lines measure both, and any
+checkout of pyled. A timed kind loads, warms up on something too small to count, works once, and answers
 
-    seconds, peak (bytes); and where it generates, first: the seconds until the first token was there
+    seconds; peak, in bytes; and where it generates, first: the seconds until the first token's scores are there
 
-Arrays go by .npy files: `output` names the one for what came out, if it is wanted. `peer` answers the same requests.
+Arrays go by .npy files: a timed kind reads `source`, and writes what it computes to `output` where that is not null.
 """
 
 import json
@@ -17,274 +17,271 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import datetime
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...checkpoint import expected_shapes, write_safetensors
-from ...checkpoint.names import TIED, upstream_name
-from ...config import LEDConfig
-from ...errors import InputError
-from ...generation_config import GenerationConfig
-from ...kernels import jit
-from ...layers import product
-from ...models import LEDForConditionalGeneration
-from ...outputs import LEDEncoderBaseModelOutput
-from ...tokenizer import LEDTokenizer
-from ...version import __version__
-from .. import cost
-from .works import SHAPE
-
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
 
-WARM_TOKENS = 64  # of the source, to warm up on
-WARM_TEXT = "A lamp."
-SIDE = 3072  # of the matrices of the product that is the ceiling
+WARM_TOKENS, WARM_TEXT = 64, "A lamp."
 SEED = 1
-
-
-def answer(request: Request) -> Answer:
-    """Do what a request asks."""
-    jit.set_threads(request["threads"])
-    return KINDS[request["kind"]](request)
-
-
-def peak(of: int = resource.RUSAGE_SELF) -> int:
-    """The most bytes in memory at a time so far, of this process or of its children's largest."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(of).ru_maxrss * unit
+# LED-base in shape, where it is not as LEDConfig's defaults. With a wider spread than the default of init_std, tokens
+# are told apart more clearly.
+SHAPE: dict[str, Any] = {
+    **{f"{side}_layers": 6 for side in ("encoder", "decoder")},
+    **{f"{side}_attention_heads": 12 for side in ("encoder", "decoder")},
+    **{f"{side}_ffn_dim": 3072 for side in ("encoder", "decoder")},
+    "d_model": 768,
+    "attention_window": 1024,
+    "init_std": 0.05,
+}
 
 
 # 1. What is measured with
 
 
+def versions(request: Request) -> Answer:
+    """Return the versions of the engine. Raises ImportError where another pyled than that of `checkout` is imported."""
+    if request["engine"] == "torch":
+        return {name: version(name) for name in ("torch", "transformers", "numpy")}
+    import pyled
+
+    if Path(pyled.__file__).resolve().parents[1] != Path(request["checkout"]):
+        raise ImportError(f"{pyled.__file__} is imported, not the pyled of {request['checkout']}")
+    return {"pyled": pyled.__version__, **{name: version(name) for name in ("numpy", "numba")}}
+
+
 def machine(request: Request) -> Answer:
-    """What this machine is, and its rates: operations and bytes a second."""
-    rates = cost.measure(side=SIDE, spent=1)
+    """Return what this machine is, and what it does a second at most: operations of products, bytes read."""
+    from pyled.tasks import cost
+
+    rates = cost.measure(side=3072, spent=1)
+    cpu = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "model name" in line]
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
-        "date": datetime.now().astimezone().isoformat(timespec="minutes"),
-        "processor": _processor(),
+        "processor": cpu[0].partition(": ")[2] if cpu else platform.machine(),
         "cores": os.cpu_count(),
-        "threads": request["threads"],
         "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        "versions": {"pyled": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in ("numpy", "numba")},
         "blas": f"{blas['name']} {blas['version']}",
-        "threading_layer": _threading_layer(),
-        "rates": {"products": rates.products, "reading": rates.reading},
+        "products": rates.products,
+        "reading": rates.reading,
     }
 
 
-def _threading_layer() -> str:
-    """What Numba runs parallel loops on, which it chooses when the first one is run."""
-    product(np.ones((1, 1, 8), np.float32), np.ones((8, 8), np.float32), np.ones(8, np.float32))
-    numba: Any = vars(jit)["numba"]  # which kernels/ alone may import
-    return "not compiled" if numba.config.DISABLE_JIT else f"Numba on {numba.threading_layer()}"
+def checkpoint(request: Request) -> Answer:
+    """Write a checkpoint with random weights, without a vocabulary, into the folder `output`."""
+    from pyled import LEDConfig, LEDForConditionalGeneration
 
-
-def _processor() -> str:
-    """Its name, as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def model(request: Request) -> Answer:
-    """Write a checkpoint with seeded weights into the folder `output`: LED-base in shape.
-
-    Matrices and embeddings are normal(0, 0.05), scales of norms 1 + 0.1 n, biases 0.1 n, so that the tokens it
-    generates vary. Without a vocabulary.
-    """
-    folder, config = (
-        Path(request["output"]),
-        LEDConfig(**SHAPE, extra={"architectures": ["LEDForConditionalGeneration"]}),
-    )
-    tensors = {}
-    for index, (name, shape) in enumerate(expected_shapes(config, "lm").items()):
-        if name in TIED[1:]:
-            continue
-        n = np.random.Generator(np.random.PCG64([SEED, index])).standard_normal(shape, dtype=np.float32)
-        if name.endswith("bias"):
-            made = np.float32(0.1) * n
-        elif "norm" in name:
-            made = 1 + np.float32(0.1) * n
-        else:
-            made = np.float32(0.05) * n
-        tensors[upstream_name(name, "lm")] = made
-    config.save_pretrained(folder)
-    GenerationConfig.from_model_config(config).save_pretrained(folder)
-    write_safetensors(folder / "model.safetensors", tensors)
+    LEDForConditionalGeneration(LEDConfig(**SHAPE), seed=SEED).save_pretrained(request["output"])
     return {}
 
 
-def warm(request: Request) -> Answer:
-    """Run all that is compiled, so that it is in the cache for those who come later."""
-    network = _load(request)
-    ids = np.full((1, min(WARM_TOKENS, network.config.max_encoder_position_embeddings)), 4)
-    for beams in (1, 2):
-        _generate(network, 2, beams, **_marked(ids))
-    return {}
+def ids(request: Request) -> Answer:
+    """Write `tokens` random ids, between those of <s> and </s>, to `output`: (1, S) int64."""
+    from pyled import LEDConfig
 
-
-def source(request: Request) -> Answer:
-    """Write `tokens` seeded ids, between those of <s> and </s>, to `output`, (1, S) int64."""
     config = LEDConfig.from_pretrained(request["model"])
-    ids = np.random.default_rng(SEED).integers(4, config.vocab_size - 1, (1, request["tokens"]))
-    ids[0, 0] = config.bos_token_id or 0
-    ids[0, -1] = config.eos_token_id if isinstance(config.eos_token_id, int) else 2
-    np.save(request["output"], ids)
-    return {}
-
-
-def states(request: Request) -> Answer:
-    """Write the encoder's states of the ids in `source` to `output`, (1, S, E) float32."""
-    np.save(request["output"], _encode(_load(request), np.load(request["source"])))
+    drawn = np.random.default_rng(SEED).integers(4, config.vocab_size - 1, (1, request["tokens"]))
+    drawn[0, 0], drawn[0, -1] = config.bos_token_id, config.eos_token_id
+    np.save(request["output"], drawn)
     return {}
 
 
 def compare(request: Request) -> Answer:
-    """How the array in `output` differs from that in `truth`.
+    """Return in words how the array in `output` differs from that in `expected`.
 
-    difference: for floats, the largest, relative to the truth's largest value where that is above 1
-    part: for whole numbers, where they first differ, None where they are equal; count: how many the truth has
+    Floats: the largest difference, relative to the largest value where that is above 1. Whole numbers: the first place.
     """
-    got, truth = np.load(request["output"]), np.load(request["truth"])
-    if truth.dtype.kind == "f":
-        difference = float(np.max(np.abs(got.astype(np.float64) - truth)))
-        return {"difference": difference / max(1.0, float(np.max(np.abs(truth))))}
-    got, truth = got.reshape(-1), truth.reshape(-1)
-    count = min(len(got), len(truth))
-    parts = np.flatnonzero(got[:count] != truth[:count])
-    first = int(parts[0]) if len(parts) else None if len(got) == len(truth) else count
-    return {"part": first, "count": len(truth)}
+    output, expected = np.load(request["output"]), np.load(request["expected"])
+    if expected.dtype.kind == "f":
+        difference = float(np.max(np.abs(output.astype(np.float64) - expected)))
+        return {"words": f"{difference / max(1.0, float(np.max(np.abs(expected)))):.1e}" if difference else "equal"}
+    output, expected = output.reshape(-1), expected.reshape(-1)
+    count = min(len(output), len(expected))
+    places = [*np.flatnonzero(output[:count] != expected[:count]), *range(count, max(len(output), len(expected)))]
+    return {"words": f"part at {places[0]}" if places else "equal"}
 
 
 # 2. What is measured
 
 
 def encode(request: Request) -> Answer:
-    """Encode the ids in `source`, with the `window` if it is not None."""
-    network, ids = _load(request), np.load(request["source"])
-    if request["window"] is not None:
-        network.config = replace(network.config, attention_window=request["window"])
-    _encode(network, ids[:, :WARM_TOKENS])
+    """Encode the ids of `source`."""
+    encoder, source = load(request).get_encoder(), np.load(request["source"])
+    encoder(**marked(request, source[:, :WARM_TOKENS]))
+    arguments = marked(request, source)
     start = time.perf_counter()
-    out = _encode(network, ids)
-    return _answer(request, time.perf_counter() - start, out)
+    states = encoder(**arguments).last_hidden_state
+    return answer(request, time.perf_counter() - start, states)
 
 
-def decode(request: Request) -> Answer:
-    """Generate `target` tokens with `beams` beams from the encoder's states in `source`."""
-    network, given = _load(request), np.load(request["source"])
-    _generate(network, 2, request["beams"], encoder_outputs=_outputs(given[:, :WARM_TOKENS]))
-    return _timed(request, network, encoder_outputs=_outputs(given))
+def generate(request: Request) -> Answer:
+    """Generate `target` tokens with `beams` beams from the ids of `source`, or from the encoder's states."""
+    model, source = load(request), np.load(request["source"])
+    arguments = marked if source.ndim == 2 else encoded
+    generated(model, request, **arguments(request, source[:, :WARM_TOKENS]), target=2)
+    more = arguments(request, source)
+    times = [time.perf_counter()]
 
+    def clock(tokens: Any, scores: Any) -> Any:  # a logits processor, called at each step
+        times.append(time.perf_counter())
+        return scores
 
-def whole(request: Request) -> Answer:
-    """Generate `target` tokens with `beams` beams from the ids in `source`."""
-    network, ids = _load(request), np.load(request["source"])
-    _generate(network, 2, request["beams"], **_marked(ids[:, :WARM_TOKENS]))
-    return _timed(request, network, **_marked(ids))
+    tokens = generated(model, request, **more, logits_processor=[clock])
+    return answer(request, time.perf_counter() - times[0], tokens) | {"first": times[1] - times[0]}
 
 
 def tokenize(request: Request) -> Answer:
-    """The ids of the text in `source`, with `offsets` or without."""
-    tokenizer = LEDTokenizer.from_pretrained(request["model"])
-    text = Path(request["source"]).read_text(encoding="utf-8")
-    options = {"return_offsets_mapping": request["offsets"], "truncation": False, "max_length": len(text) + 2}
-    tokenizer(WARM_TEXT, **options)
+    """Turn the text of `source` into ids, or with `offsets` into places of the text."""
+    tokenizer, text = load_tokenizer(request), Path(request["source"]).read_text(encoding="utf-8")
+    more = {"return_offsets_mapping": request["offsets"], "truncation": False, "max_length": len(text) + 2}
+    tokenizer(WARM_TEXT, **more)
     start = time.perf_counter()
-    encoded = tokenizer(text, **options)
+    batch = tokenizer(text, **more)
     seconds = time.perf_counter() - start
-    ids = np.array(encoded["input_ids"])
-    return _answer(request, seconds, np.array(encoded["offset_mapping"]) if request["offsets"] else ids)
+    return answer(request, seconds, np.array(batch["offset_mapping" if request["offsets"] else "input_ids"]))
 
 
 def process(request: Request) -> Answer:
-    """Summarize the text in `source` in `target` tokens, by a process: its seconds and its peak of memory."""
-    length = str(request["target"] + 1)  # with the start token
-    settings = ["--num-beams", str(request["beams"]), "--min-length", length, "--max-length", length]
-    running = ["--no-repeat-ngram-size", "3", "--threads", str(request["threads"]), "--quiet"]
-    command = [sys.executable, "-P", "-m", "pyled", "summarize", request["source"], "-m", request["model"]]
+    """Summarize the text of `source` in `target` tokens, in a process: its seconds and its peak from start to end."""
+    if request["engine"] == "torch":
+        command = [sys.executable, __file__, json.dumps({**request, "kind": "summarize"})]
+    else:
+        length = str(request["target"] + 1)  # with the start token
+        command = [sys.executable, "-m", "pyled", "summarize", request["source"], "-m", request["model"], "--quiet"]
+        command += ["--num-beams", str(request["beams"]), "--no-repeat-ngram-size", "3"]
+        command += ["--min-length", length, "--max-length", length, "--weights", request["weights"]]
     start = time.perf_counter()
-    done = subprocess.run([*command, *settings, *running], capture_output=True)
+    done = subprocess.run(command, capture_output=True)
     seconds = time.perf_counter() - start
     if done.returncode:
-        raise InputError(done.stderr.decode("utf-8", "replace").strip())
-    text = np.frombuffer(done.stdout, np.uint8)
-    return _answer(request, seconds, text) | {"peak": peak(resource.RUSAGE_CHILDREN)}
+        raise ChildProcessError(done.stderr.decode("utf-8", "replace").strip())
+    text = np.frombuffer(done.stdout.strip(), np.uint8)
+    return answer(request, seconds, text) | {"peak": peak(resource.RUSAGE_CHILDREN)}
 
 
-def _load(request: Request) -> LEDForConditionalGeneration:
-    """The model, its decoder's weights kept as the request's `variant` says."""
-    return LEDForConditionalGeneration.from_pretrained(request["model"], weights=request.get("variant"))
-
-
-def _outputs(given: Any) -> LEDEncoderBaseModelOutput:
-    return LEDEncoderBaseModelOutput(last_hidden_state=np.ascontiguousarray(given))
-
-
-def _marked(ids: Any) -> dict[str, Any]:
-    """Arguments of a call: the ids, all of them real, the first one global."""
-    marks = np.zeros_like(ids)
-    marks[:, 0] = 1
-    return {"input_ids": ids, "attention_mask": np.ones_like(ids), "global_attention_mask": marks}
-
-
-def _encode(network: LEDForConditionalGeneration, ids: Any) -> Any:
-    return network.get_encoder()(**_marked(ids)).last_hidden_state
-
-
-def _generate(network: LEDForConditionalGeneration, target: int, beams: int, **more: Any) -> Any:
-    """Exactly `target` tokens: none ends early, because as many are the least."""
-    length = target + 1
-    return network.generate(num_beams=beams, min_length=length, max_length=length, no_repeat_ngram_size=3, **more)
-
-
-def _timed(request: Request, network: LEDForConditionalGeneration, **more: Any) -> Answer:
-    first: list[float] = []
-
-    def progress(generated: int, _: int) -> None:
-        if generated and not first:
-            first.append(time.perf_counter() - start)
-
-    start = time.perf_counter()
-    out = _generate(network, request["target"], request["beams"], progress=progress, **more)
-    seconds = time.perf_counter() - start
-    return _answer(request, seconds, out) | {"first": first[0]}
-
-
-def _answer(request: Request, seconds: float, out: Any) -> Answer:
-    answered = {"seconds": seconds, "peak": peak()}
-    if request["output"] is not None:
-        np.save(request["output"], out)
-    return answered
+def summarize(request: Request) -> None:
+    """Print the summary of the text of `source`: torch's whole process."""
+    model, tokenizer = load(request), load_tokenizer(request)
+    source = np.array([tokenizer(Path(request["source"]).read_text(encoding="utf-8"))["input_ids"]])
+    (sequence,) = generated(model, request, **marked(request, source))
+    text = tokenizer.decode(sequence, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    sys.stdout.buffer.write(text.encode())
 
 
 KINDS: dict[str, Callable[[Request], Answer]] = {
-    function.__name__: function
-    for function in (machine, model, warm, source, states, compare, encode, decode, whole, tokenize, process)
+    "versions": versions,
+    "machine": machine,
+    "checkpoint": checkpoint,
+    "ids": ids,
+    "compare": compare,
+    "encode": encode,
+    "decode": generate,
+    "whole": generate,
+    "tokenize": tokenize,
+    "process": process,
 }
 
 
-def main(argv: list[str]) -> int:
-    """Answer the request that is the one argument."""
+# 3. The two engines
+
+
+def library(request: Request) -> Any:
+    """Return the module that has the public names."""
+    return import_module("transformers" if request["engine"] == "torch" else "pyled")
+
+
+def load(request: Request) -> Any:
+    """Return the model, with its weights in `weights`: float32, bf16, or int8.
+
+    torch computes in bfloat16 from end to end, or with int8 weights and activations in all linear layers.
+    """
+    if request["engine"] == "pyled":
+        return library(request).LEDForConditionalGeneration.from_pretrained(
+            request["model"], weights=request["weights"]
+        )
+    import torch
+
+    torch.set_num_threads(request["threads"])
+    torch.set_grad_enabled(False)
+    model = library(request).LEDForConditionalGeneration.from_pretrained(request["model"], dtype=torch.float32).eval()
+    if request["weights"] == "bf16":
+        return model.to(torch.bfloat16)
+    if request["weights"] == "int8":
+        return torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+    return model
+
+
+def load_tokenizer(request: Request) -> Any:
+    """Return the tokenizer; transformers' is the one written in Rust."""
+    return library(request).LEDTokenizerFast.from_pretrained(request["model"])
+
+
+def tensor(request: Request, array: Any) -> Any:
+    """Return an array as the engine takes it."""
+    array = np.ascontiguousarray(array)
+    if request["engine"] == "pyled":
+        return array
+    import torch
+
+    same = torch.from_numpy(array)
+    return same.to(torch.bfloat16) if request["weights"] == "bf16" and same.is_floating_point() else same
+
+
+def marked(request: Request, source: Any) -> dict[str, Any]:
+    """Return the arguments of a call on ids: all of them real, the first one global."""
+    is_global = np.zeros_like(source)
+    is_global[:, 0] = 1
+    arrays = {"input_ids": source, "attention_mask": np.ones_like(source), "global_attention_mask": is_global}
+    return {name: tensor(request, array) for name, array in arrays.items()}
+
+
+def encoded(request: Request, states: Any) -> dict[str, Any]:
+    """Return the arguments of a call that starts from the encoder's states."""
+    if request["engine"] == "pyled":
+        output = library(request).LEDEncoderBaseModelOutput
+    else:
+        output = import_module("transformers.modeling_outputs").BaseModelOutput
+    mask = tensor(request, np.ones(states.shape[:2], np.int64))
+    return {"encoder_outputs": output(last_hidden_state=tensor(request, states)), "attention_mask": mask}
+
+
+def generated(model: Any, request: Request, *, target: int | None = None, **more: Any) -> Any:
+    """Return `target` tokens exactly, or those of the request: none ends early, and no three come twice in a row."""
+    length = 1 + (target or request["target"])  # with the start token
+    beams = request["beams"]
+    return model.generate(num_beams=beams, min_length=length, max_length=length, no_repeat_ngram_size=3, **more)
+
+
+def peak(of: int = resource.RUSAGE_SELF) -> int:
+    """Return the most bytes that were in memory at a time, of this process or of the largest of its children."""
+    return resource.getrusage(of).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def answer(request: Request, seconds: float, output: Any) -> Answer:
+    """Return the answer of a timed kind, and write what it computed."""
+    answered = {"seconds": seconds, "peak": peak()}
+    if request["output"] is not None:
+        is_array = isinstance(output, np.ndarray)
+        np.save(request["output"], output if is_array else (output.float() if output.is_floating_point() else output))
+    return answered
+
+
+def main() -> None:
+    request = json.loads(sys.argv[1])
+    if request["kind"] == "summarize":
+        summarize(request)
+        return
     try:
-        answered = answer(json.loads(argv[0]))
+        answered = KINDS[request["kind"]](request)
     except Exception as e:
         answered = {"error": f"{type(e).__name__}: {e}"}
     print(json.dumps(answered))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

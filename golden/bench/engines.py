@@ -1,0 +1,68 @@
+"""The engines that do works, and their processes: one for each request."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+WORKER = Path(__file__).resolve().with_name("worker.py")
+LIBRARIES = ("NUMBA", "OMP", "OPENBLAS", "MKL", "RAYON")  # whose threads the environment sets
+WEIGHTS = ("float32", "bf16", "int8")
+
+
+class ChildError(Exception):
+    """A child could not do what it was asked; the message says why."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One that does the works: the pyled of the folder `place`, or torch in the interpreter `place`."""
+
+    name: str
+    place: Path
+    weights: str
+
+    @property
+    def kind(self) -> str:
+        """The engine's name for worker.py."""
+        return "pyled" if self.place.is_dir() else "torch"
+
+    def ask(self, threads: int, **request: Any) -> dict[str, Any]:
+        """Return the answer of a new process. Raises ChildError."""
+        environment = {**os.environ, **{f"{name}_NUM_THREADS": str(threads) for name in LIBRARIES}}
+        environment |= {"OPENBLAS_THREAD_TIMEOUT": "4", "HF_HUB_OFFLINE": "1", "PYTHONSAFEPATH": "1"}
+        python = str(self.place)
+        if self.kind == "pyled":
+            path = [str(self.place), *filter(None, [os.environ.get("PYTHONPATH")])]
+            environment["PYTHONPATH"], python = os.pathsep.join(path), sys.executable
+        request |= {"engine": self.kind, "checkout": str(self.place), "weights": self.weights, "threads": threads}
+        command = [python, str(WORKER), json.dumps(request)]
+        try:
+            done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
+        except OSError as e:
+            raise ChildError(f"{python}: {e.strerror}") from None
+        try:
+            answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        except (IndexError, ValueError):
+            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+            raise ChildError(": ".join([f"the process ended with status {done.returncode}", *last])) from None
+        if "error" in answer:
+            raise ChildError(answer["error"])
+        return answer
+
+
+def engine(text: str, weights: str | None = None) -> Engine:
+    """Return the engine that PLACE or PLACE:WEIGHTS names. Raises ValueError where nothing is there.
+
+    engine("/work/before:int8") is the pyled of that folder, with int8 weights.
+    """
+    head, _, tail = text.rpartition(":")
+    place, weights = (head, tail) if tail in WEIGHTS else (text, weights or WEIGHTS[0])
+    path = Path(place)
+    if not (path / "pyled" / "__init__.py").exists() and not path.is_file():
+        raise ValueError(f"{place}: neither a folder with a pyled/ in it nor a Python interpreter")
+    # An interpreter keeps its path: a link of a virtual environment leads out of it.
+    return Engine(text, path.resolve() if path.is_dir() else path.absolute(), weights)
