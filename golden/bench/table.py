@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any
 
 from pyled.config import LEDConfig
-from pyled.evaluation.columns import aligned
 from pyled.tasks import cost
 
 HEADER = ("work", "median s", "min s", "first s", "ms each", "peak GB", "rate", "of ceiling")
@@ -21,7 +20,11 @@ def lines(engines: Sequence[Any], measured: Sequence[Any], machine: Mapping[str,
     times: how many times as long as the first engine: the median over the turns, each compared with its neighbour;
     least, most: over the turns; output: how it differs from the first engine's
     """
-    return aligned(rows(engines, measured, machine, LEDConfig.from_dict(config)))
+    cells = list(rows(engines, measured, machine, LEDConfig.from_dict(config)))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for name, *others in cells:
+        right = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        yield "  ".join([name.ljust(widths[0]), *right]).rstrip()
 
 
 def rows(
