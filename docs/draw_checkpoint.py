@@ -18,7 +18,7 @@ FADED = 'fill-opacity="0.3"'
 
 
 def read() -> tuple[bytes, int, list[tuple[str, dict[str, Any]]]]:
-    """The first 8 bytes, the file's size, and the tensors' entries in the order of their data."""
+    """Return the first 8 bytes, the file's size, and the tensors' entries in the order of their data."""
     data = FILE.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
@@ -27,11 +27,12 @@ def read() -> tuple[bytes, int, list[tuple[str, dict[str, Any]]]]:
 
 
 def lines(points: str) -> str:
+    """Return grey lines."""
     return f'<path d="{points}" stroke="{GREY}" fill="none"/>'
 
 
 def layout() -> str:
-    """The file, its header in words, its data to scale."""
+    """Return the figure: the file, its header in words, its data to scale."""
     first, size, entries = read()
     length = int.from_bytes(first, "little")
     start = 8 + length
@@ -58,15 +59,17 @@ def layout() -> str:
         if entry is None:
             parts.append(text(LEFT, y, f"... {len(entries) - SHOWN - 1} more", size=12, more=mono))
             continue
-        name, said = entry
-        parts.append(text(LEFT, y, f'"{name}":{json.dumps(said, separators=(",", ":"))}', size=12, more=mono))
+        name, fields = entry
+        parts.append(text(LEFT, y, f'"{name}":{json.dumps(fields, separators=(",", ":"))}', size=12, more=mono))
 
-    d = "".join(f"M{LEFT + said['data_offsets'][0] * scale:.1f} {DATA_AT}V{DATA_AT + BAR}" for _, said in entries[1:])
+    d = "".join(
+        f"M{LEFT + fields['data_offsets'][0] * scale:.1f} {DATA_AT}V{DATA_AT + BAR}" for _, fields in entries[1:]
+    )
     parts.append(box(LEFT, DATA_AT, RIGHT - LEFT, BAR, OCHRE, FADED))
     parts.append(f'<path d="{d}" stroke="{INK}" stroke-width="0.5"/>')
     parts.append(text(LEFT, DATA_AT - 30, f"The data, to scale: {len(entries)} tensors without gaps", size=12))
-    for name, said in entries:
-        begin, end = said["data_offsets"]
+    for name, fields in entries:
+        begin, end = fields["data_offsets"]
         if (end - begin) * scale > 30:
             words = name.removeprefix("led.").removesuffix(".weight")
             parts.append(text(LEFT + begin * scale, DATA_AT - 8, words, size=11, more=MONO))

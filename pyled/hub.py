@@ -66,9 +66,8 @@ def located(name: str | Path | None, file: str | None = "config.json") -> Path:
     except NotADirectoryError:
         raise CheckpointError(f"{name} is a file: {_REMEDY}", "no-directory") from None
     except (OSError, ValueError) as e:  # no permission, or a name that no file can have
-        raise CheckpointError(
-            f"{name} cannot be looked up ({getattr(e, 'strerror', e)}): {_REMEDY}", "no-directory"
-        ) from None
+        reason = getattr(e, "strerror", None) or e
+        raise CheckpointError(f"{name} cannot be looked up ({reason}): {_REMEDY}", "no-directory") from None
     if file is not None and file not in files:
         raise incomplete(directory, files, f"no {file}: {_REMEDY}")
     return directory

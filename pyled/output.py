@@ -9,19 +9,19 @@ class Output:
     """The base of all outputs: attribute, key and index access to the fields that are set."""
 
     def keys(self) -> list[str]:
-        """The names of the fields that are set, in order."""
+        """Return the names of the fields that are set, in order."""
         return [f.name for f in fields(self) if getattr(self, f.name) is not None]  # type: ignore[arg-type]
 
     def values(self) -> list[Any]:
-        """The fields that are set, in order."""
+        """Return the fields that are set, in order."""
         return [getattr(self, name) for name in self.keys()]
 
     def items(self) -> list[tuple[str, Any]]:
-        """Names and fields that are set, in order."""
+        """Return names and fields that are set, in order."""
         return list(zip(self.keys(), self.values(), strict=True))
 
     def to_tuple(self) -> tuple[Any, ...]:
-        """The fields that are set, in order."""
+        """Return the fields that are set, in order."""
         return tuple(self.values())
 
     def get(self, name: str, default: Any = None) -> Any:
