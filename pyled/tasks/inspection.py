@@ -44,7 +44,8 @@ def examine(directory: Path) -> Facts:
         try:
             return function(*arguments)
         except PyledError as e:
-            facts["problems"].append(str(e))
+            if str(e) not in facts["problems"]:  # an adapter's directory lacks several files
+                facts["problems"].append(str(e))
             return None
 
     config = attempt(LEDConfig.from_pretrained, directory)
