@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GenerationError, InputError, PyledError
 from ..generation_config import GenerationConfig
-from .shared.console import Console, in_words, put
+from .shared.chunks import Chunks, chunks_file
+from .shared.console import Console, OutputError, in_words, put
 from .shared.dry_run import costs
 from .shared.exit_status import BAD_CHECKPOINT, FAILED, OK, USAGE
 from .shared.forms import FORMS
-from .shared.inputs import Inputs, named_or_piped, shown
+from .shared.inputs import STDIN, Inputs, named_or_piped, shown
 from .shared.outputs import Output, open_output
 from .shared.parser import UNNAMED, Commands, add_command, add_model
 from .shared.settings import add_settings, config_of, in_flags, name_origins, settings_of
@@ -196,12 +197,21 @@ def _run(task: _Task) -> int:
     if isinstance(summarizer, int):
         return summarizer
     if task.arguments.dry_run:
-        put(costs((one[1:] for one in _sources(task, summarizer)), summarizer, task.arguments.format))
+        put(_costs(task, summarizer))
         return OK
     announce_compilation(task.console)
     _summarize_all(task, summarizer)
     task.output.close()
     return OK
+
+
+def _costs(task: _Task, summarizer: "Summarizer") -> str:
+    """Return what each input would cost; one that is too long, truncated and in chunks."""
+    ways = [summarizer]
+    if summarizer.plan.reading.too_long == "error":
+        options = {"generation_config": task.config, **task.options}
+        ways = [type(summarizer)(summarizer.loaded, **{**options, "too_long": way}) for way in ("truncate", "chunk")]
+    return costs(task.inputs, ways, task.arguments.format)
 
 
 def load(
@@ -232,11 +242,13 @@ def _summarize_all(task: _Task, summarizer: "Summarizer") -> None:
     from ..tasks import Work
 
     console, inputs = task.console, task.inputs
-    work = Work(console.progress, [1.0] * len(inputs.names))
+    work = Work(console.progress, [_bytes(name) for name in inputs.names])
     for i, name, source in _sources(task, summarizer):
         work.turn_to(i)
         try:
-            summary = summarizer.write(source, work)
+            summary = summarizer.write(source, work, _finished(task, summarizer, name, source))
+        except OutputError:
+            raise
         except Exception as e:
             inputs.fail(name, e)
             continue
@@ -260,6 +272,24 @@ def _sources(task: _Task, summarizer: "Summarizer") -> Iterator[tuple[int, str, 
         for note in source.notes:
             task.console.note(f"{shown(name)}: {in_flags(note)}")
         yield i, name, source
+
+
+def _bytes(name: str) -> float:
+    """Return the size of an input; 0 if it is no file."""
+    return float(os.path.getsize(name)) if name != STDIN and os.path.isfile(name) else 0.0  # noqa: PTH113, PTH202
+
+
+def _finished(task: _Task, summarizer: "Summarizer", name: str, source: "Source") -> Chunks | None:
+    """Return the summaries of a long text's chunks that an interrupted run left, if its output is a file."""
+    path = task.output.file(name)
+    if path is None or len(source.chunks) == 1:
+        return None
+    chunks = Chunks(chunks_file(path), summarizer)
+    count = sum(chunk.key in chunks for chunk in source.chunks)
+    if count:
+        of = f"{count} of {len(source.chunks)} chunks"
+        task.console.note(f"{shown(name)}: goes on: {of} are in {chunks_file(path)}, from a run that did not end")
+    return chunks
 
 
 def announce_compilation(console: Console) -> None:

@@ -1,60 +1,78 @@
 """`pyled summarize --dry-run`: what each input would cost, in a line or as a record."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .console import clock
 from .forms import together
-from .inputs import shown
+from .inputs import Inputs, shown
 
 if TYPE_CHECKING:
     from ...tasks import Source, Summarizer
 
+_SUMS = ("source_tokens", "truncated_tokens", "chunks", "encoding_seconds", "generating_seconds")
 
-def costs(sources: Iterator[tuple[str, "Source"]], summarizer: "Summarizer", form: str) -> str:
-    """What the sources would cost, for each of these names and texts as tokens, in a form of FORMS."""
+
+def costs(inputs: Inputs, summarizers: "Sequence[Summarizer]", form: str) -> str:
+    """Return the cost of each input in a form of FORMS.
+
+    summarizers: the one of the command; or, where a text that is too long is refused, one for each remedy
+    """
     from ...tasks.cost import measure
 
-    dtype: Any = summarizer.loaded.model.dtype.name
+    dtype: Any = summarizers[0].loaded.model.dtype.name
     rates = measure(dtype)
     records: list[dict[str, Any]] = []
-    for name, source in sources:
-        cost = summarizer.estimate(source.chunks, rates)
-        records.append(
-            {
-                "input": name,
-                "source_tokens": source.tokens,
-                "truncated_tokens": source.truncated,
-                "chunks": [chunk.ids.size for chunk in source.chunks],
-                "encoding_seconds": cost.encoding,
-                "generating_seconds": cost.generating,
-                "memory": dict(cost.memory),
-            }
-        )
+    for _, name, text in inputs.texts():
+        try:
+            sources = [summarizer.read(text) for summarizer in summarizers]
+        except Exception as e:
+            inputs.fail(name, e)
+            continue
+        for summarizer, source in list(zip(summarizers, sources, strict=True))[: None if sources[0].truncated else 1]:
+            remedy = summarizer.plan.reading.too_long if len(sources) > 1 and sources[0].truncated else None
+            records.append(_record(name, remedy, summarizer, source, rates))
     if form in ("json", "jsonl") and records:
         return together(records, form, is_one=False)
-    lines = [f"{shown(record['input'])}: {_line(record)}\n" for record in records]
-    if len(records) > 1:
-        lines.append(f"all {len(records)}: {_line(_total(records), len(records))}\n")
+    lines = [_line(shown(record["input"]), record) for record in records]
+    count = len({record["input"] for record in records})
+    remedies = {record["too_long"] for record in records} - {None}
+    for remedy in (sorted(remedies) or [None]) if count > 1 else ():
+        lines.append(
+            _line(f"all {count}", _total([one for one in records if one["too_long"] in (None, remedy)], remedy))
+        )
     return "".join(lines)
 
 
-def _total(records: list[dict[str, Any]]) -> Mapping[str, Any]:
-    """One record for all: sums, but the memory of the one that needs most, for they come one after another."""
-    sums = ("source_tokens", "truncated_tokens", "chunks", "encoding_seconds", "generating_seconds")
-    most = max(records, key=lambda record: sum(record["memory"].values()))
-    return {name: sum((record[name] for record in records), type(records[0][name])()) for name in sums} | {
-        "memory": most["memory"]
+def _record(name: str, remedy: str | None, summarizer: "Summarizer", source: "Source", rates: Any) -> dict[str, Any]:
+    cost = summarizer.estimate(source.chunks, rates)
+    return {
+        "input": name,
+        "too_long": remedy,
+        "source_tokens": source.tokens,
+        "truncated_tokens": source.truncated,
+        "chunks": [chunk.ids.size for chunk in source.chunks],
+        "encoding_seconds": cost.encoding,
+        "generating_seconds": cost.generating,
+        "memory": dict(cost.memory),
     }
 
 
-def _line(record: Mapping[str, Any], inputs: int = 1) -> str:
-    chunks = f" in {len(record['chunks'])} chunks" if len(record["chunks"]) > inputs else ""
+def _total(records: list[dict[str, Any]], remedy: str | None) -> dict[str, Any]:
+    """Return sums, but the memory of the input that needs most, because they come one after another."""
+    most = max(records, key=lambda record: sum(record["memory"].values()))
+    total = {name: sum((record[name] for record in records), type(records[0][name])()) for name in _SUMS}
+    return total | {"too_long": remedy, "memory": most["memory"], "inputs": len(records)}
+
+
+def _line(name: str, record: Mapping[str, Any]) -> str:
+    remedy = f" --too-long {record['too_long']}" if record["too_long"] else ""
+    chunks = f" in {len(record['chunks'])} chunks" if len(record["chunks"]) > record.get("inputs", 1) else ""
     cut = f", {record['truncated_tokens']:,} of them cut off" if record["truncated_tokens"] else ""
-    return (
-        f"{record['source_tokens']:,} tokens{chunks}{cut}; about {_time(record['encoding_seconds'])} to encode, "
-        f"at most {_time(record['generating_seconds'])} to generate; {_size(sum(record['memory'].values()))} of memory"
-    )
+    encoding, generating = _time(record["encoding_seconds"]), _time(record["generating_seconds"])
+    memory = _size(sum(record["memory"].values()))
+    seconds = f"about {encoding} to encode, at most {generating} to generate"
+    return f"{name}{remedy}: {record['source_tokens']:,} tokens{chunks}{cut}; {seconds}; {memory} of memory\n"
 
 
 def _time(seconds: float) -> str:
@@ -62,7 +80,7 @@ def _time(seconds: float) -> str:
 
 
 def _size(count: float) -> str:
-    """Bytes in the largest unit that leaves a number of at least 1."""
+    """Return bytes in the largest unit that leaves a number of at least 1."""
     for unit in ("bytes", "kB", "MB"):
         if count < 999.5:
             return f"{count:.3g} {unit}"

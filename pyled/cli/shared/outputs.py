@@ -9,10 +9,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from ...errors import InputError
 from ...files import replace_file
+from .chunks import chunks_file
 from .console import Console, OutputError, put
 from .forms import FORMS, Record, between, rendered, together
 from .inputs import MADE, STDIN, Inputs
@@ -20,68 +20,44 @@ from .interrupts import held
 
 LONGEST = 240  # bytes of a file's name: most file systems take 255, and while it is written it has 15 more
 
-# 1. The places
+# 1. The place
 
 
-class Output(Protocol):
-    """A place for summaries."""
+class Output:
+    """The place for summaries: a file for each input, one file for all, or standard output."""
 
-    def put(self, record: Record) -> None:
-        """Write a summary, or keep it for the end. Raises OutputError."""
-
-    def close(self) -> None:
-        """Write what was kept. Raises OutputError."""
-
-
-class StandardOutput:
-    """Standard output: each summary as it is finished, but JSON, which is one list, at the end."""
-
-    def __init__(self, form: str, is_one: bool) -> None:
-        self._form, self._is_one = form, is_one
-        self._kept: list[Record] = []
+    def __init__(self, paths: Mapping[str, Path | None], is_folder: bool, form: str) -> None:
+        """paths: the file of each input's summary, None for standard output; is_folder: each has its own."""
+        self._paths, self._is_folder, self._form = paths, is_folder, form
+        self._records: list[Record] = []  # for the end
         self._between = ""
 
     def put(self, record: Record) -> None:
-        if self._form == "json":
-            self._kept.append(record)
-        else:
-            put(self._between + rendered(record, self._form, self._is_one))
+        """Write a summary: at once to a file of its own, and to standard output but for JSON. Raises OutputError."""
+        path = self._paths[record["input"]]
+        if path is not None and self._is_folder:
+            _replace(path, rendered(record, self._form, is_one=True))
+        elif path is None and self._form != "json":
+            put(self._between + rendered(record, self._form, len(self._paths) == 1))
             self._between = between(self._form)
+        else:
+            self._records.append(record)
 
     def close(self) -> None:
-        if self._kept:
-            put(together(self._kept, self._form, self._is_one))
-
-
-class OneFile:
-    """One file for all summaries, written at the end."""
-
-    def __init__(self, path: Path, form: str, is_one: bool) -> None:
-        self._path, self._form, self._is_one = path, form, is_one
-        self._records: list[Record] = []
-
-    def put(self, record: Record) -> None:
-        self._records.append(record)
-
-    def close(self) -> None:
+        """Write what is one piece: a file for all, a list in JSON. Raises OutputError."""
         if self._records:
-            _replace(self._path, together(self._records, self._form, self._is_one))
+            text = together(self._records, self._form, len(self._paths) == 1)
+            path = self._paths[self._records[0]["input"]]
+            put(text) if path is None else _replace(path, text)
 
-
-class Folder:
-    """A file for each input, written as its summary is finished."""
-
-    def __init__(self, paths: Mapping[str, Path], form: str) -> None:
-        self._paths, self._form = paths, form
-
-    def put(self, record: Record) -> None:
-        _replace(self._paths[record["input"]], rendered(record, self._form, is_one=True))
-
-    def close(self) -> None:
-        """Nothing was kept."""
+    def file(self, name: str) -> Path | None:
+        """Return the file of an input's summary; None for standard output and for a device."""
+        path = self._paths[name]
+        return None if path is None or is_device(path) else path
 
 
 def _replace(path: Path, text: str) -> None:
+    """Write a file whole, and remove that of its chunks."""
     data = text.encode("utf-8", "surrogateescape")
     try:
         if is_device(path):
@@ -91,6 +67,7 @@ def _replace(path: Path, text: str) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replace_file(path) as file:
                 file.write(data)
+            chunks_file(path).unlink(missing_ok=True)
     except OSError as e:
         raise OutputError(f"{path}: cannot be written: {e.strerror}") from None
 
@@ -108,14 +85,13 @@ def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console)
 
     Raises InputError for an output that is there already, is an input, or could not be written.
     """
-    is_one = len(inputs.found) == 1
     if arguments.output in (None, "-"):
         for option in ("force", "skip_existing"):
             if getattr(arguments, option):
                 raise InputError(f"--{option.replace('_', '-')} is for files: name one, or a directory, with --output")
         if sys.stdout is None:
             raise InputError("standard output is closed: name a file with --output")
-        return StandardOutput(arguments.format, is_one)
+        return Output(dict.fromkeys(inputs.found), False, arguments.format)
     if not arguments.output:
         raise InputError("--output names no file: name one, or a directory")
     path = Path(arguments.output)
@@ -131,7 +107,7 @@ def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console)
         _settle_existing(paths, arguments, inputs, console)
     except OSError as e:
         raise InputError(f"{e.filename}: {e.strerror}: name another output") from None
-    return Folder(paths, arguments.format) if is_folder else OneFile(path, arguments.format, is_one)
+    return Output(paths, is_folder, arguments.format)
 
 
 def _settle_existing(
@@ -139,6 +115,8 @@ def _settle_existing(
 ) -> None:
     """Raise InputError for outputs that are there already, unless they may be replaced or are to be kept."""
     there = {name: paths[name] for name in inputs.names if paths[name].is_file()}
+    for path in set(paths.values()) if arguments.force else ():
+        chunks_file(path).unlink(missing_ok=True)
     if not there or arguments.force:
         return
     if not arguments.skip_existing:
