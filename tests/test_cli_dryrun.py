@@ -54,8 +54,21 @@ def test_what_is_cut_off_is_told(run, tmp_path):
     directory = changed(tmp_path / "led", config={"max_encoder_position_embeddings": 40}, generation={"max_length": 5})
     status, out, err = run("summarize", LAMP, "-m", directory, "--dry-run", "--too-long", "truncate")
     assert out.startswith(f"{LAMP}: {TOKENS} tokens, {TOKENS - 40} of them cut off; about 4.0 s to encode, ")
-    assert status == 0 and "were cut off" in err
-    assert run("summarize", LAMP, "-m", directory, "--dry-run")[:2] == (1, "")
+    assert (status, err) == (0, "")
+
+
+def test_a_text_that_is_too_long_is_told_truncated_and_in_chunks(run, note, tmp_path):
+    directory = changed(tmp_path / "led", config={"max_encoder_position_embeddings": 40}, generation={"max_length": 5})
+    status, out, err = run("summarize", LAMP, note, "-m", directory, "--dry-run")
+    starts = [
+        f"{LAMP} --too-long truncate: {TOKENS} tokens, {TOKENS - 40} of them cut off; about 4.0 s",
+        f"{LAMP} --too-long chunk: {TOKENS} tokens in 3 chunks; about",
+        f"{note}: 16 tokens; about 1.6 s",
+        f"all 2 --too-long chunk: {TOKENS + 16} tokens in 4 chunks; about",
+        f"all 2 --too-long truncate: {TOKENS + 16} tokens, {TOKENS - 40} of them cut off; about 5.6 s",
+    ]
+    assert (status, err) == (0, "")
+    assert all(line.startswith(start) for line, start in zip(out.splitlines(), starts, strict=True))
 
 
 def test_chunks_are_those_of_the_summary(run, priced):
@@ -68,6 +81,7 @@ def test_chunks_are_those_of_the_summary(run, priced):
     assert len(sizes) > 2 and max(sizes) <= 30
     assert record == {
         "input": LAMP,
+        "too_long": None,
         "source_tokens": TOKENS,
         "truncated_tokens": 0,
         "chunks": sizes,

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GenerationError, InputError
@@ -12,8 +11,8 @@ from .shared.forms import as_json
 from .shared.inputs import named_or_piped
 from .shared.pairs import Pairs
 from .shared.parser import Commands, add_command, add_model, add_quiet
-from .shared.records import Records, fingerprint, key_of, open_records
-from .shared.settings import add_settings, config_of, in_flags, name_origins, settings_of
+from .shared.records import Records, identity_of, key_of, open_records, setup_of
+from .shared.settings import add_settings, config_of, in_flags, settings_of
 from .summarize import add_reading, add_running, announce_compilation, load, prepare
 
 if TYPE_CHECKING:
@@ -134,8 +133,8 @@ def _evaluate(
     except InputError as e:
         console.error(in_words(e).replace("pass ablate=False", "leave --ablate out"))
         return USAGE
-    setup = _setup(summarizer)
-    keys = [key_of(pair.document, _identity(setup)) for pair in pairs.readable]
+    setup = setup_of(summarizer)
+    keys = [key_of(pair.document, identity_of(setup)) for pair in pairs.readable]
     inputs = dict.fromkeys(pair.input for pair in pairs.readable)
     words = {name: round(mean_words([one.reference for one in pairs.readable if one.input == name])) for name in inputs}
     work = Work(console.progress, [float(name not in records.texts(key)) for key in keys for name in models])
@@ -164,29 +163,6 @@ def _evaluate(
         record = report.record(setup | more, words, scored, pairs.failed)
         put(as_json(record, 2) if arguments.json else report.tables(record))
     return OK
-
-
-def _setup(summarizer: "Summarizer") -> dict[str, Any]:
-    """Return the model and its settings, as the record of a summary has them."""
-    from ..tasks.loading import stored_as
-    from ..tasks.summary import settings_record, versions
-
-    loaded = summarizer.loaded
-    settings = settings_record(summarizer.plan)
-    name_origins(settings)
-    return {
-        "model": loaded.name,
-        "versions": versions(),
-        "dtype": loaded.model.dtype.name,
-        "weights": stored_as(loaded.model),
-        "settings": settings,
-    }
-
-
-def _identity(setup: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what of a setup changes summaries: a directory's files, not its name; settings, not who set them."""
-    values = {name: setting["value"] for name, setting in setup["settings"].items()}
-    return {**setup, "model": fingerprint(Path(setup["model"])), "settings": values}
 
 
 def _record(scored: "Scored") -> Mapping[str, Any]:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GenerationError, InputError, PyledError
 from ..generation_config import GenerationConfig
-from .shared.chunks import Chunks, chunks_file
+from .shared.chunks import Chunks
 from .shared.console import Console, OutputError, in_words, put
 from .shared.dry_run import costs
 from .shared.exit_status import BAD_CHECKPOINT, FAILED, OK, USAGE
 from .shared.forms import FORMS
 from .shared.inputs import STDIN, Inputs, named_or_piped, shown
-from .shared.outputs import Output, open_output
+from .shared.outputs import Output, chunks_file, open_output
 from .shared.parser import UNNAMED, Commands, add_command, add_model
 from .shared.settings import add_settings, config_of, in_flags, name_origins, settings_of
 

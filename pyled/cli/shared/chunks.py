@@ -3,25 +3,20 @@
 So an interrupt loses one chunk, and the same command goes on with the next one.
 """
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...errors import InputError
 from ...files import parse_json
 from .console import OutputError
 from .forms import as_json
 from .interrupts import held
+from .records import identity_of, key_of, setup_of
 
 if TYPE_CHECKING:
     from ...tasks import Summarizer
     from ...tasks.summary import ChunkSummary
-
-
-def chunks_file(output: Path) -> Path:
-    """Return the path of the chunks of an output: .NAME.chunks.jsonl."""
-    return output.with_name(f".{output.name}.chunks.jsonl")
 
 
 class Chunks(dict[str, "ChunkSummary"]):
@@ -30,7 +25,7 @@ class Chunks(dict[str, "ChunkSummary"]):
     def __init__(self, path: Path, summarizer: "Summarizer") -> None:
         from ...tasks.summary import ChunkSummary
 
-        self._path, self._maker = path, _identity(summarizer)
+        self._path, self._maker = path, key_of("", identity_of(setup_of(summarizer)))
         for line in path.read_bytes().splitlines() if path.is_file() else ():
             try:
                 record = parse_json(line, "a chunk", InputError)
@@ -51,25 +46,3 @@ class Chunks(dict[str, "ChunkSummary"]):
                     file.write(b"\n" + line.encode("utf-8"))  # subtle: the last line may have been cut off
         except OSError as e:
             raise OutputError(f"{self._path}: cannot be written: {e.strerror}") from None
-
-
-def fingerprint(directory: Path) -> str:
-    """Return a value that changes with the names, sizes and times of a checkpoint's files."""
-    files = sorted((path.name, path.stat()) for path in directory.iterdir() if path.is_file())
-    return _sha256([[name, status.st_size, status.st_mtime_ns] for name, status in files])
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(as_json(value).encode("utf-8")).hexdigest()
-
-
-def _identity(summarizer: "Summarizer") -> str:
-    """Return a hash of everything that a chunk's summary depends on, but the chunk."""
-    from ...tasks.loading import stored_as
-    from ...tasks.summary import settings_record, versions
-
-    model = summarizer.loaded.model
-    settings = {name: setting["value"] for name, setting in settings_record(summarizer.plan).items()}
-    return _sha256(
-        [fingerprint(Path(summarizer.loaded.name)), versions(), model.dtype.name, stored_as(model), settings]
-    )

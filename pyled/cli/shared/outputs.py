@@ -12,7 +12,6 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...files import replace_file
-from .chunks import chunks_file
 from .console import Console, OutputError, put
 from .forms import FORMS, Record, between, rendered, together
 from .inputs import MADE, STDIN, Inputs
@@ -70,6 +69,11 @@ def _replace(path: Path, text: str) -> None:
             chunks_file(path).unlink(missing_ok=True)
     except OSError as e:
         raise OutputError(f"{path}: cannot be written: {e.strerror}") from None
+
+
+def chunks_file(path: Path) -> Path:
+    """Return the file of the finished chunks of the texts whose summaries a file is for."""
+    return path.with_name(f".{path.name}.chunks.jsonl")
 
 
 def is_device(path: Path) -> bool:

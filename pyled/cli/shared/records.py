@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
 from ...files import parse_json
@@ -19,6 +19,10 @@ from .inputs import STDIN
 from .interrupts import held
 from .outputs import check_writable, is_device
 from .pairs import DIGITS
+from .settings import name_origins
+
+if TYPE_CHECKING:
+    from ...tasks import Summarizer
 
 
 class Records:
@@ -49,6 +53,23 @@ class Records:
 def key_of(document: str, setup: Mapping[str, Any]) -> str:
     """Return what tells a document and the model that summarizes it from all others."""
     return _sha256(as_json([document, setup]))
+
+
+def setup_of(summarizer: "Summarizer") -> dict[str, Any]:
+    """Return the model and its settings, as the record of a summary has them."""
+    from ...tasks.loading import stored_as
+    from ...tasks.summary import settings_record, versions
+
+    loaded, settings = summarizer.loaded, settings_record(summarizer.plan)
+    name_origins(settings)
+    setup = {"model": loaded.name, "versions": versions(), "dtype": loaded.model.dtype.name}
+    return {**setup, "weights": stored_as(loaded.model), "settings": settings}
+
+
+def identity_of(setup: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what of a setup changes summaries: a directory's files, not its name; settings, not who set them."""
+    values = {name: setting["value"] for name, setting in setup["settings"].items()}
+    return {**setup, "model": fingerprint(Path(setup["model"])), "settings": values}
 
 
 def fingerprint(directory: Path) -> str:
