@@ -117,13 +117,13 @@ class LEDConfig(Shape):
         if name in ALIASES:
             return getattr(self, ALIASES[name])
         extra = vars(self).get("extra", {})
-        if name == "id2label" and name not in extra:
+        if name in extra or name in _NONE:
+            return extra.get(name)
+        if name == "id2label":
             return {number: f"LABEL_{number}" for number in range(self.num_labels)}
-        if name == "label2id" and name not in extra:
+        if name == "label2id":
             return {label: number for number, label in self.id2label.items()}
-        if name not in extra and name not in _NONE:
-            raise AttributeError(f"LEDConfig has no {name!r}")
-        return extra.get(name)
+        raise AttributeError(f"LEDConfig has no {name!r}")
 
     def update(self, values: Mapping[str, Any], /) -> None:
         """Set several values, all or none of them. Raises ConfigError, also for a setting of generation."""
@@ -141,15 +141,18 @@ class LEDConfig(Shape):
         if rest.get("id2label") is not None:
             rest = {"label2id": None, **rest, "id2label": _labels(rest["id2label"])}
             rest.setdefault("num_labels", len(rest["id2label"]))
-        extra = {**rest.pop("extra", self.extra)}
+        extra = rest.pop("extra", self.extra)
+        if not isinstance(extra, Mapping):
+            raise ConfigError(f"extra is {extra!r:.60}: it must be a dictionary")
         new = {name: rest.pop(name, vars(self)[name]) for name in _CHECKS}
         self._check(new)
-        extra |= rest
-        if len(extra.get("id2label") or ()) != new["num_labels"]:  # as in 5.23.0, num_labels wins
-            extra.pop("id2label", None)
-        if extra.get("label2id") is None or "id2label" not in extra:
-            extra.pop("label2id", None)
-        vars(self).update({name: list(v) if isinstance(v, list) else v for name, v in new.items()}, extra=extra)
+        vars(self).update(
+            {name: list(v) if isinstance(v, list) else v for name, v in new.items()}, extra={**extra, **rest}
+        )
+        for name in ("id2label", "label2id"):  # as in 5.23.0, num_labels wins; and what they are anyway is not stored
+            labels = self.extra.pop(name, None)
+            if isinstance(labels, dict) and len(labels) == self.num_labels and labels != getattr(self, name):
+                self.extra[name] = labels
 
     def _check(self, values: Mapping[str, Any]) -> None:
         for name, (is_right, words) in _CHECKS.items():
@@ -157,7 +160,8 @@ class LEDConfig(Shape):
                 raise ConfigError(f"{name} is {values[name]!r:.60}: it must be {words}")
         for name, value in (self._fixed or {}).items():
             if values[name] != value:
-                remedy = "call resize_token_embeddings" if name == "vocab_size" else "pass it to from_pretrained"
+                remedy = "state it in from_pretrained, or in another LEDConfig"
+                remedy = "call resize_token_embeddings" if name == "vocab_size" else remedy
                 raise ConfigError(f"{name} is fixed at {value} since the model was made: {remedy}")
         for side in ("encoder", "decoder"):
             E, H = values["d_model"], values[f"{side}_attention_heads"]
@@ -210,9 +214,11 @@ class LEDConfig(Shape):
         path = located(directory) / "config.json"
         values = read_json(path, ConfigError)
         try:
-            return cls.from_dict(values, **other_keywords(overrides))
+            config = cls.from_dict(values)
         except ConfigError as e:
             raise e.at(path) from None
+        overrides = other_keywords(overrides)
+        return cls.from_dict(config.to_dict(), **overrides) if overrides else config
 
     def to_dict(self) -> dict[str, Any]:
         """Return the keys of a `config.json`. Raises ConfigError for what was changed within a list."""

@@ -209,7 +209,7 @@ def refuse_unknown(names: Iterable[str]) -> None:
     """Raise GenerationError for a name that is no setting, with what it is or the nearest name that is one."""
     for name in names:
         if name in _OF_A_CALL:
-            raise GenerationError(f"{name!r} is no generation setting: it is an argument of the call of a model")
+            raise GenerationError(f"{name!r} is no generation setting: pass it to the call of the model")
         if name not in KNOWN:
             near = difflib.get_close_matches(name, sorted(KNOWN), n=1, cutoff=0.7)
             hint = f"did you mean {near[0]!r}?" if near else "see GenerationConfig for the names"
@@ -241,15 +241,9 @@ class GenerationConfig:
     def __init__(self, /, **settings: Any) -> None:
         vars(self).update(dict.fromkeys(SETTINGS), extra={}, origins={})
         for name, value in settings.items():
-            self._set(name, value)
+            setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("extra", "origins"):
-            vars(self)[name] = value
-        else:
-            self._set(name, value)
-
-    def _set(self, name: str, value: Any) -> None:
         if name in SETTINGS:
             vars(self)[name] = checked(name, value)
         else:
@@ -274,11 +268,11 @@ class GenerationConfig:
         """Return who set a setting: "generation_config.json", "config.json", or "generation_config" for code."""
         return self.origins.get(name, "generation_config")
 
-    def update(self, **settings: Any) -> dict[str, Any]:
+    def update(self, /, **settings: Any) -> dict[str, Any]:
         """Set those that are settings, all or none of them, and return the others, as upstream."""
         known = {name: checked(name, value) for name, value in settings.items() if name in KNOWN | self.extra.keys()}
         for name, value in known.items():
-            self._set(name, value)
+            setattr(self, name, value)
         return {name: value for name, value in settings.items() if name not in known}
 
     @classmethod
@@ -288,10 +282,9 @@ class GenerationConfig:
         A key that is no setting goes to `extra`; an override must be one.
         """
         config = cls()
-        config.extra = {name: value for name, value in values.items() if name not in SETTINGS}
-        config.update(**{name: value for name, value in values.items() if name in SETTINGS})
-        for name, value in overrides.items():
-            config._set(name, value)
+        config.extra.update((name, value) for name, value in values.items() if name not in SETTINGS)
+        for name, value in [*values.items(), *overrides.items()]:
+            setattr(config, name, value)
         return config
 
     @classmethod
@@ -314,7 +307,7 @@ class GenerationConfig:
             config = cls.from_dict(values)
         except GenerationError as e:
             raise e.at(path) from None
-        config.origins = dict.fromkeys(values, "generation_config.json")
+        config.origins.update(dict.fromkeys(values, "generation_config.json"))
         config.update(**overrides)
         return config
 
@@ -334,7 +327,7 @@ class GenerationConfig:
         if stated.get("force_bos_token_to_be_generated"):
             settings["forced_bos_token_id"] = settings["bos_token_id"]
         config = cls.from_dict(settings)
-        config.origins = dict.fromkeys(settings, "config.json")
+        config.origins.update(dict.fromkeys(settings, "config.json"))
         return config
 
     @classmethod

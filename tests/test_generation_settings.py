@@ -2,6 +2,7 @@
 
 import copy
 import doctest
+import inspect
 import json
 import pickle
 import re
@@ -136,7 +137,7 @@ def test_a_length_from_the_caller_beyond_the_positions_is_refused():
 @pytest.mark.parametrize("name", ["max_length", "max_new_tokens"])
 def test_a_length_from_a_file_beyond_the_positions_is_lowered_and_noted(name):
     own = GenerationConfig.from_dict({**IDS, name: 500})
-    own.origins = dict.fromkeys(own.to_dict(), "generation_config.json")
+    own.origins.update(dict.fromkeys(own.to_dict(), "generation_config.json"))
     settings, _ = settle(own=own)
     assert settings.max_length == 101
     assert any("lowered to 101: the decoder has 100 positions" in note for note in settings.notes)
@@ -248,7 +249,7 @@ def test_numpy_numbers_and_tuples_are_values():
         ({"num_return_sequences": 3, "num_beams": 2}, "num_return_sequences=3 (call) is more than num_beams=2 (call): "
          "pass num_beams of at least 3"),
         ({"num_beams": 2, "length_penalty": 90.0}, "length_penalty=90.0 makes 20 ** 90.0, which float32 cannot hold"),
-        ({"num_beams": 2, "length_penalty": -90}, "pass a number nearer to 0"),
+        ({"num_beams": 2, "length_penalty": -90}, "pass one nearer to 0"),
         ({"eos_token_id": 50}, "eos_token_id holds 50 (call), but this vocabulary has 50 ids: give ids below 50"),
         ({"pad_token_id": 50}, "pad_token_id holds 50"),
         ({"bad_words_ids": [[3, 77]]}, "bad_words_ids holds 77 (call)"),
@@ -470,10 +471,17 @@ def test_an_end_of_minus_one_is_none(eos, tmp_path):
 
 @pytest.mark.parametrize("name", ["decoder_attention_mask", "labels", "past_key_values", "head_mask", "return_dict"])
 def test_an_argument_of_a_model_is_told_as_that(name):
-    said = f"'{name}' is no generation setting: it is an argument of the call of a model"
+    said = f"'{name}' is no generation setting: pass it to the call of the model"
     for act in (lambda: settle({name: 1}), lambda: GenerationConfig(**{name: 1})):
         with pytest.raises(GenerationError, match=said):
             act()
+
+
+def test_every_argument_of_a_model_is_known():
+    arguments = inspect.signature(pyled.LEDForConditionalGeneration.__call__).parameters.keys() - {"self", "targets"}
+    for name in arguments - SETTINGS.keys() - NOT_RETURNED.keys():
+        with pytest.raises(GenerationError, match="pass it to the call of the model"):
+            GenerationConfig(**{name: 1})
 
 
 # Each setting is said once

@@ -232,13 +232,12 @@ def _settle_beams(
                 notes.append(f"{name}={values[name]!r} has no effect without beams: pass num_beams of at least 2")
         return
     ends = len(values["eos_token_id"])
-    if ends >= vocab_size or vocab_size < 2:
+    if max(ends, 1) >= vocab_size:
         raise GenerationError(f"eos_token_id lists {ends} of {vocab_size} tokens: beam search needs one that goes on")
     longest = values["max_length"] - prompt_length
     if abs(penalty * math.log(longest)) > _LARGEST_EXPONENT:  # the exponent of e in the divisor of the scores
         raise GenerationError(
-            f"length_penalty={penalty} makes {longest} ** {penalty}, which float32 cannot hold: pass a number nearer "
-            "to 0"
+            f"length_penalty={penalty} makes {longest} ** {penalty}, which float32 cannot hold: pass one nearer to 0"
         )
 
 
