@@ -368,6 +368,20 @@ def test_a_keyword_without_effect_is_refused(keyword, said, tmp_path):
         LEDConfig.from_pretrained(write(tmp_path, {}), **keyword)
 
 
+def test_a_model_takes_the_keywords_of_its_configuration(tmp_path):
+    """5.23.0 sets them on the configuration, and refuses settings of generation."""
+    LEDModel(LEDConfig(**SMALL)).save_pretrained(tmp_path, safe_serialization=True, max_shard_size="5GB")
+    usual = {"torch_dtype": "auto", "low_cpu_mem_usage": True, "device_map": "cpu", "output_attentions": False}
+    model = LEDModel.from_pretrained(tmp_path, attention_window=8, use_cache=False, **usual)
+    assert (model.config.attention_window, model.config.use_cache, model.dtype.name) == (8, False, "float32")
+    assert LEDModel.from_pretrained(tmp_path, torch_dtype="float64").dtype.name == "float64"
+    for keyword in ({"return_dict_in_generate": True}, {"device_map": "cuda"}, {"foo": 1}, {"torch_dtype": "float16"}):
+        with pytest.raises(InputError, match=next(iter(keyword)).removeprefix("torch_")):
+            LEDModel.from_pretrained(tmp_path, **keyword)
+    with pytest.raises(InputError, match="push_to_hub=True has no effect here"):
+        model.save_pretrained(tmp_path, push_to_hub=True)
+
+
 def test_a_keyword_of_another_place_is_told_its_place():
     for name, place in (("use_cache", "a value of the configuration"), ("num_beams", "a setting of generation")):
         with pytest.raises(InputError, match=f"'{name}' is no argument of LEDTokenizer: {place}"):

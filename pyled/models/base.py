@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike
 from .. import checkpoint
 from ..arrays import Floats, Ids, Weights
 from ..checkpoint import Storage
-from ..config import LEDConfig
+from ..config import LEDConfig, refuse_keywords
 from ..errors import InputError, warn
 from ..generation_config import GenerationConfig
+from ..hub import other_keywords
 from ..kernels.rounded import widened
 from .arguments import checked_labels, shift_right
 from .initial import random_weights, resized_weights
@@ -69,7 +70,13 @@ class PreTrainedModel(Network):
 
     @classmethod
     def from_pretrained(
-        cls, directory: str | Path, *, dtype: DType = "float32", weights: Storage | None = None, mmap: bool = True
+        cls,
+        directory: str | Path,
+        *,
+        dtype: DType | Literal["auto"] | None = "float32",
+        weights: Storage | None = None,
+        mmap: bool = True,
+        **keywords: Any,
     ) -> Self:
         """Load a checkpoint directory: `config.json`, safetensors, `generation_config.json` if it is there.
 
@@ -79,12 +86,15 @@ class PreTrainedModel(Network):
         weights: "bf16" or "int8" keeps the matrices that a step of decoding reads in 2 bytes or 1 for each number,
             rounded once, here; the arithmetic stays in float32. "float32" as None, which is for dtype "float64", too
         mmap: whether the weights stay in the file, which then must not change while the model lives
+        keywords: values in place of those of `config.json`; Hugging Face's that change nothing here are taken, too
 
         Raises ConfigError, CheckpointError, InputError.
         """
+        dtype = keywords.pop("torch_dtype", dtype)
+        dtype = "float32" if dtype is None or dtype == "auto" else dtype
         checkpoint.check_storage(weights, dtype)
         directory = Path(directory)
-        config = LEDConfig.from_pretrained(directory)
+        config = LEDConfig.from_pretrained(directory, **keywords)
         loaded, report = checkpoint.load(directory, config, cls.head, dtype=dtype, mmap=mmap)
         model = cls.__new__(cls)
         model.stored_as = None if weights == "float32" else weights
@@ -95,11 +105,14 @@ class PreTrainedModel(Network):
             model._warn_once(line, f"{directory}: {line}")
         return model
 
-    def save_pretrained(self, directory: str | Path) -> None:
+    def save_pretrained(self, directory: str | Path, **keywords: Any) -> None:
         """Write `model.safetensors`, `generation_config.json` and `config.json`, each file whole or not at all.
+
+        keywords: Hugging Face's that change nothing here
 
         Raises OSError where a file cannot be written, ConfigError, GenerationError; InputError for rounded weights.
         """
+        refuse_keywords("save_pretrained", other_keywords(keywords), ())
         self._refuse_rounded("save")
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
