@@ -199,7 +199,7 @@ class LEDConfig(Shape):
         Raises ConfigError, also for a file of another model family; InputError for an override that is no key.
         """
         config = cls(**{name: value for name, value in values.items() if name != "extra"})
-        refuse_keywords("LEDConfig.from_dict", overrides, {*_CHECKS, *ALIASES, *_NONE, *values, "id2label", "label2id"})
+        refuse_keywords("from_pretrained", overrides, {*_CHECKS, *ALIASES, *_NONE, *values, "id2label", "label2id"})
         config.update(overrides)
         if "extra" in values:
             config.extra["extra"] = values["extra"]

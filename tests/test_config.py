@@ -358,9 +358,9 @@ def test_other_values_take_the_place_of_a_files(tmp_path):
     [
         ({"revision": "v2"}, "revision='v2' has no effect here: pass the directory of that revision"),
         ({"return_unused_kwargs": True}, "return_unused_kwargs=True has no effect here: leave it out"),
-        ({"d_modell": 3}, "'d_modell' is no argument of LEDConfig.from_dict: did you mean 'd_model'?"),
-        ({"zzz": 3}, "'zzz' is no argument of LEDConfig.from_dict: leave it out"),
-        ({"torch_dtype": "float32"}, "'torch_dtype' is no argument of LEDConfig.from_dict: pass dtype to"),
+        ({"d_modell": 3}, "'d_modell' is no argument of from_pretrained: did you mean 'd_model'?"),
+        ({"zzz": 3}, "'zzz' is no argument of from_pretrained: leave it out"),
+        ({"torch_dtype": "float32"}, "'torch_dtype' is no argument of from_pretrained: pass dtype to"),
     ],
 )
 def test_a_keyword_without_effect_is_refused(keyword, said, tmp_path):
