@@ -10,7 +10,8 @@ import pytest
 from pyled.generation import beam, rules
 
 TOKENIZER = ["tokenizer.bytelevel", "tokenizer.bpe", "tokenizer.special", "tokenizer.vocabulary"]
-MODULES = ["generation.beam", "generation.rules", *TOKENIZER]
+SETTINGS = ["config", "generation_config", "generation.settings"]
+MODULES = ["generation.beam", "generation.rules", *SETTINGS, *TOKENIZER]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,7 +1,6 @@
 """GenerationConfig and the effective settings, held to transformers 5.23.0 by golden/generation.json."""
 
 import copy
-import doctest
 import inspect
 import json
 import pickle
@@ -497,8 +496,3 @@ def test_the_table_has_a_default_and_words_for_each_setting():
     assert named == SETTINGS.keys() - {
         "max_new_tokens", "min_new_tokens", "bos_token_id", "decoder_start_token_id", "use_cache",
     }  # fmt: skip
-
-
-@pytest.mark.parametrize("module", [pyled.generation_config, pyled.generation.settings])
-def test_examples(module):
-    assert doctest.testmod(module).attempted > 0 and doctest.testmod(module).failed == 0
