@@ -1,7 +1,4 @@
-"""The arguments of a call, checked: ids, embeddings, and what the masks say of which token.
-
-Letters: B batch, S tokens (of a source or a target), T target tokens, E model size.
-"""
+"""The arguments of a call, checked: ids, embeddings, and what the masks say of which token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

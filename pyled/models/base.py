@@ -1,7 +1,4 @@
-"""What every model shares: its weights and configuration, loading, saving, and the parts that it hands out.
-
-Letters: E model size, V vocabulary.
-"""
+"""What every model shares: its weights and configuration, loading, saving, and the parts that it hands out."""
 
 import math
 from collections.abc import Mapping

@@ -1,7 +1,4 @@
-"""LED with its language head: the logits of the next token, their loss, and `generate`.
-
-Letters: B batch, S source tokens, T target tokens of this call, P prompt tokens, E model size, L tokens of an answer.
-"""
+"""LED with its language head: the logits of the next token, their loss, and `generate`."""
 
 from typing import Any
 

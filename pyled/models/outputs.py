@@ -1,9 +1,6 @@
 """The output classes of Hugging Face, with NumPy arrays.
 
 A field is read by attribute, by name or by place; fields that are None are left out, as upstream.
-
-Letters: B batch, S source tokens, T target tokens, P past tokens, E model size, H heads, V vocabulary, G the largest
-count of global tokens in the batch, K the width of a layer's band.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""The call that all models share, from ids to an output, and LEDModel, which has no head.
-
-Letters: B batch, S source tokens, T target tokens of this call, P past tokens, E model size.
-"""
+"""The call that all models share, from ids to an output, and LEDModel, which has no head."""
 
 from typing import Generic
 

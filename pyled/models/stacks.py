@@ -1,8 +1,4 @@
-"""The encoder and the decoder, as models of their own.
-
-Letters: B batch, S source tokens, T target tokens of this call, P past tokens, E model size, H heads, D head size,
-G global tokens, K the width of the band.
-"""
+"""The encoder and the decoder, as models of their own."""
 
 import itertools
 from collections.abc import Callable, Sequence

@@ -2,9 +2,6 @@
 
 Both project, hand queries, keys and values to a kernel, and project again. Probabilities are computed beside where the
 observer wants them, so that asking for them changes no result.
-
-Letters: S source tokens, R rows being decoded, T target tokens of this call, P past tokens, E model size, H heads,
-D head size, G global tokens, K = 2w + 1 the width of the band.
 """
 
 import itertools

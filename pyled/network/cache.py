@@ -1,8 +1,4 @@
-"""The cache: the keys and values of earlier target tokens, and those of each source document.
-
-Letters: R rows (targets being decoded, several per document in beam search), H heads, P past tokens, S source tokens,
-D head size.
-"""
+"""The cache: the keys and values of earlier target tokens, and those of each source document."""
 
 import threading
 from collections.abc import Iterator, Sequence

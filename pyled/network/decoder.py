@@ -1,7 +1,4 @@
-"""The decoder's stack: target tokens and documents in, the states that a head turns into tokens out.
-
-Letters: R rows being decoded, T target tokens of this call, P past tokens, S source tokens, E model size.
-"""
+"""The decoder's stack: target tokens and documents in, the states that a head turns into tokens out."""
 
 from dataclasses import replace
 

@@ -1,7 +1,4 @@
-"""The encoder's stack: a document's embedded tokens in, its states out.
-
-Letters: S source tokens, E model size.
-"""
+"""The encoder's stack: a document's embedded tokens in, its states out."""
 
 from ..arrays import Bools, Floats, Weights
 from ..config import LEDConfig

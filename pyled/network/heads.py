@@ -1,7 +1,4 @@
-"""The heads: the states of the decoder in, what the model is asked for out.
-
-Letters: B batch, T target tokens of this call, E model size, V vocabulary.
-"""
+"""The heads: the states of the decoder in, what the model is asked for out."""
 
 from ..arrays import Floats, Weights
 from .layers import product

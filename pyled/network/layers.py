@@ -1,8 +1,6 @@
 """The pieces of both stacks: linear layer, residual with norm, feed-forward, embedding.
 
 Each function equals the one of the same name in `reference.py`. A matrix of `weights` may be Rounded.
-
-Letters: B batch, T tokens of this call, S source tokens, E model size, H heads, D head size, F feed-forward size.
 """
 
 import math

@@ -1,7 +1,4 @@
-"""The losses that training and evaluation look at.
-
-Letters: B batch, T target tokens of this call, V vocabulary.
-"""
+"""The losses that training and evaluation look at."""
 
 import numpy as np
 
