@@ -10,13 +10,14 @@ from pathlib import Path
 
 import draw_attention
 import draw_checkpoint
+import draw_stacks
 import draw_tokenizer
 import manual
 from drawing import write
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-FIGURES = draw_attention.FIGURES | draw_tokenizer.FIGURES | draw_checkpoint.FIGURES
+FIGURES = draw_attention.FIGURES | draw_tokenizer.FIGURES | draw_checkpoint.FIGURES | draw_stacks.FIGURES
 
 
 def shown_output(readme: str) -> str:
