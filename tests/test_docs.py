@@ -149,6 +149,22 @@ def test_the_table_of_rings_is_the_one_that_is_tested():
     assert table == {place: (RING[place], OUTSIDE[place]) for place in RING}
 
 
+def test_the_tour_has_the_key_of_letters():
+    tour = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+    key = re.findall(r"^\| [A-Z] \| .*$", (PACKAGE / "arrays.py").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(key) > 10 and "\n".join(key) in tour
+
+
+def test_what_the_tour_proposes_to_change_is_there_to_be_changed():
+    tour = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+    section = tour.partition("## Five things")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| (both )?`([^`]+)` to `[^`]+` \| `([^`]+)` \|", section, re.MULTILINE)
+    assert len(rows) == 5
+    for file, both, old, test in rows:
+        assert (PACKAGE / file).read_text(encoding="utf-8").count(old) == (2 if both else 1), old
+        assert (ROOT / "tests" / test).exists()
+
+
 def test_the_tour_names_every_file_of_a_folder():
     tour = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
     for folder in {PACKAGE / name for name, *rest in (p.relative_to(PACKAGE).parts for p in FILES) if rest}:
