@@ -75,9 +75,9 @@ def stacks() -> str:
         parts.append(text(x, 22, name, size=14, more='font-weight="600"'))
     description = (
         "Two columns of boxes, read upwards. The encoder: embedding, then per layer windowed attention, add and norm, "
-        "feed-forward, add and norm. The decoder: embedding, then per layer attention to its own past, attention to the "
-        "encoder's states, feed-forward, each followed by add and norm; and the head. A line around each attention and "
-        "each feed-forward is the residual."
+        "feed-forward, add and norm. The decoder: embedding, then per layer attention to its own past, attention to "
+        "the encoder's states, feed-forward, each followed by add and norm; and the head. A line around each "
+        "attention and each feed-forward is the residual."
     )
     return figure(WIDTH, HEIGHT, "The encoder and the decoder of LED", description, parts)
 

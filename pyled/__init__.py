@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .errors import PyledError, PyledWarning
     from .generation_config import GenerationConfig
     from .hub import SYNOPSIS
-    from .models import LEDForConditionalGeneration, LEDModel
+    from .models import AutoModelForSeq2SeqLM, LEDForConditionalGeneration, LEDModel
     from .models.outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput
     from .network.cache import Cache
     from .tasks import Reading, Summarizer, Summary, summarize
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "SYNOPSIS": "hub",
     "AddedToken": "tokenizer",
+    "AutoModelForSeq2SeqLM": "models",
     "BatchEncoding": "tokenizer",
     "Cache": "network.cache",
     "GenerationConfig": "generation_config",
@@ -46,6 +47,7 @@ _MODULES = {
 __all__ = [
     "SYNOPSIS",
     "AddedToken",
+    "AutoModelForSeq2SeqLM",
     "BatchEncoding",
     "Cache",
     "GenerationConfig",

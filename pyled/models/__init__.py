@@ -5,4 +5,14 @@ from .conditional_generation import LEDForConditionalGeneration
 from .seq2seq import LEDModel
 from .stacks import LEDDecoder, LEDEncoder
 
-__all__ = ["DType", "LEDDecoder", "LEDEncoder", "LEDForConditionalGeneration", "LEDModel", "PreTrainedModel"]
+AutoModelForSeq2SeqLM = LEDForConditionalGeneration  # the name by which scripts of transformers load any such model
+
+__all__ = [
+    "AutoModelForSeq2SeqLM",
+    "DType",
+    "LEDDecoder",
+    "LEDEncoder",
+    "LEDForConditionalGeneration",
+    "LEDModel",
+    "PreTrainedModel",
+]

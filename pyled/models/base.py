@@ -15,12 +15,24 @@ from ..checkpoint import Storage
 from ..config import LEDConfig, refuse_keywords
 from ..errors import InputError, warn
 from ..generation_config import GenerationConfig
-from ..hub import other_keywords
+from ..hub import located, other_keywords
 from ..kernels.rounded import widened
 from .arguments import checked_labels, shift_right
 from .initial import random_weights, resized_weights
 
 DType = Literal["float32", "float64"]
+
+
+def _dtype_name(dtype: Any) -> str:
+    """Return "float32" or "float64" for a dtype of any library. Raises InputError for another one."""
+    name = "float32" if dtype in (None, "auto") else np.dtype(dtype).name if isinstance(dtype, type) else str(dtype)
+    name = name.removeprefix("torch.")
+    if name not in ("float32", "float64"):
+        raise InputError(
+            f"dtype is {name!r:.60}: pyled computes in 'float32' or 'float64'; weights='bf16' or 'int8' makes the "
+            "weights that decoding reads smaller"
+        )
+    return name
 
 
 class Network:
@@ -70,28 +82,33 @@ class PreTrainedModel(Network):
         cls,
         directory: str | Path,
         *,
-        dtype: DType | Literal["auto"] | None = "float32",
+        config: LEDConfig | None = None,
+        dtype: Any = "float32",
         weights: Storage | None = None,
         mmap: bool = True,
-        **keywords: Any,
+        **overrides: Any,
     ) -> Self:
         """Load a checkpoint directory: `config.json`, safetensors, `generation_config.json` if it is there.
 
         Half-precision weights are widened. A PyledWarning tells which weights were tied, missing or unused where that
         is unusual.
 
+        config: used in place of `config.json`
+        dtype: "float32" or "float64", or `torch_dtype`, the older name; "auto" is float32
         weights: "bf16" or "int8" keeps the matrices that a step of decoding reads in 2 bytes or 1 for each number,
             rounded once, here; the arithmetic stays in float32. "float32" as None, which is for dtype "float64", too
         mmap: whether the weights stay in the file, which then must not change while the model lives
-        keywords: values in place of those of `config.json`; Hugging Face's that change nothing here are taken, too
+        overrides: values in place of those in `config.json`; keywords of Hugging Face's that mean nothing here
 
         Raises ConfigError, CheckpointError, InputError.
         """
-        dtype = keywords.pop("torch_dtype", dtype)
-        dtype = "float32" if dtype is None or dtype == "auto" else dtype
+        dtype = _dtype_name(overrides.pop("torch_dtype", dtype))
         checkpoint.check_storage(weights, dtype)
-        directory = Path(directory)
-        config = LEDConfig.from_pretrained(directory, **keywords)
+        directory = located(directory)
+        if config is None:
+            config = LEDConfig.from_pretrained(directory, **overrides)
+        else:
+            config = LEDConfig.from_dict(config.to_dict(), **other_keywords(overrides))
         loaded, report = checkpoint.load(directory, config, cls.head, dtype=dtype, mmap=mmap)
         model = cls.__new__(cls)
         model.stored_as = None if weights == "float32" else weights
@@ -105,7 +122,7 @@ class PreTrainedModel(Network):
     def save_pretrained(self, directory: str | Path, **keywords: Any) -> None:
         """Write `model.safetensors`, `generation_config.json` and `config.json`, each file whole or not at all.
 
-        keywords: Hugging Face's that change nothing here
+        keywords: those of Hugging Face's that mean nothing here
 
         Raises OSError where a file cannot be written, ConfigError, GenerationError; InputError for rounded weights.
         """

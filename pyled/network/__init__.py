@@ -1,4 +1,5 @@
 """The fast forward pass, without checks of arguments and without Hugging Face's names.
 
-Read in this order: layers, attention, cache, encoder, decoder, heads, losses, observe. The letters of shapes are in arrays.
+Read in this order: layers, attention, cache, encoder, decoder, heads, losses, observe.
+The letters of shapes are in arrays.
 """
