@@ -1,16 +1,19 @@
 """Output: the base of what calls return, with the access of Hugging Face's ModelOutput."""
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
 
 class Output:
-    """The base of all outputs: attribute, key and index access to the fields that are set."""
+    """The base of all outputs: attribute, key and index access to the fields that are set.
+
+    The order is upstream's: the fields of a class come before those of its base.
+    """
 
     def keys(self) -> list[str]:
         """Return the names of the fields that are set, in order."""
-        return [f.name for f in fields(self) if getattr(self, f.name) is not None]  # type: ignore[arg-type]
+        names = [name for cls in type(self).__mro__ for name in vars(cls).get("__annotations__", ())]
+        return [name for name in names if getattr(self, name) is not None]
 
     def values(self) -> list[Any]:
         """Return the fields that are set, in order."""

@@ -82,6 +82,8 @@ def test_a_model_keeps_its_shape_and_hears_of_settings_in_the_wrong_place(model)
     for name, value in (("attention_window", 8), ("activation_function", "relu"), ("d_model", 48)):
         with pytest.raises(ConfigError, match=f"{name} is fixed at"):
             setattr(model.config, name, value)
+    with pytest.raises(ConfigError, match="a model keeps its configuration"):
+        model.config = pyled.LEDConfig.from_pretrained(TINY)
     with pytest.raises(ConfigError, match="num_beams is a setting of generation: set it on"):
         model.config.num_beams = 2
     assert np.array_equal(model(IDS, decoder_input_ids=[[2]]).logits, before)

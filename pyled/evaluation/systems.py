@@ -24,8 +24,7 @@ def systems(summarizer: Summarizer, ablate: bool) -> dict[str, Summarizer]:
         raise InputError("global_attention='none' leaves no global attention to take away: pass ablate=False")
     no_global, half_window = copy.copy(summarizer), copy.copy(summarizer)
     no_global.plan = replace(summarizer.plan, reading=replace(summarizer.plan.reading, global_attention="none"))
-    model = copy.copy(summarizer.loaded.model)
-    model.config = replace(model.config, attention_window=half(sizes))
+    model = summarizer.loaded.model.with_attention_window(half(sizes))
     half_window.loaded = replace(summarizer.loaded, model=model)
     return {MODEL: summarizer, NO_GLOBAL: no_global, HALF_WINDOW: half_window}
 

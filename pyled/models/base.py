@@ -1,5 +1,6 @@
 """What every model shares: its weights and configuration, loading, saving, and the parts that it hands out."""
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from .. import checkpoint
 from ..arrays import Floats, Ids, Weights
 from ..checkpoint import Storage
 from ..config import LEDConfig, refuse_keywords
-from ..errors import InputError, warn
+from ..errors import ConfigError, InputError, warn
 from ..generation_config import GenerationConfig
 from ..hub import located, other_keywords
 from ..kernels.rounded import widened
@@ -40,8 +41,17 @@ class Network:
 
     def __init__(self, weights: Weights, config: LEDConfig, warned: set[str] | None = None) -> None:
         self.weights = weights
-        self.config = config.fixed()
+        self._config = config.fixed()
         self._warned = set() if warned is None else warned  # causes; one set for a model and its parts
+
+    @property
+    def config(self) -> LEDConfig:
+        """The configuration; its shape is that of the weights, and cannot be set."""
+        return self._config
+
+    @config.setter
+    def config(self, config: LEDConfig) -> None:
+        raise ConfigError("a model keeps its configuration: pass another one to from_pretrained(..., config=)")
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -164,6 +174,12 @@ class PreTrainedModel(Network):
                 "it without weights="
             )
 
+    def with_attention_window(self, attention_window: int | list[int]) -> Self:
+        """Return a model of the same weights whose encoder has another window. Raises ConfigError."""
+        model = copy.copy(self)
+        model._config = replace(self.config, attention_window=attention_window).fixed()
+        return model
+
     def get_input_embeddings(self) -> Floats:
         """Return the embeddings, (V, E) float, one row per token; read-only."""
         embeddings: Floats = self.weights["shared.weight"]
@@ -212,7 +228,7 @@ class PreTrainedModel(Network):
         config = replace(self.config, vocab_size=V)
         rng = None if mean_resizing else np.random.default_rng(seed)
         self.weights = resized_weights(self.weights, config, self.head, rng)
-        self.config = config.fixed()
+        self._config = config.fixed()
         return self.get_input_embeddings()
 
     def prepare_decoder_input_ids_from_labels(self, labels: ArrayLike) -> Ids:

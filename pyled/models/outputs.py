@@ -53,31 +53,29 @@ class BaseModelOutputWithPastAndCrossAttentions(Output):
 
 
 @dataclass
-class LEDSeq2SeqModelOutput(Output):
-    """What LEDModel returns: the decoder's fields, then the encoder's, shaped as in their own outputs."""
+class Seq2SeqOutput(Output):
+    """The fields that all models return, of the decoder and of the encoder, shaped as in the outputs of these."""
+
+    past_key_values: Cache | None = None
+    decoder_hidden_states: PerLayer | None = None
+    decoder_attentions: PerLayer | None = None
+    cross_attentions: PerLayer | None = None
+    encoder_last_hidden_state: Floats | None = None
+    encoder_hidden_states: PerLayer | None = None
+    encoder_attentions: PerLayer | None = None
+    encoder_global_attentions: PerLayer | None = None
+
+
+@dataclass(kw_only=True)
+class LEDSeq2SeqModelOutput(Seq2SeqOutput):
+    """What LEDModel returns: `last_hidden_state` (B, T, E), then as Seq2SeqOutput."""
 
     last_hidden_state: Floats
-    past_key_values: Cache | None = None
-    decoder_hidden_states: PerLayer | None = None
-    decoder_attentions: PerLayer | None = None
-    cross_attentions: PerLayer | None = None
-    encoder_last_hidden_state: Floats | None = None
-    encoder_hidden_states: PerLayer | None = None
-    encoder_attentions: PerLayer | None = None
-    encoder_global_attentions: PerLayer | None = None
 
 
-@dataclass
-class LEDSeq2SeqLMOutput(Output):
-    """What LEDForConditionalGeneration returns: `loss`, (), `logits`, (B, T, V), then as LEDSeq2SeqModelOutput."""
+@dataclass(kw_only=True)
+class LEDSeq2SeqLMOutput(Seq2SeqOutput):
+    """What LEDForConditionalGeneration returns: `loss` (), `logits` (B, T, V), then as Seq2SeqOutput."""
 
     loss: Floats | None = None
-    logits: Floats | None = None
-    past_key_values: Cache | None = None
-    decoder_hidden_states: PerLayer | None = None
-    decoder_attentions: PerLayer | None = None
-    cross_attentions: PerLayer | None = None
-    encoder_last_hidden_state: Floats | None = None
-    encoder_hidden_states: PerLayer | None = None
-    encoder_attentions: PerLayer | None = None
-    encoder_global_attentions: PerLayer | None = None
+    logits: Floats
