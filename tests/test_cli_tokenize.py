@@ -132,7 +132,7 @@ def test_no_ids_are_no_text(detokenize, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0 five", "'five' is no id: give whole numbers"),
+        ("0 five", "'five' is no id: write whole numbers"),
         ("-1", "'-1' is no id"),
         ("1.5", "'1.5' is no id"),
         ("٣", "'٣' is no id"),
@@ -155,7 +155,7 @@ def test_mistakes_are_told(detokenize, run, tmp_path):
     assert detokenize(stdin=b"600") == (
         1,
         "",
-        "pyled: standard input: holds the id 600, but this vocabulary has 600 ids: 0 to 599\n",
+        "pyled: standard input: holds the id 600, but the ids of this vocabulary end at 599\n",
     )
     status, out, err = detokenize(tmp_path / "none")
     assert (status, out, err) == (1, "", f"pyled: {tmp_path / 'none'}: cannot be read: No such file or directory\n")

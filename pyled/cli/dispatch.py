@@ -5,9 +5,10 @@ import contextlib
 import os
 import sys
 
+from ..errors import GenerationError, InputError, PyledError
 from . import evaluate, inspect, summarize, tokenize
 from .shared.console import Console, OutputError, in_words, put
-from .shared.exit_status import FAILED
+from .shared.exit_status import BAD_CHECKPOINT, FAILED
 from .shared.interrupts import before_leaving
 from .shared.parser import as_written, new_parser
 
@@ -44,9 +45,11 @@ def run(argv: list[str] | None) -> int:
         if str(e):
             console.error(str(e))
         return FAILED
-    except Exception as e:  # a command itself tells what one of its inputs raises; this is something else
+    except Exception as e:  # a command itself tells what one of its inputs raises; this ends the command
+        if isinstance(e, InputError | GenerationError):
+            arguments.parser.error(in_words(e))
         console.error(in_words(e))
-        return FAILED
+        return BAD_CHECKPOINT if isinstance(e, PyledError) else FAILED
 
 
 def _abandon_stdout() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError
 from ..hub import located
 from .shared.console import Console, put
 from .shared.exit_status import BAD_CHECKPOINT, OK
@@ -42,16 +41,10 @@ def add(commands: Commands) -> None:
 
 
 def inspect(arguments: argparse.Namespace, console: Console) -> int:
-    """Print the facts, and tell the problems."""
+    """Print the facts, tell the problems, and return the exit status."""
     from ..tasks.inspection import examine
 
-    try:
-        directory = located(arguments.directory, None)
-    except CheckpointError as e:
-        console.error(str(e))
-        return BAD_CHECKPOINT
-
-    facts = examine(directory)
+    facts = examine(located(arguments.directory, None))
     name_origins(facts["generation"] or {})
     put(as_json(facts, 2) if arguments.json else "\n".join(_lines(facts)) + "\n")
     for problem in facts["problems"]:

@@ -4,11 +4,11 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, PyledError
+from ..errors import InputError
 from ..files import parse_json
 from ..hub import located
 from .shared.console import Console, in_words, put
-from .shared.exit_status import BAD_CHECKPOINT, FAILED, OK
+from .shared.exit_status import FAILED, OK
 from .shared.forms import as_json
 from .shared.inputs import Inputs, named_or_piped, read_text, shown
 from .shared.parser import UNNAMED, Commands, add_command, add_model, add_quiet
@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
         help="print a line per token: the characters where it begins and ends, its id, the token",
     )
     forms.add_argument(
-        "--json", action="store_true", help="print input_ids, tokens and offset_mapping of a text a line"
+        "--json", action="store_true", help="print input_ids, tokens and offset_mapping of each text on a line"
     )
     parser.add_argument("--no-special-tokens", action="store_true", help="leave <s> and </s> out")
     add_quiet(parser)
@@ -54,7 +54,7 @@ def add_inverse(commands: Commands) -> None:
         detokenize,
         usage="detokenize [FILE] [-m DIR] [options]",
         about="turn ids into the text",
-        description="Print the text of ids, exactly, without a line end of its own.",
+        description="Print exactly the text of ids, without a line end of its own.",
         examples="""
         echo 0 713 16 10 16674 4 2 | pyled detokenize -m DIR --skip-special-tokens
         pyled tokenize report.txt -m DIR | pyled detokenize -m DIR
@@ -73,14 +73,9 @@ def add_inverse(commands: Commands) -> None:
 
 
 def tokenize(arguments: argparse.Namespace, console: Console) -> int:
-    """Print each text as tokens."""
-    try:
-        files = named_or_piped(arguments.files)
-    except InputError as e:
-        arguments.parser.error(str(e))
-    tokenizer = _load(arguments.model, console)
-    if tokenizer is None:
-        return BAD_CHECKPOINT
+    """Print each text as tokens, and return the exit status."""
+    files = named_or_piped(arguments.files)
+    tokenizer = _load(arguments, console)
     inputs = Inputs(files, console, may_be_blank=True)
     for i, name, text in inputs.texts():
         try:
@@ -114,21 +109,13 @@ def _tokens(name: str, text: str, tokenizer: "LEDTokenizer", arguments: argparse
 
 
 def detokenize(arguments: argparse.Namespace, console: Console) -> int:
-    """Print the text of ids."""
-    try:
-        (name,) = named_or_piped([arguments.file] if arguments.file is not None else [])
-    except InputError as e:
-        arguments.parser.error(str(e))
-    tokenizer = _load(arguments.model, console)
-    if tokenizer is None:
-        return BAD_CHECKPOINT
+    """Print the text of ids, and return the exit status."""
+    (name,) = named_or_piped([arguments.file] if arguments.file is not None else [])
+    tokenizer = _load(arguments, console)
     try:
         ids = ids_of(read_text(name, may_be_blank=True))
-        beyond = next((id_ for id_ in ids if id_ >= len(tokenizer)), None)
-        if beyond is not None:
-            raise InputError(
-                f"holds the id {beyond}, but this vocabulary has {len(tokenizer):,} ids: 0 to {len(tokenizer) - 1}"
-            )
+        if ids and max(ids) >= len(tokenizer):
+            raise InputError(f"holds the id {max(ids)}, but the ids of this vocabulary end at {len(tokenizer) - 1}")
         text = tokenizer.decode(ids, arguments.skip_special_tokens, clean_up_tokenization_spaces=False)
     except Exception as e:
         console.error(f"{shown(name)}: {in_words(e)}")
@@ -149,21 +136,17 @@ def ids_of(text: str) -> list[int]:
         if not isinstance(ids, list) or not all(type(id_) is int and id_ >= 0 for id_ in ids):
             raise InputError("its JSON is neither a list of ids nor an object with a list of ids as input_ids")
         return ids
-    words = re.split(r"[\s,]+", text.strip(" \t\r\n,")) if text.strip() else []
+    words = re.findall(r"[^\s,]+", text)
     for word in words:
         if not re.fullmatch("[0-9]{1,18}", word):
-            raise InputError(f"{word[:40]!r} is no id: give whole numbers between spaces, commas or line ends")
+            raise InputError(f"{word[:40]!r} is no id: write whole numbers between spaces, commas or line ends")
     return [int(word) for word in words]
 
 
-def _load(directory: str | None, console: Console) -> "LEDTokenizer | None":
-    """Return the tokenizer of a checkpoint, or tell what is wrong with its files, and return None."""
+def _load(arguments: argparse.Namespace, console: Console) -> "LEDTokenizer":
+    """Return the tokenizer of the checkpoint that is named. Raises CheckpointError, TokenizerError."""
     from ..tokenizer import LEDTokenizer
 
-    if directory is None:
+    if arguments.model is None:
         console.note(UNNAMED)
-    try:
-        return LEDTokenizer.from_pretrained(located(directory, None))
-    except PyledError as e:
-        console.error(str(e))
-        return None
+    return LEDTokenizer.from_pretrained(located(arguments.model, None))
