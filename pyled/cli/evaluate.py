@@ -4,9 +4,8 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GenerationError, InputError
-from .shared.console import Console, in_words, put
-from .shared.exit_status import FAILED, OK, USAGE
+from .shared.console import Console, put
+from .shared.exit_status import FAILED, OK
 from .shared.forms import as_json
 from .shared.inputs import named_or_piped
 from .shared.pairs import Pairs
@@ -87,31 +86,20 @@ def _add_scores(group: Any) -> None:
 
 
 def evaluate(arguments: argparse.Namespace, console: Console) -> int:
-    """Do what the command asks, and return its exit status."""
-    try:
-        files = named_or_piped(arguments.files)
-        settings, config = settings_of(arguments), config_of(arguments)
-        options = {**prepare(arguments), **settings}
-        scorer = _scorer(arguments)
-        records = open_records(arguments, files, console)
-        pairs = Pairs(files, (arguments.document_key, arguments.summary_key), console)
-    except (InputError, GenerationError) as e:
-        arguments.parser.error(in_words(e))
-    status: int = OK
-    if pairs.readable:
-        summarizer = load(arguments, config, options, console)
-        if isinstance(summarizer, int):
-            status = summarizer
-        else:
-            status = _evaluate(arguments, console, pairs, records, scorer, summarizer)
-    pairs.report()
-    return status or (FAILED if pairs.failed else OK)
-
-
-def _scorer(arguments: argparse.Namespace) -> "Scorer":
+    """Do what the command asks, and return the exit status."""
     from ..evaluation.rouge import rouge
 
-    return rouge(arguments.stemmer)
+    files = named_or_piped(arguments.files)
+    settings, config = settings_of(arguments), config_of(arguments)
+    options = {**prepare(arguments), **settings}
+    scorer = rouge(arguments.stemmer)
+    records = open_records(arguments, files, console)
+    pairs = Pairs(files, (arguments.document_key, arguments.summary_key), console)
+    if pairs.readable:
+        summarizer = load(arguments, config, options, console)
+        _evaluate(arguments, console, pairs, records, scorer, summarizer)
+    pairs.report()
+    return FAILED if pairs.failed else OK
 
 
 def _evaluate(
@@ -121,19 +109,14 @@ def _evaluate(
     records: Records,
     scorer: "Scorer",
     summarizer: "Summarizer",
-) -> int:
-    """Score the pairs, and print the record of all or its tables. Raises OutputError."""
+) -> None:
+    """Score the pairs, and print the record of all or its tables. Raises InputError for --ablate, OutputError."""
     from ..evaluation import report
     from ..evaluation.groups import mean_words, score
     from ..evaluation.systems import systems, windows
     from ..tasks import Work
 
-    try:
-        models = systems(summarizer, arguments.ablate)
-    except InputError as e:
-        console.error(in_words(e).replace("pass ablate=False", "leave --ablate out"))
-        return USAGE
-    setup = setup_of(summarizer)
+    models, setup = systems(summarizer, arguments.ablate), setup_of(summarizer)
     keys = [key_of(pair.document, identity_of(setup)) for pair in pairs.readable]
     inputs = dict.fromkeys(pair.input for pair in pairs.readable)
     words = {name: round(mean_words([one.reference for one in pairs.readable if one.input == name])) for name in inputs}
@@ -143,13 +126,12 @@ def _evaluate(
     for i, (key, pair) in enumerate(zip(keys, pairs.readable, strict=True)):
         place, known, texts = f"{pair.input}: {pair.place}", records.texts(key), {}
         try:
+            source = summarizer.read(pair.document)
+            for note in source.notes:
+                console.note(f"{place}: {in_flags(note)}")
             for j, (name, model) in enumerate(models.items()):
-                source = model.read(pair.document)
-                if j == 0:
-                    for note in source.notes:
-                        console.note(f"{place}: {in_flags(note)}")
                 work.turn_to(i * len(models) + j)
-                texts[name] = known[name] if name in known else model.write(source, work).text
+                texts[name] = known[name] if name in known else model.write(model.read(pair.document), work).text
             one = score(pair, source.tokens, source.truncated, texts, words[pair.input], scorer)
         except Exception as e:
             pairs.fail(place, e)
@@ -162,7 +144,6 @@ def _evaluate(
         more = {"attention_window": windows(summarizer), "stemmer": arguments.stemmer}
         record = report.record(setup | more, words, scored, pairs.failed)
         put(as_json(record, 2) if arguments.json else report.tables(record))
-    return OK
 
 
 def _record(scored: "Scored") -> Mapping[str, Any]:

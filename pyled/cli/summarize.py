@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GenerationError, InputError, PyledError
+from ..errors import CheckpointError, InputError, PyledError
 from ..generation_config import GenerationConfig
 from .shared.chunks import Chunks
-from .shared.console import Console, OutputError, in_words, put
+from .shared.console import Console, OutputError, put
 from .shared.dry_run import costs
-from .shared.exit_status import BAD_CHECKPOINT, FAILED, OK, USAGE
+from .shared.exit_status import FAILED, OK
 from .shared.forms import FORMS
 from .shared.inputs import STDIN, Inputs, named_or_piped, shown
 from .shared.outputs import Output, chunks_file, open_output
@@ -141,22 +141,15 @@ class _Task:
 
 def summarize(arguments: argparse.Namespace, console: Console) -> int:
     """Do what the command asks, and give its exit status."""
-    try:
-        given = named_or_piped(arguments.files)
-        settings, config = settings_of(arguments), config_of(arguments)
-        options = {**prepare(arguments), **settings}
-        inputs = Inputs(given, console)
-        output = open_output(arguments, inputs, console)
-    except (InputError, GenerationError) as e:
-        arguments.parser.error(in_words(e))
-    except ImportError as e:
-        console.error(in_words(e))
-        return FAILED
-    status = OK
+    files = named_or_piped(arguments.files)
+    settings, config = settings_of(arguments), config_of(arguments)
+    options = {**prepare(arguments), **settings}
+    inputs = Inputs(files, console)
+    output = open_output(arguments, inputs, console)
     if inputs.names:
-        status = _run(_Task(arguments, console, inputs, output, config, options))
+        _run(_Task(arguments, console, inputs, output, config, options))
     inputs.report()
-    return status or (FAILED if inputs.failed else OK)
+    return FAILED if inputs.failed else OK
 
 
 @contextlib.contextmanager
@@ -191,18 +184,15 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def _run(task: _Task) -> int:
+def _run(task: _Task) -> None:
     """Load the checkpoint, and summarize every input or tell what it would cost."""
     summarizer = load(task.arguments, task.config, task.options, task.console)
-    if isinstance(summarizer, int):
-        return summarizer
     if task.arguments.dry_run:
         put(_costs(task, summarizer))
-        return OK
+        return
     announce_compilation(task.console)
     _summarize_all(task, summarizer)
     task.output.close()
-    return OK
 
 
 def _costs(task: _Task, summarizer: "Summarizer") -> str:
@@ -216,21 +206,22 @@ def _costs(task: _Task, summarizer: "Summarizer") -> str:
 
 def load(
     arguments: argparse.Namespace, config: GenerationConfig | None, options: Mapping[str, Any], console: Console
-) -> "Summarizer | int":
-    """Return the checkpoint that is named, and how it is used; or the exit status where that fails, which is told."""
+) -> "Summarizer":
+    """Return the checkpoint that is named, and how it is used.
+
+    Raises CheckpointError for all that is wrong with it; InputError, GenerationError for options.
+    """
     from .. import tasks
 
     try:
         with _without_collection():
             loaded = tasks.load(arguments.model, None, arguments.dtype, arguments.weights)
-    except Exception as e:
-        console.error(in_words(e))
-        return BAD_CHECKPOINT if isinstance(e, PyledError) else FAILED
+    except PyledError as e:
+        raise CheckpointError(str(e)) from None
     try:
         summarizer = tasks.Summarizer(loaded, generation_config=config, **options)
-    except Exception as e:
-        console.error(in_words(e))
-        return USAGE if options or config else BAD_CHECKPOINT
+    except PyledError as e:
+        raise e if options or config else CheckpointError(str(e)) from None
     unnamed = [UNNAMED] if arguments.model is None else []
     for note in (*unnamed, *loaded.surprises, *summarizer.plan.notes):
         console.note(in_flags(note))

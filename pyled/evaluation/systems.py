@@ -19,9 +19,9 @@ def systems(summarizer: Summarizer, ablate: bool) -> dict[str, Summarizer]:
         return {MODEL: summarizer}
     sizes = windows(summarizer)
     if half(sizes) == sizes:
-        raise InputError("an attention window of 2 tokens cannot be halved: pass ablate=False")
+        raise InputError("an attention window of 2 tokens cannot be halved: leave ablate=True out")
     if summarizer.plan.reading.global_attention == "none":
-        raise InputError("global_attention='none' leaves no global attention to take away: pass ablate=False")
+        raise InputError("global_attention='none' leaves no global attention to take away: leave ablate=True out")
     no_global, half_window = copy.copy(summarizer), copy.copy(summarizer)
     no_global.plan = replace(summarizer.plan, reading=replace(summarizer.plan.reading, global_attention="none"))
     model = summarizer.loaded.model.with_attention_window(half(sizes))

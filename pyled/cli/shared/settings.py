@@ -92,7 +92,7 @@ def config_of(arguments: argparse.Namespace) -> GenerationConfig | None:
 # Arguments of the library that are options here. A name that is a plain word, too, is one only where a value follows.
 _ARGUMENTS = "|".join(("too_long", "chunk_tokens", "global_attention", "early_stopping", *OPTIONS))
 _ARGUMENT = re.compile(
-    rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)|(overlap|combine|dtype|weights)(?==| is ))"
+    rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)|(overlap|combine|dtype|weights|ablate)(?==| is ))"
     r"(?:=('[^']*'|[\w.-]*\w))?+(?! \([\w-]+\.json\))"
 )
 
@@ -106,7 +106,7 @@ def in_flags(message: str) -> str:
 
     def flag(match: re.Match[str]) -> str:
         name = (match[1] or match[2]).replace("_", "-").removesuffix("-attention")
-        return f"--{name}" + (f" {match[3].strip(chr(39))}" if match[3] else "")
+        return f"--{name}" + (f" {match[3].strip(chr(39))}" if match[3] not in (None, "True") else "")
 
     message = _ARGUMENT.sub(flag, message)
     for origin, words in _ORIGINS.items():
