@@ -25,9 +25,12 @@ LONGEST = 240  # bytes of a file's name: most file systems take 255, and while i
 class Output:
     """The place for summaries: a file for each input, one file for all, or standard output."""
 
-    def __init__(self, paths: Mapping[str, Path | None], is_folder: bool, form: str) -> None:
-        """paths: the file of each input's summary, None for standard output; is_folder: each has its own."""
-        self._paths, self._is_folder, self._form = paths, is_folder, form
+    def __init__(self, paths: Mapping[str, Path | None], is_folder: bool, is_one: bool, form: str) -> None:
+        """paths: the file of each input's summary, None for standard output
+
+        is_folder: each has a file of its own; is_one: there is one input, so that a text needs no head
+        """
+        self._paths, self._is_folder, self._is_one, self._form = paths, is_folder, is_one, form
         self._records: list[Record] = []  # for the end
         self._between = ""
 
@@ -37,7 +40,7 @@ class Output:
         if path is not None and self._is_folder:
             _replace(path, rendered(record, self._form, is_one=True))
         elif path is None and self._form != "json":
-            put(self._between + rendered(record, self._form, len(self._paths) == 1))
+            put(self._between + rendered(record, self._form, self._is_one))
             self._between = between(self._form)
         else:
             self._records.append(record)
@@ -45,7 +48,7 @@ class Output:
     def close(self) -> None:
         """Write what is one piece: a file for all, a list in JSON. Raises OutputError."""
         if self._records:
-            text = together(self._records, self._form, len(self._paths) == 1)
+            text = together(self._records, self._form, self._is_one)
             path = self._paths[self._records[0]["input"]]
             put(text) if path is None else _replace(path, text)
 
@@ -89,13 +92,14 @@ def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console)
 
     Raises InputError for an output that is there already, is an input, or could not be written.
     """
+    is_one = len(inputs.found) == 1
     if arguments.output in (None, "-"):
         for option in ("force", "skip_existing"):
             if getattr(arguments, option):
                 raise InputError(f"--{option.replace('_', '-')} is for files: name one, or a directory, with --output")
         if sys.stdout is None:
             raise InputError("standard output is closed: name a file with --output")
-        return Output(dict.fromkeys(inputs.found), False, arguments.format)
+        return Output(dict.fromkeys(inputs.found), False, is_one, arguments.format)
     if not arguments.output:
         raise InputError("--output names no file: name one, or a directory")
     path = Path(arguments.output)
@@ -111,7 +115,7 @@ def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console)
         _settle_existing(paths, arguments, inputs, console)
     except OSError as e:
         raise InputError(f"{e.filename}: {e.strerror}: name another output") from None
-    return Output(paths, is_folder, arguments.format)
+    return Output(paths, is_folder, is_one, arguments.format)
 
 
 def _settle_existing(
