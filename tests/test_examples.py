@@ -6,17 +6,18 @@ import inspect
 import re
 
 import pytest
+from test_imports import FILES, PACKAGE
 
 from pyled.generation import beam, rules
 
 TOKENIZER = ["tokenizer.bytelevel", "tokenizer.bpe", "tokenizer.special", "tokenizer.vocabulary"]
-SETTINGS = ["config", "generation_config", "generation.settings"]
-MODULES = ["generation.beam", "generation.rules", *SETTINGS, *TOKENIZER]
+MODULES = sorted(path for path in FILES if ">>> " in path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_the_examples_of_a_module_give_what_they_say(name):
-    results = doctest.testmod(importlib.import_module(f"pyled.{name}"))
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_examples_of_a_module_give_what_they_say(path):
+    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    results = doctest.testmod(importlib.import_module(name))
     assert results.attempted > 0
     assert results.failed == 0
 
