@@ -1,4 +1,4 @@
-"""How the reference (transformers 5.23.0) is asked: in float64 without its roundings, and in float32 as it is.
+"""Ask the reference (transformers 5.23.0): in float64 without its roundings, and in float32 as it is.
 
 Stock LED computes the encoder's softmaxes in float32 whatever the model's type; `float64_softmax` takes that out.
 Stages are caught by hooks, under the names that `pyled/reference.py` reports. Arrays keep the batch in front.
@@ -21,7 +21,7 @@ HEAD_FIRST = ("query", "key", "value", "query_global", "key_global", "value_glob
 
 @contextmanager
 def float64_softmax() -> Iterator[None]:
-    """`torch.nn.functional.softmax` ignores its dtype argument on float64 input, inside this block."""
+    """Have `torch.nn.functional.softmax` ignore its dtype argument on float64 input, inside this block."""
     stock = torch.nn.functional.softmax
 
     def softmax(
@@ -39,43 +39,43 @@ def float64_softmax() -> Iterator[None]:
 def load(
     config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], dtype: torch.dtype
 ) -> LEDForConditionalGeneration:
-    """The reference's model with these weights, ready to be asked."""
+    """Return the reference's model with these weights, ready to be asked."""
     model = LEDForConditionalGeneration(LEDConfig(**{k: v for k, v in config.items() if k != "model_type"}))
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, strict=True)
     return model.eval().to(dtype)
 
 
 def tensors(inputs: Mapping[str, NDArray[Any]], dtype: torch.dtype) -> dict[str, Any]:
-    """The arguments of a call as the reference takes them."""
-    made: dict[str, Any] = {}
+    """Return the arguments of a call as the reference takes them."""
+    arguments: dict[str, Any] = {}
     for name, array in inputs.items():
         tensor = torch.from_numpy(np.ascontiguousarray(array))
-        made[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
-    if "encoder_outputs" in made:
-        made["encoder_outputs"] = LEDEncoderBaseModelOutput(last_hidden_state=made["encoder_outputs"])
-    return made
+        arguments[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+    if "encoder_outputs" in arguments:
+        arguments["encoder_outputs"] = LEDEncoderBaseModelOutput(last_hidden_state=arguments["encoder_outputs"])
+    return arguments
 
 
 def numbers(tensor: torch.Tensor) -> NDArray[Any]:
-    """A copy: upstream divides its query in place after the hook has seen it."""
+    """Return a copy: upstream divides its query in place after the hook has seen it."""
     return tensor.detach().clone().numpy()
 
 
 def source_size(inputs: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
-    """(B, S) of a call."""
+    """Return (B, S) of a call."""
     array = next(inputs[name] for name in ("input_ids", "inputs_embeds", "encoder_outputs") if name in inputs)
     return array.shape[0], array.shape[1]
 
 
 def is_global(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Which tokens are global in the end: (B, S) bool. A flag on a masked token does not count."""
+    """Return which tokens are global in the end: (B, S) bool. A flag on a masked token does not count."""
     shape = source_size(inputs)
     flags = inputs.get("global_attention_mask", np.zeros(shape, np.int64))
     return (flags > 0) & (inputs.get("attention_mask", np.ones(shape, np.int64)) > 0)
 
 
 def forward(model: LEDForConditionalGeneration, inputs: Mapping[str, NDArray[Any]]) -> tuple[Arrays, list[str]]:
-    """One call: every stage and public output, and the fields upstream's answer has when everything is asked for."""
+    """Call the model, and return every stage and public output, and the names of the fields of upstream's answer."""
     dtype = model.dtype
     caught: Arrays = {}
     inner: dict[str, tuple[torch.Tensor, ...]] = {}
@@ -90,11 +90,11 @@ def forward(model: LEDForConditionalGeneration, inputs: Mapping[str, NDArray[Any
 
         return catch
 
-    wanted = (torch.nn.Linear, torch.nn.LayerNorm)
+    kinds = (torch.nn.Linear, torch.nn.LayerNorm)
     handles = [
         module.register_forward_hook(hook(name))
         for name, module in model.led.named_modules()
-        if (isinstance(module, wanted) and not name.endswith("q_proj")) or name.endswith("longformer_self_attn")
+        if (isinstance(module, kinds) and not name.endswith("q_proj")) or name.endswith("longformer_self_attn")
     ]
     try:
         with torch.no_grad():
@@ -114,8 +114,8 @@ def forward(model: LEDForConditionalGeneration, inputs: Mapping[str, NDArray[Any
         if rows is not None:
             stages[f"out.encoder_global_attentions.{i}"] = rows
         stages[f"{layer}.probs"] = dense(band, rows, glob)
-    for i, (own, across) in enumerate(zip(answer.decoder_attentions, answer.cross_attentions, strict=True)):
-        stages[f"decoder.layers.{i}.self_attn.probs"] = numbers(own)
+    for i, (within, across) in enumerate(zip(answer.decoder_attentions, answer.cross_attentions, strict=True)):
+        stages[f"decoder.layers.{i}.self_attn.probs"] = numbers(within)
         stages[f"decoder.layers.{i}.encoder_attn.probs"] = numbers(across)
     stages["logits"] = numbers(answer.logits)
     if answer.loss is not None:
@@ -125,7 +125,7 @@ def forward(model: LEDForConditionalGeneration, inputs: Mapping[str, NDArray[Any
 
 
 def _trimmed(name: str, array: NDArray[Any], S: int, glob: NDArray[np.bool_]) -> NDArray[Any]:
-    """Without upstream's padding to the window, and without the unused slots of query_global."""
+    """Return a stage without upstream's padding to the window, and with 0 in unused slots of query_global."""
     if name.endswith("query_global"):
         counts = glob.sum(axis=1)  # (B,)
         unused = np.arange(array.shape[1]) >= counts[:, None]  # (B, G)
@@ -136,7 +136,7 @@ def _trimmed(name: str, array: NDArray[Any], S: int, glob: NDArray[np.bool_]) ->
 def _upstream_attentions(
     output: Sequence[torch.Tensor], S: int, glob: NDArray[np.bool_]
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Upstream's layouts, trimmed to S: (B, H, S, G + K), and (B, H, S, G) with unused slots 0, or None."""
+    """Return upstream's layouts, trimmed to S: (B, H, S, G + K), and (B, H, S, G) with unused slots 0, or None."""
     band = output[1].transpose(1, 2).numpy()[:, :, :S]
     if len(output) < 3:
         return band, None
@@ -146,7 +146,7 @@ def _upstream_attentions(
 
 
 def dense(band: NDArray[Any], rows: NDArray[Any] | None, glob: NDArray[np.bool_]) -> NDArray[Any]:
-    """Probabilities of every token for every other, from upstream's layouts: (B, H, S, S)."""
+    """Return probabilities of every token for every other, from upstream's layouts: (B, H, S, S)."""
     B, H, S, width = band.shape
     G = 0 if rows is None else rows.shape[3]
     w = (width - G) // 2
@@ -163,7 +163,7 @@ def dense(band: NDArray[Any], rows: NDArray[Any] | None, glob: NDArray[np.bool_]
 
 
 def _check_outputs(answer: Any, stages: Arrays, S: int) -> None:
-    """Upstream's public states are the stages, bit for bit, so that they need not be stored twice."""
+    """Assert that upstream's public states are the stages, bit for bit, so that they need not be stored twice."""
     for side in ("encoder", "decoder"):
         for i, state in enumerate(getattr(answer, f"{side}_hidden_states") or ()):
             name = f"{side}.layernorm_embedding" if i == 0 else f"{side}.layers.{i - 1}.final_layer_norm"
@@ -176,23 +176,24 @@ def _check_outputs(answer: Any, stages: Arrays, S: int) -> None:
 def cached_calls(
     model: LEDForConditionalGeneration, inputs: Mapping[str, NDArray[Any]], calls: Sequence[int]
 ) -> Arrays:
-    """Several calls that share a cache: the logits and probabilities of each, and the cache they leave.
+    """Do several calls that share a cache, and return the logits and probabilities of each, and the cache they leave.
 
     The source is encoded once; call n takes the next calls[n] target tokens and the decoder's mask up to them.
     """
-    given = tensors(inputs, model.dtype)
-    ids, target_mask = given["decoder_input_ids"], given.get("decoder_attention_mask")
-    found: Arrays = {}
-    source = {name: given[name] for name in ("input_ids", "attention_mask", "global_attention_mask") if name in given}
+    arguments = tensors(inputs, model.dtype)
+    ids, target_mask = arguments["decoder_input_ids"], arguments.get("decoder_attention_mask")
+    arrays: Arrays = {}
+    of_source = ("input_ids", "attention_mask", "global_attention_mask")
+    source = {name: arguments[name] for name in of_source if name in arguments}
     with torch.no_grad():
         states = model.led.encoder(**source)
-        found[f"encoder.layers.{model.config.encoder_layers - 1}.final_layer_norm"] = numbers(states.last_hidden_state)
+        arrays[f"encoder.layers.{model.config.encoder_layers - 1}.final_layer_norm"] = numbers(states.last_hidden_state)
         cache, start = None, 0
         for n, count in enumerate(calls):
             stop = start + count
             answer = model(
                 encoder_outputs=states,
-                attention_mask=given.get("attention_mask"),
+                attention_mask=arguments.get("attention_mask"),
                 decoder_input_ids=ids[:, start:stop],
                 decoder_attention_mask=None if target_mask is None else target_mask[:, :stop],
                 past_key_values=cache,
@@ -200,11 +201,11 @@ def cached_calls(
                 output_attentions=True,
             )
             cache, start = answer.past_key_values, stop
-            found[f"call.{n}.logits"] = numbers(answer.logits)
+            arrays[f"call.{n}.logits"] = numbers(answer.logits)
             for i, probs in enumerate(answer.decoder_attentions):
-                found[f"call.{n}.decoder.layers.{i}.self_attn.probs"] = numbers(probs)
+                arrays[f"call.{n}.decoder.layers.{i}.self_attn.probs"] = numbers(probs)
     for kind, part in (("self", cache.self_attention_cache), ("cross", cache.cross_attention_cache)):
         for i, layer in enumerate(part.layers):
-            found[f"cache.{i}.{kind}_key"] = numbers(layer.keys)  # (B, H, P, D)
-            found[f"cache.{i}.{kind}_value"] = numbers(layer.values)
-    return found
+            arrays[f"cache.{i}.{kind}_key"] = numbers(layer.keys)  # (B, H, P, D)
+            arrays[f"cache.{i}.{kind}_value"] = numbers(layer.values)
+    return arrays

@@ -82,7 +82,7 @@ class Prose(HTMLParser):
 
 
 def read_text(path: Path) -> str:
-    """The text of one file, its paragraphs apart by one blank line."""
+    """Return the text of one file, its paragraphs apart by one blank line."""
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     text = data.decode("utf-8", "replace")
     if ".html" in path.suffixes:
@@ -94,7 +94,7 @@ def read_text(path: Path) -> str:
 
 
 def corpus(places: list[Path]) -> Iterator[str]:
-    """The texts under the places in the order of their names, up to CORPUS_BYTES in all."""
+    """Return the texts under the places in the order of their names, up to CORPUS_BYTES in all."""
     left = CORPUS_BYTES
     for place in places:
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
@@ -106,7 +106,7 @@ def corpus(places: list[Path]) -> Iterator[str]:
 
 
 def shorten(text: str, tokenizer: ByteLevelBPETokenizer) -> str:
-    """The paragraphs from the start of a text that make up to DOCUMENT_TOKENS tokens."""
+    """Return the paragraphs from the start of a text that make up to DOCUMENT_TOKENS tokens."""
     taken, count = [], 0
     for paragraph in text.split("\n\n"):
         count += len(tokenizer.encode(paragraph + "\n\n").ids)
@@ -117,19 +117,19 @@ def shorten(text: str, tokenizer: ByteLevelBPETokenizer) -> str:
 
 
 def weights() -> dict[str, np.ndarray]:
-    """Matrices and embeddings normal(0, 0.05), scales of norms 1 + 0.1 n, biases 0.1 n; tied tensors once."""
-    made = {}
+    """Return matrices and embeddings normal(0, 0.05), scales of norms 1 + 0.1 n, biases 0.1 n; tied tensors once."""
+    tensors = {}
     for index, (name, shape) in enumerate(shapes(CONFIG).items()):
         if name.endswith("embed_tokens.weight") or name == "lm_head.weight":
             continue  # tied to led.shared.weight
         n = np.random.Generator(np.random.PCG64([SEED, index])).standard_normal(shape, dtype=np.float32)
         if name.endswith("bias"):
-            made[name] = np.float32(0.1) * n
+            tensors[name] = np.float32(0.1) * n
         elif "norm" in name:
-            made[name] = 1 + np.float32(0.1) * n
+            tensors[name] = 1 + np.float32(0.1) * n
         else:
-            made[name] = np.float32(0.05) * n
-    return made
+            tensors[name] = np.float32(0.05) * n
+    return tensors
 
 
 def main() -> None:

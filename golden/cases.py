@@ -1,4 +1,4 @@
-"""The cases of the forward pass: on which models and inputs the reference is asked.
+"""The cases of the forward pass: the models and inputs on which the reference is asked.
 
 A document of the batch is written as a string, one letter per token:
 
@@ -102,44 +102,45 @@ class Case:
     drop: tuple[str, ...] = ()
 
     def inputs(self) -> dict[str, NDArray[Any]]:
-        """The arguments of the call, by Hugging Face's names; `encoder_outputs` stands for its last_hidden_state."""
+        """Return the arguments of the call, by Hugging Face's names; `encoder_outputs` is its last_hidden_state."""
         B, S, T, V, E = len(self.rows), len(self.rows[0]), len(self.targets[0]), *self._sizes()
         letters = np.array([list(row) for row in self.rows])  # (B, S)
-        found: dict[str, NDArray[Any]] = {}
+        arguments: dict[str, NDArray[Any]] = {}
         if self.states:
-            found["encoder_outputs"] = 2 * reals(f"{self.name}/encoder_outputs", 0, (B, S, E))
+            arguments["encoder_outputs"] = 2 * reals(f"{self.name}/encoder_outputs", 0, (B, S, E))
         elif self.embeds:
-            found["inputs_embeds"] = 2 * reals(f"{self.name}/inputs_embeds", 0, (B, S, E))
+            arguments["inputs_embeds"] = 2 * reals(f"{self.name}/inputs_embeds", 0, (B, S, E))
         else:
-            found["input_ids"] = integers(f"{self.name}/input_ids", 0, (B, S), 0, V)
+            arguments["input_ids"] = integers(f"{self.name}/input_ids", 0, (B, S), 0, V)
         if np.isin(letters, ["-", "G", "n"]).any() and not self.without_mask:
-            found["attention_mask"] = np.isin(letters, [".", "g", "N"]).astype(np.int64)
+            arguments["attention_mask"] = np.isin(letters, [".", "g", "N"]).astype(np.int64)
         if np.isin(letters, ["g", "G", "n", "N"]).any():
             flags = np.isin(letters, ["g", "G"]).astype(np.int64)
-            found["global_attention_mask"] = flags - np.isin(letters, ["n", "N"])
+            arguments["global_attention_mask"] = flags - np.isin(letters, ["n", "N"])
         if self.labels:
             ignored = np.array([list(row) for row in self.labels]) == "x"
-            found["labels"] = np.where(ignored, -100, integers(f"{self.name}/labels", 0, ignored.shape, 0, V))
+            arguments["labels"] = np.where(ignored, -100, integers(f"{self.name}/labels", 0, ignored.shape, 0, V))
         if self.targets_from == "decoder_input_ids":
             if self.embeds:
-                found["decoder_inputs_embeds"] = 2 * reals(f"{self.name}/decoder_inputs_embeds", 0, (B, T, E))
+                arguments["decoder_inputs_embeds"] = 2 * reals(f"{self.name}/decoder_inputs_embeds", 0, (B, T, E))
             else:
-                found["decoder_input_ids"] = integers(f"{self.name}/decoder_input_ids", 0, (B, T), 0, V)
+                arguments["decoder_input_ids"] = integers(f"{self.name}/decoder_input_ids", 0, (B, T), 0, V)
         if "." not in "".join(self.targets):
-            found["decoder_attention_mask"] = np.array([[int(c) for c in row] for row in self.targets], dtype=np.int64)
-        return found
+            mask = [[int(letter) for letter in target] for target in self.targets]
+            arguments["decoder_attention_mask"] = np.array(mask, dtype=np.int64)
+        return arguments
 
     def _sizes(self) -> tuple[int, int]:
         return self.config["vocab_size"], self.config["d_model"]
 
 
 def lengths() -> list[Case]:
-    """Every length at which the window or the reference's chunks change their shape, without and with global tokens."""
-    found = []
+    """Return every length at which the window or the reference's chunks change, without and with global tokens."""
+    all_cases = []
     for label, config, w in (("tall", TALL, 2), ("wide", WIDE, 3)):
         for S in (1, w, w + 1, 2 * w, 2 * w + 1, 3 * w + 2, 17):
             about = f"{S} tokens, one-sided window {w}"
-            found.append(Case(f"length-{label}-{S}", f"{about}, no masks", config, ("." * S,), keep=ENCODER))
+            all_cases.append(Case(f"length-{label}-{S}", f"{about}, no masks", config, ("." * S,), keep=ENCODER))
             if S == 1:
                 rows: tuple[str, ...] = ("g", "-")
             elif S == 2:
@@ -147,12 +148,12 @@ def lengths() -> list[Case]:
             else:
                 rows = ("g" + "." * (S - 1), "." * (S - 3) + "g-" + "g")
             about += ", first token global; the other document with a hole"
-            found.append(Case(f"length-{label}-{S}-global", about, config, rows, keep=ENCODER))
-    return found
+            all_cases.append(Case(f"length-{label}-{S}-global", about, config, rows, keep=ENCODER))
+    return all_cases
 
 
 def patterns() -> list[Case]:
-    """Where the global tokens and the holes of the mask may stand."""
+    """Return cases that differ in where the global tokens and the holes of the mask stand."""
     listed = {
         "last": ("the last token global", ("..........g",)),
         "adjacent": ("three neighbours global", ("....ggg....",)),
@@ -169,7 +170,7 @@ def patterns() -> list[Case]:
         "minus-one-without-mask": ("-1 in the global mask, no attention mask", ("g..n...nnnn",)),
         "minus-one-on-real": ("-1 in the global mask where attention_mask is 1", ("g..N....NN.",)),
     }
-    found = [
+    all_cases = [
         Case(
             f"pattern-{name}",
             about,
@@ -183,12 +184,12 @@ def patterns() -> list[Case]:
     ]
     for name, rows in (("none", (".............",)), ("far", ("g.....g.....g", "...g...------"))):
         about = "windows 4, 12, 6 in one model, global tokens: " + name
-        found.append(Case(f"windows-{name}", about, MIXED, rows, keep=ENCODER))
-    return found
+        all_cases.append(Case(f"windows-{name}", about, MIXED, rows, keep=ENCODER))
+    return all_cases
 
 
 def decoders() -> list[Case]:
-    """What the decoder takes: targets, masks, embeddings, labels, the states of an encoder."""
+    """Return cases that differ in what the decoder takes: targets, masks, embeddings, labels, an encoder's states."""
     real, short = ".....", "g..--"
 
     def case(name: str, about: str, rows: tuple[str, ...] = (real,), config: Any = WIDE, **more: Any) -> Case:
@@ -238,7 +239,7 @@ def decoders() -> list[Case]:
 
 
 def activations() -> list[Case]:
-    """The feed-forward's non-linearities; `gelu` is everywhere else."""
+    """Return a case for each non-linearity of the feed-forward; `gelu` is everywhere else."""
     keep = ("encoder.layers.0.fc", "decoder.layers.1.fc", "logits")
     kinds = ("gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish")
     return [
@@ -254,7 +255,7 @@ def activations() -> list[Case]:
 
 
 def cached() -> list[Case]:
-    """Several calls that share a cache; each takes the next target tokens and the mask so far."""
+    """Return cases of several calls that share a cache; each takes the next target tokens and the mask so far."""
     rows = (".....", "g..--")
     open_targets, masked = ("......", "......"), ("0110111", "1011101")
     return [
@@ -270,5 +271,5 @@ def cached() -> list[Case]:
 
 
 def cases() -> list[Case]:
-    """All of them, in the order of the manifest."""
+    """Return all cases, in the order of the manifest."""
     return [*lengths(), *patterns(), *decoders(), *activations(), *cached()]

@@ -59,7 +59,7 @@ FIELDS = (
 
 
 def random_config(rng: Rng) -> dict[str, Any]:
-    """A small LED that the reference can run: no window of 2, and windows that divide the largest."""
+    """Return a small LED that the reference can run: no window of 2, and windows that divide the largest."""
     heads = int(rng.integers(1, 6))
     E = heads * int(rng.integers(1, 10))
     depth = int(rng.integers(1, 4))
@@ -85,8 +85,8 @@ def random_config(rng: Rng) -> dict[str, Any]:
 
 
 def random_masks(rng: Rng, B: int, S: int) -> Arrays:
-    """attention_mask and global_attention_mask, each perhaps absent."""
-    found: Arrays = {}
+    """Return attention_mask and global_attention_mask, each perhaps absent."""
+    masks: Arrays = {}
     real = np.ones((B, S), np.int64)
     kind = rng.choice(["absent", "ones", "suffix", "holes", "one document masked"])
     if kind == "suffix":
@@ -96,7 +96,7 @@ def random_masks(rng: Rng, B: int, S: int) -> Arrays:
     elif kind == "one document masked":
         real[rng.integers(B)] = 0
     if kind != "absent":
-        found["attention_mask"] = real
+        masks["attention_mask"] = real
     flags = rng.choice(["absent", "zeros", "first", "some", "many", "all", "minus one"])
     is_global = np.zeros((B, S), np.int64)
     if flags == "first":
@@ -109,34 +109,34 @@ def random_masks(rng: Rng, B: int, S: int) -> Arrays:
         is_global[:, 0] = 1
         is_global[real == 0] = -1
     if flags != "absent":
-        found["global_attention_mask"] = is_global
-    return found
+        masks["global_attention_mask"] = is_global
+    return masks
 
 
 def random_inputs(rng: Rng, config: dict[str, Any]) -> Arrays:
-    """The arguments of one forward call."""
+    """Return the arguments of one forward call."""
     B, S, T = int(rng.integers(1, 4)), int(rng.integers(1, 45)), int(rng.integers(1, 9))
     V, E = config["vocab_size"], config["d_model"]
-    found = random_masks(rng, B, S)
+    inputs = random_masks(rng, B, S)
     if rng.random() < 0.15:
-        found["inputs_embeds"] = rng.standard_normal((B, S, E)).astype(np.float32).astype(np.float64)
+        inputs["inputs_embeds"] = rng.standard_normal((B, S, E)).astype(np.float32).astype(np.float64)
     else:
-        found["input_ids"] = rng.integers(0, V, (B, S))
+        inputs["input_ids"] = rng.integers(0, V, (B, S))
     targets = rng.choice(["ids", "ids", "labels", "both", "embeds"])
     if targets in ("ids", "both"):
-        found["decoder_input_ids"] = rng.integers(0, V, (B, T))
+        inputs["decoder_input_ids"] = rng.integers(0, V, (B, T))
     if targets in ("labels", "both"):
-        found["labels"] = np.where(rng.random((B, T)) < 0.3, -100, rng.integers(0, V, (B, T)))
-        found["labels"][0, 0] = rng.integers(0, V)  # one at least counts, or the loss is NaN
+        inputs["labels"] = np.where(rng.random((B, T)) < 0.3, -100, rng.integers(0, V, (B, T)))
+        inputs["labels"][0, 0] = rng.integers(0, V)  # one at least counts, or the loss is NaN
     if targets == "embeds":
-        found["decoder_inputs_embeds"] = rng.standard_normal((B, T, E)).astype(np.float32).astype(np.float64)
+        inputs["decoder_inputs_embeds"] = rng.standard_normal((B, T, E)).astype(np.float32).astype(np.float64)
     if rng.random() < 0.3:
-        found["decoder_attention_mask"] = (rng.random((B, T)) < 0.7).astype(np.int64)
-    return found
+        inputs["decoder_attention_mask"] = (rng.random((B, T)) < 0.7).astype(np.int64)
+    return inputs
 
 
 def ours(config: dict[str, Any], weights: Arrays, dtype: str) -> Any:
-    """pyled's model with these weights, computing in `dtype`."""
+    """Return pyled's model with these weights, computing in `dtype`."""
     model = LEDForConditionalGeneration(LEDConfig.from_dict(config), dtype=dtype)
     model.load_state_dict({name: array.astype(dtype) for name, array in weights.items()})
     return model
@@ -150,8 +150,8 @@ def converted(inputs: Arrays, dtype: str) -> Arrays:
 
 
 def flat(answer: Any, numbers: Callable[[Any], NDArray[Any]], cache: Callable[[Any], list[Any]]) -> Arrays:
-    """An answer as arrays: `field`, or `field[i]` of a tuple, or `past_key_values[layer][part]`."""
-    found: Arrays = {}
+    """Return an answer as arrays: `field`, or `field[i]` of a tuple, or `past_key_values[layer][part]`."""
+    arrays: Arrays = {}
     for field in FIELDS:
         value = getattr(answer, field, None)
         if value is None:
@@ -159,46 +159,49 @@ def flat(answer: Any, numbers: Callable[[Any], NDArray[Any]], cache: Callable[[A
         if field == "past_key_values":
             for i, parts in enumerate(cache(value)):
                 for part, array in zip(("self_key", "self_value", "cross_key", "cross_value"), parts, strict=True):
-                    found[f"{field}[{i}].{part}"] = numbers(array)
+                    arrays[f"{field}[{i}].{part}"] = numbers(array)
         elif isinstance(value, tuple):
-            found |= {f"{field}[{i}]": numbers(array) for i, array in enumerate(value)}
+            arrays |= {f"{field}[{i}]": numbers(array) for i, array in enumerate(value)}
         else:
-            found[field] = numbers(value)
-    return found
+            arrays[field] = numbers(value)
+    return arrays
 
 
 def upstream_cache(cache: Any) -> list[Any]:
-    own, across = cache.self_attention_cache.layers, cache.cross_attention_cache.layers
-    return [(s.keys, s.values, c.keys, c.values) for s, c in zip(own, across, strict=True)]
+    within, across = cache.self_attention_cache.layers, cache.cross_attention_cache.layers
+    return [(s.keys, s.values, c.keys, c.values) for s, c in zip(within, across, strict=True)]
 
 
 def upstream(config: dict[str, Any], weights: Arrays, inputs: Arrays, dtype: torch.dtype) -> Arrays:
-    """The reference's answer in pyled's form: global rows trimmed to S, and 0 in their unused slots and behind a
-    document's last real token, where pyled does not run."""
+    """Return the reference's answer in pyled's form.
+
+    Global rows are trimmed to S. Their unused slots are 0, and so is what lies behind a document's last real token,
+    where pyled does not run.
+    """
     model = ask.load(config, weights, dtype)
     with torch.no_grad():
         answer = model(**ask.tensors(inputs, dtype), output_attentions=True, output_hidden_states=True)
-    found = flat(answer, ask.numbers, upstream_cache)
+    arrays = flat(answer, ask.numbers, upstream_cache)
     _, S = ask.source_size(inputs)
     mask = inputs.get("attention_mask", 1)
     is_global = mask * (inputs.get("global_attention_mask", np.zeros(ask.source_size(inputs), np.int64)) + 1) > 1
-    for name in [n for n in found if n.startswith("encoder_global_attentions")]:
-        rows = found[name][:, :, :S]
+    for name in [n for n in arrays if n.startswith("encoder_global_attentions")]:
+        rows = arrays[name][:, :, :S]
         unused = np.arange(rows.shape[3]) >= is_global.sum(axis=1)[:, None]  # (B, G)
-        found[name] = np.where(unused[:, None, None, :], 0, rows)
+        arrays[name] = np.where(unused[:, None, None, :], 0, rows)
     lengths = run_lengths(inputs)
-    for name, array in found.items():
+    for name, array in arrays.items():
         if name.startswith(("encoder_hidden_states", "encoder_last_hidden_state")):
             behind = np.arange(S) >= lengths[:, None]  # (B, S)
-            found[name] = np.where(behind[:, :, None], 0, array)
+            arrays[name] = np.where(behind[:, :, None], 0, array)
         elif ".cross_" in name:
             behind = np.arange(lengths.max()) >= lengths[:, None]
-            found[name] = np.where(behind[:, None, :, None], 0, array[:, :, : lengths.max()])
-    return found
+            arrays[name] = np.where(behind[:, None, :, None], 0, array[:, :, : lengths.max()])
+    return arrays
 
 
 def run_lengths(inputs: Arrays) -> NDArray[np.int64]:
-    """How many tokens of each document pyled runs: (B,). All of them where the mask is no prefix, or empty."""
+    """Return how many tokens of each document pyled runs: (B,). All where the mask is no prefix, or empty."""
     B, S = ask.source_size(inputs)
     mask = inputs.get("attention_mask", np.ones((B, S), np.int64))
     counts = mask.sum(axis=1)
@@ -210,7 +213,7 @@ def field_of(name: str) -> str:
 
 
 def true_forward(config: dict[str, Any], weights: Arrays, inputs: Arrays) -> tuple[Arrays, dict[str, float]]:
-    """The answer in float64, and the stock reference's error in float32, the larger of one and two threads."""
+    """Return the answer in float64, and the stock reference's float32 error, the larger of one and two threads."""
     with ask.float64_softmax():
         truth = upstream(config, weights, inputs, torch.float64)
     errors = dict.fromkeys(truth, 0.0)
@@ -223,7 +226,7 @@ def true_forward(config: dict[str, Any], weights: Arrays, inputs: Arrays) -> tup
 
 
 def compare_forward(rng: Rng, trial: int, worst: dict[str, list[float]]) -> Iterator[str]:
-    """One random model and call; what is wrong, in words. `worst` collects the ratios of error to budget by field."""
+    """Compare one random model and call, and give what is wrong, in words. `worst` collects ratios by field."""
     config, dtype = random_config(rng), str(rng.choice(list(TYPES)))
     weights, inputs = make_weights(config, trial), random_inputs(rng, config)
     truth, errors = true_forward(config, weights, inputs)
@@ -258,7 +261,7 @@ def compare_forward(rng: Rng, trial: int, worst: dict[str, list[float]]) -> Iter
 
 
 def random_settings(rng: Rng, config: dict[str, Any]) -> dict[str, Any]:
-    """Parameters of `generate`, by Hugging Face's names; most at their defaults."""
+    """Return parameters of `generate`, by Hugging Face's names; most at their defaults."""
     V = config["vocab_size"]
     beams = int(rng.integers(1, 5))
     choices: dict[str, Callable[[], Any]] = {
@@ -279,19 +282,19 @@ def random_settings(rng: Rng, config: dict[str, Any]) -> dict[str, Any]:
         "eos_token_id": lambda: [2, int(rng.integers(3, V))],
         "use_cache": lambda: False,
     }
-    found: dict[str, Any] = {"num_beams": beams, "do_sample": False}
+    settings: dict[str, Any] = {"num_beams": beams, "do_sample": False}
     if rng.random() < 0.5:
-        found["max_length"] = int(rng.integers(2, 25))
+        settings["max_length"] = int(rng.integers(2, 25))
     else:
-        found["max_new_tokens"] = int(rng.integers(1, 24))
+        settings["max_new_tokens"] = int(rng.integers(1, 24))
     for name, choose in choices.items():
         if rng.random() < 0.15:
-            found[name] = choose()
+            settings[name] = choose()
     if beams > 1:
-        found["length_penalty"] = float(rng.choice([-0.5, 0.0, 1.0, 2.0]))
-        found["early_stopping"] = [True, False, "never"][rng.integers(3)]
-        found["num_return_sequences"] = int(rng.integers(1, beams + 1))
-    return found
+        settings["length_penalty"] = float(rng.choice([-0.5, 0.0, 1.0, 2.0]))
+        settings["early_stopping"] = [True, False, "never"][rng.integers(3)]
+        settings["num_return_sequences"] = int(rng.integers(1, beams + 1))
+    return settings
 
 
 def upstream_generate(
@@ -304,7 +307,7 @@ def upstream_generate(
 
 
 def compare_generation(rng: Rng, trial: int, counts: dict[str, int], ratios: list[float]) -> Iterator[str]:
-    """One random model and its generation; what is wrong, in words."""
+    """Compare one random model and its generation, and give what is wrong, in words."""
     config, dtype = random_config(rng), str(rng.choice(list(TYPES)))
     weights = make_weights(config, trial)
     weights["final_logits_bias"] = weights["final_logits_bias"].copy()
@@ -340,7 +343,7 @@ def compare_generation(rng: Rng, trial: int, counts: dict[str, int], ratios: lis
 
 
 def sequence(row: NDArray[Any]) -> list[int]:
-    """A row without the padding behind it, whose width depends on the other rows."""
+    """Return a row without the padding behind it, whose width depends on the other rows."""
     last = np.flatnonzero(row != PAD)
     return [int(token) for token in row[: last[-1] + 1]] if len(last) else []
 

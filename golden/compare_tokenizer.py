@@ -72,9 +72,9 @@ OF_ROW = ("ids", "type_ids", "tokens", "offsets", "attention_mask", "special_tok
 
 
 def tokenizers(directory: Path) -> list[tuple[Any, LEDTokenizer]]:
-    """The same tokenizers of both libraries: all options, with and without added tokens."""
+    """Return the same tokenizers of both libraries: all options, with and without added tokens."""
     flags = {"[new]": {"rstrip": True}, "cat": {"single_word": True}, "\u65e5": {"normalized": False}}
-    made = []
+    pairs = []
     for prefix in (False, True):
         for trim in (True, False):
             for sides in (("right", "right"), ("left", "left"), ("right", "left")):
@@ -91,12 +91,12 @@ def tokenizers(directory: Path) -> list[tuple[Any, LEDTokenizer]]:
                         added = [token(text, special=text != "cat", **kwargs) for text, kwargs in flags.items()]
                         extra = {"additional_special_tokens": ["<doc-sep>", *added]} if is_extended else {}
                         pair.append(load(directory, **options, **extra))
-                    made.append((pair[0], pair[1]))
-    return made
+                    pairs.append((pair[0], pair[1]))
+    return pairs
 
 
 def train(directory: Path) -> None:
-    """A larger vocabulary, from what the repository has in words."""
+    """Train a larger vocabulary, from what the repository has in words."""
     root = HERE.parent
     paths = [TINY / "text.txt", root / "README.md", *sorted((root / "docs").glob("*.md")), *sorted(HERE.glob("*.py"))]
     vocab, merges = train_bpe.train([path.read_text(encoding="utf-8") for path in paths], 4000)
@@ -118,7 +118,7 @@ def words(rng: Rng) -> list[str]:
 
 
 def drawn_texts(rng: Rng, is_split: bool) -> Arguments:
-    """text and perhaps text_pair: one text, a list of them, a list of pairs."""
+    """Return text and perhaps text_pair: one text, a list of them, a list of pairs."""
     draw: Callable[[Rng], Any] = words if is_split else a_text
     if rng.random() < 0.5:
         return {"text": draw(rng), **({"text_pair": draw(rng)} if rng.random() < 0.5 else {})}
@@ -132,7 +132,7 @@ def drawn_texts(rng: Rng, is_split: bool) -> Arguments:
 
 
 def drawn_arguments(rng: Rng, is_prefixed: bool) -> Arguments:
-    """The arguments of one call."""
+    """Return the arguments of one call."""
     is_split = rng.random() < (0.3 if is_prefixed else 0.03)
     arguments = drawn_texts(rng, is_split)
     if is_split:
@@ -170,7 +170,7 @@ Outcome = tuple[str, Any]  # "gives" and what, or "raises" and the exception
 
 
 def drawn_call(rng: Rng, is_prefixed: bool) -> tuple[str, Arguments, Question]:
-    """The name of a call, its arguments, and what asks a tokenizer for it."""
+    """Return the name of a call, its arguments, and what asks a tokenizer for it."""
     arguments = drawn_arguments(rng, is_prefixed)
     name = rng.choice(["call"] * 8 + ["encode", "encode_plus", "batch_encode_plus", "tokenize", "pad", "ids", "ids"])
     if name in ("encode", "encode_plus", "tokenize"):
@@ -202,7 +202,7 @@ def drawn_call(rng: Rng, is_prefixed: bool) -> tuple[str, Arguments, Question]:
 
 
 def drawn_padding(rng: Rng) -> Arguments:
-    """The arguments of `pad`."""
+    """Return the arguments of `pad`."""
     rows = [[rng.randrange(600) for _ in range(rng.randint(0, 9))] for _ in range(rng.randint(1, 4))]
     inputs: Arguments = {"input_ids": rows}
     for name in ("attention_mask", "token_type_ids", "special_tokens_mask", "global_attention_mask", "labels"):
@@ -231,7 +231,7 @@ def drawn_padding(rng: Rng) -> Arguments:
 
 
 def of_ids(t: Any, ids: list[int], pair: list[int] | None) -> list[Any]:
-    """What a tokenizer makes of ids."""
+    """Return what a tokenizer makes of ids."""
     tokens = [token for token in t.convert_ids_to_tokens(ids) if token is not None]
     return [
         [t.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=clean)
@@ -247,7 +247,7 @@ def of_ids(t: Any, ids: list[int], pair: list[int] | None) -> list[Any]:
 
 
 def plain(value: Any) -> Any:
-    """A result as lists and numbers, with what kind of array it was."""
+    """Return a result as lists and numbers, with what kind of array it was."""
     if isinstance(value, np.ndarray):
         shape = value.shape if value.dtype != object else len(value)
         return [value.dtype.kind if value.size else "", shape, [plain(row) for row in value]]
@@ -259,7 +259,7 @@ def plain(value: Any) -> Any:
 
 
 def outcome(ask: Callable[..., Any], *what: Any) -> Outcome:
-    """What a question gives, or the exception it ends in."""
+    """Return what a question gives, or the exception it ends in."""
     try:
         return "gives", ask(*what)
     except (KeyboardInterrupt, SystemExit):
@@ -269,7 +269,7 @@ def outcome(ask: Callable[..., Any], *what: Any) -> Outcome:
 
 
 def questions(rng: Rng, result: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Random questions that a result with rows can be asked."""
+    """Give random questions that a result with rows can be asked."""
     n = len(result.encodings)
     for method in ("tokens", "word_ids", "sequence_ids"):
         yield method, (rng.randrange(-n, n + 1),)
@@ -282,7 +282,7 @@ def questions(rng: Rng, result: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def differences(rng: Rng, arguments: Arguments, theirs: Outcome, ours: Outcome) -> Iterator[str]:
-    """In words, or as the name of a decision, how two outcomes differ."""
+    """Give how two outcomes differ, in words or as the name of a decision."""
     if theirs[0] != ours[0]:
         yield explained_outcome(arguments, theirs, ours) or f"{theirs} and {ours}"
         return
@@ -294,8 +294,8 @@ def differences(rng: Rng, arguments: Arguments, theirs: Outcome, ours: Outcome) 
     if first != second or (isinstance(first, dict) and list(first) != list(second)):
         yield explained_values(arguments, first, second) or f"{first}\n  and {second}"
     if getattr(theirs[1], "encodings", None):
-        kept = rng.choice([lambda e: e, copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
-        yield from row_differences(rng, theirs[1], kept(ours[1]))
+        copied = rng.choice([lambda e: e, copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+        yield from row_differences(rng, theirs[1], copied(ours[1]))
 
 
 def row_differences(rng: Rng, theirs: Any, ours: Any) -> Iterator[str]:
@@ -360,12 +360,12 @@ def main() -> int:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as name:
         train(Path(name))
-        made = tokenizers(TINY) + tokenizers(Path(name))
+        pairs = tokenizers(TINY) + tokenizers(Path(name))
     counts: Counter[str] = Counter()
     wrong = 0
     for trial in range(arguments.trials) if arguments.only is None else [arguments.only]:
         rng = Rng(f"{arguments.seed} {trial}")
-        theirs, ours = rng.choice(made)
+        theirs, ours = rng.choice(pairs)
         kind, drawn, ask = drawn_call(rng, theirs.add_prefix_space)
         answers = [outcome(ask, t) for t in (theirs, ours)]
         counts[f"{kind}: {answers[0][0]}"] += 1

@@ -19,7 +19,7 @@ KINDS: dict[str, dict[str, Any]] = {"greedy": {"num_beams": 1}, "beam": {}}
 
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
-    """In the other interpreter: texts to ids, at most `limit` of them, or ids to texts."""
+    """Turn texts into ids, at most `limit` of them, or ids into texts, in the other interpreter."""
     assert transformers.__version__ == "4.57.6", f"the tokenizer's truth is 4.57.6, not {transformers.__version__}"
     tokenizer = transformers.LEDTokenizerFast.from_pretrained(request["checkpoint"])
     texts = [
@@ -39,18 +39,18 @@ class Tokenizer:
         return self._ask(texts=texts, ids=[])["ids"]
 
     def text(self, ids: list[int]) -> str:
-        """Without special tokens and without clean-up."""
+        """Return the text of ids, without special tokens and without clean-up."""
         return self._ask(texts=[], ids=[ids])["texts"][0]
 
     def _ask(self, **request: Any) -> dict[str, Any]:
-        given = json.dumps(request | self.always)
-        done = subprocess.run([self.interpreter, __file__], input=given, capture_output=True, text=True, check=True)
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        question = json.dumps(request | self.always)
+        done = subprocess.run([self.interpreter, __file__], input=question, capture_output=True, text=True, check=True)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
 
 
 def marked(ids: list[int]) -> dict[str, Any]:
-    """The arguments of a call on one document, with global attention on its first token."""
+    """Return the arguments of a call on one document, with global attention on its first token."""
     import torch
 
     source = torch.tensor([ids])
@@ -60,14 +60,14 @@ def marked(ids: list[int]) -> dict[str, Any]:
 
 
 def generate(model: Any, ids: list[int], **settings: Any) -> tuple[list[int], float | None]:
-    """The tokens, and the score of the sequence where beams were searched."""
+    """Return the tokens, and the score of the sequence where beams were searched."""
     answer = model.generate(**marked(ids), return_dict_in_generate=True, output_scores=True, **settings)
     scores = getattr(answer, "sequences_scores", None)
     return answer.sequences[0].tolist(), None if scores is None else float(scores[0])
 
 
 def truth_and_stock(models: Mapping[Any, Any], question: Callable[[Any], Answer]) -> tuple[Answer, list[Answer]]:
-    """What the model in float64 answers, and the stock one in float32, on one and two threads."""
+    """Return what the model in float64 answers, and the stock one in float32, on one and two threads."""
     import ask
     import torch
 
@@ -84,33 +84,33 @@ def truth_and_stock(models: Mapping[Any, Any], question: Callable[[Any], Answer]
 def summaries(
     name: str, ids: list[int], models: Mapping[Any, Any], tokenizer: Tokenizer
 ) -> tuple[dict[str, Any], float]:
-    """What the reference generates from a document in each of KINDS, and the largest float32 error of a score.
+    """Return what the reference generates from a document in each of KINDS, and the largest float32 error.
 
     models: by torch type, float32 and float64; their tokens must be the same, the scores are those of float64
     """
-    found: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
     error = 0.0
     for kind, settings in KINDS.items():
         (tokens, score), stock = truth_and_stock(models, functools.partial(generate, ids=ids, **settings))
-        found[kind] = {"sequence": tokens, "text": tokenizer.text(tokens)}
+        answers[kind] = {"sequence": tokens, "text": tokenizer.text(tokens)}
         if score is not None:
-            found[kind]["sequences_score"] = score
+            answers[kind]["sequences_score"] = score
         for tokens32, score32 in stock:
             assert tokens32 == tokens, f"{name}, {kind}: float32 and float64 part"
             if score is not None and score32 is not None:
                 error = max(error, abs(score32 - score) / max(1, abs(score)))
-    return found, error
+    return answers, error
 
 
 def answers_file(entries: Iterable[dict[str, Any]], **more: Any) -> bytes:
-    """answers.json: whose answers these are, and what else is said of all, then each entry on a line."""
+    """Return answers.json: whose answers these are, and what else is said of all, then each entry on a line."""
     head = json.dumps({"model": transformers.__version__, "tokenizer": "4.57.6", **more})
     lines = ",\n".join(json.dumps(entry) for entry in entries)
     return f'{head[:-1]}, "answers": [\n{lines}\n]}}\n'.encode()
 
 
 def make_or_check(about: str, folder: Path, content: Callable[[str], dict[str, bytes]]) -> int:
-    """The command of a script that makes a folder's files: writes them, or with --check says which are others.
+    """Write the files of a folder, or with --check say which of them are others: the command of a script.
 
     content: the files by their names, made with the interpreter of the tokenizer
     """

@@ -1,10 +1,10 @@
 """Make the goldens of the forward pass, or check them: `python golden/forward.py [--check]`.
 
 Runs in an environment with transformers 5.23.0. Writes `golden/forward/<case>.npz` (the inputs as `in.<name>`, the
-truth in float64 under the stages' names) and `golden/manifest.json`: versions, hashes of the scripts and the files,
-what each case is, and for each stage the error of the reference in float32, the largest over three seeds of the
-weights and over one and two threads. `--check` makes all of it again and compares: bit for bit in the environment of
-the manifest, within 1e-12 in another.
+truth in float64 under the stages' names) and `golden/manifest.json`: versions, hashes of what the scripts do and of
+the files, what each case is, and for each stage the error of the reference in float32: the largest over three seeds
+of the weights and over one and two threads. `--check` makes all of it again and compares: bit for bit in the
+environment of the manifest, within 1e-12 in another.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import transformers
 from ask import Arrays
+from behaviour import of_scripts
 from cases import SEEDS, Case, cases
 from numpy.typing import NDArray
 from weights import make_weights
@@ -33,7 +34,7 @@ SCRIPTS = ("weights.py", "cases.py", "ask.py", "forward.py")
 
 
 def environment() -> dict[str, str]:
-    """What the last bits depend on."""
+    """Return what the last bits depend on."""
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     return {
         "python": platform.python_version(),
@@ -51,7 +52,7 @@ def sha256(path: Path) -> str:
 
 
 def answer(case: Case, seed: int, dtype: torch.dtype) -> tuple[Arrays, list[str]]:
-    """What the reference says to a case."""
+    """Return what the reference says to a case."""
     model = ask.load(case.config, make_weights(case.config, seed), dtype)
     if case.calls:
         return ask.cached_calls(model, case.inputs(), case.calls), []
@@ -59,7 +60,7 @@ def answer(case: Case, seed: int, dtype: torch.dtype) -> tuple[Arrays, list[str]
 
 
 def truth(case: Case, seed: int) -> tuple[Arrays, list[str]]:
-    """The answer in float64, with the proof that nothing was rounded to float32 on the way."""
+    """Return the answer in float64, with the proof that nothing was rounded to float32 on the way."""
     with ask.float64_softmax():
         stages, fields = answer(case, seed, torch.float64)
     probs = [array for name, array in stages.items() if name.startswith("encoder.") and name.endswith(".probs")]
@@ -70,14 +71,14 @@ def truth(case: Case, seed: int) -> tuple[Arrays, list[str]]:
 
 
 def error(got: NDArray[Any], expected: NDArray[Any]) -> float:
-    """err of DESIGN, section 6; NaN where the truth is NaN."""
+    """Return err as tests/budget.py defines it; NaN where the truth is NaN."""
     if got.size == 0:
         return 0.0
     return float(np.max(np.abs(got.astype(np.float64) - expected)) / max(1.0, np.max(np.abs(expected))))
 
 
 def float32_errors(case: Case, true: dict[int, Arrays]) -> dict[str, float]:
-    """The stock reference in float32 against the truth: the largest error over the seeds, one and two threads."""
+    """Return the stock reference's error in float32: the largest over the seeds, one and two threads."""
     worst: dict[str, float] = dict.fromkeys(true[SEEDS[0]], 0.0)
     for seed in SEEDS:
         for threads in (1, 2):
@@ -89,16 +90,16 @@ def float32_errors(case: Case, true: dict[int, Arrays]) -> dict[str, float]:
     return worst
 
 
-def kept(case: Case, name: str) -> bool:
+def is_stored(case: Case, name: str) -> bool:
     last = f"encoder.layers.{case.config['encoder_layers'] - 1}.final_layer_norm"
     return name == last or (name.startswith(case.keep) and not name.endswith(case.drop))
 
 
 def make(case: Case) -> tuple[Arrays, dict[str, Any]]:
-    """The arrays of a case, and what the manifest says of it."""
+    """Return the arrays of a case, and what the manifest says of it."""
     answers = {seed: truth(case, seed) for seed in SEEDS}
     fields = answers[SEEDS[0]][1]
-    true = {seed: {n: a for n, a in stages.items() if kept(case, n)} for seed, (stages, _) in answers.items()}
+    true = {seed: {n: a for n, a in stages.items() if is_stored(case, n)} for seed, (stages, _) in answers.items()}
     arrays = {f"in.{name}": array for name, array in case.inputs().items()} | true[SEEDS[0]]
     entry: dict[str, Any] = {
         "about": case.about,
@@ -116,13 +117,13 @@ def make(case: Case) -> tuple[Arrays, dict[str, Any]]:
     return arrays, entry
 
 
-def write(all_made: dict[str, tuple[Arrays, dict[str, Any]]]) -> None:
+def write(answers: dict[str, tuple[Arrays, dict[str, Any]]]) -> None:
     folder = HERE / "forward"
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.npz"):
         old.unlink()
     listed = {}
-    for name, (arrays, entry) in all_made.items():
+    for name, (arrays, entry) in answers.items():
         path = folder / f"{name}.npz"
         np.savez_compressed(path, **arrays)
         listed[name] = {"sha256": sha256(path), **entry}
@@ -130,7 +131,7 @@ def write(all_made: dict[str, tuple[Arrays, dict[str, Any]]]) -> None:
         "environment": environment(),
         "seeds": list(SEEDS),
         "threads": [1, 2],
-        "scripts": {name: sha256(HERE / name) for name in SCRIPTS},
+        "scripts": of_scripts(HERE, SCRIPTS),
     }
     lines = ["{"]
     lines += [f"{json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
@@ -140,27 +141,28 @@ def write(all_made: dict[str, tuple[Arrays, dict[str, Any]]]) -> None:
     MANIFEST.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def differences(all_made: dict[str, tuple[Arrays, dict[str, Any]]]) -> list[str]:
-    """Where what is stored is not what was made now."""
+def differences(answers: dict[str, tuple[Arrays, dict[str, Any]]]) -> list[str]:
+    """Return where what is stored differs from what was computed now."""
     stored = json.loads(MANIFEST.read_text(encoding="utf-8"))
     same = stored["environment"] == environment()
     print("environment of the manifest: bit for bit" if same else "another environment: within 1e-12")
-    found = [f"{name} was changed since" for name in SCRIPTS if stored["scripts"].get(name) != sha256(HERE / name)]
-    found += [f"{name}: not in both" for name in sorted(set(stored["cases"]) ^ set(all_made))]
-    for name in sorted(set(stored["cases"]) & set(all_made)):
-        arrays, entry = all_made[name]
+    now = of_scripts(HERE, SCRIPTS)
+    problems = [f"{name} does something else since" for name in SCRIPTS if stored["scripts"].get(name) != now[name]]
+    problems += [f"{name}: not in both" for name in sorted(set(stored["cases"]) ^ set(answers))]
+    for name in sorted(set(stored["cases"]) & set(answers)):
+        arrays, entry = answers[name]
         path = HERE / "forward" / f"{name}.npz"
         before = stored["cases"][name]
         if before["sha256"] != sha256(path):
-            found.append(f"{path.name}: not the file of the manifest")
+            problems.append(f"{path.name}: not the file of the manifest")
         ignored = {"sha256"} if same else {"sha256", "float32_error"}
         if {k: v for k, v in before.items() if k not in ignored} != {
             k: v for k, v in entry.items() if k not in ignored
         }:
-            found.append(f"{name}: the manifest's entry differs")
+            problems.append(f"{name}: the manifest's entry differs")
         with np.load(path, allow_pickle=False) as file:
             if set(file.files) != set(arrays):
-                found.append(f"{name}: other stages: {sorted(set(file.files) ^ set(arrays))}")
+                problems.append(f"{name}: other stages: {sorted(set(file.files) ^ set(arrays))}")
                 continue
             for stage, array in arrays.items():
                 limit = 0.0 if same or stage.startswith("in.") else 1e-12
@@ -169,8 +171,8 @@ def differences(all_made: dict[str, tuple[Arrays, dict[str, Any]]]) -> list[str]
                     np.array_equal(file[stage], array, equal_nan=array.dtype.kind == "f")
                     or error(file[stage], array) <= limit
                 ):
-                    found.append(f"{name}: {stage} differs")
-    return found
+                    problems.append(f"{name}: {stage} differs")
+    return problems
 
 
 def main() -> int:
@@ -180,15 +182,15 @@ def main() -> int:
     assert transformers.__version__ == "5.23.0", f"the reference is transformers 5.23.0, not {transformers.__version__}"
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    all_made = {case.name: make(case) for case in cases()}
+    answers = {case.name: make(case) for case in cases()}
     if not check:
-        write(all_made)
+        write(answers)
         size = sum(path.stat().st_size for path in (HERE / "forward").iterdir()) + MANIFEST.stat().st_size
-        print(f"{len(all_made)} cases, {size / 1e6:.2f} MB")
+        print(f"{len(answers)} cases, {size / 1e6:.2f} MB")
         return 0
-    found = differences(all_made)
-    print("\n".join(found) or f"{len(all_made)} cases agree")
-    return 1 if found else 0
+    problems = differences(answers)
+    print("\n".join(problems) or f"{len(answers)} cases agree")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

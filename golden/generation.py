@@ -76,7 +76,7 @@ def stub():
 
 
 def plug_ins(case, tensor):
-    """The callables a case asks for by numbers, for torch or for NumPy."""
+    """Return the callables a case asks for by numbers, for torch or for NumPy."""
     plugged = {}
     if "allowed_modulus" in case:
         plugged["prefix_allowed_tokens_fn"] = allowed_after(case["step"], case["allowed_modulus"])
@@ -90,9 +90,9 @@ def plug_ins(case, tensor):
 
 
 def ask(model, case):
-    """The reference's answer to a case."""
+    """Return the reference's answer to a case."""
     model.step, model.encoder.seeds = case["step"], case["step"]["seeds"]
-    own = dict(case["settings"])
+    settings = dict(case["settings"])
     model.generation_config = GenerationConfig()
     more = plug_ins(case, torch.from_numpy)
     if "prompt" in case:
@@ -104,7 +104,7 @@ def ask(model, case):
             use_cache=False,
             return_dict_in_generate=True,
             output_scores=True,
-            **own,
+            **settings,
             **more,
         )
     result = {"sequences": answer.sequences.tolist()}
@@ -119,7 +119,7 @@ def ask(model, case):
 
 
 def random_case(rng):
-    """A step function, sources and settings; ids 0, 1, 2 are bos, pad and eos as LED's."""
+    """Return a step function, sources and settings; ids 0, 1, 2 are bos, pad and eos as LED's."""
     vocab = rng.choice([12, 24, 40])
     documents = rng.choice([1, 1, 2, 3])
     beams = rng.choice([1, 2, 3, 4, 5])
@@ -223,7 +223,7 @@ OPTIONAL = [
 
 
 def ours(case):
-    """pyled's answer to a case."""
+    """Return pyled's answer to a case."""
     from pyled.generation import generate, resolve
     from pyled.generation_config import GenerationConfig as Config
 
@@ -248,7 +248,7 @@ def ours(case):
 
 @contextlib.contextmanager
 def torchs_order():
-    """pyled with torch.topk's order of equal scores, and torch's rounding of log-softmax: to explain a difference."""
+    """Give pyled torch.topk's order of equal scores, and torch's rounding of log-softmax: it explains a difference."""
     from pyled.generation import beam, rules
 
     def best(scores, count):
@@ -257,44 +257,44 @@ def torchs_order():
     def log_softmax(scores):
         return torch.log_softmax(torch.from_numpy(scores), dim=-1).numpy()
 
-    kept = beam.best, beam.log_softmax, rules.log_softmax
+    stock = beam.best, beam.log_softmax, rules.log_softmax
     beam.best, beam.log_softmax, rules.log_softmax = best, log_softmax, log_softmax
     yield
-    beam.best, beam.log_softmax, rules.log_softmax = kept
+    beam.best, beam.log_softmax, rules.log_softmax = stock
 
 
 def differences(case, expected, answer):
-    """What differs between pyled and the reference, as a set of words, and the largest difference of scores."""
+    """Return what differs between pyled and the reference, in words, and the largest difference of scores."""
     mine = ours(case)
-    found, worst = set(), 0.0
+    differing, worst = set(), 0.0
     if mine.sequences.tolist() != expected["sequences"]:
-        found.add("sequences")
+        differing.add("sequences")
     if "beam_indices" in expected:
         if mine.beam_indices.tolist() != expected["beam_indices"]:
-            found.add("beam indices")
+            differing.add("beam indices")
         theirs = answer.sequences_scores.numpy()
         with np.errstate(invalid="ignore"):
             worst = float(np.where(mine.sequences_scores == theirs, 0, np.abs(mine.sequences_scores - theirs)).max())
     if len(mine.scores) != expected["steps"]:
-        found.add("number of steps")
-    if found:
-        return found, worst
+        differing.add("number of steps")
+    if differing:
+        return differing, worst
     for a, b in zip(mine.scores, answer.scores, strict=True):
         b = b.numpy()
         with np.errstate(invalid="ignore"):
             difference = float(np.where(a == b, 0, np.abs(a - b)).max())
         if difference > 1e-4:
-            found.add("scores of a step")
+            differing.add("scores of a step")
         else:
             worst = max(worst, difference)
     exact = case["step"]["kind"] == "exact" and not case["settings"].get("renormalize_logits")
     if worst > (0 if exact else 1e-4):
-        found.add("values of scores")
-    return found, worst
+        differing.add("values of scores")
+    return differing, worst
 
 
 def is_dead_end(case, expected, answer):
-    """Whether the reference, too, found no token for a document.
+    """Return whether the reference, too, found no token for a document.
 
     It then goes on with a score of -inf, or with nothing but absent hypotheses.
     """
@@ -317,21 +317,21 @@ def attempt(case, expected, answer):
 
 
 def compare(case, expected, answer):
-    """A verdict in words, and the largest difference of scores where all is the same."""
-    found, worst = attempt(case, expected, answer)
-    if not found:
+    """Return a verdict in words, and the largest difference of scores where all is the same."""
+    differing, worst = attempt(case, expected, answer)
+    if not differing:
         return "same", worst
     if any(bool(torch.isnan(step).any()) for step in answer.scores):
         return "the reference goes on with NaN", 0.0
     if np.inf in expected.get("sequences_scores", []):  # remove_invalid_values, then a decay penalty on what it left
         return "the reference returns infinite scores", 0.0
-    if any("token is forbidden" in words for words in found) and is_dead_end(case, expected, answer):
+    if any("token is forbidden" in words for words in differing) and is_dead_end(case, expected, answer):
         return "a dead end for both", 0.0
     with torchs_order():
-        found_then, worst_then = attempt(case, expected, answer)
-    if not found_then or (found_then <= {"sequences", "beam indices"} and worst_then == 0):
-        return f"same but for the order of equals: {', '.join(sorted(words.split(',')[0] for words in found))}", 0.0
-    return f"DIFFERENT: {', '.join(sorted(found_then))}", 0.0
+        still_differing, worst_then = attempt(case, expected, answer)
+    if not still_differing or (still_differing <= {"sequences", "beam indices"} and worst_then == 0):
+        return f"same but for the order of equals: {', '.join(sorted(words.split(',')[0] for words in differing))}", 0.0
+    return f"DIFFERENT: {', '.join(sorted(still_differing))}", 0.0
 
 
 def live(count, seed):
@@ -359,7 +359,7 @@ def live(count, seed):
 
 
 def is_decided(case, model):
-    """The reference's answer and whether no choice in it was one between equals, or nearly so where scores round."""
+    """Return the reference's answer, and whether every choice in it was clear: not between equals, or nearly so."""
     margin = 0 if case["step"]["kind"] == "exact" else 1e-3
     gaps = []
     choose = GenerationMixin._get_top_k_continuations
@@ -383,29 +383,29 @@ def is_decided(case, model):
 
 
 def searches(count):
-    """Cases with the reference's answers; some short ones with the scores of their steps."""
+    """Return cases with the reference's answers; some short ones with the scores of their steps."""
     model = stub()
-    kept, number = [], 0
-    while len(kept) < count:
+    cases, number = [], 0
+    while len(cases) < count:
         case = random_case(random.Random(number))
         number += 1
         expected, answer, decided = is_decided(case, model)
         if decided:
             if "sequences_scores" in expected:
                 expected["sequences_scores"] = short(expected["sequences_scores"])
-            if case["step"]["vocab"] == 12 and len(answer.scores) < 6 and len(kept) % 4 == 0:
+            if case["step"]["vocab"] == 12 and len(answer.scores) < 6 and len(cases) % 4 == 0:
                 expected["scores"] = [plain(step.numpy()) for step in answer.scores]
-            kept.append({**case, "expected": expected})
-    return kept
+            cases.append({**case, "expected": expected})
+    return cases
 
 
 def short(values):
-    """float32 values with as many digits as they need."""
+    """Return float32 values with as many digits as they need."""
     return [float(str(np.float32(value))) for value in values]
 
 
 def plain(array):
-    """Nested lists, with None for -inf, which JSON has not."""
+    """Return nested lists, with None for -inf, which JSON has not."""
     return [[None if value == -np.inf else value for value in short(row)] for row in array]
 
 
@@ -458,13 +458,13 @@ TABLE = {
 
 
 def processor_table():
-    """What each of the reference's processors makes of the same scores, two rows per document."""
+    """Return what each of the reference's processors makes of the same scores, two rows per document."""
     scores = logits(TABLE["step"], np.array(TABLE["seeds"]), np.array(TABLE["ids"])) - np.float32(TABLE["shift"])
     ids, encoder_ids = torch.tensor(TABLE["ids"]), torch.tensor(TABLE["encoder_ids"])
     rows = []
     for name, arguments, processor in PROCESSORS:
-        given = list(arguments.values()) + ([encoder_ids] if name.startswith("encoder") else [])
-        after = processor(*given)(ids, torch.from_numpy(scores.copy()))
+        values = list(arguments.values()) + ([encoder_ids] if name.startswith("encoder") else [])
+        after = processor(*values)(ids, torch.from_numpy(scores.copy()))
         rows.append({"name": name, "arguments": arguments, "after": plain(after.numpy())})
     return {**TABLE, "rows": rows}
 
@@ -535,7 +535,7 @@ DEFAULT = dict.fromkeys(EFFECTIVE) | GenerationConfig._get_default_generation_pa
 
 
 def settle(model, case):
-    """The effective settings of the reference where they are not the default, or the name of what it raises."""
+    """Return the effective settings of the reference where they are not the default, or the name of what it raises."""
 
     def searched(self, input_ids, generation_config, **unused):
         raise SettledError(generation_config, input_ids)
@@ -576,14 +576,14 @@ LEGACY = [  # keys of a config.json without a generation_config.json beside it
 
 
 def legacy(keys):
-    """What the reference makes of the keys of a config.json, without what is unset and its own book-keeping."""
+    """Return what the reference makes of the keys of a config.json, without what is unset and its own book-keeping."""
     config = GenerationConfig.from_model_config({**IDS, **keys}).to_dict()
     dropped = ("_from_model_config", "transformers_version", "use_cache", "return_dict_in_generate")
     return {name: value for name, value in config.items() if value is not None and name not in dropped}
 
 
 def make():
-    """The whole of golden/generation.json."""
+    """Return the whole of golden/generation.json."""
     model = stub()
     return {
         "made with": {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0]},
@@ -596,7 +596,7 @@ def make():
 
 
 def text(golden):
-    """JSON with one case per line."""
+    """Return JSON with one case per line."""
     parts = []
     for name, part in golden.items():
         if isinstance(part, list):

@@ -19,14 +19,14 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 def mix(x: np.ndarray) -> np.ndarray:
-    """A permutation of 64-bit integers that leaves no pattern (the finalizer of SplitMix64)."""
+    """Return a permutation of 64-bit integers that leaves no pattern (the finalizer of SplitMix64)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
 def logits(step: dict[str, Any], seeds: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """The logits after ids: (R, L), for seeds: (R,); (R, vocab) float32."""
+    """Return the logits after ids: (R, L), for seeds: (R,); (R, vocab) float32."""
     vocab = step["vocab"]
     state = mix(seeds.astype(np.uint64) * MULTIPLIER)
     for token in ids[:, -step["memory"] :].T:
@@ -43,7 +43,7 @@ def logits(step: dict[str, Any], seeds: np.ndarray, ids: np.ndarray) -> np.ndarr
 
 
 def allowed_after(step: dict[str, Any], modulus: int):
-    """A prefix_allowed_tokens_fn: whatever does not fall on a multiple of `modulus` with the document and last id."""
+    """Return a prefix_allowed_tokens_fn: no token whose sum with document and last id `modulus` divides."""
     return lambda document, ids: [v for v in range(step["vocab"] - 1) if (v + int(ids[-1]) + document) % modulus]
 
 
@@ -59,7 +59,7 @@ class HashState:
 
 
 def step_function(step: dict[str, Any]):
-    """step(ids, state) -> logits, state; it refuses ids that do not continue those of its state."""
+    """Return step(ids, state) -> logits, state; it refuses ids that do not continue those of its state."""
 
     def next_step(ids: np.ndarray, state: HashState):
         if state.ids is not None:
@@ -70,5 +70,5 @@ def step_function(step: dict[str, Any]):
 
 
 def start(step: dict[str, Any], beams: int) -> HashState:
-    """The state before the first step, every document's row once per beam."""
+    """Return the state before the first step, every document's row once per beam."""
     return HashState(np.repeat(np.array(step["seeds"], np.int64), beams))

@@ -37,7 +37,7 @@ def reference_model(directory):
 
 
 def token_ids(directory):
-    """The document's ids, by pyled's tokenizer, which is compared with 4.57.6's elsewhere."""
+    """Return the document's ids, by pyled's tokenizer, which is compared with 4.57.6's elsewhere."""
     from pyled.tokenizer import LEDTokenizer
 
     text = (directory / "document.txt").read_text(encoding="utf-8")

@@ -55,7 +55,7 @@ def require(holds: bool, *what: object) -> None:
 
 
 def configs(rng: Rng) -> Iterator[tuple[str | None, dict[str, Any]]]:
-    """A random small shape for each kind of model, tied and untied."""
+    """Give a random small shape for each kind of model, tied and untied."""
     for head, name in KINDS.items():
         for is_tied in (True, False):
             if hasattr(transformers, name):
@@ -81,7 +81,7 @@ def configs(rng: Rng) -> Iterator[tuple[str | None, dict[str, Any]]]:
 
 
 def compare_loading(rng: Rng, head: str | None, values: dict[str, Any], counts: Counter[str]) -> None:
-    """1. The reference saves, pyled loads."""
+    """1. Load with pyled what the reference saves."""
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         model = getattr(transformers, KINDS[head])(transformers.LEDConfig(**values)).to(dtype)
         with torch.no_grad():
@@ -102,7 +102,7 @@ def compare_loading(rng: Rng, head: str | None, values: dict[str, Any], counts: 
 
 
 def compare_saving(rng: Rng, head: str | None, values: dict[str, Any], counts: Counter[str]) -> None:
-    """2. pyled saves, the reference loads."""
+    """2. Load with the reference what pyled saves."""
     config = LEDConfig(**values)
     tensors = {n: rng.standard_normal(s) for n, s in checkpoint.expected_shapes(config, head).items()}
     if IS_HALF_TIED or config.tie_word_embeddings:
@@ -125,16 +125,16 @@ def compare_saving(rng: Rng, head: str | None, values: dict[str, Any], counts: C
 
 
 def random_tensors(rng: Rng) -> dict[str, NDArray[Any]]:
-    made = {}
+    tensors = {}
     for i in range(int(rng.integers(0, 9))):
         dtype = np.dtype(TYPES[rng.integers(len(TYPES))])
         shape = tuple(int(n) for n in rng.integers(0, 5, int(rng.integers(0, 4))))
         count = int(np.prod(shape))
         data = rng.integers(0, 2 if dtype == np.bool_ else 256, count * dtype.itemsize, dtype=np.uint8)
-        made[rng.choice(["w", "\u00fc \u2603", 'a"\\', "\t\x01\x7f", "\U0001f600", "layer.weight"]) + str(i)] = (
+        tensors[rng.choice(["w", "\u00fc \u2603", 'a"\\', "\t\x01\x7f", "\U0001f600", "layer.weight"]) + str(i)] = (
             np.array(data.view(dtype).reshape(shape))
         )
-    return made
+    return tensors
 
 
 def is_same(a: dict[str, NDArray[Any]], b: dict[str, NDArray[Any]]) -> bool:
@@ -144,7 +144,7 @@ def is_same(a: dict[str, NDArray[Any]], b: dict[str, NDArray[Any]]) -> bool:
 
 
 def compare_files(rng: Rng, folder: Path, counts: Counter[str]) -> None:
-    """3. One writer's file in the other's reader."""
+    """3. Read one writer's file with the other's reader."""
     tensors = random_tensors(rng)
     theirs, ours = folder / "theirs", folder / "ours"
     theirs.write_bytes(safetensors.numpy.save(tensors, metadata={"format": "pt"}))
@@ -178,7 +178,7 @@ SEEDS = [
 
 
 def mutated(rng: Rng) -> bytes:
-    """A small file with one to three tokens of its header changed, and now and then its length or its data."""
+    """Return a small file with one to three tokens of its header changed, and now and then its length or data."""
 
     def one_of(choices: bytes) -> bytes:
         listed = choices.split(b" ")
@@ -207,7 +207,7 @@ def mutated(rng: Rng) -> bytes:
 
 
 def compare_mutation(data: bytes, path: Path, counts: Counter[str]) -> None:
-    """Ours is a subset of theirs; anything but CheckpointError ends the script."""
+    """Require that the official reader reads what pyled reads; anything but CheckpointError ends the script."""
     path.write_bytes(data)
     try:
         theirs = dict(safetensors.deserialize(data))

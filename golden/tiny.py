@@ -52,18 +52,18 @@ GENERATION: dict[str, Any] = {**IDS, "num_beams": 4, "max_length": 40, "no_repea
 
 
 def tiny_weights() -> dict[str, Any]:
-    """The tensors of the checkpoint in upstream's names: float32, and every value exact in it."""
-    made = make_weights(CONFIG, SEED, np.float32)
-    for name, array in made.items():
+    """Return the tensors of the checkpoint in upstream's names: float32, and every value exact in it."""
+    tensors = make_weights(CONFIG, SEED, np.float32)
+    for name, array in tensors.items():
         if name.endswith("bias"):
-            made[name] = array / np.float32(8)
+            tensors[name] = array / np.float32(8)
         elif name.rsplit(".", 2)[-2] in ("query", "key", "query_global", "key_global", "q_proj", "k_proj"):
-            made[name] = array * np.float32(2)
-    return made
+            tensors[name] = array * np.float32(2)
+    return tensors
 
 
 def answers(interpreter: str) -> tuple[list[dict[str, Any]], float]:
-    """What the reference says to each document, and the largest float32 error of a score."""
+    """Return what the reference says of each document, and the largest float32 error of a score."""
     import ask
     import torch
 
@@ -73,26 +73,26 @@ def answers(interpreter: str) -> tuple[list[dict[str, Any]], float]:
         models[dtype].generation_config = transformers.GenerationConfig(**GENERATION)
     tokenizer = Tokenizer(interpreter, TINY, CONFIG["max_encoder_position_embeddings"])
     paths = sorted((TINY / "documents").glob("*.txt"))
-    found, errors = [], [0.0]
+    entries, errors = [], [0.0]
     all_ids = tokenizer.ids([path.read_text(encoding="utf-8") for path in paths])
     for path, ids in zip(paths, all_ids, strict=True):
         entry, error = summaries(path.name, ids, models, tokenizer)
-        found.append({"document": path.name, "input_ids": ids, **entry})
+        entries.append({"document": path.name, "input_ids": ids, **entry})
         errors.append(error)
-    return found, max(errors)
+    return entries, max(errors)
 
 
 def content(interpreter: str) -> dict[str, bytes]:
-    """The files of the directory that this script makes."""
+    """Return the files of the directory that this script makes."""
     from safetensors.numpy import save
 
     stored = {name: array for name, array in tiny_weights().items() if name not in TIED[1:]}
-    found, error = answers(interpreter)
+    entries, error = answers(interpreter)
     return {
         "config.json": (json.dumps(CONFIG, indent=2) + "\n").encode(),
         "generation_config.json": (json.dumps(GENERATION, indent=2) + "\n").encode(),
         "model.safetensors": save(stored, metadata={"format": "pt"}),
-        "answers.json": answers_file(found, float32_error=float(f"{error:.3g}")),
+        "answers.json": answers_file(entries, float32_error=float(f"{error:.3g}")),
     }
 
 

@@ -63,7 +63,7 @@ FRAGMENTS = [
 
 
 def hostile(rng: random.Random, most: int = 12) -> str:
-    """A text of up to `most` fragments, or of code points drawn from all of Unicode, or of one thing repeated."""
+    """Return a text of up to `most` fragments, or of code points of all of Unicode, or of one thing repeated."""
     shape = rng.random()
     if shape < 0.7:
         return "".join(rng.choice(FRAGMENTS) for _ in range(rng.randint(1, most)))
@@ -91,7 +91,7 @@ PAIRS = [("A question?", "The long answer is in the document."), ("a", ""), ("",
 
 
 def calls() -> Iterator[Case]:
-    """Arguments of calls: pairs, padding, truncation."""
+    """Give the arguments of calls: pairs, padding, truncation."""
     batch = ["A long document.", "", "It's a summary <mask> of it, in a few words.", "\u65e5\u672c\u8a9e"]
     every = {"return_offsets_mapping": True, "return_special_tokens_mask": True}
     for first, second in PAIRS:
@@ -118,7 +118,7 @@ def calls() -> Iterator[Case]:
 
 
 def row_calls() -> Iterator[tuple[str, Case]]:
-    """Calls that ask for windows, words, targets, sides; and with which tokenizer."""
+    """Give calls that ask for windows, words, targets, sides; and with which tokenizer."""
     text, question, answer = "It's na\u00efve <mask> \u65e5!", "A question  ", "the long answer"
     cut = {"truncation": True, "return_overflowing_tokens": True, "return_attention_mask": False}
     for name in ("plain", "left"):
@@ -214,7 +214,7 @@ def special_case(tokenizer: Any, slow: Any, ids: list[int], pair: list[int] | No
 
 
 def file_sets() -> Iterator[dict[str, Any]]:
-    """Files as checkpoints have them beside vocab.json and merges.txt."""
+    """Give files as checkpoints have them beside vocab.json and merges.txt."""
 
     def token(content: str, **flags: bool) -> dict[str, Any]:
         plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True}
@@ -297,7 +297,7 @@ def flags(token: Any) -> dict[str, Any]:
 
 
 def in_directory(files: dict[str, Any], load: Callable[[Path], Any]) -> Any:
-    """What `load` makes of a directory with the tiny vocabulary and the files given."""
+    """Return what `load` makes of a directory with the tiny vocabulary and the files given."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         for part in ("vocab.json", "merges.txt"):
@@ -374,7 +374,7 @@ def lines() -> str:
 
 
 def compare(n: int, directory: Path, seed: int) -> int:
-    """Draw n texts, ask both, and print where they differ. The number of differences."""
+    """Draw n texts, ask both, print where they differ, and return the number of differences."""
     from pyled.tokenizer import LEDTokenizer  # only here, so that the goldens do not depend on pyled
 
     options = [
@@ -429,12 +429,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.compare:
         sys.exit(1 if compare(arguments.compare, arguments.vocabulary, arguments.seed) else 0)
-    made = lines()
+    text = lines()
     if not arguments.check:
-        STORED.write_text(made, encoding="ascii", newline="")
-    elif made != STORED.read_text(encoding="ascii"):
+        STORED.write_text(text, encoding="ascii", newline="")
+    elif text != STORED.read_text(encoding="ascii"):
         sys.exit(f"{STORED.name} is not what transformers {REFERENCE} gives")
-    print(f"{made.count(chr(10))} cases")
+    print(f"{text.count(chr(10))} cases")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ TINY = HERE / "tiny"
 REFERENCE = "4.57.6"
 
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-OWN = dict(zip(NAMES, ("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"), strict=True))
+CONTENT_OF = dict(zip(NAMES, ("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"), strict=True))
 CONTENTS = [
     "<doc-sep>", "<sent-sep>", "<b>", "ab", "abc", "bc", "the", "\u0120the", " the", "a b", "\u00e9", "\u65e5", "x",
     "\n", "<s", "</s>", "<mask>", "<s>", "<pad>", "<unk>", "<mask>>", "[MASK]", "e", "'s", "\U0001f600", "<doc-sep> ",
@@ -45,7 +45,7 @@ Spec = dict[str, Any]
 
 
 def drawn_token(rng: random.Random, content: str | None = None) -> Spec | str:
-    """A string, or the arguments of an AddedToken."""
+    """Return a string, or the arguments of an AddedToken."""
     content = content or rng.choice(CONTENTS)
     if rng.random() < 0.4:
         return content
@@ -54,21 +54,21 @@ def drawn_token(rng: random.Random, content: str | None = None) -> Spec | str:
 
 
 def full(token: Spec | str, typed: bool) -> Spec | str:
-    """As files have it: every flag is there."""
+    """Return a token as files have it: every flag is there."""
     if isinstance(token, str):
         return token
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True}
-    kept = {name: value for name, value in token.items() if name != "special"}
-    return {**plain, **kept, **({"__type": "AddedToken"} if typed else {})}
+    flags = {name: value for name, value in token.items() if name != "special"}
+    return {**plain, **flags, **({"__type": "AddedToken"} if typed else {})}
 
 
 def drawn_roles(rng: random.Random) -> dict[str, Spec | str]:
     names = [name for name in NAMES if rng.random() < 0.3]
-    return {name: drawn_token(rng, OWN[name] if rng.random() < 0.6 else None) for name in names}
+    return {name: drawn_token(rng, CONTENT_OF[name] if rng.random() < 0.6 else None) for name in names}
 
 
 def drawn_files(rng: random.Random) -> dict[str, Any]:
-    """Files beside the vocabulary, some of them."""
+    """Return files beside the vocabulary, some of them."""
     files: dict[str, Any] = {}
     contents = rng.sample(["<doc-sep>", "<b>", "abc", "the", "a b", "<mask>>", "[MASK]", "\u65e5"], 3)
     config: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def drawn_files(rng: random.Random) -> dict[str, Any]:
         if rng.random() < 0.2:
             config[name] = rng.choice(values)
     if rng.random() < 0.2:
-        listed = [*OWN.values(), *contents]
+        listed = [*CONTENT_OF.values(), *contents]
         ids = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 599}
         tokens = [full(drawn_token(rng, content), False) for content in dict.fromkeys(listed)]
         tokens = [token if isinstance(token, dict) else full({"content": token}, False) for token in tokens]
@@ -115,7 +115,7 @@ def drawn_files(rng: random.Random) -> dict[str, Any]:
 
 
 def drawn_changes(rng: random.Random) -> list[tuple[str, Any, Any]]:
-    """What is done to a tokenizer: the name of a method or of an attribute, what it is given, and an option."""
+    """Return what is done to a tokenizer: the names of methods or attributes, an argument each, and an option."""
     changes: list[tuple[str, Any, Any]] = []
     for _ in range(rng.choice([0, 1, 1, 2, 4])):
         kind = rng.randrange(6)
@@ -139,13 +139,13 @@ def drawn_changes(rng: random.Random) -> list[tuple[str, Any, Any]]:
 
 
 def ordinary(rng: random.Random) -> tuple[dict[str, Any], list[tuple[str, Any, Any]]]:
-    """Files and changes on which the versions agree: texts stay between `<s>` and `</s>`, `<mask>` says its flags."""
+    """Return files and changes on which the versions agree: texts stay between `<s>` and `</s>`; `<mask>` has flags."""
     options = {"add_prefix_space": [True], "trim_offsets": [False], "model_max_length": [16384, 77, int(1e30)]}
     options |= {"padding_side": ["left", "right"], "truncation_side": ["left", "right"]}
     config = {name: rng.choice(values) for name, values in options.items() if rng.random() < 0.4}
     config |= {"mask_token": full({"content": "<mask>", "lstrip": rng.random() < 0.7}, typed=True)}
     changes: list[tuple[str, Any, Any]] = []
-    contents = [content for content in CONTENTS if content not in OWN.values() and content != "<doc-sep> "]
+    contents = [content for content in CONTENTS if content not in CONTENT_OF.values() and content != "<doc-sep> "]
     for _ in range(rng.randint(0, 4)):
         tokens = [drawn_token(rng, content) for content in rng.sample(contents, rng.randint(1, 3))]
         tokens = [t if isinstance(t, str) else {**t, "special": False} for t in tokens]
@@ -161,23 +161,23 @@ def ordinary(rng: random.Random) -> tuple[dict[str, Any], list[tuple[str, Any, A
     return {"tokenizer_config.json": config}, changes
 
 
-def made(value: Any, token_class: Any) -> Any:
-    """A value with tokens of one library in the place of their arguments."""
+def as_tokens(value: Any, token_class: Any) -> Any:
+    """Return a value with tokens of one library in the place of their arguments."""
     if isinstance(value, list):
-        return [made(item, token_class) for item in value]
+        return [as_tokens(item, token_class) for item in value]
     if isinstance(value, dict) and "content" in value:
         return token_class(**value)
-    return {key: made(item, token_class) for key, item in value.items()} if isinstance(value, dict) else value
+    return {key: as_tokens(item, token_class) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def changed(tokenizer: Any, changes: list[tuple[str, Any, Any]], token_class: Any) -> list[Any]:
-    """Do it; what the methods return."""
+    """Change a tokenizer, and return what the methods return."""
     returned = []
     for name, argument, option in changes:
         if option is None:
-            setattr(tokenizer, name, made(argument, token_class))
+            setattr(tokenizer, name, as_tokens(argument, token_class))
         else:
-            returned.append(getattr(tokenizer, name)(made(argument, token_class), option))
+            returned.append(getattr(tokenizer, name)(as_tokens(argument, token_class), option))
     return returned
 
 
@@ -191,7 +191,7 @@ def drawn_texts(rng: random.Random, n: int = 6) -> list[str]:
 
 
 def work(tokenizer: Any, texts: list[str]) -> dict[str, Any]:
-    """What it does with texts."""
+    """Return what a tokenizer does with texts."""
     encoded = [tokenizer(text, return_offsets_mapping=True, return_attention_mask=False) for text in texts]
     rows = [e["input_ids"] for e in encoded]
     return {
@@ -213,7 +213,7 @@ def work(tokenizer: Any, texts: list[str]) -> dict[str, Any]:
 
 
 def state(tokenizer: Any, texts: list[str]) -> dict[str, Any]:
-    """What it does, and what it says of its tokens."""
+    """Return what a tokenizer does, and what it says of its tokens."""
     added = {str(number): flags(token) for number, token in tokenizer.added_tokens_decoder.items()}
     numbers = {token["content"]: int(number) for number, token in added.items()}
     known = [name for name in NAMES if getattr(tokenizer, name) in tokenizer.vocab]
@@ -226,7 +226,7 @@ def state(tokenizer: Any, texts: list[str]) -> dict[str, Any]:
 
 
 def tried(function: Any, *arguments: Any) -> Any:
-    """What it gives, or the error."""
+    """Return what a function gives, or the error."""
     try:
         return function(*arguments)
     except Exception as e:
@@ -234,26 +234,26 @@ def tried(function: Any, *arguments: Any) -> Any:
 
 
 def different(ours: Any, theirs: Any, texts: list[str], say: Any = state) -> str | None:
-    """How a tokenizer of pyled and one of transformers differ; None if they do not."""
+    """Return how a tokenizer of pyled and one of transformers differ; None if they do not."""
     if isinstance(theirs, Exception):
         return None if type(ours).__name__ == "TokenizerError" else f"accepted; transformers: {theirs!r:.200}"
     if isinstance(ours, Exception):
         return None if "is listed with the id" in str(ours) else f"refused: {ours!r:.300}"
-    expected, found = tried(say, theirs, texts), tried(say, ours, texts)
+    expected, actual = tried(say, theirs, texts), tried(say, ours, texts)
     if isinstance(expected, RecursionError):  # an <unk> that is no token of the vocabulary
         return None
-    if isinstance(found, Exception):
-        return f"failed: {found!r:.300}"
-    return "; ".join(first_difference(k, found[k], v) for k, v in expected.items() if found[k] != v) or None
+    if isinstance(actual, Exception):
+        return f"failed: {actual!r:.300}"
+    return "; ".join(first_difference(k, actual[k], v) for k, v in expected.items() if actual[k] != v) or None
 
 
-def first_difference(name: str, found: Any, expected: Any) -> str:
-    """The innermost place at which two answers differ."""
-    both = [dict(enumerate(value)) if isinstance(value, list) else value for value in (found, expected)]
+def first_difference(name: str, actual: Any, expected: Any) -> str:
+    """Return the innermost place at which two answers differ."""
+    both = [dict(enumerate(value)) if isinstance(value, list) else value for value in (actual, expected)]
     if all(isinstance(value, dict) for value in both) and both[0].keys() == both[1].keys():
         key = next(key for key in both[0] if both[0][key] != both[1][key])
         return first_difference(f"{name}[{key!r}]", both[0][key], both[1][key])
-    return f"{name}: {found!r:.200} not {expected!r:.200}"
+    return f"{name}: {actual!r:.200} not {expected!r:.200}"
 
 
 def in_directory(directory: Path, files: dict[str, Any], whole: dict[str, Any] | None) -> Path:
@@ -273,19 +273,19 @@ def in_directory(directory: Path, files: dict[str, Any], whole: dict[str, Any] |
 
 
 def drawn_whole(rng: random.Random) -> dict[str, Any]:
-    """What is changed in a tokenizer.json: tokens added, and a few other things."""
+    """Return what is changed in a tokenizer.json: tokens added, and a few other things."""
     whole: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         tokenizer = LEDTokenizerFast.from_pretrained(str(TINY))
         for _ in range(rng.randint(0, 2)):
-            tokens = [made(drawn_token(rng), AddedToken) for _ in range(rng.randint(0, 3))]
+            tokens = [as_tokens(drawn_token(rng), AddedToken) for _ in range(rng.randint(0, 3))]
             tokenizer.add_tokens(tokens, rng.random() < 0.5)
         tokenizer.save_pretrained(name, legacy_format=False)
         content = json.loads((Path(name) / "tokenizer.json").read_text(encoding="utf-8"))
     added = content["added_tokens"]
     if rng.random() < 0.2:
-        own = [token for token in added if token["id"] < 600]
-        added = rng.sample(own, len(own)) + added[len(own) :]
+        known = [token for token in added if token["id"] < 600]
+        added = rng.sample(known, len(known)) + added[len(known) :]
     if len(added) > 5 or added != sorted(added, key=lambda token: int(token["id"])):
         whole["added_tokens"] = added
     frame, words = content["post_processor"], content["pre_tokenizer"]
@@ -305,7 +305,7 @@ def drawn_whole(rng: random.Random) -> dict[str, Any]:
     return whole
 
 
-FOUND: list[dict[str, Any]] = [
+WILD: list[dict[str, Any]] = [
     {},
     {"tokenizer_config.json": {"model_max_length": 16384}},
     {"tokenizer_config.json": {"tokenizer_class": "BartTokenizer", "model_max_length": 1024}},
@@ -336,14 +336,14 @@ AGAIN: list[list[Any]] = [  # added, and changed then: a special token keeps its
     [{"content": "ab", "normalized": False}, {"content": "ab", "lstrip": True}, "abc"],
     ["ab", {"content": "ab", "special": True}, "ab", "abc"],
 ]
-FOUND_TEXTS = [" a <mask> b<doc-sep> x abc", "<b>'s  <s> long\u3000<mask>"]
+WILD_TEXTS = [" a <mask> b<doc-sep> x abc", "<b>'s  <s> long\u3000<mask>"]
 
 
 def cases() -> Iterator[dict[str, Any]]:
-    """What is found in the wild, with tokenizer.json and without; then what is drawn."""
-    for files in FOUND:
-        yield {"files": files, "whole": None, "changes": [], "texts": FOUND_TEXTS}
-        yield {"files": files, "whole": {"merges": "strings"}, "changes": [], "texts": FOUND_TEXTS}
+    """Give the cases: what the wild has, with tokenizer.json and without; then what is drawn."""
+    for files in WILD:
+        yield {"files": files, "whole": None, "changes": [], "texts": WILD_TEXTS}
+        yield {"files": files, "whole": {"merges": "strings"}, "changes": [], "texts": WILD_TEXTS}
     for tokens in AGAIN:
         changes = [("add_tokens", token, False) for token in tokens]
         yield {"files": {}, "whole": None, "changes": changes, "texts": ["abc ab", "xabc", "<s>ab"]}
@@ -364,13 +364,13 @@ def answered(case: dict[str, Any]) -> dict[str, Any] | None:
     answer = tried(state, tokenizer, case["texts"])
     if isinstance(answer, RecursionError):  # its <unk> is no token of the vocabulary
         return None
-    kept = ("decoded", "sizes", "limit", "sides", "special")
+    fields = ("decoded", "sizes", "limit", "sides", "special")
     flagged = {i: [v if k == "content" else k for k, v in token.items() if v] for i, token in answer["added"].items()}
     encoded = zip(answer["encoded"], answer["plain"], strict=True)
     rows = [[row["input_ids"], row["offset_mapping"], plain] for row, plain in encoded]
     rows = [row[:2] if row[0] == row[2] else row for row in rows]
     answer["decoded"] = [skipped for _, skipped in answer["decoded"]]
-    return case | {"returned": returned, "rows": rows, "added": flagged} | {name: answer[name] for name in kept}
+    return case | {"returned": returned, "rows": rows, "added": flagged} | {name: answer[name] for name in fields}
 
 
 def lines() -> str:
@@ -380,21 +380,21 @@ def lines() -> str:
 
 
 def pyled_too(directory: Path) -> tuple[Any, Any]:
-    """What pyled makes of a directory, and what transformers makes of it."""
+    """Return what pyled makes of a directory, and what transformers makes of it."""
     from pyled.tokenizer import LEDTokenizer  # only here, so that the goldens do not depend on pyled
 
     return tried(LEDTokenizer.from_pretrained, directory), tried(LEDTokenizerFast.from_pretrained, str(directory))
 
 
 def both_changed(ours: Any, theirs: Any, changes: list[tuple[str, Any, Any]]) -> tuple[Any, Any]:
-    """What the changes return, done to a tokenizer of pyled and to one of transformers."""
+    """Do the changes to a tokenizer of pyled and to one of transformers, and return what they return."""
     from pyled.tokenizer import AddedToken as OurToken
 
     return tried(changed, ours, changes, OurToken), tried(changed, theirs, changes, AddedToken)
 
 
 def without_clash(files: dict[str, Any], whole: dict[str, Any] | None) -> dict[str, Any]:
-    """The files without their added tokens where `tokenizer.json` gives the same ids to others."""
+    """Return the files without their added tokens where `tokenizer.json` gives the same ids to others."""
     if not any(token["id"] >= 600 for token in (whole or {}).get("added_tokens", [])):
         return files
     config = {k: v for k, v in files.get("tokenizer_config.json", {}).items() if k != "added_tokens_decoder"}
@@ -410,7 +410,7 @@ def drawn(rng: random.Random, is_ordinary: bool) -> dict[str, Any]:
 
 
 def compare(n: int, seed: int) -> int:
-    """Compare n drawn tokenizers, and print where they differ. The number of differences."""
+    """Compare n drawn tokenizers, print where they differ, and return the number of differences."""
     assert transformers.__version__ == REFERENCE, f"transformers {transformers.__version__}: {REFERENCE} is the truth"
     differences = refused = 0
     for i in range(n):
@@ -419,22 +419,22 @@ def compare(n: int, seed: int) -> int:
         texts = case["texts"]
         with tempfile.TemporaryDirectory() as name:
             ours, theirs = pyled_too(in_directory(Path(name) / "given", case["files"], case["whole"]))
-            found = {"loaded": different(ours, theirs, texts)}
+            problems = {"loaded": different(ours, theirs, texts)}
             refused += isinstance(ours, Exception)
-            if found["loaded"] is None and not isinstance(ours, Exception):
+            if problems["loaded"] is None and not isinstance(ours, Exception):
                 returned, expected = both_changed(ours, theirs, case["changes"])
-                found["returned"] = None if repr(expected) == repr(returned) else f"{returned} not {expected}"
-                found["changed"] = different(ours, theirs, texts)
+                problems["returned"] = None if repr(expected) == repr(returned) else f"{returned} not {expected}"
+                problems["changed"] = different(ours, theirs, texts)
                 loaded = []
                 for who, saved in (("ours", ours), ("theirs", theirs)):
                     paths = saved.save_pretrained(str(Path(name) / who))
-                    found[f"{who} named"] = None if [Path(p).name for p in paths] == PATHS else str(paths)
+                    problems[f"{who} named"] = None if [Path(p).name for p in paths] == PATHS else str(paths)
                     again = pyled_too(Path(name) / who)
-                    found[f"{who} saved"] = different(*again, texts)
+                    problems[f"{who} saved"] = different(*again, texts)
                     loaded.append(again[1])
                 if not any(isinstance(tokenizer, Exception) for tokenizer in loaded):
-                    found["saved alike"] = different(*loaded, texts)
-        for step, difference in found.items():
+                    problems["saved alike"] = different(*loaded, texts)
+        for step, difference in problems.items():
             if difference is not None:
                 differences += 1
                 print("DIFFERENT", i, step, difference, "\n   ", f"{json.dumps(case):.600}")
@@ -460,7 +460,7 @@ def save(directory: Path, n: int, seed: int) -> None:
 
 
 def load(directory: Path) -> int:
-    """Load what was saved with pyled and with this version, and compare what they do. The number of differences."""
+    """Load what was saved with pyled and this version, compare both, and return the number of differences."""
     counts: dict[str, list[int]] = {}
     for place in sorted(directory.iterdir()):
         case = json.loads((place / "case.json").read_text(encoding="utf-8"))
@@ -491,12 +491,12 @@ def main() -> None:
         sys.exit(1 if load(arguments.load) else 0)
     if arguments.compare:
         sys.exit(1 if compare(arguments.compare, arguments.seed) else 0)
-    made_now = lines()
+    text = lines()
     if not arguments.check:
-        STORED.write_text(made_now, encoding="ascii", newline="")
-    elif made_now != STORED.read_text(encoding="ascii"):
+        STORED.write_text(text, encoding="ascii", newline="")
+    elif text != STORED.read_text(encoding="ascii"):
         sys.exit(f"{STORED.name} is not what transformers {REFERENCE} gives")
-    print(f"{made_now.count(chr(10))} cases")
+    print(f"{text.count(chr(10))} cases")
 
 
 if __name__ == "__main__":

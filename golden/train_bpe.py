@@ -28,7 +28,7 @@ Pair = tuple[str, str]
 
 
 def byte_symbols() -> dict[int, str]:
-    """GPT-2's printable character for each byte, those that stand for themselves first."""
+    """Return GPT-2's printable character for each byte, those that stand for themselves first."""
     themselves = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in themselves]
     return {b: chr(b) for b in themselves} | {b: chr(256 + i) for i, b in enumerate(others)}
@@ -58,7 +58,7 @@ class PairCounts:
         return pairs
 
     def most_frequent(self, known: dict[str, int]) -> Pair | None:
-        """The most frequent pair, the alphabetically first of equals, whose product is not known; None when spent."""
+        """Return the most frequent pair whose product is not known, the alphabet's first of equals; None when spent."""
         while self.heap:
             count, pair = heapq.heappop(self.heap)
             is_current = -count == self.counts[pair]
@@ -92,7 +92,7 @@ def merged(word: list[str], pair: Pair) -> list[str]:
 
 
 def train(texts: Iterable[str], vocab_size: int) -> tuple[dict[str, int], list[Pair]]:
-    """A vocabulary of exactly `vocab_size` entries in Hugging Face's layout, and its merges in order of rank.
+    """Return a vocabulary of exactly `vocab_size` entries in Hugging Face's layout, and its merges in order of rank.
 
     `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, the 256 byte symbols in code point order, the products of the merges,
     `<mask>` last. Where the texts give too few merges, `<unused0>`, `<unused1>`, ... fill the vocabulary: no merge
@@ -115,7 +115,7 @@ def train(texts: Iterable[str], vocab_size: int) -> tuple[dict[str, int], list[P
 
 
 def files(vocab: dict[str, int], merges: list[Pair]) -> dict[str, str]:
-    """The content of vocab.json and merges.txt."""
+    """Return the content of vocab.json and merges.txt."""
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     return {"vocab.json": json.dumps(vocab) + "\n", "merges.txt": "\n".join(lines) + "\n"}
 

@@ -42,12 +42,12 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def places(length: int) -> list[int]:
-    """Which states are stored: the first, the last, and some between, evenly apart."""
+    """Return which states are stored: the first, the last, and some between, evenly apart."""
     return sorted({round(i * (length - 1) / (ROWS - 1)) for i in range(ROWS)})
 
 
 def forced(model: Any, ids: list[int], summary: list[int]) -> Arrays:
-    """The states at `places`, and the log-probability of each token of the summary and of its end."""
+    """Return the states at `places`, and the log-probability of each token of the summary and of its end."""
     eos = model.config.eos_token_id
     target = torch.tensor([[*summary, eos]])
     prompt = torch.tensor([[model.config.decoder_start_token_id, *summary]])
@@ -61,13 +61,13 @@ def forced(model: Any, ids: list[int], summary: list[int]) -> Arrays:
 
 
 def true_forced(models: Mapping[Any, Any], ids: list[int], summary: list[int]) -> tuple[Arrays, dict[str, float]]:
-    """In float64, and the error of float32."""
+    """Return the same in float64, and the error of float32."""
     truth, stock = truth_and_stock(models, functools.partial(forced, ids=ids, summary=summary))
     return truth, {name: max(err(each[name], array) for each in stock) for name, array in truth.items()}
 
 
 def content(interpreter: str) -> dict[str, bytes]:
-    """The files that this script makes."""
+    """Return the files that this script makes."""
     load = transformers.LEDForConditionalGeneration.from_pretrained
     models = {dtype: load(MODEL, dtype=dtype).eval() for dtype in (torch.float32, torch.float64)}
     tokenizer = Tokenizer(interpreter, MODEL, models[torch.float64].config.max_encoder_position_embeddings)
@@ -76,21 +76,21 @@ def content(interpreter: str) -> dict[str, bytes]:
     all_ids, all_synopses = tokenizer.ids(texts), tokenizer.ids(list(synopses.values()))
     entries, states = [], {}
     for name, ids, (_, *synopsis, _) in zip(synopses, all_ids, all_synopses, strict=True):
-        found, score_error = summaries(name, ids, models, tokenizer)
+        generated, score_error = summaries(name, ids, models, tokenizer)
         truth, errors = true_forced(models, ids, synopsis)
         states[name] = truth["states"]
         entry = {
             "document": name,
             "input_ids": ids,
             "places": places(len(ids)),
-            **found,
+            **generated,
             "synopsis": synopsis,
             "log_probs": truth["log_probs"].tolist(),
             "score_error": float(f"{score_error:.3g}"),
             **{f"{of}_error": float(f"{error:.3g}") for of, error in errors.items()},
         }
         entries.append(entry)
-        print(f"{name}: {len(ids)} tokens; {found['beam']['text']!r}; float32 is off {errors}", file=sys.stderr)
+        print(f"{name}: {len(ids)} tokens; {generated['beam']['text']!r}; float32 is off {errors}", file=sys.stderr)
     stored = io.BytesIO()
     np.savez(stored, **states)
     return {"answers.json": answers_file(entries), "states.npz": stored.getvalue()}

@@ -69,25 +69,25 @@ TYPES = {
 
 
 def make_model(head: str, config: Mapping[str, Any]) -> Any:
-    """The reference's model with the weights of the hash."""
+    """Return the reference's model with the weights of the hash."""
     model = getattr(transformers, CLASSES[head])(transformers.LEDConfig(**config)).eval()
     model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors_of(head, config, model).items()})
     return model
 
 
 def tensors_of(head: str, config: Mapping[str, Any], model: Any) -> dict[str, Any]:
-    """Every tensor of the model by upstream's names."""
-    made = make_weights(config, SEED, np.float32)
+    """Return every tensor of the model by upstream's names."""
+    tensors = make_weights(config, SEED, np.float32)
     if VERSION == "4.57.6":
-        made |= dict.fromkeys(TIED[1:3], made[TIED[0]])
+        tensors |= dict.fromkeys(TIED[1:3], tensors[TIED[0]])
     if head == "base":
-        made = {name.removeprefix("led."): array for name, array in made.items()}
+        tensors = {name.removeprefix("led."): array for name, array in tensors.items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    return {name: made[name] if name in made else reals(name, SEED, shapes[name], np.float32) for name in shapes}
+    return {name: tensors[name] if name in tensors else reals(name, SEED, shapes[name], np.float32) for name in shapes}
 
 
 def save_case(case: str, folder: Path) -> None:
-    """One directory, by `save_pretrained`."""
+    """Write one directory, by `save_pretrained`."""
     head, tied, *how = case.split("-")
     model = make_model(head, {**CONFIG, "tie_word_embeddings": tied == "tied"})
     if how and how != ["shards"]:
@@ -96,15 +96,15 @@ def save_case(case: str, folder: Path) -> None:
 
 
 def save_tensors(path: Path) -> None:
-    """Names and shapes of a model with its head."""
+    """Write the names and shapes of a model with its head."""
     model = transformers.LEDForConditionalGeneration(transformers.LEDConfig(**UNEQUAL))
     shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     path.write_text(json.dumps({"config": UNEQUAL, "tensors": shapes}) + "\n", encoding="utf-8")
 
 
 def save_types(path: Path) -> None:
-    """A file of the official library with every type."""
-    found = {}
+    """Write a file of the official library with every type."""
+    tensors = {}
     for kind, dtype in TYPES.items():
         for place, shape in (("", (2, 3)), (".rank0", ()), (".empty", (3, 0))):
             count, size = int(np.prod(shape)), dtype.itemsize
@@ -112,12 +112,12 @@ def save_types(path: Path) -> None:
             if kind == "BOOL":
                 data = bytes(byte & 1 for byte in data)
             flat = torch.frombuffer(bytearray(data), dtype=dtype) if count else torch.zeros(0, dtype=dtype)
-            found[kind + place] = flat.reshape(shape)
-    safetensors.torch.save_file(found, path, metadata={"é": "\n"})  # of several, the order is random
+            tensors[kind + place] = flat.reshape(shape)
+    safetensors.torch.save_file(tensors, path, metadata={"é": "\n"})  # of several, the order is random
 
 
 def make(folder: Path) -> None:
-    """All of this version."""
+    """Write all files of this version."""
     for case in CASES[VERSION]:
         save_case(case, folder / case)
     if VERSION == "5.23.0":
@@ -138,9 +138,9 @@ def main() -> int:
     if not arguments.check:
         make(FOLDER / VERSION)
         return 0
-    with tempfile.TemporaryDirectory() as made:
-        make(Path(made))
-        stored, now = files_of(FOLDER / VERSION), files_of(Path(made))
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder))
+        stored, now = files_of(FOLDER / VERSION), files_of(Path(folder))
     differ = sorted(name for name in stored.keys() | now.keys() if stored.get(name) != now.get(name))
     print("\n".join(f"{name} is not what was made now" for name in differ) or f"weight_files/{VERSION}: whole")
     return 1 if differ else 0

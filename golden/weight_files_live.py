@@ -52,26 +52,26 @@ CLASSES = {None: "LEDModel", "lm": "LEDForConditionalGeneration"}
 
 
 def tensors_of(head: str | None, config: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The weights of the hash in upstream's names, biases an eighth so that more than one token is generated."""
-    made = make_weights(config, seed, np.float32)
-    made = {name: array / np.float32(8) if name.endswith("bias") else array for name, array in made.items()}
+    """Return the weights of the hash in upstream's names, biases an eighth so that several tokens are generated."""
+    tensors = make_weights(config, seed, np.float32)
+    tensors = {name: array / np.float32(8) if name.endswith("bias") else array for name, array in tensors.items()}
     if VERSION == "4.57.6":
-        made |= dict.fromkeys(TIED[1:3], made[TIED[0]])
+        tensors |= dict.fromkeys(TIED[1:3], tensors[TIED[0]])
     if head is None:
-        return {name.removeprefix("led."): array for name, array in made.items() if name.startswith("led.")}
-    return made
+        return {name.removeprefix("led."): array for name, array in tensors.items() if name.startswith("led.")}
+    return tensors
 
 
 def ids_of(seed: int) -> Any:
-    """(2, 23) int, without special tokens."""
+    """Return (2, 23) int, without special tokens."""
     return integers("source", seed, (2, 23), 3, CONFIG["vocab_size"])
 
 
 def load_theirs(folder: Path, head: str | None) -> Any:
-    """The reference's model, loaded without any complaint."""
+    """Return the reference's model, loaded without any complaint."""
     kind = getattr(transformers, CLASSES[head])
     model, info = kind.from_pretrained(folder, output_loading_info=True)
-    said = {name: found for name, found in info.items() if found}
+    said = {name: names for name, names in info.items() if names}
     assert not said, f"{folder}: {said}"
     return model.eval()
 
@@ -82,14 +82,14 @@ def load_ours(folder: Path, head: str | None) -> Any:
     return model
 
 
-def assert_same_tensors(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert set(found) == set(expected), set(found) ^ set(expected)
+def assert_same_tensors(actual: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert set(actual) == set(expected), set(actual) ^ set(expected)
     for name, array in expected.items():
-        assert np.array_equal(np.asarray(found[name]), array), name
+        assert np.array_equal(np.asarray(actual[name]), array), name
 
 
 def assert_same_answers(theirs: Any, ours: Any, head: str | None, seed: int) -> int:
-    """How many tokens were compared."""
+    """Assert that both answer alike, and return how many tokens were compared."""
     ids = ids_of(seed)
     if head is None:
         with torch.no_grad():
@@ -100,13 +100,13 @@ def assert_same_answers(theirs: Any, ours: Any, head: str | None, seed: int) -> 
     settings: dict[str, Any] = {"max_length": LENGTH, "num_beams": 1, "do_sample": False}
     mask = np.ones_like(ids)
     expected = theirs.generate(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask), **settings).numpy()
-    found = ours.generate(ids, attention_mask=mask, **settings)
-    assert np.array_equal(found, expected), f"{found.tolist()}\n{expected.tolist()}"
+    tokens = ours.generate(ids, attention_mask=mask, **settings)
+    assert np.array_equal(tokens, expected), f"{tokens.tolist()}\n{expected.tolist()}"
     return int(expected.size)
 
 
 def exchange(head: str | None, is_tied: bool, seed: int, folder: Path) -> int:
-    """Both directions of one model; how many tokens were compared."""
+    """Take one model both ways, and return how many tokens were compared."""
     config = {**CONFIG, "tie_word_embeddings": is_tied}
     tensors = tensors_of(head, config, seed)
     ours: Any = getattr(pyled.models, CLASSES[head])(LEDConfig(**config))
@@ -126,7 +126,7 @@ def exchange(head: str | None, is_tied: bool, seed: int, folder: Path) -> int:
 
 
 def load_4_57_6_untied(folder: Path, head: str | None) -> Any:
-    """It stores `shared` alone of the three, and pyled says that it takes it for the others."""
+    """Load a file that stores `shared` alone of the three; pyled says that it takes it for the others."""
     import warnings
 
     with warnings.catch_warnings(record=True) as said:
@@ -137,7 +137,7 @@ def load_4_57_6_untied(folder: Path, head: str | None) -> Any:
 
 
 def cross(folder: Path, head: str | None, is_tied: bool, tensors: dict[str, Any]) -> None:
-    """A directory of one class in the other."""
+    """Load a directory of one class with the other."""
     import warnings
 
     if head is None and not is_tied:
@@ -145,18 +145,18 @@ def cross(folder: Path, head: str | None, is_tied: bool, tensors: dict[str, Any]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         other: Any = getattr(pyled.models, CLASSES[None if head else "lm"]).from_pretrained(folder)
-    found = {name.removeprefix("led."): array for name, array in other.state_dict().items()}
+    state = {name.removeprefix("led."): array for name, array in other.state_dict().items()}
     if head is None:
-        assert not found.pop("final_logits_bias").any()
-        assert np.array_equal(found.pop("lm_head.weight"), tensors["shared.weight"])
+        assert not state.pop("final_logits_bias").any()
+        assert np.array_equal(state.pop("lm_head.weight"), tensors["shared.weight"])
         load_theirs(folder, "lm")
     assert_same_tensors(
-        found, {n.removeprefix("led."): a for n, a in tensors.items() if n.startswith("led.") or not head}
+        state, {n.removeprefix("led."): a for n, a in tensors.items() if n.startswith("led.") or not head}
     )
 
 
 def three_different(folder: Path) -> str:
-    """Which matrices the reference has of an untied file with four different ones."""
+    """Return which matrices the reference has of an untied file with four different ones."""
     config = {**CONFIG, "tie_word_embeddings": False}
     tensors = make_weights(config, 0, np.float32)
     ours = LEDForConditionalGeneration(LEDConfig(**config))

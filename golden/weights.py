@@ -25,7 +25,7 @@ TIED = ("led.shared.weight", "led.encoder.embed_tokens.weight", "led.decoder.emb
 
 
 def hashed(name: str, seed: int, count: int) -> NDArray[np.uint64]:
-    """The first `count` values of z for a name: (count,) uint64."""
+    """Return the first `count` values of z for a name: (count,) uint64."""
     h = 0xCBF29CE484222325
     for byte in f"{seed}/{name}".encode("ascii"):
         h = ((h ^ byte) * 0x100000001B3) % 2**64
@@ -36,32 +36,32 @@ def hashed(name: str, seed: int, count: int) -> NDArray[np.uint64]:
 
 
 def reals(name: str, seed: int, shape: tuple[int, ...], dtype: Any = np.float64) -> NDArray[Any]:
-    """Odd multiples of 2^-13 between -1/2 and 1/2."""
+    """Return odd multiples of 2^-13 between -1/2 and 1/2."""
     top = (hashed(name, seed, int(np.prod(shape))) >> np.uint64(52)).astype(np.int64)
     return ((2 * top - 4095) / 8192).reshape(shape).astype(dtype)
 
 
 def integers(name: str, seed: int, shape: tuple[int, ...], low: int, high: int) -> NDArray[np.int64]:
-    """Integers from low to high - 1."""
+    """Return integers from low to high - 1."""
     z = hashed(name, seed, int(np.prod(shape))) % np.uint64(high - low)
     return z.astype(np.int64).reshape(shape) + low
 
 
 def shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The tensors of an LEDForConditionalGeneration checkpoint, in upstream's names, by their shapes."""
+    """Return the tensors of an LEDForConditionalGeneration checkpoint, in upstream's names, by their shapes."""
     V, E = config["vocab_size"], config["d_model"]
-    found: dict[str, tuple[int, ...]] = {"led.shared.weight": (V, E)}
+    sizes: dict[str, tuple[int, ...]] = {"led.shared.weight": (V, E)}
 
     def linear(name: str, outputs: int, inputs: int) -> None:
-        found[f"{name}.weight"], found[f"{name}.bias"] = (outputs, inputs), (outputs,)
+        sizes[f"{name}.weight"], sizes[f"{name}.bias"] = (outputs, inputs), (outputs,)
 
     def norm(name: str) -> None:
-        found[f"{name}.weight"], found[f"{name}.bias"] = (E,), (E,)
+        sizes[f"{name}.weight"], sizes[f"{name}.bias"] = (E,), (E,)
 
     for side in ("encoder", "decoder"):
         F = config[f"{side}_ffn_dim"]
-        found[f"led.{side}.embed_tokens.weight"] = (V, E)
-        found[f"led.{side}.embed_positions.weight"] = (config[f"max_{side}_position_embeddings"], E)
+        sizes[f"led.{side}.embed_tokens.weight"] = (V, E)
+        sizes[f"led.{side}.embed_positions.weight"] = (config[f"max_{side}_position_embeddings"], E)
         norm(f"led.{side}.layernorm_embedding")
         for i in range(config[f"{side}_layers"]):
             layer = f"led.{side}.layers.{i}"
@@ -78,22 +78,22 @@ def shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
             linear(f"{layer}.fc1", F, E)
             linear(f"{layer}.fc2", E, F)
             norm(f"{layer}.final_layer_norm")
-    found["final_logits_bias"] = (1, V)
-    found["lm_head.weight"] = (V, E)
-    return found
+    sizes["final_logits_bias"] = (1, V)
+    sizes["lm_head.weight"] = (V, E)
+    return sizes
 
 
 def make_weights(config: Mapping[str, Any], seed: int, dtype: Any = np.float64) -> dict[str, NDArray[Any]]:
-    """Every tensor of the model with this `config.json`, in upstream's names; tied ones are one and the same array."""
-    made: dict[str, NDArray[Any]] = {}
+    """Return every tensor of the model with this `config.json`, in upstream's names; tied ones are one array."""
+    tensors: dict[str, NDArray[Any]] = {}
     for name, shape in shapes(config).items():
         if name in TIED and name != TIED[0] and config.get("tie_word_embeddings", True):
-            made[name] = made[TIED[0]]
+            tensors[name] = tensors[TIED[0]]
             continue
         value = reals(name, seed, shape, dtype)
         if name in TIED or "embed_positions" in name:
             value = 2 * value
         elif "norm" in name and name.endswith(".weight"):
             value = 1 + value
-        made[name] = value
-    return made
+        tensors[name] = value
+    return tensors

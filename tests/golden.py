@@ -27,6 +27,8 @@ def _script(name: str) -> ModuleType:
 
 
 WEIGHTS = _script("weights")
+BEHAVIOUR = _script("behaviour")
+REFUSED = _script("refused")
 
 
 @dataclass(frozen=True)
@@ -57,24 +59,24 @@ class Golden:
 
     def weights(self, dtype: Any = np.float64) -> dict[str, NDArray[Any]]:
         """The model's tensors in upstream's names (`led.` in front), remade from the hash."""
-        made: dict[str, NDArray[Any]] = WEIGHTS.make_weights(self.config.to_dict(), self.seed, dtype)
-        return made
+        tensors: dict[str, NDArray[Any]] = WEIGHTS.make_weights(self.config.to_dict(), self.seed, dtype)
+        return tensors
 
     def public(self) -> dict[str, Any]:
         """The truth by the names of upstream's output fields, as far as it is stored: arrays, or tuples of arrays."""
-        found: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         for side, depth in (("encoder", self.config.encoder_layers), ("decoder", self.config.decoder_layers)):
             layers = range(depth)
             norms = [f"{side}.layernorm_embedding", *(f"{side}.layers.{i}.final_layer_norm" for i in layers)]
-            found[f"{side}_hidden_states"] = self._all(norms)
-        found["encoder_last_hidden_state"] = self.truth.get(norms_of_last_encoder_layer(self.config))
+            fields[f"{side}_hidden_states"] = self._all(norms)
+        fields["encoder_last_hidden_state"] = self.truth.get(norms_of_last_encoder_layer(self.config))
         layers = range(self.config.decoder_layers)
-        found["decoder_attentions"] = self._all([f"decoder.layers.{i}.self_attn.probs" for i in layers])
-        found["cross_attentions"] = self._all([f"decoder.layers.{i}.encoder_attn.probs" for i in layers])
+        fields["decoder_attentions"] = self._all([f"decoder.layers.{i}.self_attn.probs" for i in layers])
+        fields["cross_attentions"] = self._all([f"decoder.layers.{i}.encoder_attn.probs" for i in layers])
         for name in ("encoder_attentions", "encoder_global_attentions"):
-            found[name] = self._all([f"out.{name}.{i}" for i in range(self.config.encoder_layers)])
-        found["logits"], found["loss"] = self.truth.get("logits"), self.truth.get("out.loss")
-        return {name: value for name, value in found.items() if value is not None}
+            fields[name] = self._all([f"out.{name}.{i}" for i in range(self.config.encoder_layers)])
+        fields["logits"], fields["loss"] = self.truth.get("logits"), self.truth.get("out.loss")
+        return {name: value for name, value in fields.items() if value is not None}
 
     def _all(self, names: list[str]) -> tuple[NDArray[np.float64], ...] | None:
         return tuple(self.truth[n] for n in names) if all(n in self.truth for n in names) else None

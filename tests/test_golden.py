@@ -1,7 +1,9 @@
-"""The goldens themselves: whole, small, and made by the scripts that lie beside them."""
+"""The goldens themselves: whole, small, and what the scripts that lie beside them make."""
 
+import functools
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,51 @@ def test_the_files_are_those_of_the_manifest():
     assert files == {name: entry["sha256"] for name, entry in golden.MANIFEST["cases"].items()}
 
 
-def test_the_scripts_are_those_that_made_them():
-    assert {name: sha256(golden.FOLDER / name) for name in golden.MANIFEST["scripts"]} == golden.MANIFEST["scripts"]
+def test_the_scripts_do_what_they_did_when_they_made_them():
+    scripts = golden.MANIFEST["scripts"]
+    assert set(scripts) == {"weights.py", "cases.py", "ask.py", "forward.py"}
+    assert golden.BEHAVIOUR.of_scripts(golden.FOLDER, tuple(scripts)) == scripts
+
+
+SOURCE = '''"""A module."""
+def double(x):
+    """Return twice x."""
+    return [x * 2, None, []]  # twice
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("A module.", "The module."),
+        ("Return twice x.", "Return x + x."),
+        ('    """Return twice x."""\n', ""),
+        ("  # twice", "\n\n# the end"),
+        ("x * 2", "(x*2)"),
+    ],
+)
+def test_a_sentence_and_the_form_of_code_change_no_hash(old, new):
+    assert old in SOURCE
+    assert golden.BEHAVIOUR.behaviour(SOURCE.replace(old, new)) == golden.BEHAVIOUR.behaviour(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x * 2", "x * 3"),
+        ("x * 2", "2 * x"),
+        ("x * 2", "x + 2"),
+        ("None", "'None'"),
+        ("None, []", "None"),
+        ("None, []", "[None]"),
+        ("return", "yield"),
+        ("(x)", "(x, y)"),
+        ('    """Return twice x."""', '    f"""Return twice x."""'),
+    ],
+)
+def test_what_code_does_changes_the_hash(old, new):
+    assert old in SOURCE
+    assert golden.BEHAVIOUR.behaviour(SOURCE.replace(old, new)) != golden.BEHAVIOUR.behaviour(SOURCE)
 
 
 def test_the_goldens_stay_small():
@@ -58,9 +103,9 @@ def test_weights_follow_the_definition_in_plain_integers():
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
         expected.append((2 * ((z ^ (z >> 31)) >> 52) - 4095) / 8192)
-    made = golden.WEIGHTS.reals("led.encoder.layers.0.fc1.weight", 3, (2, 3))
-    assert made.tolist() == [expected[:3], expected[3:]]
-    assert (made.astype(np.float32) == made).all()
+    array = golden.WEIGHTS.reals("led.encoder.layers.0.fc1.weight", 3, (2, 3))
+    assert array.tolist() == [expected[:3], expected[3:]]
+    assert (array.astype(np.float32) == array).all()
 
 
 def test_the_tiny_checkpoint_holds_the_weights_of_the_hash():
@@ -77,6 +122,34 @@ def test_the_tiny_checkpoint_holds_the_weights_of_the_hash():
             stored = np.frombuffer(data[8 + size + start : 8 + size + stop], "<f4").reshape(entries[name]["shape"])
             factor = 1 / 8 if name.endswith("bias") else 2 if any(p in name for p in QUERIES_AND_KEYS) else 1
             assert np.array_equal(stored, array * np.float32(factor)), name
+
+
+README = (golden.FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_page_for_ports_names_every_file_and_its_numbers_are_true():
+    assert all(path.name in README for path in golden.FOLDER.iterdir() if path.suffix not in (".py", ".md"))
+    h, z = re.search(r"`0/led.shared.weight` h is (0x\w+), and the first element has z (0x\w+)", README).groups()
+    assert golden.WEIGHTS.hashed("led.shared.weight", 0, 1).tolist() == [int(z, 16)]
+    assert functools.reduce(
+        lambda h, c: (h ^ c) * 0x100000001B3 % 2**64, b"0/led.shared.weight", 0xCBF29CE484222325
+    ) == int(h, 16)
+    assert f"= {golden.WEIGHTS.reals('led.shared.weight', 0, (1,))[0]}. " in README
+    case = golden.load("length-tall-5")
+    assert f"ids {' '.join(map(str, case.inputs['input_ids'][0]))};" in README
+    assert f"begins {', '.join(f'{x:.4f}' for x in case.truth['logits'][0, 0, :3])}." in README
+
+
+@pytest.mark.parametrize("name", golden.names())
+def test_the_page_for_ports_has_every_stage(name):
+    described = README.partition("| stage |")[2].partition("\n\n")[0]
+    for stage in golden.load(name).truth:
+        last = [part for part in re.split(r"[.]", stage) if not part.isdigit()][-1]
+        assert last in described, stage
+
+
+def test_the_refused_files_are_those_of_the_tests():
+    assert golden.REFUSED.STORED.read_text(encoding="ascii") == golden.REFUSED.lines(), "run golden/refused.py"
 
 
 def test_err_is_absolute_for_small_truth_and_relative_for_large():
@@ -110,6 +183,6 @@ def test_the_budget_stops_what_is_not(got, error, message):
         assert_within("stage", got, np.array([[1.0, -2.0]]), error)
 
 
-def test_the_budget_holds_to_the_wanted_type():
+def test_the_budget_holds_to_the_type_that_is_asked_for():
     with pytest.raises(AssertionError, match="float64, expected float32"):
         assert_within("stage", np.ones(2), np.ones(2), 0.0, np.float32)

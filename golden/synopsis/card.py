@@ -85,9 +85,9 @@ def training(directory: Path) -> str:
 
 def figures(directory: Path) -> str:
     """The tables of each kind of text, and of the long ones."""
-    found: dict[str, Any] = json.loads((directory / "evaluation.json").read_text(encoding="utf-8"))
-    lines = [FIGURES.format(documents=found["documents"])]
-    for group in found["groups"]:
+    evaluation: dict[str, Any] = json.loads((directory / "evaluation.json").read_text(encoding="utf-8"))
+    lines = [FIGURES.format(documents=evaluation["documents"])]
+    for group in evaluation["groups"]:
         title = title_of(group)
         if title is not None:
             lines += [*table(title, group), ""]

@@ -47,11 +47,11 @@ def compare(directory: Path, exported: Path, interpreter: str, count: int) -> in
         with ask.float64_softmax():
             is_decided = generate(stock[torch.float64], ids)[0] == expected
         undecided += not is_decided
-        found = ours(model, ids)
-        if found != expected and is_decided:
+        tokens = ours(model, ids)
+        if tokens != expected and is_decided:
             wrong += 1
             print(
-                f"text {number}, of {len(ids)} tokens: {tokenizer.decode(found)!r}, not {tokenizer.decode(expected)!r}"
+                f"text {number}, of {len(ids)} tokens: {tokenizer.decode(tokens)!r}, not {tokenizer.decode(expected)!r}"
             )
     print(f"{len(documents)} texts: {wrong} differ; on {undecided} the reference's float32 and float64 part")
     return wrong

@@ -132,18 +132,18 @@ def package_sources() -> dict[str, str]:
 def descriptions() -> Iterator[Pair]:
     """One pair per distinct long description of the package lists, a few of each source package."""
     sources = package_sources()
-    found: defaultdict[str, list[tuple[float, Pair]]] = defaultdict(list)
+    by_source: defaultdict[str, list[tuple[float, Pair]]] = defaultdict(list)
     for path in sorted(LISTS.glob("*_debian*_dists_*_Translation-en.lz4")):
         for fields in stanzas(path):
             package, (summary, *lines) = fields["Package"], fields["Description-en"].split("\n")
             pair = Pair(unwrapped(lines), " ".join(summary.split()), sources.get(package, package))
             has_content = len(pair.document.split()) >= LEAST_WORDS and not package.endswith(("-dbg", "-dbgsym"))
             if has_content and is_summary(pair.summary) and not NO_CONTENT.search(pair.document[:400]):
-                found[pair.source].append((share(package), pair))
+                by_source[pair.source].append((share(package), pair))
     seen: set[str] = set()
-    for source in sorted(found):
+    for source in sorted(by_source):
         subjects: Counter[str] = Counter()
-        for _, pair in sorted(found[source], key=lambda entry: entry[0]):
+        for _, pair in sorted(by_source[source], key=lambda entry: entry[0]):
             subject = re.split(r" \(|[;:,]| -+ ", pair.summary)[0].lower()
             key = normalised(pair.document)
             is_full = subjects.total() >= DESCRIPTIONS_PER_SOURCE or subjects[subject] >= DESCRIPTIONS_PER_SUBJECT
@@ -203,14 +203,14 @@ def page_files(directory: Path) -> Iterator[tuple[str, Path]]:
 
 def summaries(paths: list[Path]) -> dict[Path, str]:
     """What `lexgrog` finds after the dash in NAME, for the pages where it finds anything."""
-    found: dict[Path, str] = {}
+    synopses: dict[Path, str] = {}
     for start in range(0, len(paths), 500):
         command = ["lexgrog", *paths[start : start + 500]]
         output = subprocess.run(command, capture_output=True, env=ENVIRONMENT, check=False).stdout  # 1 where one fails
         for line in output.decode("utf-8", "replace").splitlines():
             if match := re.fullmatch(r'(.+?): "(.*?) - (.*)"', line):
-                found[Path(match[1])] = " ".join(match[3].split())
-    return found
+                synopses[Path(match[1])] = " ".join(match[3].split())
+    return synopses
 
 
 def is_link(path: Path) -> bool:
@@ -226,9 +226,9 @@ def chosen_pages(directory: Path) -> Iterator[tuple[str, Path, str]]:
         files[source].setdefault(path.name, path)  # installed and fetched: one of them
     for source in sorted(files):
         paths = sorted(files[source].values(), key=lambda path: share(path.name))
-        found = summaries([path for path in paths if not is_link(path)])
+        synopses = summaries([path for path in paths if not is_link(path)])
         counts: Counter[str] = Counter()
-        for path, summary in found.items():
+        for path, summary in synopses.items():
             key = normalised(summary)
             if is_summary(summary) and counts[key] < PAGES_PER_SUMMARY and counts.total() < PAGES_PER_SOURCE:
                 counts[key] += 1
@@ -267,8 +267,8 @@ def page(entry: tuple[str, Path, str]) -> Pair | None:
     if place is None or len(" ".join(lines[place[1] :]).split()) < LEAST_WORDS:
         return None
     keeps_name = split_of(source) == "train" and share("name", path.name) < WITH_NAME_SECTION
-    kept = lines if keeps_name else lines[: place[0]] + lines[place[1] :]
-    return Pair("\n".join(kept).strip("\n") + "\n", summary, source)
+    rest = lines if keeps_name else lines[: place[0]] + lines[place[1] :]
+    return Pair("\n".join(rest).strip("\n") + "\n", summary, source)
 
 
 def pages(directory: Path) -> Iterator[Pair]:
@@ -304,11 +304,11 @@ def read(path: Path) -> list[Pair]:
 
 def held_out_documents(directory: Path, count: int) -> list[str]:
     """As many held-out texts, half of each kind, drawn by a hash."""
-    found = []
+    documents = []
     for kind in KINDS:
         pairs = sorted(read(directory / f"{kind}-test.jsonl"), key=lambda pair: share("compare", pair.document))
-        found += [pair.document for pair in pairs[: count // len(KINDS)]]
-    return found
+        documents += [pair.document for pair in pairs[: count // len(KINDS)]]
+    return documents
 
 
 def collect(directory: Path) -> None:
@@ -326,10 +326,10 @@ def collect(directory: Path) -> None:
     for (kind, split), pairs in sets.items():
         pairs.sort(key=lambda p: share(p.source, p.document[:2000]))
         counts: Counter[str] = Counter()
-        kept = []
+        chosen = []
         for pair in pairs:
             counts[pair.source] += 1
             is_trained_on = split == "train" and opening(pair.document) not in held_out
             if is_trained_on or (split != "train" and counts[pair.source] <= HELD_OUT_PAGES_PER_SOURCE):
-                kept.append(pair)
-        print(f"{write(directory / f'{kind}-{split}.jsonl', kept)} {kind} {split}", flush=True)
+                chosen.append(pair)
+        print(f"{write(directory / f'{kind}-{split}.jsonl', chosen)} {kind} {split}", flush=True)

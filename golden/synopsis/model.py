@@ -281,13 +281,13 @@ class LED(nn.Module):
     def _copy(self) -> None:
         """What follows in the source on the token just written: the encoder's first head says of each token which one
         is before it, the decoder's first head looks for it and adds the token that it finds there."""
-        own, before, found = (self._subspace() for _ in range(3))
+        here, before, copied = (self._subspace() for _ in range(3))
         first, head = self.led.encoder.layers[0].self_attn, slice(PLACES)
-        first.longformer_self_attn.value.weight[head] = 1.5 * own
+        first.longformer_self_attn.value.weight[head] = 1.5 * here
         first.output.weight[:, head] = 1.5 * before.T
         across = self.led.decoder.layers[0].encoder_attn
-        across.q_proj.weight[head], across.k_proj.weight[head] = SHARP[0] * own, SHARP[0] * before
-        across.v_proj.weight[head], across.out_proj.weight[:, head] = LOUD * found, LOUD * found.T
+        across.q_proj.weight[head], across.k_proj.weight[head] = SHARP[0] * here, SHARP[0] * before
+        across.v_proj.weight[head], across.out_proj.weight[:, head] = LOUD * copied, LOUD * copied.T
 
     def _subspace(self) -> Tensor:
         """(PLACES, E): random orthonormal rows, without the positions' dimensions."""
@@ -367,8 +367,8 @@ def difference(model: LED, other: Any) -> float:
             global_attention_mask=is_global,
             decoder_input_ids=target,
         ).logits
-        found = model.logits(model.decode(target, model.encode(source)))
-        worst = max(worst, float((found - expected).abs().max()))
+        logits = model.logits(model.decode(target, model.encode(source)))
+        worst = max(worst, float((logits - expected).abs().max()))
     return worst
 
 

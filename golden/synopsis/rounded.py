@@ -31,8 +31,8 @@ def marked(ids: list[int]) -> Marked:
 
 def logits(model: pyled.LEDForConditionalGeneration, text: Marked, summary: NDArray[np.int64]) -> NDArray[Any]:
     """(T, V): what the model expects at each place of a summary, given the tokens before it."""
-    found: NDArray[Any] = model(**text, decoder_input_ids=summary[:, :-1]).logits[0]
-    return found
+    logits: NDArray[Any] = model(**text, decoder_input_ids=summary[:, :-1]).logits[0]
+    return logits
 
 
 def compare(directory: Path, count: int) -> None:
@@ -50,14 +50,14 @@ def compare(directory: Path, count: int) -> None:
     )
     for weights in STORED:
         model = load(pyled.SYNOPSIS, weights=weights)
-        found = np.concatenate([logits(model, *pair) for pair in pairs])
-        off = np.abs(found - expected)
-        best = int((found.argmax(axis=1) == expected.argmax(axis=1)).sum())
+        actual = np.concatenate([logits(model, *pair) for pair in pairs])
+        off = np.abs(actual - expected)
+        best = int((actual.argmax(axis=1) == expected.argmax(axis=1)).sum())
         print(f"{weights or 'float32'}: off by {np.sqrt((off**2).mean()):.2g} on average, {off.max():.2g} at most")
         print(f"  the best token is the same at {best} places")
         for name, how in SEARCHES.items():
-            made = zip(texts, summaries[name], strict=True)
-            same = sum(np.array_equal(model.generate(**text, **how), wanted) for text, wanted in made)
+            both = zip(texts, summaries[name], strict=True)
+            same = sum(np.array_equal(model.generate(**text, **how), summary) for text, summary in both)
             print(f"  {name}: {same} summaries are the same", flush=True)
 
 
