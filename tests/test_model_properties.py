@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyled import reference
-from pyled.config import LEDConfig
+from pyled.config import ACTIVATIONS, LEDConfig
 from pyled.errors import CheckpointError, GenerationError, InputError, PyledWarning
 from pyled.generation import generate, resolve
 from pyled.generation_config import GenerationConfig
@@ -85,6 +85,14 @@ def test_the_fast_way_computes_the_definition(S, T, windows, heads, kind, real, 
     rough = reference.forward(ids[0], targets[0], is_real, is_global, plain, model.config)
     error = np.max(np.abs(rough - truth)) / max(1, np.max(np.abs(truth)))
     assert_within("logits", output.logits[0], truth, max(error, FLOAT32_ERROR), dtype)
+
+
+@pytest.mark.parametrize("kind", sorted({*ACTIVATIONS} - {"gelu"}))  # which the kernels have
+def test_an_activation_function_is_that_of_the_definition(kind):
+    x = np.linspace(-4, 4, 33)
+    fast = x.copy()
+    layers.activate(fast, kind)
+    assert_within(kind, fast, reference.activation(x, kind), 0.0)
 
 
 @EXAMPLE
