@@ -34,7 +34,7 @@ def run(capsys, monkeypatch):
 
     jit.set_threads(1)  # small work on a machine that others use too
     yield run
-    jit.set_threads(jit.numba.config.NUMBA_NUM_THREADS)
+    jit.set_threads(None)
 
 
 @pytest.fixture

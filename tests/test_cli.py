@@ -1,6 +1,7 @@
 """`pyled summarize`: what goes to standard output, what to standard error, and the exit status."""
 
 import gc
+import logging
 import subprocess
 
 import pytest
@@ -13,7 +14,6 @@ from pyled.cli.shared.inputs import read_text
 from pyled.cli.shared.parser import as_written
 from pyled.cli.shared.settings import settings_of, value_of
 from pyled.errors import GenerationError
-from pyled.kernels import jit
 
 # Summaries
 
@@ -234,19 +234,18 @@ def test_whatever_happens_is_told_in_a_line(summarize, note, monkeypatch, error,
     assert summarize(note) == (1, "", f"pyled: {note}: {words}\n")
 
 
-def test_the_first_compilation_is_announced(summarize, note, monkeypatch, tmp_path):
+def test_what_the_library_logs_is_a_note(summarize, note, monkeypatch):
+    """A compilation, for one; see test_processes.py."""
+
+    def write(*_):
+        logging.getLogger("pyled").warning("compiling for %s", "this processor")
+        return made
+
     made = summary(SHORT, max_length=5)
-    monkeypatch.setattr("pyled.tasks.Summarizer.write", lambda *_: made)
-    monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
-    monkeypatch.setattr(jit, "CACHE_FOLDER", tmp_path / "pyled-own")
-    said = "pyled: compiling for this processor, about half a minute, "
-    assert summarize(note)[2] == f"{said}in each run, unless NUMBA_CACHE_DIR can be written to\n"
-    cache = tmp_path / "kernels-1234"
-    monkeypatch.setattr(jit, "CACHE_FOLDER", cache)
-    assert summarize(note)[2] == f"{said}once; kept in {cache}\n"
-    (cache / "kernels").mkdir(parents=True)
-    (cache / "kernels" / "rows.nbi").touch()
-    assert summarize(note)[2] == ""
+    monkeypatch.setattr("pyled.tasks.Summarizer.write", write)
+    assert summarize(note)[2] == "pyled: compiling for this processor\n"
+    assert summarize(note, "--quiet")[2] == ""
+    assert logging.getLogger("pyled").handlers == []
 
 
 def test_what_the_checkpoint_itself_asks_for_in_vain_is_its_fault(run, note, tmp_path):

@@ -158,14 +158,13 @@ def test_an_interrupt_leaves_whole_summaries_only(note):
 def test_nothing_but_the_files_of_the_package_is_needed(tmp_path, note):
     package = tmp_path / "site"
     shutil.copytree(PACKAGE, package / "pyled", ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "pyled" / "kernels" / "__pycache__").touch()  # a file, so no folder: not even root can write there
     nowhere = str(note / "below a file")
     (tmp_path / "tmp").mkdir()
     environment = {
         "NUMBA_CACHE_DIR": nowhere,
         "XDG_CACHE_HOME": nowhere,
         "TMPDIR": str(tmp_path / "tmp"),
-        "NUMBA_DISABLE_JIT": "1",  # compiling takes long, and would go to the private folder
+        "NUMBA_DISABLE_JIT": "1",  # compiling takes long; test_processes.py does it
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     arguments = process("summarize", note, "-m", TINY, "--max-length", 5, package=package, env=environment)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import pyled
 from pyled import reference
+from pyled.errors import InputError
 from pyled.kernels import banded, elementary, grouped, jit, products, rows, vectors
 
 # The definitions run in float64; a kernel in float32 is granted what rounding its inputs' products costs: the
@@ -382,7 +383,7 @@ for dtype in ("float32", "float64"):
         model.generate(ids, attention_mask=mask, global_attention_mask=marks, max_length=4)
 for module in (banded, grouped, rounded, products, rows):
     for name, function in vars(module).items():
-        if isinstance(function, jit.Launched):
+        if hasattr(function, "parallel"):
             print(name, *[signature[0].dtype for signature in function.parallel.signatures])
 """
 
@@ -391,7 +392,7 @@ for module in (banded, grouped, rounded, products, rows):
 def test_models_have_each_kernel_compiled_once_per_float_type():
     """An array that is cut, strided, unaligned or not read-only where others are would add a signature."""
     lines = output_of(SPECIALISATIONS, TINY).splitlines()
-    kernels = ("_banded", "_grouped", "_few_rows", "_add_bias", "_add_norm", "_part_into_heads", "_select_past")
+    kernels = ("_banded", "_grouped", "_few_rows", "_add_bias", "_add_norm", "part_into_heads", "select_past")
     of_rounded_weights = ("_bf16", "_int8", "_widen")
     assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), *of_rounded_weights])
 
@@ -419,12 +420,12 @@ def test_any_number_of_threads_gives_the_same_bits(S, H, D, w, threads, dtype, s
     x, weight, bias = random_arrays(seed + 1, dtype, (3, H * D), (3 * S, H * D), (3 * S,))
     results = []
     try:
-        for jit._threads in (1, threads):
+        for count in (1, threads):
+            jit.set_threads(count)
             context = within_band(q, k, v, np.ones(S, bool), k_extra, v_extra, w)
             results.append((context, products.few_rows(x, weight, bias)))
     finally:
-        jit._threads = None
-        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+        jit.set_threads(None)
     for one, many in zip(*results, strict=True):
         assert np.array_equal(one, many)
 
@@ -457,9 +458,9 @@ def test_without_threads_kernels_give_the_same_bits(dtype, monkeypatch):
     assert all(np.array_equal(a, b) for a, b in zip(expected, results(), strict=True))
 
 
-@pytest.mark.parametrize("count", [0, -1, 1.5, True, "2", None, 10**6])
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, "2", 10**6])
 def test_a_wrong_number_of_threads_is_refused_and_changes_nothing(count):
-    with pytest.raises(ValueError, match="a whole number between 1 and"):
+    with pytest.raises(InputError, match="a whole number between 1 and"):
         jit.set_threads(count)
     x, weight, bias = random_arrays(4, np.float32, (2, 6), (5, 6), (5,))
     assert products.few_rows(x, weight, bias).shape == (2, 5)
@@ -494,45 +495,30 @@ print([hashlib.sha256(np.ascontiguousarray(result).tobytes()).hexdigest() for re
 @pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: nothing is compiled")
 def test_the_process_that_compiles_gets_the_bits_of_those_that_load(tmp_path):
     runs = [output_of(ALL_KERNELS, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
-    assert list(tmp_path.rglob("*.nbc"))
+    assert list(tmp_path.rglob("_banded-parallel-*"))
     assert runs[0] == runs[1]
 
 
-def test_compiled_code_is_kept_where_only_its_user_can_write(tmp_path, monkeypatch):
-    """The first place that can be written: NUMBA_CACHE_DIR, or beside the kernels; the user's cache; a private one."""
-    beside = Path(jit.__file__).parent / "__pycache__"
-    removals = []
-    monkeypatch.setattr(jit.atexit, "register", removals.append)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-    monkeypatch.setattr(jit, "_is_writable", lambda folder: writable in folder.parents)
-    for named, writable in ((None, beside), (None, tmp_path / "user"), (tmp_path / "named", tmp_path / "named")):
-        monkeypatch.setenv("NUMBA_CACHE_DIR", str(named)) if named else monkeypatch.delenv("NUMBA_CACHE_DIR", False)
-        found = jit._cache_folder()
-        assert writable in found.parents and re.fullmatch("kernels-[0-9a-f]{16}", found.name)
-    monkeypatch.setattr(jit, "_is_writable", lambda folder: False)
-    private = jit._cache_folder()
-    assert private.stat().st_mode & 0o777 == 0o700
-    (remove,) = removals
-    remove()
-    assert not private.exists()
-
-
-def test_a_place_that_cannot_be_written_is_no_place(tmp_path):
-    (tmp_path / "file").write_bytes(b"")
-    assert jit._is_writable(tmp_path / "new" / "folder") and not jit._is_writable(tmp_path / "file" / "folder")
+def test_nobody_outside_the_kernels_knows_numba_its_files_or_openblas():
+    package = Path(pyled.__file__).parent
+    for path in set(package.rglob("*.py")) - set((package / "kernels").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert re.findall(r"import numba|NUMBA_|openblas|_num_threads|kernels-|GOMP|OMP_", text, re.IGNORECASE) == [], (
+            path
+        )
 
 
 def test_the_number_of_threads_is_told_to_numpys_openblas(monkeypatch):
     told = []
     monkeypatch.setattr(jit, "_threads", None)
-    monkeypatch.setattr(jit, "_openblas_setter", lambda: told.append)
+    monkeypatch.setattr(jit.blas, "set_threads", told.append)
     jit.set_threads(1)
-    assert (jit._threads, told) == (1, [1])
-    monkeypatch.setattr(jit, "_openblas_setter", lambda: None)  # another BLAS
-    jit.set_threads(1)
-    assert told == [1]
+    jit.set_threads(None)
+    most = numba.config.NUMBA_NUM_THREADS
+    assert (jit._threads, told) == (most, [1, most])
 
 
 @pytest.mark.skipif(not list(Path(np.__file__).parent.parent.glob("numpy.libs/*openblas*")), reason="another BLAS")
-def test_numpys_openblas_is_found():
-    assert jit._openblas_setter() is not None
+def test_numpys_openblas_is_there():
+    assert jit.blas.set_threads(1)
+    jit.set_threads(None)

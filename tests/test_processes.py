@@ -4,6 +4,7 @@ The scenarios run in processes of their own, because a threading layer, once sta
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from checkpoints import TINY
 
 import pyled
-from pyled.kernels.jit import SPINS
+from pyled.kernels import jit
 
 ROOT = Path(pyled.__file__).parent.parent
 COMPILED = not numba.config.DISABLE_JIT
@@ -181,8 +182,108 @@ def test_threads_of_gnu_openmp_soon_sleep_unless_the_user_has_said_else(own):
         pytest.skip("no kernel runs on GNU OpenMP here")
     told = run(SPINNING, NUMBA_THREADING_LAYER="omp", OMP_DISPLAY_ENV="VERBOSE", **own)  # by libgomp, as it is loaded
     assert told.endswith("True\n")
-    waits = {"GOMP_SPINCOUNT": SPINS} if not own else own | {"GOMP_SPINCOUNT": own.get("GOMP_SPINCOUNT", "0")}
+    waits = {"GOMP_SPINCOUNT": jit.SPINS} if not own else own | {"GOMP_SPINCOUNT": own.get("GOMP_SPINCOUNT", "0")}
     assert all(f"{name} = '{value}'" in told for name, value in waits.items())
+
+
+# Machine code on disk
+
+MACHINE_CODE = """
+import errno, importlib
+
+def no_writing(event, arguments):
+    is_writing = event in ("os.mkdir", "os.rename", "os.link") or event == "open" and arguments[2] & os.O_ACCMODE
+    if is_writing and arguments[0] != os.devnull:
+        print("writing", event, arguments[0])
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+def copied(dtype):
+    from pyled.kernels.rows import select_past
+    out = np.zeros((1, 1, 3, 2), dtype)
+    select_past(np.arange(6, dtype=dtype).reshape(out.shape), 2, np.array([0]), out)
+    return out.ravel().tolist() == [0, 1, 2, 3, 0, 0]
+
+for order in sys.argv[1:]:
+    if order == "write nothing":
+        sys.addaudithook(no_writing)
+    elif order == "fork":
+        print(in_child(lambda: copied("float32")))
+    elif order.startswith("pyled."):
+        importlib.import_module(order)
+    else:
+        print(order, copied(order))
+"""
+
+
+def machine_code(place, *orders, **environment):
+    """The lines that MACHINE_CODE prints, compiled in any case; announcements first."""
+    environment |= {"NUMBA_DISABLE_JIT": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    return run(MACHINE_CODE, *orders, NUMBA_CACHE_DIR=str(place), **environment).splitlines()
+
+
+def compiling(numbers, folder):
+    return f"compiling for this processor ({numbers}), about half a minute, once; kept in {folder}"
+
+
+def test_machine_code_is_written_once_and_each_compilation_is_announced(tmp_path):
+    first = machine_code(tmp_path, "float32", "float32")
+    (folder,) = (tmp_path / "pyled").iterdir()
+    assert re.fullmatch("kernels-[0-9a-f]{16}", folder.name)
+    assert {place.stat().st_mode & 0o777 for place in (folder, folder.parent)} == {0o700}
+    assert first == [compiling("float32", folder), "float32 True", "float32 True"]
+    assert machine_code(tmp_path, "float32", "float64") == [
+        compiling("float64", folder),
+        "float32 True",
+        "float64 True",
+    ]
+    assert machine_code(tmp_path, "write nothing", "float32", "float64") == ["float32 True", "float64 True"]
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes()[:1000])
+    assert machine_code(tmp_path, "float32") == [compiling("float32", folder), "float32 True"]
+    assert machine_code(tmp_path, "float32") == ["float32 True"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="owners and modes are those of POSIX")
+def test_machine_code_that_another_user_can_have_written_is_neither_loaded_nor_added_to(tmp_path, monkeypatch):
+    folder = tmp_path / "pyled" / "kernels"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(jit, "_folder", lambda: folder)
+    assert jit._has_access(os.R_OK) and jit._has_access(os.W_OK)
+    for place in (folder, folder.parent):
+        for mode in (0o720, 0o702):
+            place.chmod(mode)
+            assert not jit._has_access(os.R_OK) and not jit._has_access(os.W_OK)
+        place.chmod(0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, 12345, -1)
+    else:  # the user of this process becomes another one
+        monkeypatch.setattr(jit, "__file__", "/")
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert not jit._has_access(os.R_OK) and not jit._has_access(os.W_OK)
+
+
+@needs_fork
+def test_the_first_compilation_after_a_fork_is_announced(tmp_path):
+    if not is_available("omp"):
+        pytest.skip("Numba has no omp here")
+    lines = machine_code(tmp_path, "float32", "fork", NUMBA_THREADING_LAYER="omp")
+    (folder,) = (tmp_path / "pyled").iterdir()
+    announced = [compiling(numbers, folder) for numbers in ("float32", "float32, on one thread after a fork")]
+    assert lines == [*announced, "float32 True", "0"]
+
+
+def test_where_nothing_can_be_written_kernels_run(tmp_path):
+    (tmp_path / "file").touch()  # no folder can be made in it, not even by root
+    nowhere = str(tmp_path / "file" / "below")
+    announced, *_, result = machine_code(nowhere, "write nothing", "float32", HOME=nowhere, TMPDIR=nowhere)
+    assert "in each process: set NUMBA_CACHE_DIR to a folder" in announced and nowhere in announced
+    assert result == "float32 True"
+
+
+def test_importing_writes_nothing(tmp_path):
+    modules = ("pyled.models", "pyled.tasks", "pyled.kernels.rounded", "pyled.cli.dispatch")
+    assert machine_code(tmp_path, "write nothing", *modules) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 # Kills while a checkpoint is saved

@@ -6,8 +6,9 @@ import os
 import sys
 
 from ..errors import GenerationError, InputError, PyledError
+from ..kernels.blas import let_threads_sleep
 from . import evaluate, inspect, summarize, tokenize
-from .shared.console import Console, OutputError, in_words, put
+from .shared.console import Console, OutputError, in_words, noting, put
 from .shared.exit_status import BAD_CHECKPOINT, FAILED
 from .shared.interrupts import before_leaving
 from .shared.parser import as_written, new_parser
@@ -23,16 +24,15 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(argv: list[str] | None) -> int:
     """Run a command, and return its exit status. An interrupt that raises KeyboardInterrupt leaves the screen clean."""
-    # NumPy's OpenBLAS reads this when NumPy is imported, so it is set before. Its threads otherwise wait for work for
-    # 2^26 ticks, some 27 ms, after each product, on the processors that the kernels then need. Here they wait for 2^4.
-    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    let_threads_sleep()
     console = Console(quiet=False)
     try:
         try:
             arguments = make_parser().parse_args(as_written(sys.argv[1:] if argv is None else argv))
             console = Console(getattr(arguments, "quiet", False))
             before_leaving(console.clear)
-            status: int = arguments.run(arguments, console)
+            with noting(console):
+                status: int = arguments.run(arguments, console)
             return status
         finally:
             if sys.stdout is not None:

@@ -12,7 +12,7 @@ from .shared.pairs import Pairs
 from .shared.parser import Commands, add_command, add_model, add_quiet
 from .shared.records import Records, identity_of, key_of, open_records, setup_of
 from .shared.settings import add_settings, config_of, in_flags, settings_of
-from .summarize import add_reading, add_running, announce_compilation, load, prepare
+from .summarize import add_reading, add_running, load, prepare
 
 if TYPE_CHECKING:
     from ..evaluation.groups import Scored
@@ -121,7 +121,6 @@ def _evaluate(
     inputs = dict.fromkeys(pair.input for pair in pairs.readable)
     words = {name: round(mean_words([one.reference for one in pairs.readable if one.input == name])) for name in inputs}
     work = Work(console.progress, [float(name not in records.texts(key)) for key in keys for name in models])
-    announce_compilation(console)
     scored = []
     for i, (key, pair) in enumerate(zip(keys, pairs.readable, strict=True)):
         place, known, texts = f"{pair.input}: {pair.place}", records.texts(key), {}

@@ -190,7 +190,6 @@ def _run(task: _Task) -> None:
     if task.arguments.dry_run:
         put(_costs(task, summarizer))
         return
-    announce_compilation(task.console)
     _summarize_all(task, summarizer)
     task.output.close()
 
@@ -281,13 +280,3 @@ def _finished(task: _Task, summarizer: "Summarizer", name: str, source: "Source"
         of = f"{count} of {len(source.chunks)} chunks"
         task.console.note(f"{shown(name)}: goes on: {of} are in {chunks_file(path)}, from a run that did not end")
     return chunks
-
-
-def announce_compilation(console: Console) -> None:
-    """Say why the first run takes longer."""
-    from ..kernels.jit import CACHE_FOLDER
-
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") == "0" and not any(CACHE_FOLDER.rglob("*.nbi")):
-        is_kept = CACHE_FOLDER.name.startswith("kernels-")  # or else it is this process's own
-        kept = f"once; kept in {CACHE_FOLDER}" if is_kept else "in each run, unless NUMBA_CACHE_DIR can be written to"
-        console.note(f"compiling for this processor, about half a minute, {kept}")

@@ -157,7 +157,6 @@ def banded(
     context: (Q, H*D) float
     """
     _, Q, D = q.shape
-    unit = lanes(q.dtype)
+    unit, scale = lanes(q.dtype), q.dtype.type(1 / math.sqrt(D))
     query_tile = query_tile or min(QUERY_TILE, (min(Q, w) + unit - 1) // unit * unit)
-    key_tile = key_tile or KEY_TILE
-    _banded(q, k, v, is_key, k_extra, v_extra, w, q.dtype.type(1 / math.sqrt(D)), query_tile, key_tile, context)
+    _banded(q, k, v, is_key, k_extra, v_extra, w, scale, query_tile, key_tile or KEY_TILE, context)

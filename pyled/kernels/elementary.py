@@ -48,9 +48,7 @@ def exp(x):
 
 @overload(exp)
 def _compiled_exp(x):
-    if getattr(x, "bitwidth", 64) == 32:
-        return lambda x: exp_float32(x)
-    return lambda x: math.exp(x)
+    return (lambda x: exp_float32(x)) if getattr(x, "bitwidth", 64) == 32 else (lambda x: math.exp(x))
 
 
 # erfc(u) = exp(-u * (c0 + c1 u + ... + c7 u^7)) on [0, 4], fitted for the least error of this degree, 1.6e-8
@@ -92,6 +90,5 @@ def gelu(x):
 
 @overload(gelu)
 def _compiled_gelu(x):
-    if getattr(x, "bitwidth", 64) == 32:
-        return lambda x: gelu_float32(x)
-    return lambda x: x * 0.5 * math.erfc(-x * math.sqrt(0.5))
+    is_float32 = getattr(x, "bitwidth", 64) == 32
+    return (lambda x: gelu_float32(x)) if is_float32 else (lambda x: x * 0.5 * math.erfc(-x * math.sqrt(0.5)))

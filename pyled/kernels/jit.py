@@ -1,126 +1,150 @@
-"""How kernels are compiled, cached and run in parallel: the one place for flags, cache folder and threads."""
+"""How kernels are compiled, kept on disk and run in parallel: the one place that knows Numba's flags and threads."""
 
-import atexit
 import contextlib
-import ctypes
 import functools
 import hashlib
+import logging
 import os
-import shutil
-import tempfile
+import pickle
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
-import numpy as np
+from numba.core import compiler, serialize
+
+from ..errors import InputError
+from ..files import replace_file
+from . import blas
 
 # `reassoc` and `contract` let a sum run in vector lanes and as fused multiply-adds; `nsz` and `arcp` cost nothing.
 # `nnan` and `ninf` are never here: masks are infinities.
 FAST_SUMS = {"reassoc", "contract", "nsz", "arcp"}
-FUSED = {"contract"}
-PART = {"forceinline": True, "nogil": True, "error_model": "numpy"}  # of functions that become part of others
+FUSED = {"contract"}  # a product and its addition may become one instruction
+CALLED = {"nogil": True, "error_model": "numpy"}  # of functions that Python calls
+PART = {**CALLED, "forceinline": True}  # of functions that become part of others
+SPINS = "20000"  # some 170 microseconds: longer than from one kernel of a decoding step to the next
+F = TypeVar("F", bound=Callable[..., Any])
+
+_launch_lock = threading.RLock()
+_has_lost_its_threads = False
+_threads: int | None = None
 
 
-def _is_writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
+def kernel(*, parallel: bool = False, fastmath: set[str] = FUSED) -> Callable[[F], F]:
+    """Return the decorator of compiled functions. Each is compiled at its first call, and runs without the GIL.
 
-
-def _cache_folder() -> Path:
-    """Where compiled kernels are kept: the first of several places that can be written.
-
-    The name carries a hash of all kernels, because Numba notices a change only in the file that a function stands
-    in. Cache files are pickles, so no place shared between users is ever chosen: where nothing of the user's own
-    can be written, a private folder serves this process and goes with it.
+    Python calls a `parallel` function, see `_launched`. Any other becomes part of the machine code of its callers. Were
+    it called instead, a process that compiles and one that loads machine code would run differently optimised versions
+    of it, whose sums run in other orders: measured with numba 0.68.1, results differ in the last bits.
     """
-    here = Path(__file__).parent
-    sources = b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))
-    name = f"kernels-{hashlib.sha256(sources).hexdigest()[:16]}"
-    candidates = [here / "__pycache__" / name]
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        candidates = [Path(os.environ["NUMBA_CACHE_DIR"]) / "pyled" / name]
-    with contextlib.suppress(RuntimeError):  # no home
-        candidates.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyled" / name)
-    for folder in candidates:
-        if _is_writable(folder):
-            return folder
-    private = tempfile.mkdtemp(prefix="pyled-")  # mode 0700
-    process = os.getpid()
-
-    def remove() -> None:
-        if os.getpid() == process:  # not in a fork
-            shutil.rmtree(private, ignore_errors=True)
-
-    atexit.register(remove)
-    return Path(private)
+    return functools.partial(_launched, fastmath) if parallel else numba.njit(fastmath=fastmath, **PART)
 
 
-CACHE_FOLDER = _cache_folder()
+def _launched(fastmath: set[str], function: Any) -> Any:
+    """Return a function that runs a parallel kernel, on the threads of Numba's threading layer.
 
-
-def kernel(*, parallel: bool = False, fastmath: set[str] = FUSED) -> Callable[[Callable[..., Any]], Any]:
-    """The decorator of every compiled function: lazily compiled, cached in CACHE_FOLDER, without the GIL.
-
-    A `parallel` function is called by Python, see `Launched`. One that is not is a part of others, and becomes part
-    of each one's machine code. Were it called instead, a process that compiles and one that loads from the cache would
-    run differently optimised versions of it, whose sums run in other orders: measured with numba 0.68.1, results that
-    differ in the last bits.
-    """
-
-    def compile_lazily(function: Callable[..., Any]) -> Any:
-        if parallel:
-            return Launched(function, fastmath)
-        return _compiled(function, CACHE_FOLDER, forceinline=True, fastmath=fastmath)
-
-    return compile_lazily
-
-
-def _compiled(function: Callable[..., Any], folder: Path, **options: Any) -> Any:
-    configured = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)  # read when the dispatcher is made, below
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-    finally:
-        numba.config.CACHE_DIR = configured
-
-
-class Launched:
-    """A parallel kernel: one call at a time, on the threads of Numba's threading layer.
-
-    One at a time, because Numba's plainest layer, workqueue, must not be entered by two Python threads at once.
+    It runs one at a time, because Numba's plainest layer, workqueue, must not be entered by two Python threads at once.
 
     A process that forks after a first call leaves its threads behind. Workqueue starts new ones in the child; GNU
     OpenMP, the usual layer on Linux, ends the child instead. There the same loops run on the child's own thread,
     compiled a second time without threads, and give the same bits. (Workqueue everywhere would spare that, but takes
     0.1 to 0.4 ms longer for each of the hundred launches of a decoding step, measured on two cores.)
     """
+    if numba.config.DISABLE_JIT:
+        return function
+    parallel, serial = (numba.njit(parallel=p, fastmath=fastmath, **CALLED)(function) for p in (True, False))
+    parallel._cache, serial._cache = (_Disk(f"{function.__name__}-{kind}") for kind in ("parallel", "serial"))
 
-    def __init__(self, function: Callable[..., Any], fastmath: set[str]) -> None:
-        self.parallel = _compiled(function, CACHE_FOLDER, parallel=True, fastmath=fastmath)
-        # Numba's cache does not tell the two apart: each has a folder.
-        self.serial = _compiled(function, CACHE_FOLDER / "serial", fastmath=fastmath)
-
-    def __call__(self, *arguments: Any) -> None:
-        """Run the kernel; it returns nothing, but fills one of its arguments."""
+    @functools.wraps(function)
+    def launch(*arguments: Any) -> None:
         with _launch_lock:
             if _has_lost_its_threads:
-                self.serial(*arguments)
+                serial(*arguments)
                 return
             _start_threads()
             if _threads is not None:
                 numba.set_num_threads(_threads)  # Numba keeps this number per Python thread
-            self.parallel(*arguments)
+            parallel(*arguments)
+
+    launch.parallel = parallel  # type: ignore[attr-defined]
+    return launch
 
 
-_launch_lock = threading.RLock()
-_has_lost_its_threads = False
-SPINS = "20000"  # some 170 microseconds: longer than from one kernel of a decoding step to the next
+class _Disk:
+    """The machine code of a kernel on disk: a file for each processor and each list of types of arguments.
+
+    Numba's own cache makes folders during import, raises OSError where it cannot write, and does not tell a kernel with
+    threads from the same one without.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def _path(self, types: Any, codegen: Any) -> Path:
+        return _folder() / f"{self._name}-{_digest(f'{types} {codegen.magic_tuple()}')}"  # of the processor
+
+    def load_overload(self, types: Any, context: Any) -> Any:
+        """Return the machine code on disk; or announce that there is none, and return None for Numba to compile."""
+        context.refresh()
+        with contextlib.suppress(Exception):  # no such file, or a damaged one, which will be replaced
+            if _has_access(os.R_OK):
+                parts = pickle.loads(self._path(types, context.codegen()).read_bytes())
+                return compiler.CompileResult._rebuild(context, *parts)
+        numbers = next((name for name in ("float64", "int8", "uint16") if name in str(types)), "float32")
+        _announce(f"{numbers}, on one thread after a fork" if self._name.endswith("serial") else numbers)
+        return None
+
+    def save_overload(self, types: Any, result: Any) -> None:
+        """Write machine code to the disk, if that is possible."""
+        if _has_access(os.W_OK):
+            with contextlib.suppress(OSError), replace_file(self._path(types, result.codegen)) as file:
+                file.write(serialize.dumps(result._reduce()))
+
+
+@functools.cache
+def _folder() -> Path:
+    """Return the folder of compiled kernels: in NUMBA_CACHE_DIR, else in the user's cache folder. It need not exist.
+
+    Its name has a hash of all kernels, because code of one file becomes part of that of others.
+    """
+    try:
+        base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # the user has no home
+        base = os.devnull  # in which nobody can make a folder
+    sources = "".join(path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))
+    return Path(base, "pyled", f"kernels-{_digest(f'{numba.__version__} {sys.implementation.cache_tag} {sources}')}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _has_access(mode: int) -> bool:
+    """Return True if this process can read the folder, or write to it, where only its user or root can write.
+
+    Its files are pickles, which can run any code. For writing, the folder is made.
+    """
+    with contextlib.suppress(OSError):
+        for folder in (_folder().parent, _folder()):
+            if mode == os.W_OK:
+                folder.mkdir(0o700, parents=True, exist_ok=True)
+            stat = folder.stat()
+            if os.name == "posix" and (stat.st_mode & 0o022 or stat.st_uid not in {0, os.geteuid()}):
+                return False
+        return os.access(_folder(), mode)
+    return False
+
+
+@functools.cache  # once per process
+def _announce(what: str) -> None:
+    """Log that kernels are compiled now. A Python warning would fail test suites, with nothing to mend in them."""
+    kept = f"once; kept in {_folder()}"
+    if not _has_access(os.W_OK):
+        kept = f"in each process: set NUMBA_CACHE_DIR to a folder that only you can write to, unlike {_folder()}"
+    logging.getLogger("pyled").warning("compiling for this processor (%s), about half a minute, %s", what, kept)
 
 
 @functools.cache
@@ -131,8 +155,6 @@ def _start_threads() -> None:
     1.6 times as long to encode. OpenMP reads the environment once, when it is loaded; what the user has set there
     counts, and children inherit nothing.
     """
-    if numba.config.DISABLE_JIT:
-        return
     is_free = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
     if is_free:
         os.environ["GOMP_SPINCOUNT"] = SPINS
@@ -156,29 +178,13 @@ if hasattr(os, "register_at_fork"):
         after_in_child=_in_forked_child,
     )
 
-_threads: int | None = None
 
-
-def set_threads(count: int) -> None:
-    """Run kernels, and NumPy's OpenBLAS where it is found, on `count` threads from now on. Raises ValueError."""
+def set_threads(count: int | None) -> None:
+    """Run kernels, and NumPy's OpenBLAS, on `count` threads from now on, or on all. Raises InputError."""
     global _threads
     most = numba.config.NUMBA_NUM_THREADS
+    count = most if count is None else count
     if type(count) is not int or not 1 <= count <= most:
-        raise ValueError(f"{count!r} threads: a whole number between 1 and {most} can be used here")
+        raise InputError(f"{count!r} threads: a whole number between 1 and {most} can be used here")
     _threads = count
-    set_blas = _openblas_setter()
-    if set_blas is not None:
-        set_blas(count)
-
-
-def _openblas_setter() -> Callable[[int], None] | None:
-    """The function of NumPy's own OpenBLAS that sets its number of threads, or None for another BLAS."""
-    package = Path(np.__file__).parent
-    for library in [*package.parent.glob("numpy.libs/*openblas*"), *package.glob(".dylibs/*openblas*")]:
-        loaded = ctypes.CDLL(str(library))
-        for name in ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads", "openblas_set_num_threads"):
-            if hasattr(loaded, name):
-                setter = getattr(loaded, name)
-                setter.argtypes, setter.restype = [ctypes.c_int], None
-                return setter
-    return None
+    blas.set_threads(count)

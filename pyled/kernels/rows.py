@@ -35,15 +35,6 @@ def add_bias(x: Floats, bias: Floats, *, activate: bool = False) -> None:
 
 
 @kernel(parallel=True)
-def _part_into_heads(x, bias, out):
-    H, M, D = out.shape
-    # out = (x + bias).reshape(M, H, D).swapaxes(0, 1)
-    for m in prange(M):
-        for h in range(H):
-            for d in range(D):
-                out[h, m, d] = x[m, h * D + d] + bias[h * D + d]
-
-
 def part_into_heads(x: Floats, bias: Floats, out: Floats) -> None:
     """Write x + bias to `out`, head by head: out[h, m, d] is column h * D + d of row m.
 
@@ -51,7 +42,12 @@ def part_into_heads(x: Floats, bias: Floats, out: Floats) -> None:
     bias: (H*D,) float
     out: (H, M, D) float
     """
-    _part_into_heads(x, bias, out)
+    H, M, D = out.shape
+    # out = (x + bias).reshape(M, H, D).swapaxes(0, 1)
+    for m in prange(M):
+        for h in range(H):
+            for d in range(D):
+                out[h, m, d] = x[m, h * D + d] + bias[h * D + d]
 
 
 @kernel(fastmath=FAST_SUMS)
@@ -93,19 +89,15 @@ def add_norm(x: Floats, y: Floats, weight: Floats, bias: Floats, epsilon: float,
 
 
 @kernel(parallel=True)
-def _select_past(past, P, rows, out):
-    H = past.shape[1]
-    # out[:, :, :P] = past[rows, :, :P]
-    for task in prange(rows.shape[0] * H):
-        i, h = task // H, task % H
-        out[i, h, :P] = past[rows[i], h, :P]
-
-
 def select_past(past: Floats, P: int, rows: Ids, out: Floats) -> None:
-    """Write the first P tokens of some rows to `out`, in the order of `rows`: out[i, :, :P] = past[rows[i], :, :P].
+    """Write the first P tokens of some rows to `out`, in the order of `rows`.
 
     past: (before, H, capacity, D) float
     rows: (R,) int64, each one a row of past: nothing checks that here
     out: (R, H, room, D) float
     """
-    _select_past(past, P, rows, out)
+    H = past.shape[1]
+    # out[:, :, :P] = past[rows, :, :P]
+    for task in prange(rows.shape[0] * H):
+        i, h = task // H, task % H
+        out[i, h, :P] = past[rows[i], h, :P]

@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba.extending import intrinsic, overload
 from numba.types import Array, void
 
-from .jit import PART
+from .jit import FUSED, PART
 
 ROWS, VECTORS = 4, 3  # of a block: 12 sums, 3 operands and a factor fill the 16 registers of AVX2
 VECTOR_BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
@@ -26,15 +26,11 @@ AHEAD = 8192  # the distance of fetches: bytes of a matrix between what is used 
 # The cache that fetches go to, and the divisors of the distance. A Zen (3) drops fetches when many are under way, so it
 # gets each one three times, at shorter distances. A Xeon needs each once, and its second cache is better.
 CACHE, NEARER = (1, (1, 2, 4)) if llvmlite.binding.get_host_cpu_name().startswith("znver") else (2, (1,))
-FUSED = ("contract",)  # a product and its addition may become one instruction
 
 
 def lanes(dtype: Any) -> int:
     """Return how many columns `add_product` takes at a time. Other numbers of columns work, and take longer."""
     return VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
-
-
-# The products
 
 
 def add_product(a: Any, b: Any, c: Any) -> None:
@@ -71,37 +67,30 @@ def _widened(stored: Any, dtype: Any) -> Any:
     return stored.astype(dtype)
 
 
-@overload(add_product, jit_options=PART)
-def _compiled_add_product(a, b, c):
-    return _adding(_add_wide, _add_narrow, c.dtype)
+def _compile_add(function: Any, add_wide: Any, add_narrow: Any, add_single: Any) -> None:
+    """Have compiled code call, for a function of (a, b, c) above, one that is made of these blocks."""
 
+    @overload(function, jit_options=PART)
+    def compiled(a, b, c):
+        size = VECTOR_BYTES * 8 // c.dtype.bitwidth
+        wide = VECTORS * size
 
-@overload(add_product_once, jit_options=PART)
-def _compiled_add_product_once(a, b, c):
-    return _adding(_add_wide_once, _add_narrow_once, c.dtype)
+        def add(a, b, c):
+            columns = c.shape[1]
+            # pass 1: c[:, x : x + wide] += a @ b[:, x : x + wide], ROWS rows at a time
+            for x in range(0, columns - columns % wide, wide):
+                for r in range(0, c.shape[0], ROWS):
+                    add_wide(a, b, c, r, x)
+            # pass 2: the rest of the columns by single vectors
+            for x in range(columns - columns % wide, columns - columns % size, size):
+                for r in range(0, c.shape[0], ROWS):
+                    add_narrow(a, b, c, r, x)
+            # pass 3: the rest of them one by one
+            for x in range(columns - columns % size, columns):
+                for r in range(0, c.shape[0], ROWS):
+                    add_single(a, b, c, r, x)
 
-
-def _adding(add_wide: Any, add_narrow: Any, dtype: Any) -> Any:
-    """Return `add_product` as a function of (a, b, c) that is made of these blocks."""
-    size = VECTOR_BYTES * 8 // dtype.bitwidth
-    wide = VECTORS * size
-
-    def add(a, b, c):
-        columns = c.shape[1]
-        # pass 1: c[:, x : x + wide] += a @ b[:, x : x + wide], ROWS rows at a time
-        for x in range(0, columns - columns % wide, wide):
-            for r in range(0, c.shape[0], ROWS):
-                add_wide(a, b, c, r, x)
-        # pass 2: the rest of the columns by single vectors
-        for x in range(columns - columns % wide, columns - columns % size, size):
-            for r in range(0, c.shape[0], ROWS):
-                add_narrow(a, b, c, r, x)
-        # pass 3: the rest of them one by one
-        for x in range(columns - columns % size, columns):
-            for r in range(0, c.shape[0], ROWS):
-                _add_single(a, b, c, r, x)
-
-    return add
+        return add
 
 
 @overload(dots, jit_options=PART)
@@ -218,7 +207,7 @@ def _sums(builder: ir.IRBuilder, vectors: list[Any], width: int) -> list[Any]:
 
 
 def _multiply_add(builder: ir.IRBuilder, total: Any, x: Any, y: Any) -> Any:
-    return builder.fadd(total, builder.fmul(x, y, flags=FUSED), flags=FUSED)
+    return builder.fadd(total, builder.fmul(x, y, flags=[*FUSED]), flags=[*FUSED])
 
 
 def _loop(
@@ -274,9 +263,9 @@ def _add_block(vectors: int, size: int | None = None, *, fetches: bool = False) 
                 for start, j in itertools.product(behind, range(vectors)):
                     B.fetch(B.at(start, builder.add(fetched, u.type(j * count))))
                 operands = [B.load(B.at(row, column), count, count) for column in columns]
-                singles = [A.load(A.apart(factor, u), 1, 1) for factor in factors]
-                spread = [builder.shuffle_vector(single, single, _indices([0] * count)) for single in singles]
-                products = ((factor, operand) for factor in spread for operand in operands)
+                singles = (A.load(A.apart(factor, u), 1, 1) for factor in factors)
+                spread = (builder.shuffle_vector(single, single, _indices([0] * count)) for single in singles)
+                products = [(factor, operand) for factor in spread for operand in operands]
                 return [_multiply_add(builder, total, *pair) for total, pair in zip(sums, products, strict=True)]
 
             flat = [place for row in places for place in row]
@@ -290,8 +279,9 @@ def _add_block(vectors: int, size: int | None = None, *, fetches: bool = False) 
     return add
 
 
-_add_wide, _add_narrow, _add_single = _add_block(VECTORS), _add_block(1), _add_block(1, 1)
-_add_wide_once, _add_narrow_once = _add_block(VECTORS, fetches=True), _add_block(1, fetches=True)
+_add_single = _add_block(1, 1)
+_compile_add(add_product, _add_block(VECTORS), _add_block(1), _add_single)
+_compile_add(add_product_once, _add_block(VECTORS, fetches=True), _add_block(1, fetches=True), _add_single)
 
 
 def _dot_block(height: int, width: int) -> Any:

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import PyledError
@@ -69,6 +70,20 @@ class Console:
             with contextlib.suppress(OSError):  # nobody listens
                 sys.stderr.write(text)
                 sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def noting(console: Console) -> Iterator[None]:
+    """Tell what the library logs, such as a compilation, as notes."""
+    import logging  # which `--help` does not need
+
+    handler = logging.Handler()
+    handler.emit = lambda record: console.note(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("pyled").addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("pyled").removeHandler(handler)
 
 
 def clock(seconds: float) -> str:
