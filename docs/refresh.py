@@ -10,6 +10,7 @@ from pathlib import Path
 
 import draw_attention
 import draw_checkpoint
+import draw_generation
 import draw_stacks
 import draw_tokenizer
 import manual
@@ -17,7 +18,13 @@ from drawing import write
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-FIGURES = draw_attention.FIGURES | draw_tokenizer.FIGURES | draw_checkpoint.FIGURES | draw_stacks.FIGURES
+FIGURES = (
+    draw_attention.FIGURES
+    | draw_tokenizer.FIGURES
+    | draw_checkpoint.FIGURES
+    | draw_stacks.FIGURES
+    | draw_generation.FIGURES
+)
 
 
 def shown_output(readme: str) -> str:

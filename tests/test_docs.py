@@ -26,6 +26,7 @@ ROOT = Path(__file__).parent.parent
 TINY = ROOT / "golden" / "tiny"
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "golden")]
 import draw_attention  # noqa: E402
+import draw_generation  # noqa: E402
 import draw_tokenizer  # noqa: E402
 import refresh  # noqa: E402
 import train_bpe  # noqa: E402
@@ -186,6 +187,35 @@ def test_figures_are_small_have_a_title_and_a_ground_of_their_own(name):
     drawn = refresh.FIGURES[name]()
     assert len(drawn.encode("utf-8")) < 20_000
     assert re.search(r"<title id=.title.>[^<]{10,}</title>\n<desc id=.what.>[^<]{40,}</desc>\n<rect ", drawn)
+
+
+def test_the_beam_search_by_hand_is_the_one_that_runs():
+    text = (ROOT / "docs" / "generation.md").read_text(encoding="utf-8")
+    model = {}
+    exec("".join(f"{line[4:]}\n" for line in fences(text, "python")[0].splitlines()), model)
+    assert (model["words"], model["after"]) == (draw_generation.WORDS, draw_generation.AFTER)
+    steps = draw_generation.searched()
+    shown = re.findall(r"^\| `([^`]+)` \| (\d) \| ([\d.]+) \| (-[\d.]+) \| ([a-z ]+) \|$", text, re.MULTILINE)
+    candidates = [candidate for step in steps[:3] for candidate in step]
+    assert shown == [
+        (words, f"{row}", f"{np.exp(total):.4f}", f"{total:.2f}", fate) for words, row, total, fate in candidates
+    ]
+    shown = re.findall(r"^\| `([^`]+)` \| (-[\d.]+) \| (\d) \| (.*) \|$", text, re.MULTILINE)
+    finished = [
+        (words, total, len(words.split())) for step in steps for words, _, total, fate in step if fate == "finishes"
+    ]
+    assert shown == [
+        (words, f"{total:.2f}", f"{n}", " | ".join(f"{total / n**penalty:.2f}" for penalty in range(3)))
+        for words, total, n in finished
+    ]
+
+
+def test_the_rules_of_the_page_are_those_of_the_code_in_their_order():
+    text = (ROOT / "docs" / "generation.md").read_text(encoding="utf-8")
+    code = (PACKAGE / "generation" / "rules.py").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| `\w+`[^|]* \| `(\w+)` \|", text.partition("## 7.")[2], re.MULTILINE)
+    assert len(shown) == 16
+    assert shown == re.findall(r"(?: add\(.*?, |extend\(partial\()(\w+)[,)]", code)
 
 
 def words_of(name, colour=""):
