@@ -360,8 +360,8 @@ def test_logits_are_those_of_the_model_and_scores_the_processed_ones(beams):
 
 @pytest.mark.parametrize("beams", [1, 3])
 def test_progress_is_told_after_every_token(beams):
-    told = []
-    _, output = run(EASY, {**IDS, "num_beams": beams, "max_new_tokens": 6}, progress=lambda *now: told.append(now))
+    told, call = [], {**IDS, "num_beams": beams, "max_new_tokens": 6}
+    _, output = run(EASY, call, prompt=[[2, 3], [2, 4]], progress=lambda *now: told.append(now))
     assert told == [(i + 1, 6) for i in range(len(output.scores))]
 
 
