@@ -47,7 +47,7 @@ class Hypotheses:
     def take(self, order: Ids) -> "Hypotheses":
         """Return the hypotheses at the places order: (B, any) of each document."""
         documents = np.arange(len(order))[:, None]  # (B, 1)
-        return Hypotheses(*(array[documents, order] for array in vars(self).values()))
+        return Hypotheses(*(array[documents, order] for array in vars(self).values()))  # each of the four arrays
 
     def beside(self, other: "Hypotheses") -> "Hypotheses":
         """Return these hypotheses of each document, and behind them the other's."""
@@ -64,7 +64,7 @@ def beam_search(decoding: Decoding, prompt: Ids, settings: Settings) -> Generate
     B, prompt_length = prompt.shape
     beams, length_penalty = settings.num_beams, settings.length_penalty
     max_new_tokens = settings.max_length - prompt_length
-    # Each beam can end in as many ways as there are ends; of this many candidates at least `beams` go on.
+    # Each beam can end in as many ways as there are ends; of so many candidates, at least `beams` do not end.
     count = max(2, 1 + len(settings.eos_token_id)) * beams
     looks_ahead = settings.early_stopping == "never" and length_penalty > 0
     running, finished = _start(prompt, settings)
