@@ -190,10 +190,10 @@ def test_a_users_rule_may_write_into_its_argument():
 # Which rules act, and in which order
 
 
-def asked_for(call, **more):
+def asked_for(call, encoder_ids=((3, 4),), **more):
     """The rules of a call, as pairs of a function's name and its arguments."""
     settings, _ = resolve(call, None, GenerationConfig(**IDS), batch_size=1, vocab_size=50, positions=100)
-    return [(rule.func.__name__, rule.keywords) for rule in rules.rules_for(settings, np.array([[3, 4]]), **more)]
+    return [(rule.func.__name__, rule.keywords) for rule in rules.rules_for(settings, encoder_ids, **more)]
 
 
 def test_the_order_is_the_references():
@@ -241,3 +241,5 @@ def test_neutral_values_and_missing_ends_ask_for_nothing():
     assert asked_for({"repetition_penalty": 1.0, "encoder_repetition_penalty": 1, "suppress_tokens": []}) == []
     assert asked_for({"eos_token_id": None, "min_length": 5}) == []
     assert asked_for({"bad_words_ids": [[2]]}) == []  # the end of sequence is no bad word
+    about_the_source = {"encoder_repetition_penalty": 2.0, "encoder_no_repeat_ngram_size": 3}
+    assert asked_for(about_the_source, encoder_ids=None) == []

@@ -518,6 +518,8 @@ def test_tokens_are_suppressed_at_the_beginning_after_a_forced_one():
     call = {**IDS, "forced_bos_token_id": 0, "max_new_tokens": 2, "begin_suppress_tokens": [second]}
     _, output = run(EASY, call)
     assert output.sequences[0, 1] == 0 and output.sequences[0, 2] != second
+    _, output = run(EASY, call, prompt=[[2, 0], [2, 0]])  # behind a longer prompt nothing is forced
+    assert output.sequences[0, 2] != second
 
 
 @pytest.mark.parametrize("beams", [1, 3])
