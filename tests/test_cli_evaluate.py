@@ -10,7 +10,7 @@ from checkpoints import TINY, changed
 from commands import SHORT, expected, watched
 from test_evaluate import cells
 
-from pyled.evaluation.rouge import rouge
+from pyled.evaluation.rouge import scorer
 
 OTHER = "A second keeper came in the morning. He left at noon."
 ROWS = [
@@ -51,7 +51,7 @@ def test_the_scores_are_those_of_the_summaries(evaluate, pairs, tmp_path):
     for row, record in zip(ROWS, records(output), strict=True):
         text = expected(row["document"])
         assert (record["input"], record["summary"], record["texts"]["model"]) == (str(pairs), row["summary"], text)
-        of_rouge = {metric: list(score) for metric, score in rouge()(row["summary"], text).items()}
+        of_rouge = {metric: list(score) for metric, score in scorer()(row["summary"], text).items()}
         assert record["scores"]["model"] == of_rouge
     assert [record["place"] for record in records(output)] == ["line 1", "line 2"]
     mean = sum(record["scores"]["first sentence"]["rougeL"][2] for record in records(output)) / 2
@@ -68,13 +68,12 @@ def test_one_object_has_it_all(evaluate, pairs):
     record = json.loads(out)
     assert (status, record["model"], record["stemmer"], record["documents"]) == (0, str(TINY), True, 2)
     assert record["settings"]["max_length"] == {"value": 5, "origin": "command line"}
-    assert record["attention_window"] == [8, 8]
 
 
 def test_ablation_adds_rows(evaluate, pairs, tmp_path):
     output = tmp_path / "out.jsonl"
     status, out, _ = evaluate(pairs, "--ablate", "-o", output)
-    assert status == 0 and "window halved: 4 tokens instead of 8\n" in out
+    assert status == 0
     assert cells(out, "ROUGE-1", "no global attention") and cells(out, "ROUGE-1", "window halved")
     for row, record in zip(ROWS, records(output), strict=True):
         assert record["texts"]["no global attention"] == expected(row["document"], global_attention="none")
@@ -125,7 +124,7 @@ REMEDY = "write a JSON object with a document and its summary on each line"
         ('{"data": [\n', f"line 1: not JSON: Expecting value at column 11: {REMEDY}"),
         ("[\n", "as a JSON array: not JSON: Expecting ',' delimiter at line 3, column 1"),
         ("[1]", "as a JSON array: not JSON: Extra data at line 1, column 4"),
-        ('"a"\n', "line 1: is a JSON str: write an object with a document and its summary"),
+        ('"a"\n', f"line 1: is a JSON str: {REMEDY}"),
         ('{"document": "a"}\n', "line 1: has no 'summary', but 'document': name the right one with --summary-key"),
         ("{}\n", "line 1: has no 'document', but no other: name the right one with --document-key"),
     ],
@@ -138,7 +137,7 @@ def test_a_file_of_another_form_is_one_error_and_no_part_of_it_is_read(evaluate,
 
 BAD = [
     ('{"document": "a", "document": "b", "summary": "c"}', f"the key 'document' stands twice: {REMEDY}"),
-    ("[1]", "is a JSON list: write an object with a document and its summary"),
+    ("[1]", f"is a JSON list: {REMEDY}"),
     ('{"document": ["a"], "summary": "c"}', "its 'document' is of the type list: a string was expected"),
     ('{"document": "a", "summary": " \\n"}', "its 'summary' is empty"),
 ]
@@ -204,11 +203,9 @@ def test_wrong_usage(evaluate, pairs, options, said):
     assert (status, out) == (2, "") and said in err
 
 
-def test_inputs_are_told_apart(evaluate, pairs):
+def test_an_input_is_no_output(evaluate, pairs):
     status, _, err = evaluate(pairs, "-o", pairs, "--force")
     assert status == 2 and f"{pairs} is an input" in err
-    status, _, err = evaluate(pairs, pairs)
-    assert status == 2 and f"{pairs} is named twice" in err
 
 
 def test_a_bad_checkpoint(run, pairs, tmp_path):

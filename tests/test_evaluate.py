@@ -19,8 +19,8 @@ from pyled.evaluation import baselines, bootstrap, report
 from pyled.evaluation.baselines import BASELINES, central_sentence, sentences
 from pyled.evaluation.bootstrap import interval, resampled_means
 from pyled.evaluation.groups import Pair, groups, mean_words, score
-from pyled.evaluation.rouge import METRICS, has_words, rouge
-from pyled.evaluation.systems import HALF_WINDOW, MODEL, NO_GLOBAL, half, systems, windows
+from pyled.evaluation.rouge import METRICS, has_words, scorer
+from pyled.evaluation.systems import HALF_WINDOW, MODEL, NO_GLOBAL, systems
 from pyled.tasks import Summarizer
 
 quickly = settings(max_examples=EXAMPLES, deadline=None)
@@ -30,7 +30,7 @@ quickly = settings(max_examples=EXAMPLES, deadline=None)
 
 
 def test_a_text_is_scored_against_its_reference():
-    scores = rouge()("The cat sat there.\nA dog ran off.", "A dog, the cat")
+    scores = scorer()("The cat sat there.\nA dog ran off.", "A dog, the cat")
     assert tuple(scores) == METRICS
     assert tuple(scores["rouge1"]) == (1, 0.5, 2 / 3)  # precision, recall, F1
     assert tuple(scores["rougeL"])[:2] == (0.5, 0.25)
@@ -38,18 +38,18 @@ def test_a_text_is_scored_against_its_reference():
 
 
 def test_stems_are_compared_where_they_are_asked_for():
-    assert [rouge(stemmer)("keeper walking", "Keepers walked")["rouge1"][2] for stemmer in (False, True)] == [0, 1]
+    assert [scorer(stemmer)("keeper walking", "Keepers walked")["rouge1"][2] for stemmer in (False, True)] == [0, 1]
 
 
 def test_a_word_has_a_letter_or_a_digit():
     for text in ("lamp", "7", "É\u212a", "...", "\u4e00\u76cf", ""):
-        assert has_words(text) == (rouge()(text, text)["rouge1"][2] > 0), text
+        assert has_words(text) == (scorer()(text, text)["rouge1"][2] > 0), text
 
 
 def test_without_rouge_score_the_remedy_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
     with pytest.raises(InputError, match=r"pip install 'pyled\[evaluate\]'"):
-        rouge()
+        scorer()
 
 
 # 2. Baselines
@@ -150,7 +150,7 @@ def test_as_many_resamples_lie_above_as_below():
 
 def scored(tokens, text, reference="lamp", input="a", truncated=0, words=2, **more):
     pair = Pair(input, "line 1", "A lamp burns. It is old.", reference)
-    return score(pair, tokens, truncated, {MODEL: text, **more}, words, rouge())
+    return score(pair, tokens, truncated, {MODEL: text, **more}, words, scorer())
 
 
 def estimates(group, system, metric, field="fmeasure"):
@@ -234,11 +234,7 @@ def test_what_is_taken_away_is_taken_away_and_nothing_else(summarizer, tmp_path)
         assert (summaries[name].text, summaries[name].score) == (one.text, one.score)
         assert summaries[name].global_tokens == one.global_tokens
     assert len({one.score for one in expected.values()}) == 3
-    assert windows(summarizer) == [8, 8]  # as before
-
-
-def test_windows_are_halved_to_whole_tokens_on_each_side():
-    assert half([1024, 8, 6, 4, 2]) == [512, 4, 2, 2, 2]
+    assert summarizer.loaded.model.config.one_sided_window(0) == 4  # as before
 
 
 def test_what_cannot_be_taken_away_is_told(tmp_path):
@@ -261,7 +257,6 @@ SETUP = {
         "num_beams": {"value": 2, "origin": "command line"},
         "min_length": {"value": 0, "origin": "default"},
     },
-    "attention_window": [8, 8],
     "stemmer": False,
 }
 
@@ -317,9 +312,3 @@ def test_what_was_left_out_is_said():
     assert "ROUGE-Lsum" in report.tables(record)
     assert json.loads(json.dumps(record)) == record
     assert (record["documents"], record["failed"], record["truncated"], record["wordless_references"]) == (3, 3, 1, 1)
-
-
-def test_windows_are_told_where_they_are_halved():
-    every = [scored(5, "lamp", **{NO_GLOBAL: "lamp", HALF_WINDOW: "lamp"})]
-    assert "window halved: 4 tokens instead of 8\n" in report.tables(recorded(every))
-    assert "window halved: 4/256 tokens instead of 8/512\n" in report.tables(recorded(every, attention_window=[8, 512]))

@@ -1,23 +1,16 @@
 """`pyled evaluate`: how close summaries come to those that people wrote."""
 
 import argparse
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .shared.console import Console, put
-from .shared.exit_status import FAILED, OK
 from .shared.forms import as_json
 from .shared.inputs import named_or_piped
 from .shared.pairs import Pairs
 from .shared.parser import Commands, add_command, add_model, add_quiet
-from .shared.records import Records, identity_of, key_of, open_records, setup_of
+from .shared.records import identity_of, key_of, open_records, setup_of
 from .shared.settings import add_settings, config_of, in_flags, settings_of
 from .summarize import add_reading, add_running, load, prepare
-
-if TYPE_CHECKING:
-    from ..evaluation.groups import Scored
-    from ..evaluation.rouge import Scorer
-    from ..tasks import Summarizer
 
 # 1. The options
 
@@ -86,36 +79,21 @@ def _add_scores(group: Any) -> None:
 
 
 def evaluate(arguments: argparse.Namespace, console: Console) -> int:
-    """Do what the command asks, and return the exit status."""
-    from ..evaluation.rouge import rouge
+    """Score summaries of all pairs, print the record or its tables, and return the exit status."""
+    from ..evaluation import report, rouge
+    from ..evaluation.groups import mean_words, score
+    from ..evaluation.systems import systems
+    from ..tasks import Work
 
     files = named_or_piped(arguments.files)
     settings, config = settings_of(arguments), config_of(arguments)
     options = {**prepare(arguments), **settings}
-    scorer = rouge(arguments.stemmer)
+    scorer = rouge.scorer(arguments.stemmer)
     records = open_records(arguments, files, console)
     pairs = Pairs(files, (arguments.document_key, arguments.summary_key), console)
-    if pairs.readable:
-        summarizer = load(arguments, config, options, console)
-        _evaluate(arguments, console, pairs, records, scorer, summarizer)
-    pairs.report()
-    return FAILED if pairs.failed else OK
-
-
-def _evaluate(
-    arguments: argparse.Namespace,
-    console: Console,
-    pairs: Pairs,
-    records: Records,
-    scorer: "Scorer",
-    summarizer: "Summarizer",
-) -> None:
-    """Score the pairs, and print the record of all or its tables. Raises InputError for --ablate, OutputError."""
-    from ..evaluation import report
-    from ..evaluation.groups import mean_words, score
-    from ..evaluation.systems import systems, windows
-    from ..tasks import Work
-
+    if not pairs.readable:
+        return pairs.report()
+    summarizer = load(arguments, config, options, console)
     models, setup = systems(summarizer, arguments.ablate), setup_of(summarizer)
     keys = [key_of(pair.document, identity_of(setup)) for pair in pairs.readable]
     inputs = dict.fromkeys(pair.input for pair in pairs.readable)
@@ -131,29 +109,14 @@ def _evaluate(
             for j, (name, model) in enumerate(models.items()):
                 work.turn_to(i * len(models) + j)
                 texts[name] = known[name] if name in known else model.write(model.read(pair.document), work).text
-            one = score(pair, source.tokens, source.truncated, texts, words[pair.input], scorer)
+            scored.append(score(pair, source.tokens, source.truncated, texts, words[pair.input], scorer))
         except Exception as e:
             pairs.fail(place, e)
             continue
         console.clear()
         if any(name not in known for name in models):
-            records.add({"key": key, **_record(one), "setup": setup})
-        scored.append(one)
+            records.add({"key": key, **scored[-1].record(), "setup": setup})
     if scored:
-        more = {"attention_window": windows(summarizer), "stemmer": arguments.stemmer}
-        record = report.record(setup | more, words, scored, pairs.failed)
+        record = report.record(setup | {"stemmer": arguments.stemmer}, words, scored, pairs.failed)
         put(as_json(record, 2) if arguments.json else report.tables(record))
-
-
-def _record(scored: "Scored") -> Mapping[str, Any]:
-    """Return the record of a document: a score is precision, recall and F1."""
-    pair = scored.pair
-    return {
-        "input": pair.input,
-        "place": pair.place,
-        "source_tokens": scored.tokens,
-        "truncated_tokens": scored.truncated,
-        "summary": pair.reference,
-        "texts": scored.texts,
-        "scores": scored.scores,
-    }
+    return pairs.report()

@@ -3,7 +3,7 @@
 A system is what summarizes: the model, a variant of it, or a baseline. The model is the first.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,12 @@ class Scored:
     texts: Mapping[str, str]
     scores: Mapping[str, Scores]
 
+    def record(self) -> dict[str, Any]:
+        """Return all but the document, as plain values of JSON; a score is precision, recall and F1."""
+        pair = {"input": self.pair.input, "place": self.pair.place, "summary": self.pair.reference}
+        tokens = {"source_tokens": self.tokens, "truncated_tokens": self.truncated}
+        return {**pair, **tokens, "texts": self.texts, "scores": self.scores}
+
 
 def score(pair: Pair, tokens: int, truncated: int, summaries: Mapping[str, str], words: int, scorer: Scorer) -> Scored:
     """Score the models' summaries of a pair's document, and the baselines, which are cut to so many words."""
@@ -52,20 +58,19 @@ def mean_words(texts: Sequence[str]) -> float:
     return sum(len(text.split()) for text in texts) / len(texts)
 
 
-def groups(scored: Sequence[Scored], inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the `means` over all documents; those of each of several inputs; the short and the long ones apart.
+def groups(scored: Sequence[Scored], inputs: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the `means` over all documents; those of each of several inputs; the short and the long ones apart.
 
     Each has its "input", None for all, and its "length": "all", "short" (at most LONG tokens), or "long".
     """
-    yield {"input": None, "length": "all", **means(scored)}
-    for name in inputs if len(inputs) > 1 else ():
-        if of_input := [one for one in scored if one.pair.input == name]:
-            yield {"input": name, "length": "all", **means(of_input)}
+    parts: list[tuple[str | None, str, Sequence[Scored]]] = [(None, "all", scored)]
+    if len(inputs) > 1:
+        parts += [(name, "all", [one for one in scored if one.pair.input == name]) for name in inputs]
     short = [one for one in scored if one.tokens <= LONG]
     long = [one for one in scored if one.tokens > LONG]
     if short and long:
-        yield {"input": None, "length": "short", **means(short)}
-        yield {"input": None, "length": "long", **means(long)}
+        parts += [(None, "short", short), (None, "long", long)]
+    return [{"input": name, "length": length, **means(part)} for name, length, part in parts if part]
 
 
 def means(scored: Sequence[Scored]) -> dict[str, Any]:
@@ -84,23 +89,14 @@ def means(scored: Sequence[Scored]) -> dict[str, Any]:
     # resampled: (resamples, systems, metrics)
     f1s = np.stack([f1, *interval(resampled)], axis=-1).round(DIGITS)  # (systems, metrics, 3)
     leads = np.stack([f1[:1] - f1, *interval(resampled[:, :1] - resampled)], axis=-1).round(DIGITS)
-    ends = ("mean", "low", "high")
 
-    def of_metric(s: int, m: int) -> dict[str, Any]:
-        return {
-            "precision": precision[s, m].item(),
-            "recall": recall[s, m].item(),
-            "fmeasure": dict(zip(ends, f1s[s, m].tolist(), strict=True)),
-            "lead": dict(zip(ends, leads[s, m].tolist(), strict=True)),
-        }
+    def of_metric(place: tuple[int, int]) -> dict[str, Any]:
+        estimates = [dict(zip(("mean", "low", "high"), each[place].tolist(), strict=True)) for each in (f1s, leads)]
+        of_one = {"precision": precision[place].item(), "recall": recall[place].item()}
+        return {**of_one, "fmeasure": estimates[0], "lead": estimates[1]}
 
-    return {
-        "documents": len(scored),
-        "systems": {
-            name: {
-                "words": round(mean_words([one.texts[name] for one in scored]), DIGITS),
-                "scores": {metric: of_metric(s, m) for m, metric in enumerate(metrics)},
-            }
-            for s, name in enumerate(systems)
-        },
-    }
+    by_system = {}
+    for s, name in enumerate(systems):
+        words = round(mean_words([one.texts[name] for one in scored]), DIGITS)
+        by_system[name] = {"words": words, "scores": {metric: of_metric((s, m)) for m, metric in enumerate(metrics)}}
+    return {"documents": len(scored), "systems": by_system}

@@ -8,7 +8,7 @@ from ..tasks.planning import FIXED
 from .bootstrap import LEVEL, RESAMPLES
 from .groups import LONG, Scored, groups
 from .rouge import has_words
-from .systems import HALF_WINDOW, MODEL, half
+from .systems import MODEL
 
 TITLES = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
 
@@ -18,7 +18,7 @@ Record = Mapping[str, Any]
 def record(setup: Record, words: Mapping[str, int], scored: Sequence[Scored], failed: int) -> Record:
     """Return all of it as plain values of JSON.
 
-    setup: the model, its settings and windows, and the "stemmer"
+    setup: the model and its settings, and the "stemmer"
     words: for each input, how many words its baselines are cut to
     failed: how many pairs could not be read or summarized, and are in no mean
     """
@@ -52,9 +52,6 @@ def _head(record: Record) -> Iterator[str]:
     settings = {name: one for name, one in record["settings"].items() if name not in FIXED}
     values = [f"{name} {json.dumps(one['value'])}" for name, one in settings.items() if one["origin"] != "default"]
     yield f"settings: {', '.join(values)}"
-    windows = record["attention_window"]
-    if HALF_WINDOW in record["groups"][0]["systems"]:
-        yield f"{HALF_WINDOW}: {_sizes(half(windows))} tokens instead of {_sizes(windows)}"
     yield f"{_documents(record['documents'])} of {', '.join(record['inputs'])}"
     exceptions = {
         "failed": "failed, and in no mean",
@@ -69,8 +66,12 @@ def _head(record: Record) -> Iterator[str]:
     yield f"low, high: {record['level']:.0%} of {record['resamples']:,} resamples of the documents lie between them"
 
 
+def _documents(count: int) -> str:
+    return f"{count:,} document{'s' if count != 1 else ''}"
+
+
 def _title(group: Record) -> str:
-    lengths = {"all": "", "short": f"at most {LONG:,} tokens", "long": f"more than {LONG:,} tokens"}
+    lengths = {"all": None, "short": f"at most {LONG:,} tokens", "long": f"more than {LONG:,} tokens"}
     part = group["input"] or lengths[group["length"]]
     return f"{_documents(group['documents'])} of {part}" if part else "all documents"
 
@@ -90,12 +91,3 @@ def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     for name, *figures in rows:
         cells = (cell.rjust(width) for cell, width in zip(figures, widths[1:], strict=True))
         yield "  ".join([name.ljust(widths[0]), *cells]).rstrip()
-
-
-def _documents(count: int) -> str:
-    return f"{count:,} document{'s' if count != 1 else ''}"
-
-
-def _sizes(windows: Sequence[int]) -> str:
-    """Return windows in words, one number for all that are the same."""
-    return "/".join(f"{size:,}" for size in (windows if len(set(windows)) > 1 else windows[:1]))

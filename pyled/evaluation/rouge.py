@@ -16,7 +16,7 @@ Scores = Mapping[str, tuple[float, float, float]]
 Scorer = Callable[[str, str], Scores]  # called with the reference, then the text
 
 
-def rouge(stemmer: bool = False) -> Scorer:
+def scorer(stemmer: bool = False) -> Scorer:
     """Return the function that scores a text against its reference.
 
     stemmer: compare the stems of words, by Porter's rules
@@ -29,8 +29,7 @@ def rouge(stemmer: bool = False) -> Scorer:
         raise InputError(
             f"ROUGE needs the package rouge-score, and it cannot be imported ({e}): pip install 'pyled[evaluate]'"
         ) from None
-    scorer: Scorer = RougeScorer(METRICS, use_stemmer=stemmer).score
-    return scorer
+    return RougeScorer(METRICS, use_stemmer=stemmer).score  # which has no annotations
 
 
 def has_words(text: str) -> bool:

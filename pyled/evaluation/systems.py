@@ -17,24 +17,23 @@ def systems(summarizer: Summarizer, ablate: bool) -> dict[str, Summarizer]:
     """
     if not ablate:
         return {MODEL: summarizer}
-    sizes = windows(summarizer)
-    if half(sizes) == sizes:
+    config = summarizer.loaded.model.config
+    windows = [2 * config.one_sided_window(layer) for layer in range(config.encoder_layers)]
+    if max(windows) == 2:
         raise InputError("an attention window of 2 tokens cannot be halved: leave ablate=True out")
     if summarizer.plan.reading.global_attention == "none":
         raise InputError("global_attention='none' leaves no global attention to take away: leave ablate=True out")
     no_global, half_window = copy.copy(summarizer), copy.copy(summarizer)
     no_global.plan = replace(summarizer.plan, reading=replace(summarizer.plan.reading, global_attention="none"))
-    model = summarizer.loaded.model.with_attention_window(half(sizes))
+    model = summarizer.loaded.model.with_attention_window(half(windows))
     half_window.loaded = replace(summarizer.loaded, model=model)
     return {MODEL: summarizer, NO_GLOBAL: no_global, HALF_WINDOW: half_window}
 
 
-def windows(summarizer: Summarizer) -> list[int]:
-    """Return the attention window of each layer of the encoder, both sides together."""
-    config = summarizer.loaded.model.config
-    return [2 * config.one_sided_window(layer) for layer in range(config.encoder_layers)]
+def half(windows: Sequence[int]) -> list[int]:
+    """Return half of each attention window, rounded down to whole tokens on each side, at least 1.
 
-
-def half(sizes: Sequence[int]) -> list[int]:
-    """Return half of each window, rounded down to whole tokens on each side, at least 1."""
-    return [max(2, size // 4 * 2) for size in sizes]
+    >>> half([1024, 6, 2])
+    [512, 2, 2]
+    """
+    return [max(2, window // 4 * 2) for window in windows]

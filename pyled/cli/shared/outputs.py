@@ -111,7 +111,7 @@ def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console)
             paths = {name: path / file for name, file in names.items()}
         if is_folder or not is_device(path):
             check_writable(path if is_folder else path.parent, make=is_folder)
-        _check_names(paths)
+        check_names(paths)
         _settle_existing(paths, arguments, inputs, console)
     except OSError as e:
         raise InputError(f"{e.filename}: {e.strerror}: name another output") from None
@@ -137,7 +137,7 @@ def _settle_existing(
     inputs.names = [name for name in inputs.names if name not in there]
 
 
-def _check_names(paths: Mapping[str, Path]) -> None:
+def check_names(paths: Mapping[str, Path]) -> None:
     """Raise InputError where a summary would take the place of a text or a directory, or have too long a name."""
     sources = {os.path.realpath(name) for name in paths if name != STDIN}
     for path in paths.values():

@@ -1,14 +1,13 @@
 """The documents with their summaries that `pyled evaluate` reads: JSON Lines, or one JSON array."""
 
 import json
-import os
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
 from ...files import parse_json
 from .console import Console, in_words
+from .exit_status import FAILED, OK
 from .inputs import read_text, shown
 
 if TYPE_CHECKING:
@@ -21,56 +20,48 @@ class Pairs:
     """The pairs of a run.
 
     readable: those to evaluate
-    failed: how many inputs and rows cannot be read, and pairs cannot be evaluated
+    failed: how many inputs and rows cannot be read, and how many pairs cannot be evaluated
     """
 
     def __init__(self, inputs: list[str], keys: tuple[str, str], console: Console) -> None:
-        """Read all inputs: mistakes are told before any long work. Raises InputError for one that is named twice.
-
-        keys: of the document, and of its summary
-        """
-        twice = [name for name, count in Counter(map(os.path.abspath, inputs)).items() if count > 1]
-        if twice:
-            raise InputError(f"{twice[0]} is named twice: leave one out")
-        self._console = console
+        """Read all inputs: mistakes are told before any long work. keys: of the document, and of its summary."""
+        self._console, self._keys = console, keys
         self.readable: list[Pair] = []
-        self.failed = self._unreadable = 0
+        self.failed = 0
         for name in inputs:
-            self._read(name, keys)
+            self._read(shown(name), name)
+        self._total = len(self.readable) + self.failed
 
-    def _read(self, name: str, keys: tuple[str, str]) -> None:
-        """Read one input. A first row of another form says that the whole input is of another form."""
+    def _read(self, input: str, name: str) -> None:
+        """Read an input. It is of another form where its first row is, and no part of it is read."""
         from ...evaluation.groups import Pair
 
-        place = ""
         try:
             rows = list(_rows(read_text(name, may_be_blank=True)))
             if not rows:
                 raise InputError("is empty: there is nothing to evaluate")
-            place = f"{rows[0][0]}: "
-            _object(rows[0][1], keys)
+            _fields(*rows[0], self._keys)
         except InputError as e:
-            self._unreadable += 1
-            self.fail(shown(name), InputError(f"{place}{e}"))
+            self.fail(input, e)
             return
         for place, row in rows:
             try:
-                texts = _object(row, keys)
-                self.readable.append(Pair(shown(name), place, *(_text(texts, key) for key in keys)))
+                fields = _fields(place, row, self._keys)
+                texts = [_text(place, key, fields[key]) for key in self._keys]
+                self.readable.append(Pair(input, place, *texts))
             except InputError as e:
-                self._unreadable += 1
-                self.fail(f"{shown(name)}: {place}", e)
+                self.fail(input, e)
 
     def fail(self, place: str, error: Exception) -> None:
         """Tell what is left out, and why."""
         self.failed += 1
         self._console.error(f"{place}: {in_words(error)}")
 
-    def report(self) -> None:
-        """Tell at the end how many of several failed."""
-        total = len(self.readable) + self._unreadable
-        if self.failed and total > 1:
-            self._console.error(f"{self.failed:,} of {total:,} documents failed")
+    def report(self) -> int:
+        """Tell how many of several failed, and return the exit status."""
+        if self.failed and self._total > 1:
+            self._console.error(f"{self.failed:,} of {self._total:,} documents failed")
+        return FAILED if self.failed else OK
 
 
 def _rows(text: str) -> Iterator[tuple[str, str]]:
@@ -82,26 +73,25 @@ def _rows(text: str) -> Iterator[tuple[str, str]]:
         yield from ((f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
 
 
-def _object(row: str, keys: tuple[str, str]) -> dict[str, Any]:
-    """Return the JSON object of a row that has both keys. Raises InputError."""
+def _fields(place: str, row: str, keys: tuple[str, str]) -> dict[str, Any]:
+    """Return what the JSON object of a row has under the keys. Raises InputError."""
+    remedy = "write a JSON object with a document and its summary on each line"
     try:
-        value = parse_json(row.encode("utf-8"), "", InputError, digits=DIGITS)
+        value = parse_json(row.encode("utf-8"), place, InputError, digits=DIGITS)
     except InputError as e:
-        problem = str(e).removeprefix(": ").replace("at line 1, column", "at column")
-        raise InputError(f"{problem}: write a JSON object with a document and its summary on each line") from None
+        raise InputError(f"{str(e).replace('at line 1, column', 'at column')}: {remedy}") from None
     if not isinstance(value, dict):
-        raise InputError(f"is a JSON {type(value).__name__}: write an object with a document and its summary")
+        raise InputError(f"{place}: is a JSON {type(value).__name__}: {remedy}")
     for key, option in zip(keys, ("--document-key", "--summary-key"), strict=True):
         if key not in value:
             others = ", ".join(map(repr, value))[:200] or "no other"
-            raise InputError(f"has no {key!r}, but {others}: name the right one with {option}")
+            raise InputError(f"{place}: has no {key!r}, but {others}: name the right one with {option}")
+    return {key: value[key] for key in keys}
+
+
+def _text(place: str, key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{place}: its {key!r} is of the type {type(value).__name__}: a string was expected")
+    if not value.strip():
+        raise InputError(f"{place}: its {key!r} is empty")
     return value
-
-
-def _text(texts: dict[str, Any], key: str) -> str:
-    text = texts[key]
-    if not isinstance(text, str):
-        raise InputError(f"its {key!r} is of the type {type(text).__name__}: a string was expected")
-    if not text.strip():
-        raise InputError(f"its {key!r} is empty")
-    return text

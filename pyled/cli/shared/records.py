@@ -17,7 +17,7 @@ from .console import Console, OutputError
 from .forms import as_json
 from .inputs import STDIN
 from .interrupts import held
-from .outputs import check_writable, is_device
+from .outputs import check_names, check_writable, is_device
 from .pairs import DIGITS
 from .settings import name_origins
 
@@ -28,11 +28,9 @@ if TYPE_CHECKING:
 class Records:
     """The texts that earlier runs wrote, and the file that this run adds its records to."""
 
-    def __init__(self, path: Path | None = None, lines: Sequence[bytes] | None = None) -> None:
-        """path: None for no file; lines: the records that the file keeps, None to replace it."""
-        self._path, self._mode = path, "wb" if lines is None else "ab"
-        records = [_parsed(line) for line in lines or ()]
-        self._texts = {record["key"]: record["texts"] for record in records}
+    def __init__(self, path: Path | None = None, texts: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        """path: None for no file; texts: those in the file by key and system, None to replace it."""
+        self._path, self._texts, self._mode = path, texts or {}, "wb" if texts is None else "ab"
 
     def texts(self, key: str) -> Mapping[str, str]:
         """Return the text of each system that earlier runs wrote under a key."""
@@ -96,43 +94,31 @@ def open_records(arguments: argparse.Namespace, inputs: Sequence[str], console: 
         raise InputError("--output names no file, and standard output is for the table: name a file")
     path = Path(arguments.output)
     try:
-        if path.is_dir():
-            raise InputError(f"{path} is a directory: name a file with --output")
-        if os.path.realpath(path) in {os.path.realpath(name) for name in inputs if name != STDIN}:
-            raise InputError(f"{path} is an input: name another output")
+        check_names(dict.fromkeys(inputs, path))
         if is_device(path):
             return Records(path)
         check_writable(path.parent, make=False)
         if arguments.force or not path.exists():
             return Records(path)
-        if not arguments.skip_existing:
-            raise InputError(
-                f"{path} is there already: pass --force to replace it, --skip-existing to go on where it stops"
-            )
-        return Records(path, _lines(path, console))
+        if arguments.skip_existing:
+            return Records(path, _read(path, console))
     except OSError as e:
         raise InputError(f"{e.filename}: {e.strerror}: name another output") from None
+    raise InputError(f"{path} is there already: pass --force to replace it, --skip-existing to go on where it stops")
 
 
-def _lines(path: Path, console: Console) -> list[bytes]:
-    """Return the lines of a file of records, without a last one that is cut off. Raises InputError, OSError."""
-    data = path.read_bytes()
+def _read(path: Path, console: Console) -> dict[str, Mapping[str, str]]:
+    """Return the texts in a file of records, and take a last line away that is cut off. Raises InputError, OSError."""
+    data, texts = path.read_bytes(), {}
     end = data.rfind(b"\n") + 1
-    lines = data[:end].splitlines(keepends=True)
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(data[:end].splitlines(), 1):
         try:
-            _parsed(line)
-        except InputError as e:
-            raise InputError(f"{path}: line {number}: {e}: pass --force to replace the file, or name another") from None
+            record = parse_json(line, "not JSON", InputError, digits=DIGITS)
+            texts[record["key"]] = record["texts"]
+        except (InputError, KeyError, TypeError):
+            problem = f"{path}: line {number}: no record of an evaluation"
+            raise InputError(f"{problem}: pass --force to replace the file, or name another") from None
     if end < len(data):
         console.note(f"{path}: its last line is cut off, and is removed")
         os.truncate(path, end)
-    return lines
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    """Return the record of a line. Raises InputError."""
-    record = parse_json(line, "a record", InputError, digits=DIGITS)
-    if not isinstance(record, dict) or not all(key in record for key in ("key", "texts")):
-        raise InputError("no record of an evaluation")
-    return record
+    return texts
