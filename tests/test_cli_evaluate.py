@@ -113,7 +113,7 @@ def test_an_array_is_read_whole(evaluate, pairs, indent):
     assert "2 documents of standard input\n" in out
 
 
-REMEDY = "write a JSON object with a document and its summary on each line"
+REMEDY = "write a JSON object with a document and its summary on each line, or one array of them"
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def _rows(text: str) -> Iterator[tuple[str, str]]:
 
 def _fields(place: str, row: str, keys: tuple[str, str]) -> dict[str, Any]:
     """Return what the JSON object of a row has under the keys. Raises InputError."""
-    remedy = "write a JSON object with a document and its summary on each line"
+    remedy = "write a JSON object with a document and its summary on each line, or one array of them"
     try:
         value = parse_json(row.encode("utf-8"), place, InputError, digits=DIGITS)
     except InputError as e:
