@@ -7,12 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from checkpoints import TINY, summary
-from commands import SHORT, expected, process, watched
+from checkpoints import TINY, document, summary
+from commands import LAMP, SHORT, expected, process, watched
 
 import pyled
 from pyled.cli.shared.forms import rendered, together
 from pyled.cli.shared.outputs import file_names
+from pyled.tasks import Summarizer
 
 OTHER = "A second keeper came in the morning."
 
@@ -354,6 +355,54 @@ def test_a_full_disk_leaves_the_old_file_whole(note, tmp_path, to_folder):
     assert done.stderr == f"pyled: {path}: cannot be written: File too large\n"
     assert left_in(out) == ["note.summary.txt"]
     assert path.read_text(encoding="utf-8") == "the old summary"
+
+
+CHUNKED = [LAMP, "--too-long", "chunk", "--chunk-tokens", 30]  # three of them
+
+
+@pytest.fixture
+def two_at_a_time(monkeypatch):
+    """The chunks that were written since the list was cleared; each time the third is interrupted."""
+    written, write = [], Summarizer._write_chunk
+
+    def write_chunk(self, chunk, *more):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(chunk)
+        return write(self, chunk, *more)
+
+    monkeypatch.setattr(Summarizer, "_write_chunk", write_chunk)
+    return written
+
+
+@pytest.mark.parametrize("to_folder", [True, False])
+def test_a_long_text_that_was_interrupted_goes_on_from_its_chunks(summarize, tmp_path, two_at_a_time, to_folder):
+    out = tmp_path / "out" / "lamp.summary.jsonl"
+    part = out.with_name(".lamp.summary.jsonl.chunks.jsonl")
+    out.parent.mkdir()
+    arguments = [*CHUNKED, "--format", "jsonl", "-o", out.parent if to_folder else out]
+    assert summarize(*arguments)[:2] == (130, "")
+    assert left_in(out.parent) == [part.name]
+    with part.open("ab") as file:
+        file.write(b'\n{"key": "cut of')
+    two_at_a_time.clear()
+    assert summarize(*arguments, "--num-beams", 1)[0] == 130  # another plan has chunks of its own
+    two_at_a_time.clear()
+    status, _, err = summarize(*arguments)
+    assert status == 0 and f"pyled: {LAMP}: goes on: 2 of 3 chunks are in {part}, from a run that did not end\n" in err
+    assert (len(two_at_a_time), left_in(out.parent)) == (1, [out.name])
+    chunks = json.loads(out.read_text(encoding="utf-8"))["chunks"]
+    text = document("lamp.txt")
+    assert "".join(text[chunk["start"] : chunk["stop"]] for chunk in chunks) == text
+    two_at_a_time.clear()
+    assert [chunk["text"] for chunk in chunks[:2]] == [expected(text[c["start"] : c["stop"]]) for c in chunks[:2]]
+
+
+def test_force_starts_a_long_text_anew(summarize, tmp_path, two_at_a_time):
+    for option in ((), ("--force",)):
+        assert summarize(*CHUNKED, "-o", tmp_path / "out.txt", *option)[0] == 130
+        assert len(two_at_a_time) == 2
+        two_at_a_time.clear()
 
 
 @pytest.mark.parametrize("to_folder", [True, False])

@@ -19,7 +19,7 @@ from pyled.checkpoint import read_safetensors, write_safetensors
 from pyled.errors import CheckpointError, ConfigError, GenerationError, InputError, PyledWarning
 from pyled.kernels import jit
 from pyled.models import LEDForConditionalGeneration, LEDModel
-from pyled.tasks import Reading, Summarizer, load
+from pyled.tasks import Reading, Summarizer, Work, load
 from pyled.tasks.cutting import cut
 from pyled.tasks.planning import plan
 from pyled.tokenizer import LEDTokenizer
@@ -93,21 +93,40 @@ def test_in_float64_the_score_is_the_truth():
     assert err(np.float64(made.score), np.float64(expected["sequences_score"])) < 1e-6
 
 
-def test_several_texts_give_a_list_from_one_model(monkeypatch):
-    loads = []
-    original = LEDForConditionalGeneration.from_pretrained.__func__
-
-    def counted(cls, *args, **kwargs):
-        loads.append(args)
-        return original(cls, *args, **kwargs)
-
-    monkeypatch.setattr(LEDForConditionalGeneration, "from_pretrained", classmethod(counted))
+def test_a_summarizer_loads_once_and_takes_texts_from_any_iterable(monkeypatch):
     texts = [SHORT, "Nobody asked."]
-    several = pyled.summarize(texts, TINY, max_length=5)
-    assert len(loads) == 1
     alone = [summary(text, max_length=5) for text in texts]
-    assert [(s.text, s.score, s.source_tokens) for s in several] == [(s.text, s.score, s.source_tokens) for s in alone]
-    assert pyled.summarize([], TINY) == []
+    summarizer = Summarizer(TINY, max_length=5)
+    monkeypatch.setattr(LEDForConditionalGeneration, "from_pretrained", None)
+    for several in (texts, tuple(texts), iter(texts)):
+        result = summarizer(several)
+        assert [(s.text, s.score, s.source_tokens) for s in result] == [
+            (s.text, s.score, s.source_tokens) for s in alone
+        ]
+    assert summarizer([]) == []
+    assert summarizer(SHORT).text == alone[0].text
+
+
+def test_a_bad_text_is_named_and_stops_the_others_unless_it_is_recorded():
+    texts = ["a lamp"] * 5 + ["bad \ud83d here", "", SHORT]
+    with pytest.raises(InputError, match=r"^text\[5\]: character 4 is U\+D83D, half of a surrogate pair: remove it"):
+        pyled.summarize(texts, TINY, max_length=5)
+    results = pyled.summarize(texts[4:], TINY, max_length=5, errors="record")
+    assert [str(result) for result in results[1:3]] == [
+        "text[1]: character 4 is U+D83D, half of a surrogate pair: remove it, or decode the text's source with "
+        "errors='replace'",
+        "text[2]: the text is empty: there is nothing to read",
+    ]
+    assert all(isinstance(result, InputError) for result in results[1:3])
+    assert results[3].text == summary(SHORT, max_length=5).text
+
+
+def test_an_error_while_a_text_is_written_is_recorded_too(monkeypatch):
+    monkeypatch.setattr(Summarizer, "write", lambda *_: (_ for _ in ()).throw(GenerationError("no token is left")))
+    (error,) = pyled.summarize([SHORT], TINY, errors="record")
+    assert isinstance(error, GenerationError) and str(error) == "text[0]: no token is left"
+    with pytest.raises(GenerationError, match="no token is left"):
+        pyled.summarize(SHORT, TINY)
 
 
 def test_a_model_in_memory_serves_as_well(model, tokenizer):
@@ -326,11 +345,26 @@ def test_a_text_is_cut_between_numbers_at_spaces(tokenizer):
     assert all(text[stop - 1] == " " for _, stop, _ in pieces)
 
 
-def test_without_any_break_it_is_cut_between_characters(tokenizer):
-    text = "é火🔥" * 20
+CLUSTERS = ["กี่", "e\u0301", "👩\u200d👩\u200d👧", "🇫🇮", "각", "\r\n", "x", "火", "☂\ufe0f"]
+
+
+@settings(max_examples=EXAMPLES, derandomize=True, deadline=None)
+@given(clusters=st.lists(st.sampled_from(CLUSTERS), min_size=20, max_size=90), overlap=st.integers(0, 20))
+@example(clusters=["กี่"] * 60, overlap=0)
+@example(clusters=["🇫🇮"] * 80, overlap=7)
+@example(clusters=["👩\u200d👩\u200d👧"] * 20, overlap=30)  # of some 17 tokens each
+def test_a_character_as_people_see_it_is_never_cut(tokenizer, clusters, overlap):
+    text = "".join(clusters)
+    pieces, _ = pieces_of(tokenizer, text, 64, overlap)
+    boundaries = {0, *itertools.accumulate(map(len, clusters))}
+    assert {place for start, stop, _ in pieces for place in (start, stop)} <= boundaries
+    assert all("\ufffd" not in tokenizer.decode(ids) for _, _, ids in pieces)
+
+
+def test_a_character_longer_than_a_chunk_is_cut_between_its_parts(tokenizer):
+    text = "e" + "\u0301" * 40
     pieces, _ = pieces_of(tokenizer, text, 16)
     assert "".join(text[start:stop] for start, stop, _ in pieces) == text
-    assert all("\ufffd" not in tokenizer.decode(ids) for _, _, ids in pieces)
 
 
 def test_wide_punctuation_ends_a_sentence_without_a_space(tokenizer):
@@ -484,16 +518,12 @@ def test_the_call_goes_before_its_configuration_and_that_before_the_file(model, 
     assert (made.text, made.score) == expected
 
 
-def test_notes_are_told_each_time_and_warned_of_never(model, tokenizer):
+def test_notes_are_told_each_time_and_warned_of_never(tokenizer):
+    model = LEDForConditionalGeneration.from_pretrained(TINY)
     for _ in range(2):
         made = pyled.summarize(SHORT, model, tokenizer, max_new_tokens=2)
         assert made.notes[-1].startswith("max_new_tokens=2 (call) takes precedence over max_length=40")
-
-
-def test_a_summary_leaves_the_warnings_of_the_model_alone(tokenizer):
-    model = LEDForConditionalGeneration.from_pretrained(TINY)
-    pyled.summarize(SHORT, model, tokenizer, max_new_tokens=2)
-    with pytest.warns(PyledWarning, match="takes precedence"):
+    with pytest.warns(PyledWarning, match="takes precedence"):  # the model's own are left to it
         model.generate(tokenizer(SHORT, return_tensors="np").input_ids, max_new_tokens=2)
 
 
@@ -506,15 +536,9 @@ def test_what_is_unused_in_the_file_is_told(tmp_path):
     assert any(note.startswith("num_return_sequences=2 (generation_config.json) is ignored") for note in notes)
 
 
-def test_the_record_says_which_pyled():
-    assert summary(SHORT, max_length=5).versions["pyled"] == pyled.__version__
-
-
-def test_progress_counts_layers_and_then_tokens():
-    seen = []
-    pyled.summarize([SHORT, SHORT], TINY, progress=lambda *said: seen.append(said), min_length=5, max_length=5)
-    one = [("encoding", n, 2) for n in range(3)] + [("generating", n, 4) for n in range(5)]
-    assert [(s.text, s.stage, s.done, s.total) for (s,) in seen] == [(i, *said) for i in range(2) for said in one]
+def test_a_summary_is_shown_on_one_line():
+    made = summary(SHORT, max_length=5)
+    assert repr(made) == f"Summary({made.text!r}, source_tokens=16, generated_tokens=4, chunks=1, model={str(TINY)!r})"
 
 
 def test_the_record_is_plain_json_and_says_who_set_what():
@@ -575,14 +599,103 @@ def test_what_was_not_asked_for_has_its_origin(tmp_path):
     assert (plain.limit, plain.reading.chunk_tokens, plain.origin["chunk_tokens"]) == (1024, None, "default")
 
 
-def test_progress_tells_the_chunk_and_the_round():
+# Prefix
+
+
+def test_the_prefix_of_the_configuration_stands_before_each_text_and_chunk(tmp_path):
+    """The summarization pipeline of transformers 4.57.6 reads " lamp keeper" as 8 tokens, and "lamp keeper" as 9."""
+    directory = changed(tmp_path / "led", config={"prefix": " "}, generation={"max_length": 5})
+    made = pyled.summarize("lamp keeper", directory)
+    assert made.source_tokens == 8 and made.text == summary(" lamp keeper", max_length=5).text
+    assert made.record()["settings"]["prefix"] == {"value": " ", "origin": "config.json"}
+    assert made.notes[-1] == "prefix=' ' (config.json) is put before each text"
+    plain = pyled.summarize("lamp keeper", directory, prefix="")
+    assert (plain.source_tokens, plain.notes[1:]) == (9, ())
+    chunks = read(directory, LAMP, too_long="chunk", chunk_tokens=30).chunks
+    tokenizer = LEDTokenizer.from_pretrained(directory)
+    assert "".join(LAMP[chunk.start : chunk.stop] for chunk in chunks) == LAMP
+    for chunk in chunks:
+        assert chunk.ids[0].tolist() == tokenizer(" " + LAMP[chunk.start : chunk.stop])["input_ids"]
+
+
+def test_the_prefix_of_the_task_goes_first(tmp_path):
+    parts = {"summarization": {"prefix": "lamp: "}, "translation": {"prefix": "no"}}
+    config = {"max_encoder_position_embeddings": 40, "prefix": " ", "task_specific_params": parts}
+    directory = changed(tmp_path / "led", config=config, generation={})
+    (chunk,) = read(directory, LAMP, too_long="truncate").chunks
+    ids = LEDTokenizer.from_pretrained(directory)("lamp: " + LAMP)["input_ids"]
+    assert chunk.ids[0].tolist() == [*ids[:39], 2]
+    assert LEDTokenizer.from_pretrained(directory)("lamp: " + LAMP[: chunk.stop])["input_ids"] == [*ids[:39], 2]
+    config["task_specific_params"] = {"summarization": {"prefix": 3}}
+    with pytest.raises(ConfigError, match="prefix is 3: it must be a string"):
+        Summarizer(changed(tmp_path / "bad", config=config, generation={}))
+
+
+# Progress, and chunks that are done
+
+
+def test_progress_tells_the_text_the_chunk_and_the_round():
     seen = []
     asked = {"too_long": "chunk", "chunk_tokens": 40, "combine": "again", "max_length": 5, "num_beams": 1}
-    made = pyled.summarize(LAMP, TINY, progress=lambda *said: seen.append(said), **asked)
-    assert made.rounds == 1
-    parts = list(dict.fromkeys((s.round, s.chunk, s.chunks, s.stage) for (s,) in seen))
-    places = [(0, 0, 3), (0, 1, 3), (0, 2, 3), (1, 0, 1)]
-    assert parts == [(*place, stage) for place in places for stage in ("encoding", "generating")]
+    made = pyled.summarize([SHORT, LAMP], TINY, progress=seen.append, **asked, min_length=5)
+    assert made[1].rounds == 1
+    places = [(0, 0, 0, 1), (1, 0, 0, 3), (1, 0, 1, 3), (1, 0, 2, 3), (1, 1, 0, 1)]
+    steps = [("encoding", n, 2) for n in range(3)] + [("generating", n, 4) for n in range(5)]
+    assert [(s.text, s.round, s.chunk, s.chunks, s.stage, s.done, s.total) for s in seen] == [
+        (*place, *step) for place in places for step in steps
+    ]
+    assert {s.texts for s in seen} == {2}
+    assert seen[0].fraction == 0 and seen[-1].fraction == pytest.approx(1)
+    assert seen[0].seconds_left is None and seen[-1].seconds_left == pytest.approx(0, abs=1e-9)
+
+
+def test_the_time_left_is_that_of_the_whole_work():
+    """Encoding takes 3 s a unit of cost, generating 2 s, but the first step of each part 100 s, for its compilation."""
+    clock, seen = [0.0], []
+    work = Work(seen.append, [1.0, 3.0], lambda: clock[0])
+
+    def part(stage, cost, seconds, steps, until):
+        with work.part(stage, cost, (0, 0, 1), steps) as step:
+            for n in range(1, until + 1):
+                clock[0] += seconds if n > 1 else 100
+                step(n, steps)
+
+    work.turn_to(0)
+    work.expect(4.0, 6.0)
+    part("encoding", 4.0, 3.0, 4, 4)
+    assert seen[1].seconds_left is None  # after the first step
+    assert seen[2].seconds_left == pytest.approx(3 * (4 - 2 + 6 + 3 * (4 + 6)))  # the second text costs 3 times as much
+    assert seen[-1].seconds_left == pytest.approx(3 * (6 + 3 * 10)) and seen[-1].fraction == pytest.approx(4 / 40)
+    part("generating", 6.0, 2.0, 6, 4)  # ends two steps early: its later 5 units of cost took 3 * 2 s
+    assert seen[-1].seconds_left == pytest.approx(2 * (2 + 3 * 6) + 3 * 3 * 4)
+    work.turn_to(1)
+    work.expect(12.0, 18.0)
+    work.skip(4.0, 6.0)
+    part("encoding", 8.0, 3.0, 4, 1)
+    assert seen[-1].seconds_left == pytest.approx(3 * 6 + 6 / 5 * 12)
+
+
+def test_chunks_that_are_done_are_not_written_again(monkeypatch):
+    summarizer = Summarizer(TINY, too_long="chunk", chunk_tokens=40, combine="again", max_length=5, num_beams=1)
+    source, finished, written = summarizer.read(LAMP), {}, []
+    expected = summarizer.write(source)
+    write = Summarizer._write_chunk
+
+    def interrupted(self, chunk, *more):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(chunk)
+        return write(self, chunk, *more)
+
+    monkeypatch.setattr(Summarizer, "_write_chunk", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        summarizer.write(source, finished=finished)
+    assert list(finished) == [chunk.key for chunk in source.chunks[:2]]
+    monkeypatch.setattr(Summarizer, "_write_chunk", write)
+    taken = dict(finished)
+    made = summarizer.write(source, finished=finished)
+    assert (made.text, made.rounds, len(finished)) == (expected.text, expected.rounds, 4)
+    assert made.chunks[:2] == tuple(taken.values())
 
 
 # Mistakes
