@@ -83,15 +83,13 @@ def test_a_step_reads_the_sources_keys_and_values_once_for_all_beams(model):
     assert cost.step_keys(SMALL, 7) == kept
 
 
-def test_operations_and_bytes_by_hand():
+def test_operations_by_hand():
     """Two encoder layers: 4 * 36 + 2 * 6 * 10 weights each, 7 and 9 pairs in windows of 1 and 4 tokens on each side."""
-    assert cost.encoding_operations(SMALL, 3, 0) == 2 * 3 * 2 * 264 + 4 * 6 * (7 + 9)
-    assert cost.encoding_operations(SMALL, 3, 1) == 2 * 3 * 2 * 264 + 4 * 6 * (7 + 9 + 2 * (3 + 2 * 3))
-    assert cost.encoding_operations(SMALL, 3, 2) == 2 * 3 * 2 * 336 + 4 * 6 * (7 + 9 + 2 * (6 + 6))
+    for global_tokens, weights, more in ((0, 264, 0), (1, 264, 2 * (3 + 2 * 3)), (2, 336, 2 * (6 + 6))):
+        assert cost.product_operations(SMALL, 3, global_tokens) == 2 * 3 * 2 * weights
+        assert cost.band_operations(SMALL, 3, global_tokens) == 4 * 6 * (7 + 9 + more)
     # three decoder layers: 6 * 36 + 2 * 6 * 8 weights each; the head's 11 * 6; two arrays of 7 * 6 for each layer
-    assert cost.step_bytes(SMALL, 7) == 4 * (3 * 312 + 66 + 3 * 2 * 42)
-    assert cost.step_bytes(SMALL, 7, "bf16") == 2 * (3 * 312 + 66 + 3 * 2 * 42)
-    assert cost.step_bytes(SMALL, 7, "int8") == 3 * 312 + 66 + 3 * 2 * 42
+    assert (cost.step_weights(SMALL), cost.step_keys(SMALL, 7)) == (3 * 312 + 66, 3 * 2 * 42)
 
 
 @pytest.mark.parametrize("tied", [True, False])

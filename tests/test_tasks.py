@@ -179,14 +179,6 @@ def test_a_text_that_is_too_long_is_refused_or_cut(tmp_path):
     assert read(directory, fits).truncated == 0
 
 
-def test_a_text_beyond_the_tokenizers_own_limit_is_read_and_told(tmp_path):
-    directory = changed(tmp_path / "led", generation={"max_length": 3})
-    (directory / "tokenizer_config.json").write_text('{"model_max_length": 4}', encoding="utf-8")
-    source = read(directory, SHORT)
-    assert source.truncated == 0
-    assert source.notes[-1].endswith("more than the tokenizer's model_max_length, 4")
-
-
 def test_a_text_of_as_many_tokens_as_positions_is_read_whole(tmp_path):
     directory = changed(tmp_path / "led", config={"max_encoder_position_embeddings": 76}, generation={})
     for too_long in ("error", "truncate"):
@@ -669,8 +661,7 @@ def test_the_time_left_is_that_of_the_whole_work():
     part("generating", 6.0, 2.0, 6, 4)  # ends two steps early: its later 5 units of cost took 3 * 2 s
     assert seen[-1].seconds_left == pytest.approx(2 * (2 + 3 * 6) + 3 * 3 * 4)
     work.turn_to(1)
-    work.expect(12.0, 18.0)
-    work.skip(4.0, 6.0)
+    work.expect(8.0, 12.0)  # a third of it was done before
     part("encoding", 8.0, 3.0, 4, 1)
     assert seen[-1].seconds_left == pytest.approx(3 * 6 + 6 / 5 * 12)
 
@@ -758,7 +749,7 @@ def test_mistakes_are_named(arguments, kind, message):
 def test_a_model_in_memory_needs_its_tokenizer_and_keeps_its_dtype(model, tokenizer):
     with pytest.raises(InputError, match="the tokenizer is missing"):
         pyled.summarize(SHORT, model)
-    with pytest.raises(InputError, match=r"dtype is 'float64' .* the model is in float32"):
+    with pytest.raises(InputError, match=r"dtype is 'float64', .* the model is in float32"):
         pyled.summarize(SHORT, model, tokenizer, dtype="float64")
     with pytest.raises(InputError, match="model is a LEDModel"):
         pyled.summarize(SHORT, LEDModel(model.config), tokenizer)

@@ -9,22 +9,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
 
 import numpy as np
 
 from ..checkpoint import Storage
 from ..checkpoint.names import TIED, expected_shapes
 from ..config import LEDConfig
+from ..models import DType
 from ..network.attention import FEW_GLOBAL
 from ..network.layers import SLICE_ROWS
 
-DType = Literal["float32", "float64"]
-
-# Measured in float32 with seeded weights in LED-base's shape, two threads of shared machines (AVX2, AVX-512), documents
-# of 1,100, 4,096 and 16,384 tokens, 1 and 4 beams: none of the seven times of docs/speed.md, nor of two other runs, is
-# off by more than a fifth. Where other programs need the processors at the same moment, times are two or three times
-# as long.
+# Measured in float32 with seeded weights in LED-base's shape, two threads (AVX2, AVX-512), documents of 1,100 to 16,384
+# tokens, 1 and 4 beams. The seven times of docs/speed.md are off by a fifth at most; other programs may double them.
 PRODUCTS = 0.75  # of the rate of products: the encoder's linear layers, with all that is between them
 BAND = 0.6  # of it: the encoder's attention, with its softmax
 ROWS = 0.8  # of it: what each row adds to a step, in `few_rows` and in the rules and the search over its scores
@@ -40,13 +36,10 @@ LARGE = 2**28  # bytes to measure the rate of reading with: more than caches hol
 
 @dataclass(frozen=True)
 class Rates:
-    """What a machine does in a second, with the threads that are set.
+    """What a machine does in a second, with the threads that are set."""
 
-    products: floating-point operations of a large matrix product; reading: bytes read from memory
-    """
-
-    products: float
-    reading: float
+    products: float  # floating-point operations of a large matrix product
+    reading: float  # bytes from memory
 
 
 TYPICAL = Rates(2e11, 2e10)  # two cores
@@ -54,15 +47,11 @@ TYPICAL = Rates(2e11, 2e10)  # two cores
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a summary costs.
+    """What a summary of the greatest length costs."""
 
-    encoding, generating: seconds, if every summary has its greatest length
-    memory: bytes, part by part, at the moment when they are most in all
-    """
-
-    encoding: float
-    generating: float
-    memory: Mapping[str, int]
+    encoding: float  # seconds
+    generating: float  # seconds
+    memory: Mapping[str, int]  # bytes, part by part, at the moment when they are most in all
 
     @property
     def seconds(self) -> float:
@@ -71,13 +60,8 @@ class Estimate:
 
 
 def measure(dtype: DType = "float32", *, side: int = 1024, spent: float = 0.2) -> Rates:
-    """Measure the rates of this machine, in about half a second; nothing is compiled.
-
-    side: of the square matrices; a larger product comes nearer to the most that there is, and takes longer
-    spent: at least so many seconds for each rate
-    """
-    square = np.ones((side, side), dtype)
-    row = np.ones(1024, dtype)
+    """Measure the rates of this machine: with square matrices of a side, at least `spent` seconds for each rate."""
+    square, row = np.ones((side, side), dtype), np.ones(1024, dtype)
     large = np.ones((LARGE // row.nbytes, 1024), dtype)
     products = 2 * side**3 / _seconds(lambda: square @ square, spent)
     return Rates(products, large.nbytes / _seconds(lambda: large @ row, spent))
@@ -85,8 +69,7 @@ def measure(dtype: DType = "float32", *, side: int = 1024, spent: float = 0.2) -
 
 def _seconds(work: Callable[[], object], spent: float) -> float:
     """Return how long some work takes: the median of what fits into `spent` seconds, without the first half."""
-    taken: list[float] = []
-    began = time.perf_counter()
+    taken, began = list[float](), time.perf_counter()
     while len(taken) < 4 or time.perf_counter() - began < spent:
         start = time.perf_counter()
         work()
@@ -163,11 +146,6 @@ def band_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
     return 4 * config.d_model * pairs
 
 
-def encoding_operations(config: LEDConfig, S: int, global_tokens: int) -> int:
-    """Return all those of the encoder that are counted."""
-    return product_operations(config, S, global_tokens) + band_operations(config, S, global_tokens)
-
-
 def key_operations(config: LEDConfig, S: int) -> int:
     """Return those of the source's keys and values in the decoder, made once."""
     return 2 * S * config.decoder_layers * 2 * config.d_model**2
@@ -182,11 +160,6 @@ def step_weights(config: LEDConfig) -> int:
 def step_keys(config: LEDConfig, S: int) -> int:
     """Return the numbers of the source's keys and values, which one step reads, once for all rows."""
     return config.decoder_layers * 2 * S * config.d_model
-
-
-def step_bytes(config: LEDConfig, S: int, weights: str | None = None) -> int:
-    """Return the bytes that one step of decoding reads, if its numbers are stored as this or else in float32."""
-    return NARROW.get(weights, 4) * (step_weights(config) + step_keys(config, S))
 
 
 def weight_count(config: LEDConfig) -> int:

@@ -35,9 +35,9 @@ def cut(
             if room <= done - begin:
                 begin = done  # without an overlap, then
             if room <= 0:
+                remedy = "shorten the white space there, or pass a larger chunk_tokens"
                 raise InputError(
-                    f"no piece of the text from character {place[done]:,} on fits into {limit:,} tokens: shorten the "
-                    "white space there, or pass a larger chunk_tokens"
+                    f"no piece of the text from character {place[done]:,} on fits into {limit:,} tokens: {remedy}"
                 )
             stop = _next_cut(text, place, inside, done, room - (done - begin))
             ids = encode(text[place[begin] : place[stop]])

@@ -23,18 +23,17 @@ from .summary import settings_record
 _HEADS = {"LEDModel": None, "LEDForQuestionAnswering": "qa", "LEDForSequenceClassification": "classification"}
 
 # Files that are read beside those of the weights.
-_FILES = {INDEX, "config.json", "generation_config.json", "vocab.json", "merges.txt", "tokenizer.json"} | {
-    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+_FILES = {INDEX, "merges.txt"} | {f"{name}.json" for name in (
+    "config", "generation_config", "vocab", "tokenizer", "tokenizer_config", "special_tokens_map", "added_tokens")
 }  # fmt: skip
 
 Facts = dict[str, Any]
 
 
 def examine(directory: Path) -> Facts:
-    """Return what a checkpoint's directory holds, as plain values of JSON.
+    """Return what a checkpoint's directory holds, as plain values of JSON; a part that cannot be read is None.
 
-    A part that cannot be read is None. In `generation` each setting has its value and its origin, as in the record of
-    a summary. skipped: files that are not read; notes: what is unusual; problems: what is wrong, in words.
+    generation: as the settings of a summary's record; notes: what is unusual; problems: what is wrong, in words
     """
     facts: Facts = dict.fromkeys(("configuration", "parameters", "weights", "tokenizer", "generation"))
     facts = {"directory": str(directory), **facts, "skipped": [], "notes": [], "problems": []}
@@ -64,7 +63,12 @@ def examine(directory: Path) -> Facts:
                 facts["problems"].append(str(report.refusal().at(directory)))
     tokenizer = attempt(LEDTokenizer.from_pretrained, directory)
     if tokenizer is not None:
-        facts["tokenizer"] = _tokenizer(tokenizer)
+        ids, limit = tokenizer.all_special_ids, tokenizer.model_max_length
+        facts["tokenizer"] = {
+            "tokens": len(tokenizer),
+            "special_tokens": dict(zip(tokenizer.all_special_tokens, ids, strict=True)),
+            "model_max_length": None if limit > UNLIMITED else limit,
+        }
     settings = None if config is None else attempt(GenerationConfig.of_checkpoint, directory, config)
     vocabulary = {} if tokenizer is None else tokenizer.get_vocab()
     usual = None if settings is None else attempt(plan, config, settings, vocabulary, Reading(), None, {})
@@ -119,12 +123,3 @@ def _files(directory: Path) -> Facts:
     for name in names:
         stored.update(stored_types(directory / name))
     return {"files": {name: (directory / name).stat().st_size for name in names}, "stored": dict(stored)}
-
-
-def _tokenizer(tokenizer: LEDTokenizer) -> Facts:
-    limit = tokenizer.model_max_length
-    return {
-        "tokens": len(tokenizer),
-        "special_tokens": dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)),
-        "model_max_length": None if limit > UNLIMITED else limit,
-    }

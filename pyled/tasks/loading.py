@@ -13,17 +13,13 @@ from ..tokenizer import LEDTokenizer
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model and its tokenizer.
-
-    name: of the model, for the record
-    notes: how the weights were loaded; surprises: those that an ordinary checkpoint does not have
-    """
+    """A model and its tokenizer."""
 
     model: LEDForConditionalGeneration
     tokenizer: LEDTokenizer
-    name: str
-    notes: tuple[str, ...]
-    surprises: tuple[str, ...]
+    name: str  # of the model, for the record
+    notes: tuple[str, ...]  # how the weights were loaded
+    surprises: tuple[str, ...]  # those of the notes that an ordinary checkpoint does not have
 
 
 Model = str | Path | LEDForConditionalGeneration | None
@@ -49,10 +45,8 @@ def load(
             f"model is a {type(model).__name__}: pass a checkpoint's directory, or an LEDForConditionalGeneration"
         )
     elif dtype not in (None, model.dtype.name) or weights not in (None, stored_as(model)):
-        raise InputError(
-            f"dtype is {dtype!r} and weights is {weights!r}, but the model is in {model.dtype.name} and its weights in "
-            f"{stored_as(model)}: load it with these, or leave them out"
-        )
+        actual = f"the model is in {model.dtype.name}, and its weights in {stored_as(model)}"
+        raise InputError(f"dtype is {dtype!r}, weights is {weights!r}, but {actual}: load it with these")
     if isinstance(tokenizer, str | Path):
         tokenizer = LEDTokenizer.from_pretrained(tokenizer)
     if not isinstance(tokenizer, LEDTokenizer):
@@ -61,10 +55,8 @@ def load(
     if (report := model.load_report) is not None:
         notes, surprises = [*notes, *report.lines()], report.surprises()
     if len(tokenizer) > model.config.vocab_size:
-        beyond = (
-            f"the tokenizer has {len(tokenizer):,} tokens, the model {model.config.vocab_size:,}: a text with one "
-            "of the others is refused; model.resize_token_embeddings(len(tokenizer)) gives them rows"
-        )
+        beyond = f"the tokenizer has {len(tokenizer):,} tokens, the model {model.config.vocab_size:,}: "
+        beyond += "texts with one of the others are refused; model.resize_token_embeddings(len(tokenizer)) adds rows"
         notes, surprises = [*notes, beyond], [*surprises, beyond]
     return Loaded(model, tokenizer, name, tuple(notes), tuple(surprises))
 

@@ -22,26 +22,14 @@ FIXED = {"num_return_sequences": 1, "return_dict_in_generate": True, "output_sco
 
 @dataclass(frozen=True)
 class Plan:
-    """How to read and to generate.
+    """How to read and to generate."""
 
-    reading: the reading in effect; origin: where each part of it comes from
-    limit: the most tokens of a chunk
-    settings: those of generation, with the origin of each
-    prompt: (1, P) int, what every summary begins with
-    notes: what was assumed or ignored, in words
-    """
-
-    reading: Reading
-    origin: Mapping[str, str]
-    limit: int
-    settings: Settings
-    prompt: Ids
-    notes: tuple[str, ...]
-
-    @property
-    def new_tokens(self) -> int:
-        """The most tokens that are generated for a chunk."""
-        return self.settings.max_length - self.settings.prompt_length
+    reading: Reading  # in effect
+    origin: Mapping[str, str]  # where each part of the reading comes from
+    limit: int  # the most tokens of a chunk
+    settings: Settings  # of generation, with the origin of each
+    prompt: Ids  # (1, P), what every summary begins with
+    notes: tuple[str, ...]  # what was assumed or ignored
 
 
 def plan(
@@ -52,27 +40,43 @@ def plan(
     generation_config: GenerationConfig | None,
     settings: Mapping[str, Any],
 ) -> Plan:
-    """Return the plan for a model; each setting comes from `settings`, else `generation_config`, else `checkpoint`.
+    """Return the plan for a model; a setting comes from `settings`, else `generation_config`, else `checkpoint`.
 
-    Raises GenerationError for settings, InputError for a reading that is beyond this model or its vocabulary,
-    ConfigError for a bad prefix in the configuration.
+    Raises GenerationError, InputError for a reading beyond this model or its vocabulary, ConfigError for a prefix.
     """
     if not isinstance(generation_config, GenerationConfig | None):
         raise InputError(f"generation_config is a {type(generation_config).__name__}: pass a GenerationConfig")
-    effective, prompt, notes = _plan_generation(config, checkpoint, generation_config, settings)
+    if fixed := sorted(settings.keys() & FIXED):
+        raise GenerationError(f"{fixed[0]} is not for a summary, which is one text with its score: leave it out")
+    positions, size = config.max_decoder_position_embeddings, config.vocab_size
+
+    def resolved(**more: int) -> tuple[Settings, Ids]:
+        call = {**settings, **FIXED, **more}
+        return resolve(call, generation_config, checkpoint, batch_size=1, vocab_size=size, positions=positions)
+
+    effective, prompt = resolved()
+    origin, notes = dict.fromkeys(FIXED, "summarize"), []
+    if effective.origin["max_length"] == "default":
+        most = min(NEW_TOKENS, positions)
+        effective, prompt = resolved(max_new_tokens=most)
+        origin |= {"max_length": "summarize", "max_new_tokens": "summarize"}
+        notes.append(f"no length is set: at most {most} tokens are generated; pass max_new_tokens")
+    name = "num_return_sequences"
+    stated = next((one for one in (generation_config, checkpoint) if one and one.num_return_sequences), checkpoint)
+    if (number := stated.num_return_sequences or 1) > 1:
+        notes.append(f"{name}={number} ({stated.origin(name)}) is ignored: the best is returned")
+    effective = replace(effective, origin={**effective.origin, **origin})
     reading, origin, limit = plan_reading(config, vocabulary, reading)
+    notes += effective.notes
     if reading.prefix and origin["prefix"] == "config.json":
-        notes = [*notes, f"prefix={reading.prefix!r} (config.json) is put before each text"]
+        notes.append(f"prefix={reading.prefix!r} (config.json) is put before each text")
     return Plan(reading, origin, limit, effective, prompt, tuple(notes))
 
 
 def plan_reading(
     config: LEDConfig, vocabulary: Collection[str], reading: Reading, task: str = "summarization"
 ) -> tuple[Reading, dict[str, str], int]:
-    """Return the reading in effect, where each part of it comes from, and the most tokens of a chunk.
-
-    task: the one whose prefix the configuration may hold
-    """
+    """Return the reading in effect, where each part of it comes from, and the most tokens of a chunk."""
     positions, where = config.max_encoder_position_embeddings, reading.global_attention
     limit = reading.chunk_tokens or positions
     if limit > positions:
@@ -101,40 +105,9 @@ def plan_reading(
 
 def _prefix(config: LEDConfig, task: str) -> str | None:
     """Return the prefix of a task, or of all (transformers 4.57.6, pipelines/base.py); 5.23.0 ignores both."""
-    of_tasks = config.extra.get("task_specific_params")
-    of_task = of_tasks.get(task) if isinstance(of_tasks, dict) else None
-    places = [of_task if isinstance(of_task, dict) else {}, config.extra]
-    prefix = next((place["prefix"] for place in places if "prefix" in place), None)
+    tasks = config.extra.get("task_specific_params")
+    places = [tasks.get(task) if isinstance(tasks, dict) else None, config.extra]
+    prefix = next((place["prefix"] for place in places if isinstance(place, dict) and "prefix" in place), None)
     if not isinstance(prefix, str | None):
         raise ConfigError(f"prefix is {prefix!r:.60}: it must be a string, or null")
     return prefix
-
-
-def _plan_generation(
-    config: LEDConfig,
-    checkpoint: GenerationConfig,
-    generation_config: GenerationConfig | None,
-    settings: Mapping[str, Any],
-) -> tuple[Settings, Ids, list[str]]:
-    """Return the settings in effect, the prompt (1, P), and notes."""
-    if fixed := sorted(settings.keys() & FIXED):
-        raise GenerationError(f"{fixed[0]} is not for a summary, which is one text with its score: leave it out")
-    positions = config.max_decoder_position_embeddings
-
-    def resolved(**more: int) -> tuple[Settings, Ids]:
-        call = {**settings, **FIXED, **more}
-        vocab_size = config.vocab_size
-        return resolve(call, generation_config, checkpoint, batch_size=1, vocab_size=vocab_size, positions=positions)
-
-    effective, prompt = resolved()
-    origin, notes = dict.fromkeys(FIXED, "summarize"), []
-    if effective.origin["max_length"] == "default":
-        most = min(NEW_TOKENS, positions)
-        effective, prompt = resolved(max_new_tokens=most)
-        origin |= {"max_length": "summarize", "max_new_tokens": "summarize"}
-        notes.append(f"no length is set: at most {most} tokens are generated; pass max_new_tokens")
-    returned = next((one for one in (generation_config, checkpoint) if one and one.num_return_sequences), checkpoint)
-    if (returned.num_return_sequences or 1) > 1:
-        number = f"num_return_sequences={returned.num_return_sequences} ({returned.origin('num_return_sequences')})"
-        notes.append(f"{number} is ignored: the best is returned")
-    return replace(effective, origin={**effective.origin, **origin}), prompt, [*notes, *effective.notes]

@@ -7,49 +7,41 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Stage = Literal["encoding", "generating"]
+Watch = Callable[["Status"], object]
 Place = tuple[int, int, int]  # round, chunk, chunks
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far a work is: text after text, chunk after chunk, each in two stages.
+    """How far a work is: text after text, chunk after chunk, each in two stages."""
 
-    text, round, chunk: which one is at work, from 0; in a round above 0 summaries are summarized again
-    texts, chunks: how many there are; chunks of this round
-    done, total: layers of the encoder; or tokens, and the most of them
-    fraction: of the whole work, from 0 to 1
-    seconds_left: of the whole work; None until a part of it has been timed. A summary counts with its greatest length
-        until one is written, then with the usual share of it
-    """
-
-    text: int
+    text: int  # the one at work, from 0
     texts: int
-    round: int
-    chunk: int
-    chunks: int
+    round: int  # from 0; in a later one summaries are summarized again
+    chunk: int  # the one at work, from 0
+    chunks: int  # of this round
     stage: Stage
-    done: int
-    total: int
-    fraction: float
-    seconds_left: float | None
+    done: int  # layers of the encoder, or generated tokens
+    total: int  # all of them, or the most
+    fraction: float  # of the whole work
+    seconds_left: float | None  # of the whole work; None until a part of it has been timed
 
 
 @dataclass
 class _Account:
-    """Seconds of a stage: expected of all texts begun, of what is left, of what was timed; and taken by the last."""
+    """Seconds of a stage."""
 
-    expected: float = 0.0
-    left: float = 0.0
-    timed: float = 0.0
-    taken: float = 0.0
-
-
-Watch = Callable[[Status], object]
+    expected: float = 0.0  # of all texts begun
+    left: float = 0.0  # of those
+    timed: float = 0.0  # expected of what was timed
+    taken: float = 0.0  # by that
 
 
 @dataclass
 class Work:
     """The work on some texts: it times each part, and compares the time with what was expected.
+
+    A summary counts with its greatest length until one is written, then with the usual share of it.
 
     watch: called with the Status at each step
     sizes: of the texts, in any unit: one that is not begun is expected to cost in proportion to it
@@ -74,11 +66,6 @@ class Work:
         for account, cost in zip(self._accounts.values(), (encoding, generating), strict=True):
             account.expected += cost - account.left
             account.left = cost
-
-    def skip(self, encoding: float, generating: float) -> None:
-        """Leave out a chunk that was done before."""
-        for account, cost in zip(self._accounts.values(), (encoding, generating), strict=True):
-            account.left -= cost
 
     @contextmanager
     def part(self, stage: Stage, cost: float, place: Place, steps: int) -> Iterator[Callable[[int, int], None]]:

@@ -6,7 +6,7 @@ Letters: S source tokens.
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,8 +18,7 @@ from .cutting import cut
 FEWEST = 16  # the least chunk_tokens: room for some characters, of four tokens each at worst, and an overlap
 DOC_SEP = "<doc-sep>"  # stands between the documents of one input; PRIMERA's vocabulary has it
 
-TooLong = Literal["error", "truncate", "chunk"]
-Combine = Literal["concat", "again"]
+_CHOICES = {"too_long": ("error", "truncate", "chunk"), "combine": ("concat", "again")}
 _GLOBAL = re.compile(r"first|none|doc-sep|tokens:\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", re.ASCII)
 
 
@@ -29,12 +28,9 @@ class Reading:
 
     too_long: what to do with more tokens than the encoder has positions: "error"; "truncate", to read as many of them
         as it has; "chunk", to summarize it piece by piece
-    chunk_tokens: the most tokens of a chunk, `<s>` and `</s>` included, and what a text must exceed to be cut into
-        chunks; None for all positions of the encoder
-    overlap: how many tokens at the end of a chunk the next one begins with, at most: it begins with a sentence or a
-        word where it can; no more than half of a chunk
-    combine: what becomes of the summaries of chunks: "concat" puts a blank line between them; "again" summarizes what
-        that gives, until there is one summary
+    chunk_tokens: the most tokens of a chunk, `<s>` and `</s>` included; None for all positions of the encoder
+    overlap: the most tokens at the end of a chunk that the next one begins with, half of a chunk or less
+    combine: "concat" puts a blank line between the summaries of chunks; "again" summarizes that until there is one
     global_attention: which tokens attend to all: "first" `<s>`; "doc-sep" `<s>` and every `<doc-sep>`; "none";
         "tokens:0,5" or "tokens:0-7" those at these places of every chunk, `<s>` being 0. None is "doc-sep" where the
         vocabulary has `<doc-sep>`, else "first"
@@ -43,15 +39,15 @@ class Reading:
     Raises InputError for any other value, and for what concerns chunks where too_long is not "chunk".
     """
 
-    too_long: TooLong = "error"
+    too_long: Literal["error", "truncate", "chunk"] = "error"
     chunk_tokens: int | None = None
     overlap: int = 0
-    combine: Combine = "concat"
+    combine: Literal["concat", "again"] = "concat"
     global_attention: str | None = None
     prefix: str | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in (("too_long", get_args(TooLong)), ("combine", get_args(Combine))):
+        for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 choices = " or ".join(map(repr, allowed))
                 raise InputError(f"{name} is {getattr(self, name)!r}: it must be {choices}")
@@ -60,11 +56,9 @@ class Reading:
             if (type(value) is not int or value < least) and (name, value) != ("chunk_tokens", None):
                 raise InputError(f"{name} is {value!r}: it must be an integer of at least {least}")
         for name in ("chunk_tokens", "overlap", "combine"):
-            if self.too_long != "chunk" and getattr(self, name) != getattr(Reading, name):
-                raise InputError(
-                    f"{name}={getattr(self, name)!r} has no effect with too_long={self.too_long!r}: pass "
-                    "too_long='chunk', or leave it out"
-                )
+            value, how = getattr(self, name), self.too_long
+            if how != "chunk" and value != getattr(Reading, name):
+                raise InputError(f"{name}={value!r} has no effect with too_long={how!r}: pass too_long='chunk'")
         if not isinstance(self.prefix, str | None):
             raise InputError(f"prefix is {self.prefix!r}: it must be a string, or None for what config.json says")
         self.global_places()
@@ -73,10 +67,8 @@ class Reading:
         """Return the places that "tokens:..." names. Raises InputError."""
         where = self.global_attention
         if not isinstance(where, str | None) or not _GLOBAL.fullmatch(where or "none"):
-            raise InputError(
-                f"global_attention is {where!r}: it must be 'first', 'none', 'doc-sep', or places such as "
-                "'tokens:0,5' or 'tokens:0-7'"
-            )
+            names = "'first', 'none', 'doc-sep', or places such as 'tokens:0,5' or 'tokens:0-7'"
+            raise InputError(f"global_attention is {where!r}: it must be {names}")
         ends = [part.split("-") for part in (where or "").partition(":")[2].split(",") if part]
         places = [range(int(end[0]), int(end[-1]) + 1) for end in ends]
         if not all(places):
@@ -86,20 +78,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of a text as the encoder takes it: the characters start to stop, as a text of their own.
-
-    ids, is_global: (1, S) int
-    """
+    """A piece of a text as the encoder takes it: the characters start to stop, as a text of their own."""
 
     start: int
     stop: int
-    ids: Ids
-    is_global: Ids
-
-    @property
-    def global_tokens(self) -> int:
-        """The number of tokens with global attention."""
-        return int(self.is_global.sum())
+    ids: Ids  # (1, S)
+    is_global: Ids  # (1, S)
 
     @property
     def key(self) -> str:
@@ -109,62 +93,48 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Source:
-    """A text as the encoder takes it, in one chunk or several.
-
-    tokens: of the whole text, `<s>` and `</s>` included; truncated of them are in no chunk
-    notes: what was left out or cut, in words
-    """
+    """A text as the encoder takes it, in one chunk or several."""
 
     chunks: tuple[Chunk, ...]
-    tokens: int
-    truncated: int
-    notes: tuple[str, ...]
+    tokens: int  # of the whole text, `<s>` and `</s>` included
+    truncated: int  # those of them that are in no chunk
+    notes: tuple[str, ...]  # what was left out or cut
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A tokenizer and how it is used, with every question settled.
-
-    reading: with global_attention and prefix set; limit: the most tokens of a chunk
-    """
+    """A tokenizer and how it is used, with every question settled."""
 
     tokenizer: LEDTokenizer
-    reading: Reading
-    limit: int
+    reading: Reading  # in effect
+    limit: int  # the most tokens of a chunk
 
     def __call__(self, text: str) -> Source:
-        """Return a text as tokens, in chunks if the reading says so and the text is too long for one.
-
-        Raises InputError, TokenizerError.
-        """
+        """Return a text as tokens, in chunks if it is too long for one and the reading says so. Raises InputError."""
         _check_text(text)
         limit, prefix = self.limit, len(self.reading.prefix or "")
         encoded = self._encoded(text)
         pieces, notes, truncated = [(0, len(text), encoded["input_ids"])], [], 0
         count = len(encoded["input_ids"])
-        if count <= limit:
-            pass
-        elif self.reading.too_long == "error":
+        remedy = self.reading.too_long if count > limit else None
+        if remedy == "error":
             raise InputError(
                 f"{count:,} tokens, but this encoder has {limit:,} positions: shorten the text, or pass "
                 f"too_long='chunk' to summarize it piece by piece, or too_long='truncate' to read {limit:,} of them"
             )
-        elif self.reading.too_long == "truncate":
+        if remedy == "truncate":
             encoded, truncated = self._encoded(text, truncation=True, max_length=limit), count - limit
-            stop = max([0, *(stop - prefix for _, stop in encoded["offset_mapping"][1:-1])])
-            pieces = [(0, stop, encoded["input_ids"])]
+            stops = [stop - prefix for _, stop in encoded["offset_mapping"]]  # those of <s> and </s> are not above 0
+            pieces = [(0, max(0, *stops), encoded["input_ids"])]
             notes.append(f"{truncated:,} of {count:,} tokens were cut off: the encoder has {limit:,} positions")
-        else:
+        elif remedy == "chunk":
             spans = encoded["offset_mapping"][1:-1]
             starts = [max(0, start - prefix) for start, stop in spans if stop > prefix]
             pieces = cut(text, starts, limit, self.reading.overlap, lambda piece: self._encoded(piece)["input_ids"])
             notes.append(f"{count:,} tokens are read in {len(pieces):,} chunks of at most {limit:,}")
-        sizes, most = [len(ids) for _, _, ids in pieces], self.tokenizer.model_max_length
-        if max(sizes) > most:
-            notes.append(f"{max(sizes):,} tokens are read, more than the tokenizer's model_max_length, {most:,}")
-        if any(places.stop > min(sizes) for places in self.reading.global_places()):
-            where = self.reading.global_attention
-            notes.append(f"global_attention={where!r} has no effect from {min(sizes):,} on: a chunk ends there")
+        shortest, where = min(len(ids) for _, _, ids in pieces), self.reading.global_attention
+        if any(places.stop > shortest for places in self.reading.global_places()):
+            notes.append(f"global_attention={where!r} has no effect from {shortest:,} on: a chunk ends there")
         return Source(tuple(self._chunk(*piece) for piece in pieces), count, truncated, tuple(notes))
 
     def _encoded(self, text: str, **arguments: Any) -> BatchEncoding:
@@ -195,7 +165,5 @@ def _check_text(text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as e:
-        raise InputError(
-            f"character {e.start:,} is U+{ord(text[e.start]):04X}, half of a surrogate pair: remove it, or decode the "
-            "text's source with errors='replace'"
-        ) from None
+        problem = "half of a surrogate pair: remove it, or decode the text's source with errors='replace'"
+        raise InputError(f"character {e.start:,} is U+{ord(text[e.start]):04X}, {problem}") from None

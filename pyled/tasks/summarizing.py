@@ -41,19 +41,15 @@ class Summarizer:
     ) -> None:
         """Load a model and settle how it is used.
 
-        Where neither the call nor the checkpoint sets a length, at most 256 tokens are generated.
-
         model: the directory of a checkpoint, or a loaded model together with its tokenizer; None is pyled.SYNOPSIS,
             which knows descriptions of software and manual pages
         dtype: what to compute in, "float32" (as None) or "float64"
-        weights: what to keep the decoder's weights in, "float32" (as None), or to read less in each step "bf16" or
-            "int8"
+        weights: the type of the decoder's weights in memory: "float32" (as None); "bf16" or "int8" are read sooner
         generation_config: settings that go before the checkpoint's
-        options: how a text is read, by the names of Reading, such as too_long="chunk"; and settings of Hugging Face's
-            generation, such as num_beams=4 or max_new_tokens=200, which go before all others
+        options: how a text is read, by the names of Reading, such as too_long="chunk"; settings of Hugging Face's
+            generation, such as num_beams=4, which go before all others. If nobody sets a length, it is 256 tokens
 
-        Raises InputError for arguments; CheckpointError, ConfigError, TokenizerError for bad files; GenerationError for
-        settings. All are PyledErrors.
+        Raises InputError for arguments, GenerationError for settings; CheckpointError, ConfigError, TokenizerError.
         """
         reading = Reading(**{field.name: options.pop(field.name) for field in fields(Reading) if field.name in options})
         self.loaded = model if isinstance(model, Loaded) else load(model, tokenizer, dtype, weights)
@@ -67,9 +63,7 @@ class Summarizer:
     @overload
     def __call__(self, text: Iterable[str], *, errors: Errors = ..., progress: Watch | None = ...) -> list[Summary]: ...
     def __call__(self, text: Any, *, errors: Errors = "raise", progress: Watch | None = None) -> Any:
-        """Return the summary of a text, or a list of them for several texts, which are worked on one after another.
-
-        All texts are read before the first is summarized.
+        """Return the summary of a text, or a list of them for several texts, all of which are read first.
 
         errors: "raise"; or "record", to put the error of a text in its place in the list, and go on with the others
         progress: called with the Status at each step
@@ -83,9 +77,7 @@ class Summarizer:
             return self.write(self.read(text), work)
         if isinstance(text, bytes | Mapping | io.IOBase) or not isinstance(text, Iterable):
             raise InputError(f"text is a {type(text).__name__}: pass a string, or strings in a list or any iterable")
-        results: list[Any] = []
-        for i, one in enumerate(text):
-            results.append(_attempt(self.read, i, errors, one))
+        results = [_attempt(self.read, i, errors, one) for i, one in enumerate(text)]
         work.sizes = [self.estimate(one.chunks).seconds if isinstance(one, Source) else 0.0 for one in results]
         for i, source in enumerate(results):
             if isinstance(source, Source):
@@ -94,24 +86,21 @@ class Summarizer:
         return results
 
     def read(self, text: str) -> Source:
-        """Return a text as tokens, in chunks where it is too long for one and the plan says so.
-
-        Raises InputError, TokenizerError.
-        """
+        """Return a text as tokens, in chunks where it is too long for one and the plan says so. Raises InputError."""
         return Reader(self.loaded.tokenizer, self.plan.reading, self.plan.limit)(text)
 
     def estimate(self, chunks: Sequence[Chunk], rates: Rates = TYPICAL) -> Estimate:
         """Return the cost of a text's summary, at most, on a machine with these rates."""
-        model, plan = self.loaded.model, self.plan
+        model, plan, sizes = self.loaded.model, self.plan, [chunk.ids.size for chunk in chunks]
         return estimate(
             model.config,
-            [chunk.ids.size for chunk in chunks],
+            sizes,
             plan.settings.num_beams,
-            plan.new_tokens,
+            plan.settings.max_length - plan.settings.prompt_length,
             rates,
             dtype="float64" if model.dtype == np.float64 else "float32",
             weights=model.stored_as,
-            global_tokens=max(chunk.global_tokens for chunk in chunks),
+            global_tokens=max(int(chunk.is_global.sum()) for chunk in chunks),
             again=plan.limit if plan.reading.combine == "again" else None,
         )
 
@@ -161,26 +150,24 @@ class Summarizer:
 
     def _write_chunks(self, source: Source, round_: int, work: Work, finished: Finished) -> tuple[ChunkSummary, ...]:
         """Return the summary of each chunk, one after another."""
-        whole = self.estimate(source.chunks)
-        work.expect(whole.encoding, whole.generating)
-        summaries = []
+        if rest := [chunk for chunk in source.chunks if chunk.key not in finished]:
+            cost = self.estimate(rest)
+            work.expect(cost.encoding, cost.generating)
         for i, chunk in enumerate(source.chunks):
-            cost, place = self.estimate([chunk]), (round_, i, len(source.chunks))
-            if (summary := finished.get(chunk.key)) is None:
-                summary = finished[chunk.key] = self._write_chunk(chunk, work, cost, place)
-            else:
-                work.skip(cost.encoding, cost.generating)
-            summaries.append(replace(summary, start=chunk.start, stop=chunk.stop))
-        return tuple(summaries)
+            if chunk.key not in finished:
+                place = (round_, i, len(source.chunks))
+                finished[chunk.key] = self._write_chunk(chunk, work, self.estimate([chunk]), place)
+        return tuple(replace(finished[chunk.key], start=chunk.start, stop=chunk.stop) for chunk in source.chunks)
 
     def _write_chunk(self, chunk: Chunk, work: Work, cost: Estimate, place: Place) -> ChunkSummary:
         """Return the summary of one chunk, as of a text of its own."""
         model, plan, is_real = self.loaded.model, self.plan, np.ones_like(chunk.ids)
+        P = plan.settings.prompt_length
         began = time.perf_counter()
         with work.part("encoding", cost.encoding, place, model.config.encoder_layers) as step:
             states = model.get_encoder()(chunk.ids, is_real, chunk.is_global, progress=step).last_hidden_state
         encoded = time.perf_counter()
-        with work.part("generating", cost.generating, place, plan.new_tokens) as step:
+        with work.part("generating", cost.generating, place, plan.settings.max_length - P) as step:
             answer = model.search(states, is_real, plan.prompt, plan.settings, encoder_ids=chunk.ids, progress=step)
         tokens = answer.sequences[0]
         text = self.loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -189,8 +176,8 @@ class Summarizer:
             start=chunk.start,
             stop=chunk.stop,
             source_tokens=chunk.ids.size,
-            global_tokens=chunk.global_tokens,
-            generated_tokens=len(tokens) - plan.settings.prompt_length,
+            global_tokens=int(chunk.is_global.sum()),
+            generated_tokens=len(tokens) - P,
             score=None if scores is None else float(scores[0]),
             text=text.strip(),
             encoding_seconds=encoded - began,

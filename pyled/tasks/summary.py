@@ -12,7 +12,6 @@ import numpy as np
 from ..generation import Settings
 from ..version import __version__
 from .planning import Plan
-from .reading import Reading
 
 
 @dataclass(frozen=True)
@@ -32,48 +31,31 @@ class ChunkSummary:
 
 @dataclass(frozen=True, repr=False)
 class Summary:
-    """A summary and the record of how it was made; `str` returns the text.
-
-    model: the checkpoint's directory, or "in memory"
-    versions: of pyled and of what it computes with; dtype: the float type it computed in
-    weights: the type of the matrices that a step of decoding reads
-    plan: every setting in effect, and where each comes from, "summarize" being pyled
-    source_tokens: tokens of the whole text, `<s>` and `</s>` included; truncated_tokens of them were not read
-    global_tokens: tokens with global attention, of all chunks
-    generated_tokens: tokens of the summary, each end of sequence included
-    chunks: the summary of each chunk of the text; one for a text that was not cut
-    rounds: how many times summaries were summarized again
-    score: what beam search ranks by (sum of log-probabilities / generated_tokens ** length_penalty); None for greedy,
-        and for the summaries of several chunks put together
-    notes: what was assumed, truncated, missing, tied or unused, in words
-    """
+    """A summary and the record of how it was made; `str` returns the text."""
 
     text: str
-    model: str
-    versions: Mapping[str, str]
-    dtype: str
-    weights: str
-    plan: Plan
-    source_tokens: int
-    truncated_tokens: int
-    global_tokens: int
-    generated_tokens: int
-    chunks: tuple[ChunkSummary, ...]
-    rounds: int
+    model: str  # the checkpoint's directory, or "in memory"
+    versions: Mapping[str, str]  # of pyled and of what it computes with
+    dtype: str  # of the arithmetic
+    weights: str  # the type of the matrices that a step of decoding reads
+    plan: Plan  # every setting in effect, and where each comes from, "summarize" being pyled
+    source_tokens: int  # of the whole text, `<s>` and `</s>` included
+    truncated_tokens: int  # those of them that were not read
+    global_tokens: int  # tokens with global attention, of all chunks
+    generated_tokens: int  # of the summary, each end of sequence included
+    chunks: tuple[ChunkSummary, ...]  # of the text; one if it was not cut
+    rounds: int  # how many times summaries were summarized again
+    # The score is what beam search ranks by: sum of log-probabilities / generated_tokens ** length_penalty. None for
+    # greedy search, and for the summaries of several chunks put together.
     score: float | None
     encoding_seconds: float
     generating_seconds: float
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what was assumed, truncated, missing, tied or unused
 
     @property
     def settings(self) -> Settings:
         """Every setting of generation in effect."""
         return self.plan.settings
-
-    @property
-    def reading(self) -> Reading:
-        """How the text was read."""
-        return self.plan.reading
 
     def __repr__(self) -> str:
         counts = f"source_tokens={self.source_tokens}, generated_tokens={self.generated_tokens}"
@@ -84,22 +66,14 @@ class Summary:
 
     def record(self) -> dict[str, Any]:
         """Return everything as plain values of JSON, in a fixed order."""
-        record: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Plan):
-                record["settings"] = settings_record(value)
-            elif field.name == "chunks":
-                record["chunks"] = [asdict(chunk) for chunk in value]
-            else:
-                record[field.name] = _plain(value)
-        return record
+        record = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return {("settings" if name == "plan" else name): value for name, value in record.items()}
 
 
 def versions() -> dict[str, str]:
     """Return the versions of pyled and of what it computes with."""
-    numba, python = version("numba"), platform.python_version()
-    return {"pyled": __version__, "numpy": np.__version__, "numba": numba, "python": python}
+    python = platform.python_version()
+    return {"pyled": __version__, "numpy": np.__version__, "numba": version("numba"), "python": python}
 
 
 def settings_record(plan: Plan) -> dict[str, Any]:
@@ -113,5 +87,9 @@ def settings_record(plan: Plan) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return the same with lists for tuples and dicts for mappings."""
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    """Return a value as JSON has it."""
+    if isinstance(value, Plan):
+        return settings_record(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return asdict(value) if isinstance(value, ChunkSummary) else value
