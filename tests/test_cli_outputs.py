@@ -321,8 +321,7 @@ def test_inputs_of_one_name_are_told(summarize, tmp_path):
     status, _, err = summarize(tmp_path / "one" / "note.txt", tmp_path / "two" / "note.txt", "-o", f"{out}/")
     assert (status, err) == (
         0,
-        "pyled: 2 inputs share a name; their summaries are called after their folders too, as "
-        "one-note.txt.summary.txt\n",
+        "pyled: 2 inputs share a name; their summaries are named after folders too, as one-note.txt.summary.txt\n",
     )
     assert left_in(out) == ["one-note.txt.summary.txt", "two-note.txt.summary.txt"]
 

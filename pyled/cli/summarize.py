@@ -3,9 +3,8 @@
 import argparse
 import contextlib
 import gc
-import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, InputError, PyledError
@@ -36,7 +35,7 @@ def add(commands: Commands) -> None:
         description="Summarize texts, one after another. The summaries go to standard output, or where --output says; "
         "all else is told on standard error.",
         examples="""
-        man ls | pyled summarize --too-long truncate
+        man cp | pyled summarize
         pyled summarize report.txt -m led-large-16384-arxiv
         pdftotext paper.pdf - | pyled summarize -m PRIMERA --num-beams 5
         pyled summarize papers/ -m DIR -o summaries/ --format md --skip-existing
@@ -127,27 +126,24 @@ def add_running(group: Any) -> None:
 # 2. The work
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What the arguments ask for, checked as far as it can be without the checkpoint."""
-
-    arguments: argparse.Namespace
-    console: Console
-    inputs: Inputs
-    output: Output
-    config: GenerationConfig | None
-    options: Mapping[str, Any]
-
-
 def summarize(arguments: argparse.Namespace, console: Console) -> int:
-    """Do what the command asks, and give its exit status."""
+    """Do what the command asks, and return its exit status."""
     files = named_or_piped(arguments.files)
     settings, config = settings_of(arguments), config_of(arguments)
     options = {**prepare(arguments), **settings}
     inputs = Inputs(files, console)
     output = open_output(arguments, inputs, console)
     if inputs.names:
-        _run(_Task(arguments, console, inputs, output, config, options))
+        summarizer = load(arguments, config, options, console)
+        if arguments.dry_run:
+            ways = [summarizer]
+            if summarizer.plan.reading.too_long == "error":
+                remedies = [{**options, "too_long": remedy} for remedy in ("truncate", "chunk")]
+                ways = [type(summarizer)(summarizer.loaded, generation_config=config, **remedy) for remedy in remedies]
+            put(costs(inputs, ways, arguments.format))
+        else:
+            _summarize_all(summarizer, inputs, output, console)
+            output.close()
     inputs.report()
     return FAILED if inputs.failed else OK
 
@@ -184,25 +180,6 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def _run(task: _Task) -> None:
-    """Load the checkpoint, and summarize every input or tell what it would cost."""
-    summarizer = load(task.arguments, task.config, task.options, task.console)
-    if task.arguments.dry_run:
-        put(_costs(task, summarizer))
-        return
-    _summarize_all(task, summarizer)
-    task.output.close()
-
-
-def _costs(task: _Task, summarizer: "Summarizer") -> str:
-    """Return what each input would cost; one that is too long, truncated and in chunks."""
-    ways = [summarizer]
-    if summarizer.plan.reading.too_long == "error":
-        options = {"generation_config": task.config, **task.options}
-        ways = [type(summarizer)(summarizer.loaded, **{**options, "too_long": way}) for way in ("truncate", "chunk")]
-    return costs(task.inputs, ways, task.arguments.format)
-
-
 def load(
     arguments: argparse.Namespace, config: GenerationConfig | None, options: Mapping[str, Any], console: Console
 ) -> "Summarizer":
@@ -227,16 +204,19 @@ def load(
     return summarizer
 
 
-def _summarize_all(task: _Task, summarizer: "Summarizer") -> None:
+def _summarize_all(summarizer: "Summarizer", inputs: Inputs, output: Output, console: Console) -> None:
     """Summarize each input that can be. Raises OutputError."""
     from ..tasks import Work
 
-    console, inputs = task.console, task.inputs
     work = Work(console.progress, [_bytes(name) for name in inputs.names])
-    for i, name, source in _sources(task, summarizer):
+    for i, name, text in inputs.texts():
         work.turn_to(i)
         try:
-            summary = summarizer.write(source, work, _finished(task, summarizer, name, source))
+            source = summarizer.read(text)
+            for note in source.notes:
+                console.note(f"{shown(name)}: {in_flags(note)}")
+            chunks = _finished(summarizer, name, source, output, console)
+            summary = summarizer.write(source, work, chunks)
         except OutputError:
             raise
         except Exception as e:
@@ -248,35 +228,21 @@ def _summarize_all(task: _Task, summarizer: "Summarizer") -> None:
             console.note(f"{shown(name)}: {in_flags(note)}")
         record = summary.record()
         name_origins(record["settings"])
-        task.output.put({"input": name, **record})
-
-
-def _sources(task: _Task, summarizer: "Summarizer") -> Iterator[tuple[int, str, "Source"]]:
-    """Yield each input as tokens, with its number and name."""
-    for i, name, text in task.inputs.texts():
-        try:
-            source = summarizer.read(text)
-        except Exception as e:
-            task.inputs.fail(name, e)
-            continue
-        for note in source.notes:
-            task.console.note(f"{shown(name)}: {in_flags(note)}")
-        yield i, name, source
+        output.put({"input": name, **record})
 
 
 def _bytes(name: str) -> float:
     """Return the size of an input; 0 if it is no file."""
-    return float(os.path.getsize(name)) if name != STDIN and os.path.isfile(name) else 0.0  # noqa: PTH113, PTH202
+    return float(Path(name).stat().st_size) if name != STDIN and Path(name).is_file() else 0.0
 
 
-def _finished(task: _Task, summarizer: "Summarizer", name: str, source: "Source") -> Chunks | None:
+def _finished(summarizer: "Summarizer", name: str, source: "Source", output: Output, console: Console) -> Chunks | None:
     """Return the summaries of a long text's chunks that an interrupted run left, if its output is a file."""
-    path = task.output.file(name)
+    path = output.file(name)
     if path is None or len(source.chunks) == 1:
         return None
-    chunks = Chunks(chunks_file(path), summarizer)
-    count = sum(chunk.key in chunks for chunk in source.chunks)
-    if count:
-        of = f"{count} of {len(source.chunks)} chunks"
-        task.console.note(f"{shown(name)}: goes on: {of} are in {chunks_file(path)}, from a run that did not end")
+    chunks, count = Chunks(chunks_file(path), summarizer), len(source.chunks)
+    if done := sum(chunk.key in chunks for chunk in source.chunks):
+        place = f"{done} of {count} chunks are in {chunks_file(path)}, from a run that did not end"
+        console.note(f"{shown(name)}: goes on: {place}")
     return chunks

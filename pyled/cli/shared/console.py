@@ -1,4 +1,4 @@
-"""What is told, and where: results on standard output, all else on standard error."""
+"""Results go to standard output, and all else to standard error."""
 
 import contextlib
 import io
@@ -25,12 +25,12 @@ class Console:
         self._drawn = 0.0
 
     def error(self, message: str) -> None:
-        """Tell what went wrong."""
+        """Tell an error."""
         self.clear()
         self._write(f"pyled: {message}\n")
 
     def note(self, message: str) -> None:
-        """Tell what was assumed or left out."""
+        """Tell something that was assumed or left out."""
         if not self._quiet:
             self.error(message)
 
@@ -48,11 +48,6 @@ class Console:
         if status.seconds_left is not None:
             line += f", about {clock(status.seconds_left)} left"
         self._redraw(line)
-
-    def status(self, line: str) -> None:
-        """Say on the line of progress what is being done."""
-        if self._watched:
-            self._redraw(line)
 
     def _redraw(self, line: str) -> None:
         line = line[: _columns() - 1].ljust(self._shown)
@@ -87,7 +82,7 @@ def noting(console: Console) -> Iterator[None]:
 
 
 def clock(seconds: float) -> str:
-    """A time as 1:02:05, or 2:05."""
+    """Return a time as 1:02:05, or 2:05."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
@@ -120,7 +115,7 @@ def put(text: str) -> None:
 
 
 def in_words(error: Exception) -> str:
-    """What to tell a user who can do something about it."""
+    """Return what a user is told, who may be able to mend it."""
     if isinstance(error, PyledError):
         from .settings import in_flags
 

@@ -13,7 +13,7 @@ Record = Mapping[str, Any]  # of one summary: "input", "text", and how it was ma
 
 
 def rendered(record: Record, form: str, is_one: bool) -> str:
-    """A record in a form of FORMS; `is_one`: it stands alone, so that a text needs no head."""
+    """Return a record in a form of FORMS; `is_one`: it stands alone, so that a text needs no head."""
     if form == "text":
         return ("" if is_one else f"==> {shown(record['input'])} <==\n") + f"{record['text']}\n"
     if form == "md":
@@ -23,31 +23,31 @@ def rendered(record: Record, form: str, is_one: bool) -> str:
 
 
 def together(records: Sequence[Record], form: str, is_one: bool) -> str:
-    """Several records in one form; in JSON a list, also of one."""
+    """Return several records in one form; in JSON a list, also of one."""
     if form == "json":
         return as_json(records, 2)
     return between(form).join(rendered(record, form, is_one) for record in records)
 
 
 def between(form: str) -> str:
-    """What stands between two records in a form that is no list."""
+    """Return what stands between two records in a form that is no list."""
     return "" if form == "jsonl" else "\n"
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """JSON for people too: only half surrogate pairs, which stand for odd bytes in file names, are escaped."""
+    """Return JSON for people too: only halves of surrogate pairs, odd bytes of file names, are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent) + "\n"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _plain(text: str) -> str:
-    """Markdown that shows a text as it is."""
+    """Return Markdown that shows a text as it is."""
     text = re.sub(r"[\\`*_\[\]<>&|~#]", r"\\\g<0>", text)
     return re.sub(r"^(\s*\d*)([-+=.)])", r"\1\\\2", text, flags=re.MULTILINE)
 
 
 def _made(record: Record) -> str:
-    """In a line, how a summary was made."""
+    """Return, in a line, how a summary was made."""
     read = record["source_tokens"] - record["truncated_tokens"]
     of = f" of {record['source_tokens']:,}" if record["truncated_tokens"] else ""
     chunks = f" in {len(record['chunks'])} chunks" if len(record["chunks"]) > 1 else ""

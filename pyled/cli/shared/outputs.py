@@ -1,4 +1,4 @@
-"""Where summaries go: to standard output, into one file for all, or into a file for each input.
+"""The place for summaries: standard output, one file for all, or a file for each input.
 
 A file is replaced whole once it is complete: whatever happens, nobody finds half of one.
 """
@@ -80,15 +80,15 @@ def chunks_file(path: Path) -> Path:
 
 
 def is_device(path: Path) -> bool:
-    """Whether this is something to write to, as a terminal or a pipe, but no file to be replaced."""
+    """Say whether a path is something to write to that is no file, such as a terminal or a pipe."""
     return path.exists() and not path.is_file()
 
 
-# 2. What was asked for
+# 2. The place that the arguments name
 
 
 def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console) -> Output:
-    """The place that was asked for. The inputs whose summaries are there already are taken from `inputs.names`.
+    """Return the place for summaries. Inputs whose summaries are there already and stay leave `inputs.names`.
 
     Raises InputError for an output that is there already, is an input, or could not be written.
     """
@@ -121,18 +121,18 @@ def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console)
 def _settle_existing(
     paths: Mapping[str, Path], arguments: argparse.Namespace, inputs: Inputs, console: Console
 ) -> None:
-    """Raise InputError for outputs that are there already, unless they may be replaced or are to be kept."""
+    """Raise InputError for outputs that are there already, unless an option says what becomes of them."""
+    if arguments.force:
+        for path in set(paths.values()):
+            chunks_file(path).unlink(missing_ok=True)
+        return
     there = {name: paths[name] for name in inputs.names if paths[name].is_file()}
-    for path in set(paths.values()) if arguments.force else ():
-        chunks_file(path).unlink(missing_ok=True)
-    if not there or arguments.force:
+    if not there:
         return
     if not arguments.skip_existing:
-        more = f", and {len(set(there.values())) - 1} others are" if len(set(there.values())) > 1 else ""
-        raise InputError(
-            f"{next(iter(there.values()))} is there already{more}: pass --force to replace it, --skip-existing to keep "
-            "it"
-        )
+        first, *others = dict.fromkeys(there.values())
+        more = f", and {len(others)} others are" if others else ""
+        raise InputError(f"{first} is there already{more}: pass --force to replace it, --skip-existing to keep it")
     console.note(f"{len(there)} of {len(inputs.names)} summaries are there already and are kept")
     inputs.names = [name for name in inputs.names if name not in there]
 
@@ -151,21 +151,20 @@ def check_names(paths: Mapping[str, Path]) -> None:
 
 def check_writable(folder: Path, make: bool) -> None:
     """Raise InputError unless a file can be made in a folder, which may be missing where it will be made."""
-    found = next(place for place in (folder, *folder.absolute().parents) if place.exists() or not make)
-    if not found.is_dir():
-        raise InputError(f"{found} is no directory: make it, or name another output")
-    if not os.access(found, os.W_OK | os.X_OK):
-        raise InputError(f"{found} is not yours to write to: name another output")
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists() or not make)
+    if not place.is_dir():
+        raise InputError(f"{place} is no directory: make it, or name another output")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{place} is not yours to write to: name another output")
 
 
 def file_names(inputs: Sequence[str], suffix: str, console: Console) -> dict[str, str]:
-    """What the file with the summary of each input is called: notes.summary.txt for notes.txt.
+    """Return the name of the file with the summary of each input: notes.summary.txt for notes.txt.
 
     Inputs of one name, as notes.txt and notes.md, keep their suffix, and then as many of their folders as it takes
-    to tell them apart, which is told. Raises InputError for an input that is given twice.
+    to tell them apart, which is told. Raises InputError for an input that is named twice.
     """
-    twice = [name for name, count in Counter(map(os.path.abspath, inputs)).items() if count > 1]
-    if twice:
+    if twice := [name for name, count in Counter(map(os.path.abspath, inputs)).items() if count > 1]:
         raise InputError(f"{twice[0]} is named twice: leave one out")
     parts = {name: ("standard-input",) if name == STDIN else Path(name).absolute().parts[1:] for name in inputs}
     # File systems may not tell letters from capitals.
@@ -173,17 +172,13 @@ def file_names(inputs: Sequence[str], suffix: str, console: Console) -> dict[str
     if stems is None:
         raise InputError("the summaries of some inputs would have one name: name fewer at a time")
     files = {name: f"{stem}{MADE}{suffix}" for name, stem in stems.items()}
-    renamed = [name for name, stem in stems.items() if stem != Path(parts[name][-1]).stem]
-    if renamed:
-        console.note(
-            f"{len(renamed)} inputs share a name; their summaries are called after their folders too, as "
-            f"{files[renamed[0]]}"
-        )
+    if longer := [files[name] for name, stem in stems.items() if stem != Path(parts[name][-1]).stem]:
+        console.note(f"{len(longer)} inputs share a name; their summaries are named after folders too, as {longer[0]}")
     return files
 
 
 def _told_apart(parts: Mapping[str, Sequence[str]], fold: Callable[[str], str]) -> dict[str, str] | None:
-    """A stem for each path, by its parts, as short as they are still different when folded; None if they never are."""
+    """Return a stem for each path, by its parts, as short as all differ when folded; None if they never do."""
     depth = dict.fromkeys(parts, 0)
     while True:
         stems = {name: "-".join(parts[name][-n:]) if n else Path(parts[name][-1]).stem for name, n in depth.items()}

@@ -92,7 +92,7 @@ def config_of(arguments: argparse.Namespace) -> GenerationConfig | None:
 # Arguments of the library that are options here. A name that is a plain word, too, is one only where a value follows.
 _ARGUMENTS = "|".join(("too_long", "chunk_tokens", "global_attention", "early_stopping", *OPTIONS))
 _ARGUMENT = re.compile(
-    rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)|(overlap|combine|dtype|weights|ablate)(?==| is ))"
+    rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)|(overlap|combine|dtype|weights|ablate)(?==| is | '))"
     r"(?:=('[^']*'|[\w.-]*\w))?+(?! \([\w-]+\.json\))"
 )
 
