@@ -1,10 +1,10 @@
-"""Write a checkpoint as large as LED-base, with seeded weights, and a long document for it.
+"""Write a checkpoint as large as LED-base, with seeded weights and a vocabulary: for `golden/bench -m DIR --text FILE`.
 
-    python golden/base.py OUT_DIR --document FILE TEXT [TEXT ...]
+    python golden/base.py DIR TEXT [TEXT ...]
 
-TEXT are files or folders of documentation that the vocabulary is trained on; FILE is the document, shortened at a
-paragraph to fit the encoder. Plain text, Markdown, HTML (its tags are dropped), and .gz of each. Runs where
-safetensors, tokenizers and regex are; takes some minutes and 0.7 GB of disk. Nothing of it is committed.
+TEXT are files or folders of documentation that the vocabulary is trained on: plain text, Markdown, HTML (its tags are
+dropped), and .gz of each. Runs where safetensors and regex are; takes some minutes and 0.7 GB of disk. Nothing of it is
+committed.
 """
 
 import argparse
@@ -16,13 +16,11 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
-from tokenizers import ByteLevelBPETokenizer
 from train_bpe import files, train
 from weights import shapes
 
 SEED = 1
 CORPUS_BYTES = 12_000_000
-DOCUMENT_TOKENS = 16_000
 ENDINGS = (".txt", ".md", ".rst", ".pod", ".html")
 
 CONFIG = {
@@ -105,17 +103,6 @@ def corpus(places: list[Path]) -> Iterator[str]:
             yield text
 
 
-def shorten(text: str, tokenizer: ByteLevelBPETokenizer) -> str:
-    """Return the paragraphs from the start of a text that make up to DOCUMENT_TOKENS tokens."""
-    taken, count = [], 0
-    for paragraph in text.split("\n\n"):
-        count += len(tokenizer.encode(paragraph + "\n\n").ids)
-        if count > DOCUMENT_TOKENS:
-            break
-        taken.append(paragraph)
-    return "\n\n".join(taken) + "\n"
-
-
 def weights() -> dict[str, np.ndarray]:
     """Return matrices and embeddings normal(0, 0.05), scales of norms 1 + 0.1 n, biases 0.1 n; tied tensors once."""
     tensors = {}
@@ -135,7 +122,6 @@ def weights() -> dict[str, np.ndarray]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--document", type=Path, required=True)
     parser.add_argument("text", type=Path, nargs="+")
     arguments = parser.parse_args()
     out = arguments.out
@@ -146,10 +132,7 @@ def main() -> None:
     vocab, merges = train(corpus(arguments.text), CONFIG["vocab_size"])
     for name, content in files(vocab, merges).items():
         (out / name).write_text(content, encoding="utf-8", newline="")
-    tokenizer = ByteLevelBPETokenizer(str(out / "vocab.json"), str(out / "merges.txt"))
-    document = shorten(read_text(arguments.document), tokenizer)
-    (out / "document.txt").write_text(document, encoding="utf-8")
-    print(f"{out}: {len(merges)} merges; the document has {len(tokenizer.encode(document).ids)} tokens")
+    print(f"{out}: {len(merges)} merges")
 
 
 if __name__ == "__main__":
