@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from .models.outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput
     from .network.cache import Cache
     from .tasks import Reading, Summarizer, Summary, summarize
-    from .tokenizer import AddedToken, BatchEncoding, LEDTokenizer, LEDTokenizerFast
+    from .tokenizer import AddedToken, AutoTokenizer, BatchEncoding, LEDTokenizer, LEDTokenizerFast
     from .version import __version__
 
 _MODULES = {
     "SYNOPSIS": "hub",
     "AddedToken": "tokenizer",
+    "AutoTokenizer": "tokenizer",
     "AutoModelForSeq2SeqLM": "models",
     "BatchEncoding": "tokenizer",
     "Cache": "network.cache",
@@ -48,6 +49,7 @@ __all__ = [
     "SYNOPSIS",
     "AddedToken",
     "AutoModelForSeq2SeqLM",
+    "AutoTokenizer",
     "BatchEncoding",
     "Cache",
     "GenerationConfig",

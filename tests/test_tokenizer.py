@@ -10,6 +10,7 @@ from examples import EXAMPLES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import pyled
 from pyled.errors import InputError, PyledWarning, TokenizerError
 from pyled.tokenizer import AddedToken, BatchEncoding, LEDTokenizer, LEDTokenizerFast
 
@@ -123,8 +124,8 @@ def test_truncation_keeps_the_start_and_both_ends(text, length):
 # The surface
 
 
-def test_the_fast_class_is_the_class():
-    assert LEDTokenizerFast is LEDTokenizer
+def test_the_class_by_other_names():
+    assert LEDTokenizerFast is pyled.AutoTokenizer is LEDTokenizer
 
 
 def test_names_and_ids_of_special_tokens():

@@ -9,7 +9,7 @@ from examples import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyled.errors import CheckpointError, TokenizerError
+from pyled.errors import CheckpointError, InputError, TokenizerError
 from pyled.tokenizer import AddedToken, LEDTokenizer
 from pyled.tokenizer.led.pretrained import OPTIONS
 from pyled.tokenizer.led.roles import NAMES
@@ -123,6 +123,29 @@ def test_a_special_token_as_an_argument_counts_before_the_files(tmp_path):
     assert (tokenizer.mask_token, tokenizer.sep_token) == ("[B]", "<unk>")
 
 
+def test_usual_keywords_that_mean_nothing_here_are_taken(tmp_path):
+    usual = {"use_fast": True, "local_files_only": True, "cache_dir": "x", "revision": "main", "config": None}
+    tokenizer = LEDTokenizer.from_pretrained(TINY, **usual, trust_remote_code=True)
+    tokenizer.save_pretrained(tmp_path, legacy_format=False, push_to_hub=False)
+    assert LEDTokenizer.from_pretrained(tmp_path).get_vocab() == tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize(
+    ("keywords", "place"),
+    [
+        ({"use_cache": False}, "'use_cache' is no argument of a tokenizer: "),
+        ({"num_beams": 2}, "a setting of generation"),
+        ({"torch_dtype": "float32"}, "from_pretrained of a model"),
+        ({"attention_window": 4}, "a value of the configuration"),
+        ({"add_prefixspace": True}, "did you mean 'add_prefix_space'"),
+        ({"revision": "v2"}, "pass the directory of that revision"),
+    ],
+)
+def test_other_keywords_are_refused_with_the_place_where_they_belong(keywords, place):
+    with pytest.raises(InputError, match=place):
+        LEDTokenizer.from_pretrained(TINY, **keywords)
+
+
 # Refusals
 
 
@@ -184,6 +207,17 @@ def test_a_key_twice_and_bytes_that_are_no_utf8(tmp_path):
     (path / "merges.txt").write_bytes(b"#version: 0.2\na \xff\n")
     with pytest.raises(TokenizerError, match=r"merges\.txt: byte 16 is not UTF-8"):
         LEDTokenizer.from_pretrained(path)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 2108630\n"
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"])
+def test_a_pointer_of_git_lfs_is_told_as_such(name, tmp_path):
+    (directory(tmp_path) / name).write_bytes(POINTER)
+    with pytest.raises(TokenizerError, match=rf"{name}: is a pointer of Git LFS") as raised:
+        LEDTokenizer.from_pretrained(tmp_path)
+    assert raised.value.rule == "git-lfs"
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -37,8 +37,7 @@ def split(text: str) -> list[str]:
     >>> split("It's  two-fold.")
     ['It', "'s", ' ', ' two', '-', 'fold', '.']
     """
-    words: list[str] = _WORD.findall(text)
-    return words
+    return _WORD.findall(text)
 
 
 @lru_cache(maxsize=2**16)
@@ -61,8 +60,8 @@ def check_text(text: object, name: str = "text") -> str:
 
     >>> check_text("a\\ud83d", "text[5]")
     Traceback (most recent call last):
-    pyled.errors.TokenizerError: text[5]: character 1 is U+D83D, half of a surrogate pair, and has no bytes: remove \
-it, or decode the text's source with errors='replace'
+    pyled.errors.TokenizerError: text[5]: character 1 is U+D83D, half of a surrogate pair: remove it, or read \
+the text again with errors='replace'
     """
     if not isinstance(text, str):
         raise InputError(f"{name} is {type(text).__name__}: pass a string, or a list of strings")
@@ -70,15 +69,14 @@ it, or decode the text's source with errors='replace'
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as e:
+            problem = f"character {e.start} is U+{ord(text[e.start]):04X}, half of a surrogate pair"
             raise TokenizerError(
-                f"{name}: character {e.start} is U+{ord(text[e.start]):04X}, half of a surrogate pair, and has no "
-                "bytes: remove it, or decode the text's source with errors='replace'"
+                f"{name}: {problem}: remove it, or read the text again with errors='replace'"
             ) from None
     return text
 
 
-# The same words, ten times as fast as `split` finds them: parts of a text come again and again, so the ids of a part
-# are remembered (bpe.py).
+# Parts are cut ten times as fast as `split` finds words, and come again and again: bpe.py remembers their ids.
 
 # Three and more white spaces without the last, or two and more at the end of a text: always one word.
 _GAP = re.compile(f"([{WHITE_SPACE}][{WHITE_SPACE}]+(?:\\Z|(?=[{WHITE_SPACE}])))")

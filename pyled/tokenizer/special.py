@@ -18,7 +18,7 @@ FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _SPACES = re.compile(f"[{WHITE_SPACE}]*")
 _LETTER = regex.compile(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]")  # \w of the tokenizers library
 
-Piece = tuple[int, int, int | None]  # start, stop, and the id of an added token or None for plain text
+Piece = tuple[int, int, int | None]  # start, stop, and the id of an added token; None is plain text
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,7 @@ class AddedToken:
 
     lstrip, rstrip: the token takes the white space before or after it along. single_word: not inside a word.
     normalized: looked for in the second round; True by default, except for special tokens. special: a control
-    token, which `decode(..., skip_special_tokens=True)` leaves out.
-
-    Raises InputError, TokenizerError for a content that is no text, TokenizerError for a flag that is no boolean.
+    token, which `decode(..., skip_special_tokens=True)` leaves out. Raises InputError, TokenizerError.
     """
 
     content: str

@@ -42,7 +42,7 @@ def read_vocabulary(vocab_file: Path, merges_file: Path, added: Collection[str])
     try:
         text = read_file(merges_file, TokenizerError).decode("utf-8-sig")
     except UnicodeDecodeError as e:
-        raise TokenizerError(f"{merges_file}: byte {e.start} is not UTF-8") from None
+        raise TokenizerError(f"{merges_file}: byte {e.start} is not UTF-8", "not-utf8") from None
     first, pairs = pairs_of_lines(text)
     return Vocabulary(ids, check_merges(pairs, ids, lambda i: f"{merges_file}, line {first + i}"))
 
@@ -74,23 +74,21 @@ copy it again from where the model comes from
     token_of: dict[int, str] = {}
     for token, number in ids.items():
         if type(number) is not int:
-            problem = f"has the id {number!r:.40}: an id is an integer"
+            rule, problem = "id-type", f"has the id {number!r:.40}: an id is an integer"
         elif not 0 <= number < len(ids):
-            problem = f"has the id {number}: the ids of {len(ids)} tokens are 0 to {len(ids) - 1}"
+            rule, problem = "id-range", f"has the id {number}: the ids of {len(ids)} tokens are 0 to {len(ids) - 1}"
         elif number in token_of:
-            problem = f"has the id {number}, which {token_of[number]!r:.60} has already"
+            rule, problem = "id-twice", f"has the id {number}, which {token_of[number]!r:.60} has already"
         elif (not token or _NO_SYMBOL.search(token)) and token not in added:
-            problem = "is not written in the 256 byte symbols of byte-level BPE"
+            rule, problem = "not-symbols", "is not written in the 256 byte symbols of byte-level BPE"
         else:
             token_of[number] = token
             continue
-        raise TokenizerError(f"{where}: the token {token!r:.60} {problem}; {_REMEDY}")
+        raise TokenizerError(f"{where}: the token {token!r:.60} {problem}; {_REMEDY}", rule)
     for byte, symbol in enumerate(SYMBOL_OF_BYTE):
         if symbol not in ids:
-            raise TokenizerError(
-                f"{where}: the symbol {symbol!r} of byte {byte} is missing, so not every text can be encoded: "
-                f"a byte-level vocabulary has all 256; {_REMEDY}"
-            )
+            problem = f"the symbol {symbol!r} of byte {byte} is missing, a byte-level vocabulary has all 256"
+            raise TokenizerError(f"{where}: {problem}; {_REMEDY}", "symbol-missing")
 
 
 def check_merges(pairs: Sequence[Any], ids: dict[str, int], where: Callable[[int], str]) -> list[Merge]:
@@ -102,19 +100,21 @@ def check_merges(pairs: Sequence[Any], ids: dict[str, int], where: Callable[[int
     [('h', 'e')]
     """
 
-    def refuse(i: int, problem: str) -> TokenizerError:
-        return TokenizerError(f"{where(i)}: {problem}; {_REMEDY}")
+    def refuse(rule: str, i: int, problem: str) -> TokenizerError:
+        return TokenizerError(f"{where(i)}: {problem}; {_REMEDY}", rule)
 
     index_of: dict[Merge, int] = {}
     for i, pair in enumerate(pairs):
         if type(pair) is not list or len(pair) != 2 or not type(pair[0]) is type(pair[1]) is str or "" in pair:
-            raise refuse(i, f"a merge is two tokens with one space between them, not {pair!r:.80}")
+            raise refuse("merge-form", i, f"a merge is two tokens with one space between them, not {pair!r:.80}")
         left, right = pair
         for token in (left, right, left + right):
             if token not in ids:
-                raise refuse(i, f"{left!r:.60} and {right!r:.60} are merged, but {token!r:.120} has no id")
+                problem = f"{left!r:.60} and {right!r:.60} are merged, but {token!r:.120} has no id"
+                raise refuse("merge-token", i, problem)
         if (left, right) in index_of:
-            raise refuse(i, f"{left!r:.60} and {right!r:.60} are merged at {where(index_of[left, right])} too")
+            problem = f"{left!r:.60} and {right!r:.60} are merged at {where(index_of[left, right])} too"
+            raise refuse("merge-twice", i, problem)
         index_of[left, right] = i
     return list(index_of)
 

@@ -11,16 +11,16 @@ from ..bytelevel import check_text
 
 PADDED = {"input_ids", "attention_mask", "special_tokens_mask", "token_type_ids", "global_attention_mask"}
 Row = dict[str, Any]  # the lists of one text: input_ids, attention_mask, ...
-Text = str | list[str]  # a list of its words, if they are given
+Text = str | list[str]  # or the list of its words
 
 
 def is_list_of_texts(text: Any, is_split: bool) -> bool:
-    """Whether a call has several texts, a row each. is_split: a text is a list of its words."""
+    """Return whether a call has several texts, a row each. is_split: a text is a list of its words."""
     return isinstance(text, list | tuple) and (not is_split or bool(text and isinstance(text[0], list | tuple)))
 
 
 def text_pairs(text: Any, pair: Any, is_split: bool) -> list[tuple[Text, Text | None]]:
-    """Each text of a call with its pair. An empty pair of a single text counts as none, as in transformers."""
+    """Return each text of a call with its pair. An empty pair of a single text counts as none, as in transformers."""
     check = _check_words if is_split else check_text
     if not is_list_of_texts(text, is_split):
         return [(check(text, "text"), check(pair, "text_pair") if pair else None)]
@@ -44,7 +44,7 @@ def _check_words(words: object, name: str) -> list[str]:
 
 
 def rows_to_pad(inputs: Any) -> tuple[Row, bool]:
-    """What `pad` is given, as one mapping to lists, and whether there was an array in it."""
+    """Return the encodings to pad as one mapping to lists, and whether there was an array among them."""
     if isinstance(inputs, list | tuple) and inputs and all(isinstance(row, Mapping) for row in inputs):
         names = list(inputs[0])
         if any(row.keys() != inputs[0].keys() for row in inputs):
@@ -60,10 +60,10 @@ def rows_to_pad(inputs: Any) -> tuple[Row, bool]:
         has_arrays |= isinstance(value, np.ndarray) or any(isinstance(row, np.ndarray) for row in value)
         lists[name] = [_as_list(row, name) for row in value]
     is_batch = any(isinstance(row, list) for row in lists["input_ids"])
-    if is_batch and len({len(value) for value in lists.values()}) > 1:
-        raise InputError("the values of an encoding to pad have different numbers of rows: give each the same")
-    for name in lists.keys() & PADDED:
-        if any(isinstance(row, list) != is_batch for row in lists[name]):
+    for name, value in lists.items():
+        if is_batch and len(value) != len(lists["input_ids"]):
+            raise InputError(f"{name} and input_ids to pad have different numbers of rows: give each the same")
+        if name in PADDED and any(isinstance(row, list) != is_batch for row in value):
             raise InputError(f"{name} to pad has rows in some places and numbers in others: give one or the other")
     return lists, has_arrays
 
@@ -75,15 +75,12 @@ def _as_list(row: Any, name: str) -> Any:
 
 
 def row_of_ids(ids: Any) -> list[int]:
-    """A row of ids as Python integers of at least 0."""
+    """Return a row of ids as Python integers of at least 0."""
     try:
         row = [operator.index(i) for i in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]
     except TypeError:
-        raise InputError(
-            f"a row of ids is a list of integers, not {ids!r:.60}: for several rows call batch_decode"
-        ) from None
+        problem = f"a row of ids is a list of integers, not {ids!r:.60}"
+        raise InputError(f"{problem}: for several rows call batch_decode") from None
     if row and min(row) < 0:
-        raise TokenizerError(
-            f"{min(row)} is no id: replace what is negative, such as the -100 of labels, by the pad id"
-        )
+        raise TokenizerError(f"{min(row)} is no id: replace negative ids, such as the -100 of labels, by the pad id")
     return row

@@ -1,11 +1,10 @@
 """12. The result of a call: rows that know where their tokens come from, and a batch of them."""
 
-from bisect import bisect, bisect_left
-from collections import UserDict
+from collections import UserDict, namedtuple
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +14,10 @@ from ...errors import InputError
 from .lengths import Window
 from .offsets import EncodedText, trimmed
 
-Token = tuple[int, str]  # id and string
+SpecialToken = tuple[int, str]  # its id and string
 Index = int | None
 
-
-class CharSpan(NamedTuple):
-    """Characters `start` to `end` of a text."""
-
-    start: int
-    end: int
-
-
-class TokenSpan(NamedTuple):
-    """Tokens `start` to `end` of a row."""
-
-    start: int
-    end: int
+CharSpan = namedtuple("CharSpan", ("start", "end"))  # characters of a text
 
 
 @dataclass(eq=False, repr=False)
@@ -43,23 +30,26 @@ class Encoding:
 
     texts: tuple[EncodedText, ...]
     window: Window
-    special: tuple[Token, ...]  # two for each text, or none
-    pad_token: Token
+    special: tuple[SpecialToken, ...]  # two for each text, or none
+    pad_token: SpecialToken
     trim_offsets: bool
     add_prefix_space: bool
     padding: tuple[int, int] = (0, 0)  # tokens on the left and on the right
 
     def __post_init__(self) -> None:
         self._sizes = [part.stop - part.start for part in self.window]
-        self._n_tokens = len(self.special) + sum(self._sizes)
 
     def __len__(self) -> int:
-        return self._n_tokens + sum(self.padding)
+        return len(self.special) + sum(self._sizes) + sum(self.padding)
 
     def pad(self, length: int, side: str) -> None:
         """Put padding beside the row, up to `length`, before anything is asked of it."""
         missing = max(0, length - len(self))
         self.padding = (0, missing) if side == "right" else (missing, 0)
+
+    def constant(self, of_texts: int, special: int, pad: int) -> list[int]:
+        """Return one number for each token of a text, another for special tokens, a third for padding: a mask."""
+        return self._lay_out([[of_texts] * size for size in self._sizes], [special] * len(self.special), pad)
 
     def _lay_out(self, of_texts: Sequence[Any], special: Sequence[Any], pad: Any) -> list[Any]:
         """Return one value a token: those of its texts, of the special tokens round each, and of padding."""
@@ -83,21 +73,6 @@ class Encoding:
         return self._lay_out(self._of_texts("tokens"), [token for _, token in self.special], self.pad_token[1])
 
     @property
-    def attention_mask(self) -> list[int]:
-        """1 is a token, 0 is padding."""
-        return [0] * self.padding[0] + [1] * self._n_tokens + [0] * self.padding[1]
-
-    @property
-    def special_tokens_mask(self) -> list[int]:
-        """1 is a token that the call added, 0 is one of a text."""
-        return self._lay_out([[0] * size for size in self._sizes], [1] * len(self.special), 1)
-
-    @property
-    def type_ids(self) -> list[int]:
-        """0 everywhere: LED does not tell the texts of a pair apart."""
-        return [0] * len(self)
-
-    @property
     def offsets(self) -> list[tuple[int, int]]:
         """The span of characters of each token in its own text; (0, 0) for one that the call added."""
         offsets = []
@@ -117,27 +92,15 @@ class Encoding:
         """The word of each token in its text, or None. Words are those that no merge crosses, or the caller's."""
         return self._lay_out(self._of_texts("words"), [None] * len(self.special), None)
 
-    @property
-    def n_sequences(self) -> int:
-        """How many texts the row has, 1 or 2."""
-        return len(self.texts)
-
-    # The same once more, for questions that come again and again: users may change the lists above.
-
     @cached_property
     def spans(self) -> Ids:  # (n, 2)
-        """The `offsets` as an array."""
+        """The `offsets` as an array: users may change the list."""
         return np.array(self.offsets, dtype=np.int64).reshape(-1, 2)
-
-    @cached_property
-    def words(self) -> list[Any]:
-        """The `word_ids`."""
-        return self.word_ids
 
     def of_sequence(self, sequence_index: int) -> tuple[int, int]:
         """Return the first token of a text in the row, and the one after its last."""
-        if sequence_index not in range(self.n_sequences):
-            raise InputError(f"sequence_index is {sequence_index!r}: the row has {self.n_sequences}, counted from 0")
+        if sequence_index not in range(len(self.texts)):
+            raise InputError(f"sequence_index is {sequence_index!r}: the row has {len(self.texts)}, counted from 0")
         n_before = bool(self.special) * (2 * sequence_index + 1)
         first = self.padding[0] + n_before + sum(self._sizes[:sequence_index])
         return first, first + self._sizes[sequence_index]
@@ -148,18 +111,13 @@ class BatchEncoding(UserDict[str, Any]):
 
     The values are lists for one text, lists of lists for a list of texts, arrays after `convert_to_tensors("np")`.
     The result of a call also has its rows, `encodings`: `batch[0]` is the first. The methods that lead from characters
-    and words to tokens and back take (batch_index, index), or the index alone for the first row; indices count from 0.
-    They return None where nothing is there, and raise InputError where there is no such row.
+    to tokens and back take (batch_index, index), or the index alone for the first row; indices count from 0. They
+    return None where nothing is there, and raise InputError where there is no such row.
     """
 
-    def __init__(
-        self,
-        data: Mapping[str, Any] | None = None,
-        encoding: Encoding | Sequence[Encoding] | None = None,
-        tensor_type: str | None = None,
-    ) -> None:
+    def __init__(self, data: Mapping[str, Any] | None = None, encoding: Any = None, tensor_type: str | None = None):
         super().__init__(data)
-        self.encodings = [encoding] if isinstance(encoding, Encoding) else encoding
+        self.encodings: Sequence[Encoding] | None = [encoding] if isinstance(encoding, Encoding) else encoding
         self.convert_to_tensors(tensor_type)
 
     def __getitem__(self, item: Any) -> Any:
@@ -174,16 +132,6 @@ class BatchEncoding(UserDict[str, Any]):
         except KeyError:
             raise AttributeError(f"no {name!r} in this encoding") from None
 
-    @property
-    def is_fast(self) -> bool:
-        """Whether the rows know where their tokens come from: as a call returns them, and not after `pad`."""
-        return self.encodings is not None
-
-    @property
-    def n_sequences(self) -> Index:
-        """How many texts a row has, 1 or 2; None if that is not known."""
-        return self.encodings[0].n_sequences if self.encodings else None
-
     def tokens(self, batch_index: int = 0) -> list[str]:
         """Return the tokens of a row."""
         return self._row(batch_index).tokens
@@ -196,22 +144,15 @@ class BatchEncoding(UserDict[str, Any]):
         """Return the word of each token of a row."""
         return self._row(batch_index).word_ids
 
-    words = word_ids
-
     def token_to_sequence(self, batch_or_token_index: int, token_index: Index = None) -> Index:
         """Return the text that a token is of."""
         row, token = self._place(batch_or_token_index, token_index)
-        return next((i for i in range(row.n_sequences) if token in range(*row.of_sequence(i))), None)
-
-    def token_to_word(self, batch_or_token_index: int, token_index: Index = None) -> Index:
-        """Return the word of its text that a token is of."""
-        row, token = self._place(batch_or_token_index, token_index)
-        return row.words[token] if token < len(row) else None
+        return next((i for i in range(len(row.texts)) if token in range(*row.of_sequence(i))), None)
 
     def token_to_chars(self, batch_or_token_index: int, token_index: Index = None) -> CharSpan | None:
         """Return the characters of its text that a token is."""
         row, token = self._place(batch_or_token_index, token_index)
-        is_of_text = any(token in range(*row.of_sequence(i)) for i in range(row.n_sequences))
+        is_of_text = self.token_to_sequence(batch_or_token_index, token_index) is not None
         return CharSpan(*row.spans[token].tolist()) if is_of_text else None
 
     def char_to_token(self, batch_or_char_index: int, char_index: Index = None, sequence_index: int = 0) -> Index:
@@ -221,29 +162,6 @@ class BatchEncoding(UserDict[str, Any]):
         start, stop = row.spans[first:last].T
         tokens = np.flatnonzero((start <= char) & (char < stop))
         return first + int(tokens[0]) if len(tokens) else None
-
-    def char_to_word(self, batch_or_char_index: int, char_index: Index = None, sequence_index: int = 0) -> Index:
-        """Return the word that a character of a text is in."""
-        row, char = self._place(batch_or_char_index, char_index)
-        token = self.char_to_token(batch_or_char_index, char_index, sequence_index)
-        return None if token is None else row.words[token]
-
-    def word_to_tokens(
-        self, batch_or_word_index: int, word_index: Index = None, sequence_index: int = 0
-    ) -> TokenSpan | None:
-        """Return the tokens of a word of a text."""
-        row, word = self._place(batch_or_word_index, word_index)
-        first, last = row.of_sequence(sequence_index)  # where words never fall
-        span = TokenSpan(bisect_left(row.words, word, first, last), bisect(row.words, word, first, last))
-        return span if span.start < span.end else None
-
-    def word_to_chars(self, batch_or_word_index: int, word_index: Index = None, sequence_index: int = 0) -> CharSpan:
-        """Return the characters of a word of a text. Raises InputError where the row has no token of it."""
-        row, word = self._place(batch_or_word_index, word_index)
-        tokens = self.word_to_tokens(batch_or_word_index, word_index, sequence_index)
-        if tokens is None:
-            raise InputError(f"word {word} has no token in this row")
-        return CharSpan(int(row.spans[tokens.start, 0]), int(row.spans[tokens.end - 1, 1]))
 
     def _row(self, index: Any) -> Encoding:
         if not self.encodings:
@@ -266,6 +184,12 @@ class BatchEncoding(UserDict[str, Any]):
             raise InputError(f"return_tensors={tensor_type!r}: {problem}")
         if tensor_type == "np":
             self.data = {name: _as_array(value) for name, value in self.items()}
+        return self
+
+    def to(self, device: Any) -> Self:
+        """Return the encoding for "cpu", where it is. Raises InputError for another device."""
+        if str(device) != "cpu":
+            raise InputError(f"to({device!r}): pyled runs on the CPU: leave it out, or pass 'cpu'")
         return self
 
 

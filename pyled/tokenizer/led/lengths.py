@@ -1,14 +1,17 @@
 """5. How long rows are: the arguments of a call that say so, truncation with its windows, padding."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from numbers import Integral
+from typing import Any
 
 from ...errors import InputError
 
-TRUNCATIONS = ("longest_first", "only_first", "only_second", "do_not_truncate")
-PADDINGS = ("longest", "max_length", "do_not_pad")
+# The values of two arguments, and what each stands for.
+TRUNCATIONS = {True: "longest_first", False: None, "do_not_truncate": None, None: None}
+TRUNCATIONS |= {name: name for name in ("longest_first", "only_first", "only_second")}
+PADDINGS = {True: "longest", False: None, "do_not_pad": None, "longest": "longest", "max_length": "max_length"}
 UNLIMITED = 10**20  # a model_max_length above it means that there is none
 SPECIAL_OF_ONE = 2  # special tokens of a row with one text, <s> and </s>; a pair has twice as many
 
@@ -24,13 +27,13 @@ class Lengths:
     `stride` tokens. pad_to: "longest", a number, or None; multiple: what a padded length is a multiple of.
     """
 
-    truncate_to: int | None = None
-    strategy: str | None = "longest_first"
-    pad_to: str | int | None = None
-    multiple: int | None = None
-    side: str = "right"
-    stride: int = 0
-    has_windows: bool = False
+    truncate_to: int | None
+    strategy: str | None
+    pad_to: str | int | None
+    multiple: int | None
+    side: str
+    stride: int
+    has_windows: bool
 
     def windows(self, sizes: list[int], n_special: int) -> list[Window]:
         """Return the windows of a text, or of a text and its pair, that have so many tokens: one window a row.
@@ -103,8 +106,7 @@ def resolve_lengths(
     multiple: int | None,
     limit: int,
     tell: Callable[[str], None],
-    *,
-    side: str = "right",
+    side: str,
     stride: int = 0,
     has_windows: bool = False,
 ) -> Lengths:
@@ -121,8 +123,7 @@ def resolve_lengths(
     if max_length is not None and padding is False and truncation is None:
         tell("max_length is given without truncation: rows are cut to it, as with truncation=True")
         truncation = True
-    pads = _choice("padding", padding, "longest", PADDINGS)
-    cuts = _choice("truncation", truncation or False, "longest_first", TRUNCATIONS)
+    pads, cuts = _choice("padding", padding, PADDINGS), _choice("truncation", truncation, TRUNCATIONS)
     if padding is True and max_length is not None and not cuts:
         tell("max_length changes nothing with padding=True: pass padding='max_length', or truncation=True")
     if max_length is None and limit <= UNLIMITED:
@@ -135,7 +136,7 @@ def resolve_lengths(
         cuts = None
     if cuts and pads and multiple is not None and max_length is not None and max_length % multiple:
         raise InputError(
-            f"with truncation, max_length {max_length} must be a multiple of pad_to_multiple_of {multiple}"
+            f"max_length {max_length} must be a multiple of pad_to_multiple_of {multiple} to truncate to it"
         )
     if cuts and max_length is not None and 0 <= max_length - SPECIAL_OF_ONE < stride:
         raise InputError(f"stride {stride} is more than max_length {max_length} leaves beside <s> and </s>: lower it")
@@ -143,9 +144,7 @@ def resolve_lengths(
     return Lengths(max_length if cuts else None, cuts, pad_to, multiple, side, stride, has_windows)
 
 
-def _choice(name: str, value: object, of_true: str, choices: tuple[str, ...]) -> str | None:
-    """Return the choice that an argument makes; None for False and the last choice."""
-    choice = {True: of_true, False: choices[-1]}[value] if isinstance(value, bool) else value
-    if not isinstance(choice, str) or choice not in choices:
-        raise InputError(f"{name}={value!r}: pass True, False, or one of {', '.join(map(repr, choices))}")
-    return None if choice == choices[-1] else choice
+def _choice(name: str, value: Any, choices: Mapping[Any, str | None]) -> str | None:
+    if not isinstance(value, str | bool | None) or value not in choices:
+        raise InputError(f"{name}={value!r}: pass one of {', '.join(map(repr, choices))}")
+    return choices[value]

@@ -52,9 +52,7 @@ class EncodedText:
     @cached_property
     def spans(self) -> Ids:  # (4, n)
         """The span of every token."""
-        spans = [
-            _added_span(piece) if piece.is_added else _plain_spans(piece, tokens) for piece, tokens in self._parts()
-        ]
+        spans = [_added_span(part) if part.is_added else _plain_spans(part, tokens) for part, tokens in self._parts()]
         return np.concatenate([np.empty((4, 0), dtype=np.int64), *spans], axis=1)
 
     @cached_property

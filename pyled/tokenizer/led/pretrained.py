@@ -14,14 +14,14 @@ from typing import Any
 from ...errors import PyledError, TokenizerError
 from ...files import read_json, write_json
 from ..special import AddedToken
-from .roles import ADDITIONAL, NAMES, added_token, as_list, role_token, role_tokens
+from .roles import ADDITIONAL, NAMES, Token, added_token, as_list, as_stated
 
 NO_LIMIT = int(1e30)  # model_max_length of a tokenizer without one, in transformers
 _DIGITS = 40  # of an integer; NO_LIMIT has 31
 
-# The values of each option, the default first. pyled knows no use of `errors`: decoding always replaces.
+# The values of each option, the default first. `errors` changes nothing: decoding always replaces.
 OPTIONS: dict[str, tuple[Any, ...]] = {
-    "errors": ("replace",),
+    "errors": ("replace", "strict", "ignore"),
     "add_prefix_space": (False, True),
     "trim_offsets": (True, False),
     "model_max_length": (NO_LIMIT,),
@@ -31,8 +31,6 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "split_special_tokens": (False, True),
 }
 
-Options = dict[str, Any]
-
 
 def check_option(name: str, value: Any, error: type[PyledError] = TokenizerError) -> Any:
     """Return the value of an option; None is the default, and model_max_length an integer (files also say 1e30).
@@ -40,8 +38,8 @@ def check_option(name: str, value: Any, error: type[PyledError] = TokenizerError
     Raises `error` for a value that the option cannot have.
     """
     choices = OPTIONS[name]
-    if value is None or name == "errors":
-        return choices[0] if value is None else value
+    if value is None:
+        return choices[0]
     if name == "model_max_length":
         if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < math.inf or value % 1:
             raise error(f"{name} is {value!r:.40}: an integer of at least 1 was expected")
@@ -51,15 +49,15 @@ def check_option(name: str, value: Any, error: type[PyledError] = TokenizerError
     return value
 
 
-def read_options(directory: Path, arguments: Mapping[str, Any], in_vocabulary: Mapping[int, AddedToken]) -> Options:
+def read_options(directory: Path, arguments: Mapping[str, Any], in_file: Mapping[int, AddedToken]) -> dict[str, Any]:
     """Return the options of LEDTokenizer that a checkpoint's files state; `arguments` take their place.
 
-    in_vocabulary: the added tokens that `tokenizer.json` lists. Raises TokenizerError.
+    in_file: the added tokens that `tokenizer.json` lists. Raises TokenizerError.
     """
     path = directory / "tokenizer_config.json"
     config = _read(path)
     config.setdefault("model_max_length", config.get("max_len"))
-    options: Options = {key: config[key] for key in OPTIONS if config.get(key) is not None}
+    options: dict[str, Any] = {key: config[key] for key in OPTIONS if config.get(key) is not None}
     options |= {name: config[name] for name in NAMES if name in config}
     extra = config.get("extra_special_tokens")  # written by 5.23.0; in 4.57.6 they have names, which LED does not use
     extra = list(extra.values()) if isinstance(extra, dict) else extra
@@ -71,13 +69,13 @@ def read_options(directory: Path, arguments: Mapping[str, Any], in_vocabulary: M
         _add_special_tokens_map(directory / "special_tokens_map.json", options, arguments)
         roles = [options.get(name) for name in NAMES] + as_list(options[ADDITIONAL], ADDITIONAL)
         special = set(map(str, roles))  # tokens; 4.57.6 does not read the objects of tokenizer_config.json here
-        with_flags = dict(in_vocabulary)
+        with_flags = dict(in_file)
         added = _read_added_tokens(directory / "added_tokens.json", special) | with_flags
     else:
         with_flags = added = _listed_tokens(listed, path)
     of_content = {token.content: token for token in with_flags.values()}
     for name in [name for name in NAMES if name in options]:
-        token = role_token(options[name], f"{path}, {name}")
+        token = None if options[name] is None else as_stated(options[name], f"{path}, {name}")
         options[name] = of_content.get(str(token), token)
     return options | {"added_tokens_decoder": added}
 
@@ -86,20 +84,20 @@ def _read(path: Path) -> dict[str, Any]:
     return read_json(path, TokenizerError, digits=_DIGITS) if path.exists() else {}
 
 
-def _add_special_tokens_map(path: Path, options: Options, arguments: Mapping[str, Any]) -> None:
+def _add_special_tokens_map(path: Path, options: dict[str, Any], arguments: Mapping[str, Any]) -> None:
+    def special(value: Any) -> Token:
+        token = as_stated(value, f"{path}, {name}")
+        return token.as_special() if isinstance(token, AddedToken) else token
+
     for name, value in _read(path).items():
-        where = f"{path}, {name}"
         if arguments.get(name):
             continue
         if name == ADDITIONAL:
             options[name] = as_list(options[name], name)
-            new = dict.fromkeys(
-                token if isinstance(token, str) else token.as_special() for token in role_tokens(value, where)
-            )
+            new = dict.fromkeys(map(special, as_list(value, f"{path}, {name}")))
             options[name] += [token for token in new if token not in options[name]]
         elif name in NAMES:
-            token = role_token(value, where)
-            options[name] = token.as_special() if isinstance(token, AddedToken) else token
+            options[name] = None if value is None else special(value)
 
 
 def _read_added_tokens(path: Path, special: Collection[str]) -> dict[int, AddedToken]:
@@ -120,27 +118,17 @@ def _listed_tokens(listed: Any, path: Path) -> dict[int, AddedToken]:
 
 
 def write_options(
-    tokenizer_config: Path,
-    special_tokens_map: Path,
-    roles: Mapping[str, Any],
-    added: Mapping[int, AddedToken],
-    options: Mapping[str, Any],
-) -> None:
+    directory: Path, roles: Mapping[str, Any], added: Mapping[int, AddedToken], options: dict[str, Any]
+) -> tuple[str, str]:
     """Write the two files that `read_options` reads, so that transformers 4.57.6 and 5.23.0 give the same ids.
 
-    roles: the token of each role or None, and the list of additional special tokens
+    roles: the token of each role or None, and the list of additional special tokens. Returns their paths.
     """
-
-    def spelled(value: Any, whole: bool) -> Any:
-        if isinstance(value, list):
-            return [spelled(token, whole) for token in value]
-        if isinstance(value, AddedToken):
-            return {k: v for k, v in asdict(value).items() if k != "special"} if whole else value.content
-        return value
-
-    write_json(special_tokens_map, {name: spelled(value, True) for name, value in roles.items() if value})
-    config = {name: spelled(value, False) for name, value in roles.items()}
     listed = {str(number): asdict(token) for number, token in added.items()}
-    write_json(
-        tokenizer_config, {**options, **config, "added_tokens_decoder": listed, "tokenizer_class": "LEDTokenizer"}
+    config = {**options, **roles, "added_tokens_decoder": listed, "tokenizer_class": "LEDTokenizer"}
+    tokenizer_config, special_tokens_map = (
+        directory / f"{name}.json" for name in ("tokenizer_config", "special_tokens_map")
     )
+    write_json(tokenizer_config, config)
+    write_json(special_tokens_map, {name: token for name, token in roles.items() if token})
+    return str(tokenizer_config), str(special_tokens_map)

@@ -1,6 +1,6 @@
 """7. Special tokens: their roles, and any spelling of them in files and arguments."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,9 +44,9 @@ def added_token(value: object, where: str) -> AddedToken:
         raise TokenizerError(f"{where}: {e}") from None
 
 
-def role_token(value: object, where: str) -> Token | None:
-    """Return the token of a role: None, a string as it is, or an AddedToken. Raises TokenizerError as `added_token`."""
-    token = None if value is None else added_token(value, where)
+def as_stated(value: object, where: str) -> Token:
+    """Return a token as a file or an argument states it: a string, or an AddedToken. Raises as `added_token`."""
+    token = added_token(value, where)
     return value if isinstance(value, str) else token
 
 
@@ -57,50 +57,13 @@ def as_list(values: object, where: str) -> list[Any]:
     return list(values or ())
 
 
-def role_tokens(values: object, where: str) -> list[Token]:
-    """Return the tokens of a list: a string as it is, or an AddedToken. Raises TokenizerError as the two above."""
-    return [
-        value if isinstance(value, str) and value else added_token(value, where) for value in as_list(values, where)
-    ]
-
-
-def as_loaded(token: Token, name: str, is_legacy: bool) -> Token:
-    """Return what transformers 4.57.6 makes of the token of a role when it loads a tokenizer.
-
-    is_legacy: there is no `tokenizer.json`, so that the flags of that file cannot count
-    """
-    if isinstance(token, str) and (name == "mask_token" or (is_legacy and name in NAMES)):
-        token = AddedToken(token, lstrip=name == "mask_token", normalized=True)
-    if not isinstance(token, AddedToken):
-        return token
-    return replace(token, special=True) if is_legacy else token.as_special()
-
-
-def first_added(
-    special: list[Token], listed: Mapping[int, AddedToken], in_file: Iterable[AddedToken]
-) -> list[AddedToken]:
-    """Return what transformers 4.57.6 adds to a tokenizer that it loads, in its order; later ones change earlier ones.
-
-    special: the tokens of roles; listed: tokens with the ids that files give them; in_file: what `tokenizer.json` has
-    added already. A string adds nothing where there is a token of that string.
-    """
-    first = [listed[number] for number in sorted(listed)]
-    known = {token.content for token in (*in_file, *first)}
-    roles = {str(token) for token in special}
-    later = [AddedToken(token) if isinstance(token, str) else token for token in special if token not in known]
-    return [token.as_special() if token.content in roles else token for token in (*first, *later)]
-
-
 def role(name: str) -> Any:
     """Return a property, the special token of a role: a string, or None. Setting it adds nothing to the vocabulary."""
 
-    def read(tokenizer: Any) -> str | None:
-        return None if tokenizer._roles[name] is None else str(tokenizer._roles[name])
-
     def write(tokenizer: Any, value: Any) -> None:
-        tokenizer._roles[name] = role_token(value, name)
+        tokenizer._roles[name] = None if value is None else as_stated(value, name)
 
-    return property(read, write)
+    return property(lambda tokenizer: tokenizer._roles[name] and str(tokenizer._roles[name]), write)
 
 
 def role_id(name: str) -> Any:
@@ -114,3 +77,67 @@ def role_id(name: str) -> Any:
         setattr(tokenizer, name, None if value is None else tokenizer.convert_ids_to_tokens(value))
 
     return property(read, write)
+
+
+class Roles:
+    """The special tokens of a tokenizer by role, as they were stated: `pad_token`, `pad_token_id` and so on.
+
+    options: tokens by role, in the place of the defaults, and the list of those without a role; None is no token
+    """
+
+    bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token = map(role, NAMES)
+    bos_token_id, eos_token_id, unk_token_id, sep_token_id, pad_token_id, cls_token_id, mask_token_id = map(
+        role_id, NAMES
+    )
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._roles: dict[str, Token | None] = {}
+        for name, default in DEFAULTS.items():
+            setattr(self, name, options.get(name, default))
+        self._additional: list[Token] = []
+        self.additional_special_tokens = options.get(ADDITIONAL)
+
+    def _load(self, is_legacy: bool) -> None:
+        """Make of each token what transformers 4.57.6 makes of it when it loads a tokenizer.
+
+        is_legacy: there is no `tokenizer.json`, so that the flags of that file cannot count
+        """
+
+        def loaded(token: Any) -> Any:
+            if not isinstance(token, AddedToken):
+                return token
+            return replace(token, special=True) if is_legacy else token.as_special()
+
+        for name, token in self._roles.items():
+            if isinstance(token, str) and (is_legacy or name == "mask_token"):
+                token = AddedToken(token, lstrip=name == "mask_token", normalized=True)
+            self._roles[name] = loaded(token)
+        self._additional = [loaded(token) for token in self._additional]
+
+    @property
+    def additional_special_tokens(self) -> list[str]:
+        """The special tokens without a role of their own."""
+        return [str(token) for token in self._additional]
+
+    @additional_special_tokens.setter
+    def additional_special_tokens(self, values: Sequence[Token] | None) -> None:
+        self._additional = [as_stated(value, ADDITIONAL) for value in as_list(values, ADDITIONAL)]
+
+    @property
+    def special_tokens_map(self) -> dict[str, str | list[str]]:
+        """The special tokens by role."""
+        named: dict[str, str | list[str]] = {name: str(token) for name, token in self._roles.items() if token}
+        return named | ({ADDITIONAL: self.additional_special_tokens} if self._additional else {})
+
+    def _stated(self) -> list[Token]:
+        """Return the special tokens, those with a role first, as they were stated."""
+        first: dict[str, Token] = {}
+        for token in self._roles.values():
+            if token is not None:
+                first.setdefault(str(token), token)
+        return [*first.values(), *(token for token in self._additional if str(token) not in first)]
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """The special tokens, those with a role first."""
+        return [str(token) for token in self._stated()]

@@ -1,38 +1,34 @@
 """11. The tokens of a tokenizer: the vocabulary with what was added to it, special tokens by role, and their files."""
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from ...errors import InputError, TokenizerError
+from ...config import refuse_keywords
+from ...errors import TokenizerError
 from ...files import write_json
-from ...hub import incomplete, located
+from ...hub import incomplete, located, other_keywords
 from ..bpe import BPE
 from ..special import AddedToken, AddedTokens
 from ..vocabulary import read_vocabulary, write_vocabulary
-from . import roles
 from .arguments import row_of_ids
 from .pretrained import OPTIONS, check_option, read_options, write_options
-from .roles import ADDITIONAL, NAMES, Token, added_token, role, role_id
+from .roles import ADDITIONAL, NAMES, Roles, Token, added_token, as_list
 from .tokenizer_json import TokenizerFile, read_tokenizer_json, write_tokenizer_json
 
 _VOCABULARY = ("vocab.json", "merges.txt")
-_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
 
 
-class TokenTable:
+class TokenTable(Roles):
     """The tokens of LED's tokenizer and their ids.
 
     vocab_file, merges_file: the two files of the vocabulary; or tokenizer_file: a `tokenizer.json`, or what was read
-    of one. The options are those of transformers 4.57.6 `LEDTokenizerFast`: the names of `roles.DEFAULTS` and of
-    `pretrained.OPTIONS`, additional_special_tokens, added_tokens_decoder and name_or_path. A special token is a string
-    or an AddedToken; as a string, `<mask>` takes the white space before it along, and one that the vocabulary lacks is
-    added at its end. Its role can be asked for and set: `pad_token`, `pad_token_id` and so on; None is no token.
+    of one. options: those of transformers 4.57.6 `LEDTokenizerFast`, which are the names of `roles.DEFAULTS` and of
+    `pretrained.OPTIONS`, additional_special_tokens, and added_tokens_decoder. A special token is a string or an
+    AddedToken; as a string, `<mask>` takes the white space before it along. One that the vocabulary lacks is added.
 
-    Several threads may use one tokenizer, as long as none adds tokens or sets a role meanwhile.
-
-    Raises TokenizerError for a bad vocabulary or option, InputError for an unknown one.
+    Several threads may use one tokenizer, as long as none adds tokens or sets a role meanwhile. Raises TokenizerError
+    for a bad vocabulary or option, InputError for an unknown option.
     """
 
     errors: str
@@ -44,38 +40,28 @@ class TokenTable:
     clean_up_tokenization_spaces: bool
     split_special_tokens: bool
 
-    bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token = map(role, NAMES)
-    bos_token_id, eos_token_id, unk_token_id, sep_token_id, pad_token_id, cls_token_id, mask_token_id = map(
-        role_id, NAMES
-    )
-
     def __init__(
         self,
         vocab_file: str | Path | None = None,
         merges_file: str | Path | None = None,
         tokenizer_file: str | Path | TokenizerFile | None = None,
         *,
-        additional_special_tokens: Sequence[Token] | None = None,
-        added_tokens_decoder: Mapping[int, AddedToken] | None = None,
         name_or_path: str = "",
         **options: Any,
     ) -> None:
-        for name in options.keys() - OPTIONS.keys() - {*NAMES}:
-            raise InputError(f"{name!r:.60} is no option of a tokenizer: {', '.join((*OPTIONS, *NAMES, ADDITIONAL))}")
+        refuse_keywords("a tokenizer", options, (*OPTIONS, *NAMES, ADDITIONAL, "added_tokens_decoder"))
         self.name_or_path = name_or_path
         self.model_input_names = ["input_ids", "attention_mask"]
         self._warned: set[str] = set()
-        self._roles = {name: roles.role_token(options.get(name, token), name) for name, token in roles.DEFAULTS.items()}
-        self._additional = roles.role_tokens(additional_special_tokens, ADDITIONAL)
-        listed = {i: added_token(token, "added_tokens_decoder") for i, token in (added_tokens_decoder or {}).items()}
+        super().__init__(options)
+        listed = options.get("added_tokens_decoder") or {}
+        listed = {number: added_token(token, "added_tokens_decoder") for number, token in listed.items()}
         in_text = [str(token) for token in (*self.all_special_tokens, *listed.values())]
         file = _read(vocab_file, merges_file, tokenizer_file, in_text)
         for name in OPTIONS:
             stated = options.get(name)
             setattr(self, name, check_option(name, file.sides.get(name) if stated is None else stated))
-        is_legacy = file.frame is None
-        self._roles = {name: token and roles.as_loaded(token, name, is_legacy) for name, token in self._roles.items()}
-        self._additional = [roles.as_loaded(token, "", is_legacy) for token in self._additional]
+        self._load(is_legacy=file.frame is None)
         self._vocabulary = file.vocabulary
         self._special = self._first_added(file.added_tokens, listed)
         self._bpe = BPE(file.vocabulary.ids, file.vocabulary.merges)
@@ -86,28 +72,37 @@ class TokenTable:
         self._cls, self._sep = ((self._special.ids[token], token) for token in (cls, sep))
 
     def _first_added(self, in_file: Mapping[int, AddedToken], listed: Mapping[int, AddedToken]) -> AddedTokens:
-        """Return the tokens of the vocabulary and those that are added to begin with, if these have the ids listed."""
-        added = AddedTokens(self._vocabulary.ids)
+        """Return the vocabulary with what transformers 4.57.6 adds when it loads, in its order: later tokens win.
+
+        in_file: what `tokenizer.json` has added; listed: tokens with the ids that other files give them. A role's
+        string adds nothing where there is a token of that string. Raises TokenizerError for an id that is not so.
+        """
+        added, stated = AddedTokens(self._vocabulary.ids), self._stated()
         added.add(in_file.values())
-        added.add(roles.first_added(self._stated(), listed, in_file.values()))
+        first = [listed[number] for number in sorted(listed)]
+        known = {token.content for token in (*in_file.values(), *first)}
+        later = [AddedToken(token) if isinstance(token, str) else token for token in stated if token not in known]
+        with_role = set(map(str, stated))
+        added.add([token.as_special() if token.content in with_role else token for token in (*first, *later)])
         for number, token in [*in_file.items(), *listed.items()]:
-            if added.ids[token.content] != number:
-                raise TokenizerError(
-                    f"{self.name_or_path}: the added token {token.content!r:.60} is listed with the id {number}, but "
-                    f"its place is {added.ids[token.content]}: number added tokens in the order in which they are "
-                    f"listed, without gaps, behind the vocabulary's {self.vocab_size}"
+            if (place := added.ids[token.content]) != number:
+                problem = (
+                    f"the added token {token.content!r:.60} is listed with the id {number}, but its place is {place}"
                 )
+                remedy = f"number added tokens without gaps from {self.vocab_size}, in the order of their list"
+                raise TokenizerError(f"{self.name_or_path}: {problem}: {remedy}", "added-id")
         return added
 
     @classmethod
-    def from_pretrained(cls, directory: str | Path, **options: Any) -> Self:
+    def from_pretrained(cls, directory: str | Path, **keywords: Any) -> Self:
         """Return the tokenizer of a checkpoint directory: of `tokenizer.json`, or of `vocab.json` and `merges.txt`.
 
         What `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` say counts as in transformers
-        4.57.6; `options` of the constructor count before them. Raises TokenizerError for the files, CheckpointError
-        where there is no directory.
+        4.57.6. keywords: options of the constructor count before the files; Hugging Face's that change nothing here
+        are taken, too. Raises TokenizerError, CheckpointError for missing files, InputError.
         """
-        path = located(directory, None)
+        path, options = located(directory, None), other_keywords(keywords)
+        options.pop("config", None)  # scripts pass the model's, which says nothing of the tokenizer
         if (path / "tokenizer.json").exists():
             file = read_tokenizer_json(path / "tokenizer.json")
             return cls(tokenizer_file=file, **read_options(path, options, file.added_tokens))
@@ -116,9 +111,6 @@ class TokenTable:
             files = f"copy {' and '.join(_VOCABULARY)}, or tokenizer.json, from the model that it was trained from"
             raise incomplete(path, [file.name for file in path.iterdir()], f"no {' and no '.join(missing)}: {files}")
         return cls(path / "vocab.json", path / "merges.txt", **read_options(path, options, {}))
-
-    def __copy__(self) -> Self:
-        return copy.deepcopy(self)  # so that tokens added to one are not in the other
 
     # Tokens and ids
 
@@ -169,7 +161,7 @@ class TokenTable:
         special_tokens: `decode(..., skip_special_tokens=True)` leaves them out. A model needs a row for each token:
         `model.resize_token_embeddings(len(tokenizer))`. Raises TokenizerError for what is no token.
         """
-        values = [new_tokens] if isinstance(new_tokens, Token) else roles.as_list(new_tokens, "new_tokens")
+        values = [new_tokens] if isinstance(new_tokens, Token) else as_list(new_tokens, "new_tokens")
         tokens = [added_token(value, "new_tokens") for value in values if value != ""]
         return self._special.add([token.as_special() for token in tokens] if special_tokens else tokens)
 
@@ -189,7 +181,7 @@ class TokenTable:
         for name, value in special_tokens_dict.items():
             if name == ADDITIONAL:
                 there = [] if replace_additional_special_tokens else self.additional_special_tokens
-                tokens = [added_token(token, name).as_special() for token in roles.role_tokens(value, name)]
+                tokens = [added_token(token, name).as_special() for token in as_list(value, name)]
                 tokens = [token for token in tokens if token.content not in there]
                 additional = [*([] if tokens and not there else additional), *tokens]
                 new += tokens
@@ -203,37 +195,9 @@ class TokenTable:
         return self.add_tokens(new, special_tokens=True)
 
     @property
-    def additional_special_tokens(self) -> list[str]:
-        """The special tokens without a role of their own."""
-        return [str(token) for token in self._additional]
-
-    @additional_special_tokens.setter
-    def additional_special_tokens(self, values: Sequence[Token] | None) -> None:
-        self._additional = roles.role_tokens(values, ADDITIONAL)
-
-    @property
     def additional_special_tokens_ids(self) -> list[int]:
         """The ids of `additional_special_tokens`."""
         return self.convert_tokens_to_ids(self.additional_special_tokens)
-
-    @property
-    def special_tokens_map(self) -> dict[str, str | list[str]]:
-        """The special tokens by role."""
-        named: dict[str, str | list[str]] = {name: str(token) for name, token in self._roles.items() if token}
-        return named | ({ADDITIONAL: self.additional_special_tokens} if self._additional else {})
-
-    def _stated(self) -> list[Token]:
-        """Return the special tokens, those with a role first, as they were stated."""
-        first: dict[str, Token] = {}
-        for token in self._roles.values():
-            if token is not None:
-                first.setdefault(str(token), token)
-        return [*first.values(), *(token for token in self._additional if str(token) not in first)]
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        """The special tokens, those with a role first."""
-        return [str(token) for token in self._stated()]
 
     @property
     def all_special_ids(self) -> list[int]:
@@ -248,23 +212,25 @@ class TokenTable:
         write_vocabulary(self._vocabulary, vocab, merges)
         return str(vocab), str(merges)
 
-    def save_pretrained(self, save_directory: str | Path) -> tuple[str, ...]:
+    def save_pretrained(self, save_directory: str | Path, **keywords: Any) -> tuple[str, ...]:
         """Write all files of the tokenizer into a directory, which is made if missing. Return their paths.
 
-        Each older version reads some of them; `added_tokens.json` is written where tokens were added.
+        Each older version reads some of them; `added_tokens.json` is written where tokens were added. keywords:
+        Hugging Face's that change nothing here.
         """
+        refuse_keywords("save_pretrained", other_keywords(keywords), ())
         directory = Path(save_directory)
         directory.mkdir(parents=True, exist_ok=True)
-        config, special_map, added, whole = (directory / name for name in _FILES)
+        added, whole = (directory / name for name in ("added_tokens.json", "tokenizer.json"))
         options = {name: getattr(self, name) for name in OPTIONS}
-        stated = self._roles | {ADDITIONAL: self._additional}
-        write_options(config, special_map, stated, self.added_tokens_decoder, options)
+        roles = {name: getattr(self, name) for name in (*NAMES, ADDITIONAL)}
+        paths = write_options(directory, roles, self.added_tokens_decoder, options)
         beyond = {t: i for t, i in self.get_added_vocab().items() if i >= self.vocab_size}
         if beyond or added.exists():
             write_json(added, beyond)
-        frame = {"sep": self._sep[::-1], "cls": self._cls[::-1]}
-        write_tokenizer_json(self._vocabulary, self._special.of_id, frame, options, whole)
-        return str(config), str(special_map), *self.save_vocabulary(directory), str(added), str(whole)
+        file = TokenizerFile(self._vocabulary, self._special.of_id, (self._cls[1], self._sep[1]))
+        write_tokenizer_json(whole, file, self._special.ids, options)
+        return *paths, *self.save_vocabulary(directory), str(added), str(whole)
 
 
 def _read(vocab_file: Any, merges_file: Any, tokenizer_file: Any, in_text: list[str]) -> TokenizerFile:

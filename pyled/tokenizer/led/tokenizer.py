@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import InputError, warn
 from ..bytelevel import bytes_of_token
 from .arguments import Text, is_list_of_texts, row_of_ids, rows_to_pad, text_pairs
-from .batch_encoding import BatchEncoding, Encoding, Token
+from .batch_encoding import BatchEncoding, Encoding, SpecialToken
 from .lengths import SPECIAL_OF_ONE, Lengths, resolve_lengths
 from .offsets import EncodedPiece, EncodedText
 from .pretrained import check_option
@@ -17,12 +17,11 @@ from .table import TokenTable
 # decode(clean_up_tokenization_spaces=True) replaces these, in this order, by the same without their spaces.
 _SPACED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 
-# The values that a call may return, and where a row has them.
-_OF_ROW: dict[str, Callable[[Encoding], Any]] = {
+_OF_ROW: dict[str, Callable[[Encoding], Any]] = {  # the values that a call may return, each of a row
     "input_ids": lambda row: row.ids,
-    "token_type_ids": lambda row: row.type_ids,
-    "attention_mask": lambda row: row.attention_mask,
-    "special_tokens_mask": lambda row: row.special_tokens_mask,
+    "token_type_ids": lambda row: row.constant(0, 0, 0),  # LED does not tell the texts of a pair apart
+    "attention_mask": lambda row: row.constant(1, 1, 0),
+    "special_tokens_mask": lambda row: row.constant(0, 1, 1),
     "offset_mapping": lambda row: row.offsets,
     "length": len,
 }
@@ -36,7 +35,7 @@ class _Call:
     lengths: Lengths
     padding_side: str
     names: list[str]
-    special: tuple[Token, ...]
+    special: tuple[SpecialToken, ...]
     plain_special: bool
     is_split: bool
     return_tensors: str | None
@@ -80,17 +79,15 @@ class LEDTokenizer(TokenTable):
         """Encode one text or a list of texts, each with its pair if there are pairs.
 
         Returns `input_ids` and `attention_mask` (1 is a token, 0 is padding), and on demand `token_type_ids` (0 in
-        LED), `special_tokens_mask` (1 is a token the call added), `offset_mapping`, the span of characters of each
-        token in its own text, and `length`, the tokens of each row. A list of texts gives lists of rows, one text a
-        row; with return_tensors="np" both give arrays of rows. text_target gives the same, as `labels` if there is a
-        text too.
+        LED), `special_tokens_mask` (1 is a token the call added), `offset_mapping` (the characters of each token in
+        its text) and `length`. A list of texts gives lists of rows; with return_tensors="np" both give arrays of rows.
+        text_target gives the same, as `labels` if there is a text too.
 
         padding: False, True ("longest"), "max_length". truncation: False, True ("longest_first"), "only_first",
         "only_second". return_overflowing_tokens: the tokens that truncation cuts off go into further rows, each of
         which repeats `stride` tokens of the one before; `overflow_to_sample_mapping` has the index of each row's text.
         is_split_into_words: a text is a list of its words, encoded one by one, which needs add_prefix_space.
         split_special_tokens: read special tokens in a text as plain text. verbose: warn of what is assumed.
-
         Raises InputError for a bad argument, TokenizerError for a text that has no UTF-8.
         """
         if is_split_into_words and not self.add_prefix_space:
@@ -122,9 +119,7 @@ class LEDTokenizer(TokenTable):
             tell(f"a text has more tokens than the model takes, {self.model_max_length}: pass truncation=True")
         return batches[0]
 
-    def encode_plus(
-        self, text: str | Sequence[str], text_pair: str | Sequence[str] | None = None, *arguments: Any, **options: Any
-    ) -> BatchEncoding:
+    def encode_plus(self, text: Any, text_pair: Any = None, *arguments: Any, **options: Any) -> BatchEncoding:
         """Call the tokenizer for one text: an older name. Further arguments are those of a call, from the fifth."""
         if is_list_of_texts(text, options.get("is_split_into_words", False)):
             raise InputError(f"one text was expected, not {type(text).__name__}: call the tokenizer for a list of them")
@@ -154,14 +149,12 @@ class LEDTokenizer(TokenTable):
         arguments = (add_special_tokens, padding, truncation, max_length, stride)
         return self.encode_plus(text, text_pair, *arguments, **options)["input_ids"]
 
-    def tokenize(
-        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any
-    ) -> list[str]:
+    def tokenize(self, text: str, pair: Any = None, add_special_tokens: bool = False, **options: Any) -> list[str]:
         """Return the tokens of a text and its pair in byte symbols; an added token as it stands in the text."""
         return self.encode_plus(text, pair, add_special_tokens, **options).tokens()
 
     def _encode(self, text: Any, pair: Any, call: _Call) -> BatchEncoding:
-        samples = [self._rows(first, second, call) for first, second in text_pairs(text, pair, call.is_split)]
+        samples = [self._rows(both, call) for both in text_pairs(text, pair, call.is_split)]
         rows = [row for rows in samples for row in rows]
         if call.lengths.pad_to is not None:
             length = call.lengths.padded([len(row) for row, *_ in samples])
@@ -174,16 +167,13 @@ class LEDTokenizer(TokenTable):
             data = {name: value[0] if isinstance(value[0], list) else value for name, value in data.items()}
         return BatchEncoding(data, rows, call.return_tensors)
 
-    def _rows(self, first: Text, second: Text | None, call: _Call) -> list[Encoding]:
+    def _rows(self, both: Sequence[Text | None], call: _Call) -> list[Encoding]:
         """Return the row of a text and its pair, and those of what overflows, not padded."""
-        parts = (first,) if second is None else (first, second)
-        texts = tuple(self._encode_text(part, call.plain_special) for part in parts)
+        texts = tuple([self._encode_text(text, call.plain_special) for text in both if text is not None])
         special = call.special[: SPECIAL_OF_ONE * len(texts)]
         pad = (self.pad_token_id, self.pad_token)
-        return [
-            Encoding(texts, window, special, pad, self.trim_offsets, self.add_prefix_space)
-            for window in call.lengths.windows([len(text.ids) for text in texts], len(special))
-        ]
+        windows = call.lengths.windows([len(text.ids) for text in texts], len(special))
+        return [Encoding(texts, window, special, pad, self.trim_offsets, self.add_prefix_space) for window in windows]
 
     def _encode_text(self, text: Text, plain_special: bool) -> EncodedText:
         ids: list[int] = []
@@ -228,8 +218,7 @@ class LEDTokenizer(TokenTable):
     ) -> BatchEncoding:
         """Pad rows that are encoded already: one encoding, one of several rows, or a list of encodings.
 
-        `global_attention_mask` is padded with -1, if an attention mask is returned. Arrays give arrays. Raises
-        InputError.
+        `global_attention_mask` is padded with -1, if an attention mask is returned. Arrays give arrays.
         """
         side, tell = self._option("padding_side", padding_side), self._warn if verbose else lambda _: None
         inputs, has_arrays = rows_to_pad(encoded_inputs)
@@ -262,21 +251,10 @@ class LEDTokenizer(TokenTable):
         """Return how many tokens a call puts round a text, or round a text and its pair."""
         return 2 * SPECIAL_OF_ONE if pair else SPECIAL_OF_ONE
 
-    def build_inputs_with_special_tokens(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
+    def build_inputs_with_special_tokens(self, token_ids_0: list[int], token_ids_1: Any = None) -> list[int]:
         """Return the row of a text's ids, and its pair's: `<s> A </s>`, `<s> A </s></s> B </s>`."""
         row = [self.bos_token_id, *token_ids_0, self.eos_token_id]
         return row if token_ids_1 is None else [*row, self.eos_token_id, *token_ids_1, self.eos_token_id]
-
-    def get_special_tokens_mask(
-        self, token_ids_0: list[int], token_ids_1: None = None, already_has_special_tokens: bool = False
-    ) -> list[int]:
-        """Return 1 for each special token of a row that a call has made, and 0 for the others."""
-        if not already_has_special_tokens or token_ids_1 is not None:
-            raise InputError("pass the ids of a row with its special tokens, and already_has_special_tokens=True")
-        special = set(self.all_special_ids)
-        return [int(i in special) for i in row_of_ids(token_ids_0)]
 
     # Ids to text
 
@@ -285,17 +263,18 @@ class LEDTokenizer(TokenTable):
     ) -> str:
         """Return the text of one id or a row of ids; ids that no token has are left out, as in transformers.
 
-        The bytes of all tokens are joined before they are read as UTF-8; U+FFFD stands for bytes that are none. Raises
-        TokenizerError for a negative id, InputError for what is no row of ids.
+        Raises TokenizerError for a negative id, InputError for what is no row of ids.
         """
         is_one = isinstance(token_ids, int) or getattr(token_ids, "ndim", 1) == 0
         ids = row_of_ids([token_ids] if is_one else token_ids)
         skipped = self._special.special_ids if skip_special_tokens else set()
-        tokens, n = self._special.tokens, len(self)
-        text = self.convert_tokens_to_string([tokens[i] for i in ids if i < n and i not in skipped])
+        tokens = self._special.tokens
+        text = self.convert_tokens_to_string([tokens[i] for i in ids if i < len(tokens) and i not in skipped])
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
-        return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text
+        for spaced in _SPACED if clean_up_tokenization_spaces else ():
+            text = text.replace(spaced, spaced.strip())
+        return text
 
     def batch_decode(
         self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
@@ -304,15 +283,8 @@ class LEDTokenizer(TokenTable):
         return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in sequences]
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Return the text of tokens in byte symbols; U+FFFD stands for bytes that are no UTF-8."""
+        """Return the text of the bytes of all tokens; U+FFFD stands for what is no UTF-8."""
         return b"".join(map(bytes_of_token, tokens)).decode("utf-8", errors="replace")
 
-    @staticmethod
-    def clean_up_tokenization(out_string: str) -> str:
-        """Return a text without the spaces before punctuation and contractions that old tokenizers put there."""
-        for spaced in _SPACED:
-            out_string = out_string.replace(spaced, spaced.strip())
-        return out_string
 
-
-LEDTokenizerFast = LEDTokenizer  # the same: it is fast, and it has offsets
+LEDTokenizerFast = LEDTokenizer  # it is fast, and has offsets

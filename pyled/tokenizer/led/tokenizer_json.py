@@ -42,17 +42,19 @@ def read_tokenizer_json(path: Path) -> TokenizerFile:
     content: dict[str, Any] = {**dict.fromkeys(_PARTS), **read_json(path, TokenizerError)}
     for name, kind in _PARTS.items():
         part = content[name]
-        stated = part.get("type", kind if name in _UNTYPED else None) if isinstance(part, dict) else part
-        if stated != kind or isinstance(part, str):
+        type_of_part = part.get("type", kind if name in _UNTYPED else None) if isinstance(part, dict) else part
+        if type_of_part != kind or isinstance(part, str):
             is_bare = ", a string" if isinstance(part, str) else ""
-            raise _other(path, f"its {name} is {stated!r:.40}{is_bare}, not {kind!r}")
+            raise _other(path, f"its {name} is {type_of_part!r:.40}{is_bare}, not {kind!r}")
     model = content["model"]
     changed = [key for key in _PLAIN_BPE if model.get(key)]
     if changed or not content["pre_tokenizer"].get("use_regex", True):
         raise _other(path, f"{(changed or ['use_regex'])[0]} has another value")
     ids, merges, tokens = model.get("vocab"), model.get("merges"), content.get("added_tokens", [])
     if not (isinstance(ids, dict) and isinstance(merges, list) and isinstance(tokens, list)):
-        raise TokenizerError(f"{path}: model.vocab must be an object, model.merges and added_tokens must be lists")
+        raise TokenizerError(
+            f"{path}: model.vocab must be an object, model.merges and added_tokens must be lists", "shape"
+        )
     added = _added_tokens(tokens, path)
     check_ids(ids, str(path), [token.content for token in added.values()])
     pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
@@ -65,9 +67,8 @@ def read_tokenizer_json(path: Path) -> TokenizerFile:
 
 
 def _other(path: Path, problem: str) -> TokenizerError:
-    return TokenizerError(
-        f"{path}: {problem}, so this is not LED's tokenizer: without the file, vocab.json and merges.txt are read"
-    )
+    remedy = "without the file, vocab.json and merges.txt are read"
+    return TokenizerError(f"{path}: {problem}, so this is not LED's tokenizer: {remedy}", "not-led")
 
 
 def _frame(post_processor: Any, ids: dict[str, int], path: Path) -> tuple[str, str]:
@@ -76,7 +77,9 @@ def _frame(post_processor: Any, ids: dict[str, int], path: Path) -> tuple[str, s
     for name, pair in frame.items():
         is_pair = isinstance(pair, list) and all(isinstance(value, str | int) for value in pair)
         if not is_pair or tuple(pair) not in ids.items():
-            raise TokenizerError(f"{path}, post_processor, {name}: {pair!r:.80} is no token of this file with its id")
+            raise TokenizerError(
+                f"{path}, post_processor, {name}: {pair!r:.80} is no token of this file with its id", "frame"
+            )
     return frame["cls"][0], frame["sep"][0]
 
 
@@ -86,37 +89,28 @@ def _added_tokens(tokens: list[Any], path: Path) -> dict[int, AddedToken]:
         where = f"{path}, added token {i}"
         number = token.get("id") if isinstance(token, dict) else None
         if type(number) is not int or number in added:
-            raise TokenizerError(f"{where}: its id is {number!r:.40}, an integer that no other has was expected")
+            raise TokenizerError(
+                f"{where}: its id is {number!r:.40}, an integer that no other has was expected", "added-id"
+            )
         added[number] = added_token(token, where)
     return added
 
 
-def write_tokenizer_json(
-    vocabulary: Vocabulary,
-    added: Mapping[int, AddedToken],
-    frame: dict[str, tuple[str, int]],
-    options: Mapping[str, Any],
-    path: Path,
-) -> None:
+def write_tokenizer_json(path: Path, file: TokenizerFile, ids: Mapping[str, int], options: Mapping[str, Any]) -> None:
     """Write a vocabulary with its added tokens as the tokenizers library does.
 
-    frame: the tokens `cls` and `sep` with their ids; options: those of the tokenizer
+    ids: of all tokens; options: those of the tokenizer
     """
     flags = {name: options[name] for name in ("add_prefix_space", "trim_offsets")}
     bytelevel = {"type": "ByteLevel", **flags, "use_regex": True}
+    frame = {name: [token, ids[token]] for name, token in zip(("cls", "sep"), file.frame or (), strict=True)}
     model: dict[str, Any] = {"type": "BPE", "dropout": None, "unk_token": None}
     model |= {"continuing_subword_prefix": "", "end_of_word_suffix": ""}
     model |= dict.fromkeys(("fuse_unk", "byte_fallback", "ignore_merges"), False)
-    content = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [{"id": number, **asdict(token)} for number, token in added.items()],
-        "normalizer": None,
-        "pre_tokenizer": bytelevel,
-        "post_processor": {"type": "RobertaProcessing", **frame, **flags},
-        "decoder": bytelevel,
-        "model": {**model, "vocab": vocabulary.ids, "merges": vocabulary.merges},
-    }
-    with replace_file(path) as file:
-        file.write(json.dumps(content, ensure_ascii=False).encode())
+    model |= {"vocab": file.vocabulary.ids, "merges": file.vocabulary.merges}
+    listed = [{"id": number, **asdict(token)} for number, token in file.added_tokens.items()]
+    content: dict[str, Any] = {"version": "1.0", "truncation": None, "padding": None, "normalizer": None}
+    content |= {"added_tokens": listed, "pre_tokenizer": bytelevel, "decoder": bytelevel, "model": model}
+    content["post_processor"] = {"type": "RobertaProcessing", **frame, **flags}
+    with replace_file(path) as opened:
+        opened.write(json.dumps(content, ensure_ascii=False).encode())
