@@ -1,7 +1,7 @@
 """Draw the figures of tokenizer.md: `python docs/draw_tokenizer.py` writes them beside this file.
 
-The way of one string is that of golden/tiny's tokenizer; the order of the merges is worked out here, from its
-merges.txt, by the plain definition.
+The string goes through golden/tiny's tokenizer. The order of the merges follows from its merges.txt, by the plain
+definition.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ NARROW = f'stroke="{INK}" stroke-width="1" fill="none"'
 
 @dataclass(frozen=True)
 class Node:
-    """A token, made of two others by the merge of that rank, or a symbol. first, last: its symbols in the word."""
+    """A token: the merge of two others, by its rank, or a symbol. first, last: its symbols in the word."""
 
     token: str
     first: int
@@ -47,14 +47,14 @@ def read_ranks() -> dict[tuple[str, ...], int]:
 
 
 def merged(word: str, ranks: dict[tuple[str, ...], int]) -> list[Node]:
-    """The tokens of a word, each with how it came about: the lowest rank first, of equal ones the leftmost."""
+    """Return the tokens of a word, each as a tree of merges: the lowest rank first, of equal ones the leftmost."""
     nodes = [Node(SYMBOL_OF_BYTE[byte], i, i) for i, byte in enumerate(word.encode("utf-8"))]
     while True:
         pairs = [(a.token, b.token) for a, b in pairwise(nodes)]
-        found = [(ranks[pair], at) for at, pair in enumerate(pairs) if pair in ranks]
-        if not found:
+        candidates = [(ranks[pair], at) for at, pair in enumerate(pairs) if pair in ranks]
+        if not candidates:
             return nodes
-        rank, at = min(found)
+        rank, at = min(candidates)
         a, b = nodes[at : at + 2]
         nodes[at : at + 2] = [Node(a.token + b.token, a.first, b.last, rank, (a, b))]
 
@@ -64,14 +64,14 @@ def shown(words: str) -> str:
 
 
 def pieces(tokenizer: LEDTokenizer) -> list[tuple[str, bool]]:
-    """The example in pieces, and whether each is an added token as it stands in the text."""
+    """Return the example in pieces, and whether each is an added token as it stands in the text."""
     encoded = tokenizer(EXAMPLE, return_offsets_mapping=True, add_special_tokens=False)
-    found, done = [], 0
+    parts, done = [], 0
     for number, (start, stop) in zip(encoded.input_ids, encoded.offset_mapping, strict=True):
         if number in tokenizer.all_special_ids:
-            found += [(EXAMPLE[done:start], False), (EXAMPLE[start:stop], True)]
+            parts += [(EXAMPLE[done:start], False), (EXAMPLE[start:stop], True)]
             done = stop
-    return [*found, (EXAMPLE[done:], False)]
+    return [*parts, (EXAMPLE[done:], False)]
 
 
 def label(x: float, y: float, words: str, *, size: int = 13, more: str = "", anchor: str = "middle") -> str:
@@ -79,7 +79,7 @@ def label(x: float, y: float, words: str, *, size: int = 13, more: str = "", anc
 
 
 def tree(node: Node, left: float, bottom: float) -> list[str]:
-    """The node, what it was made of above it, and lines between; a symbol alone has a line to the bottom."""
+    """Draw a node, its parts above it, and lines between; a symbol alone has a line to the bottom."""
 
     def place(node: Node) -> tuple[float, float]:
         return left + (node.first + node.last + 1) * CELL / 2, TREE_AT + node.height * LEVEL
@@ -99,7 +99,7 @@ def tree(node: Node, left: float, bottom: float) -> list[str]:
 
 
 def example() -> str:
-    """The way of one string from text to ids."""
+    """Draw the way of one string from text to ids."""
     tokenizer = LEDTokenizer.from_pretrained(TINY, trim_offsets=False)
     ranks, x = read_ranks(), float(LEFT)
     rows = {"text": TEXT_AT, "words": WORDS_AT, "symbols": SYMBOLS_AT, "merges": TREE_AT + 2 * LEVEL}
@@ -144,13 +144,13 @@ def example() -> str:
 
 
 def byte_table() -> str:
-    """The 256 bytes as symbols: high half down, low half across."""
+    """Draw the 256 bytes as symbols: high half down, low half across."""
     cell, left, top = 30, 40, 34
 
-    def is_kept(byte: int) -> bool:
+    def is_printable(byte: int) -> bool:
         return ord(SYMBOL_OF_BYTE[byte]) == byte
 
-    parts = moved(left, top, grid(16, 16, cell, lambda i, j: BLUE if is_kept(16 * i + j) else OCHRE))
+    parts = moved(left, top, grid(16, 16, cell, lambda i, j: BLUE if is_printable(16 * i + j) else OCHRE))
     middles = " ".join(f"{left + (j + 0.5) * cell - 0.5:g}" for j in range(16))
     for high in range(16):
         row = "".join(SYMBOL_OF_BYTE[16 * high : 16 * high + 16])

@@ -1,6 +1,7 @@
 """What the tokenizer reads from files and writes to them, and the files it refuses."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 TINY = GOLDEN / "tiny"
 CASES = [json.loads(line) for line in (GOLDEN / "tokenizer.jsonl").read_text(encoding="ascii").splitlines()]
 FILE_CASES = [case for case in CASES if case["kind"] == "files"]
+RULES = set(re.findall(r"`([a-z-]+)`", (GOLDEN.parent / "docs" / "tokenizer.md").read_text(encoding="utf-8")))
 TEXTS = ["A long <mask> document.", "  <mask>it's\n\n日本 😀", "<doc-sep> a<doc-sep>b", "<s></s> <pad>"]
 
 
@@ -174,8 +176,9 @@ BAD_VOCABULARIES = {
 
 @pytest.mark.parametrize(("change", "message"), BAD_VOCABULARIES.values(), ids=BAD_VOCABULARIES)
 def test_a_bad_vocabulary_is_refused_with_its_token(change, message, tmp_path):
-    with pytest.raises(TokenizerError, match=message):
+    with pytest.raises(TokenizerError, match=message) as raised:
         LEDTokenizer.from_pretrained(broken(tmp_path, change_vocab=change))
+    assert raised.value.rule in RULES | {"not-an-object"}
 
 
 BAD_MERGES = {
@@ -193,8 +196,9 @@ BAD_MERGES = {
 
 @pytest.mark.parametrize(("change", "message"), BAD_MERGES.values(), ids=BAD_MERGES)
 def test_bad_merges_are_refused_with_their_line(change, message, tmp_path):
-    with pytest.raises(TokenizerError, match=message):
+    with pytest.raises(TokenizerError, match=message) as raised:
         LEDTokenizer.from_pretrained(broken(tmp_path, change_merges=change))
+    assert raised.value.rule in RULES
 
 
 def test_a_key_twice_and_bytes_that_are_no_utf8(tmp_path):
