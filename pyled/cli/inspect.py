@@ -13,9 +13,6 @@ from .shared.forms import as_json
 from .shared.parser import WITHOUT_MODEL, Commands, add_command
 from .shared.settings import name_origins
 
-# Settings that are not for a summary, which is one text with its score.
-_SETTLED = ("num_return_sequences", "return_dict_in_generate", "output_scores", "output_logits")
-
 Facts = Mapping[str, Any]
 
 
@@ -64,8 +61,8 @@ def _lines(facts: Facts) -> Iterator[str]:
     for part, rows in parts.items():
         if facts[part] is not None:
             yield f"\n{part}"
-            for label, said in rows(facts[part]):
-                yield f"  {label:<22} {said}"
+            for label, value in rows(facts[part]):
+                yield f"  {label:<22} {value}"
     if facts["skipped"]:
         names = ", ".join(facts["skipped"][:5]) + (", ..." if len(facts["skipped"]) > 5 else "")
         yield f"\nfiles that are not read: {len(facts['skipped'])} ({names})"
@@ -80,7 +77,7 @@ Rows = Iterator[tuple[str, str]]
 def _configuration(config: Facts) -> Rows:
     yield "size", f"{config['d_model']:,}; {config['vocab_size']:,} tokens; {config['activation_function']}"
     for side in ("encoder", "decoder"):
-        layers, heads, F = (config[f"{side}_{what}"] for what in ("layers", "attention_heads", "ffn_dim"))
+        layers, heads, F = (config[f"{side}_{name}"] for name in ("layers", "attention_heads", "ffn_dim"))
         positions = config[f"max_{side}_position_embeddings"]
         yield side, f"{layers} layers, {heads} heads, feed-forward {F:,}, {positions:,} positions"
     windows = config["attention_window"]
@@ -114,6 +111,8 @@ def _tokenizer(tokenizer: Facts) -> Rows:
 
 
 def _generation(settings: Facts) -> Rows:
+    from ..tasks.planning import FIXED
+
     for name, setting in settings.items():
-        if setting["origin"] != "default" and name not in _SETTLED:
+        if setting["origin"] != "default" and name not in FIXED:
             yield name, f"{json.dumps(setting['value'])} ({setting['origin']})"

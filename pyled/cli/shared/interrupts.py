@@ -1,7 +1,7 @@
-"""Ctrl-C: the process ends at once, or when what it is writing is whole, unless it comes twice.
+"""Ctrl-C ends the process at once; while a file is written, as soon as it is whole, or when Ctrl-C comes twice.
 
-No KeyboardInterrupt is raised. It would come between any two steps of whatever runs, and in an import, or in Numba's
-compiler and its libraries, it may be lost, become another exception, or crash the process.
+No KeyboardInterrupt is raised. It would come between any two steps; in an import, or in Numba's compiler and its
+libraries, it can get lost, become another exception, or crash the process.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from .exit_status import INTERRUPTED
 
 _is_held = _is_pending = False
-_tidy: list[Callable[[], None]] = []  # what to do before leaving, if anything
+_tidy: list[Callable[[], None]] = []  # called before the process ends
 
 
 def leave_on_interrupt() -> None:
-    """From now on an interrupt ends this process; where interrupts are ignored, they stay so."""
+    """Let interrupts end this process from now on; where they are ignored, they stay ignored."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
 
@@ -26,7 +26,7 @@ def _leave(*_: object) -> None:
     if _is_held and not _is_pending:  # a second interrupt does not wait
         _is_pending = True
         return
-    with contextlib.suppress(Exception):  # it may have been interrupted itself
+    with contextlib.suppress(Exception):  # the interrupt can have come in the middle of it
         for tidy in _tidy:
             tidy()
     os._exit(INTERRUPTED)
