@@ -1,6 +1,6 @@
-"""The manual page, docs/pyled.1, from the parsers that also print `--help`; docs/refresh.py writes it.
+"""The manual page, docs/pyled.1, made from the parsers that also print `--help`; docs/refresh.py writes it.
 
-In the man macros of roff, plainly enough for groff and mandoc alike.
+It uses the man macros of roff that groff and mandoc both know.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pyled.version import __version__
 
 
 def manual() -> str:
-    """The whole page."""
+    """Return the whole page."""
     commands = next(action.choices for action in make_parser()._actions if isinstance(action.choices, dict))
     lines = [
         f'.TH PYLED 1 "" "pyled {__version__}" "User Commands"',
@@ -21,7 +21,7 @@ def manual() -> str:
     ]
     for command in commands.values():
         lines += [roff(command.usage), ".br"]
-    lines += [".B pyled \\-\\-version", ".SH DESCRIPTION", roff(DESCRIPTION)]
+    lines += [".B pyled help [COMMAND]", ".br", ".B pyled \\-\\-version", ".SH DESCRIPTION", roff(DESCRIPTION)]
     for name, command in commands.items():
         lines += [f".SH {name.upper()}", roff(command.description.replace("\n", " "))]
         lines += options(command)
@@ -36,7 +36,7 @@ def manual() -> str:
 
 
 def options(command: argparse.ArgumentParser) -> list[str]:
-    """The arguments of a command, group by group."""
+    """Return the lines on the arguments of a command, group by group."""
     lines = []
     for group in command._action_groups:
         actions = [action for action in group._group_actions if action.help != "show this help message and exit"]
@@ -50,7 +50,7 @@ def options(command: argparse.ArgumentParser) -> list[str]:
 
 
 def invocation(action: argparse.Action) -> str:
-    """An argument as it is typed: -o, --output PATH."""
+    """Return an argument as it is typed: -o, --output PATH."""
     value = action.metavar
     if action.nargs == 0:
         value = ""
@@ -62,7 +62,7 @@ def invocation(action: argparse.Action) -> str:
 
 
 def roff(text: str) -> str:
-    """Text as it is: hyphens that can be typed, no escapes, no requests."""
+    """Return the roff of plain text: hyphens that can be typed, no escapes, no requests."""
     text = text.replace("\\", "\\e").replace("-", "\\-")
     text = "".join(c if c.isascii() else f"\\[u{ord(c):04X}]" for c in text)
     return f"\\&{text}" if text[:1] in (".", "'") else text
