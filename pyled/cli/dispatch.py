@@ -8,10 +8,11 @@ import sys
 from ..errors import GenerationError, InputError, PyledError
 from ..kernels.blas import let_threads_sleep
 from . import evaluate, inspect, summarize, tokenize
-from .shared.console import Console, OutputError, in_words, noting, put
+from .shared.console import Console, OutputError, noting, put
 from .shared.exit_status import BAD_CHECKPOINT, FAILED
 from .shared.interrupts import before_leaving
 from .shared.parser import as_written, new_parser
+from .shared.words import in_words
 
 
 def make_parser() -> argparse.ArgumentParser:

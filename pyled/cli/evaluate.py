@@ -6,11 +6,10 @@ from typing import Any
 from .shared.console import Console, put
 from .shared.forms import as_json
 from .shared.inputs import named_or_piped
+from .shared.loading import add_options, load, prepare
 from .shared.pairs import Pairs
-from .shared.parser import Commands, add_command, add_model, add_quiet
+from .shared.parser import Commands, add_command, add_model
 from .shared.records import identity_of, key_of, open_records, setup_of
-from .shared.settings import add_settings, config_of, in_flags, settings_of
-from .summarize import add_reading, add_running, load, prepare
 
 # 1. The options
 
@@ -41,11 +40,7 @@ def add(commands: Commands) -> None:
     )
     add_model(parser)
     _add_scores(parser.add_argument_group("documents and scores"))
-    add_reading(parser.add_argument_group("reading"))
-    add_settings(parser)
-    running = parser.add_argument_group("running")
-    add_running(running)
-    add_quiet(running)
+    add_options(parser)
 
 
 def _add_scores(group: Any) -> None:
@@ -86,14 +81,13 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
     from ..tasks import Work
 
     files = named_or_piped(arguments.files)
-    settings, config = settings_of(arguments), config_of(arguments)
-    options = {**prepare(arguments), **settings}
+    options = prepare(arguments)
     scorer = rouge.scorer(arguments.stemmer)
     records = open_records(arguments, files, console)
     pairs = Pairs(files, (arguments.document_key, arguments.summary_key), console)
     if not pairs.readable:
         return pairs.report()
-    summarizer = load(arguments, config, options, console)
+    summarizer = load(arguments, options, console)
     models, setup = systems(summarizer, arguments.ablate), setup_of(summarizer)
     keys = [key_of(pair.document, identity_of(setup)) for pair in pairs.readable]
     inputs = dict.fromkeys(pair.input for pair in pairs.readable)
@@ -105,7 +99,7 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
         try:
             source = summarizer.read(pair.document)
             for note in source.notes:
-                console.note(f"{place}: {in_flags(note)}")
+                console.note(f"{place}: {note}")
             for j, (name, model) in enumerate(models.items()):
                 work.turn_to(i * len(models) + j)
                 texts[name] = known[name] if name in known else model.write(model.read(pair.document), work).text

@@ -11,7 +11,7 @@ from .shared.console import Console, put
 from .shared.exit_status import BAD_CHECKPOINT, OK
 from .shared.forms import as_json
 from .shared.parser import WITHOUT_MODEL, Commands, add_command
-from .shared.settings import name_origins
+from .shared.words import name_origins
 
 Facts = Mapping[str, Any]
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..files import parse_json
 from ..hub import located
-from .shared.console import Console, in_words, put
+from .shared.console import Console, put
 from .shared.exit_status import FAILED, OK
 from .shared.forms import as_json
 from .shared.inputs import Inputs, named_or_piped, read_text, shown
 from .shared.parser import UNNAMED, Commands, add_command, add_model, add_quiet
+from .shared.words import in_words
 
 if TYPE_CHECKING:
     from ..tokenizer import LEDTokenizer
@@ -83,11 +84,10 @@ def tokenize(arguments: argparse.Namespace, console: Console) -> int:
         except Exception as e:
             inputs.fail(name, e)
             continue
-        if arguments.offsets and len(inputs.found) > 1:
+        if arguments.offsets and len(inputs.all) > 1:
             printed = "\n" * (i > 0) + f"==> {shown(name)} <==\n{printed}"
         put(printed)
-    inputs.report()
-    return FAILED if inputs.failed else OK
+    return inputs.report()
 
 
 def _tokens(name: str, text: str, tokenizer: "LEDTokenizer", arguments: argparse.Namespace) -> str:

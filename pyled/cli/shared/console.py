@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ...errors import PyledError
 from .interrupts import held
+from .words import in_flags
 
 if TYPE_CHECKING:
     from ...tasks import Status
@@ -32,7 +32,7 @@ class Console:
     def note(self, message: str) -> None:
         """Tell something that was assumed or left out."""
         if not self._quiet:
-            self.error(message)
+            self.error(in_flags(message))
 
     def progress(self, status: "Status") -> None:
         """Redraw the line, ten times a second at most."""
@@ -112,18 +112,3 @@ def put(text: str) -> None:
             sys.stdout.flush()
     except OSError as e:
         raise OutputError("" if isinstance(e, BrokenPipeError) else f"standard output: {e.strerror}") from None
-
-
-def in_words(error: Exception) -> str:
-    """Return what a user is told, who may be able to mend it."""
-    if isinstance(error, PyledError):
-        from .settings import in_flags
-
-        return in_flags(str(error))
-    if isinstance(error, MemoryError):
-        return f"not enough memory{f' ({error})' if str(error) else ''}: pass a shorter text, or fewer beams"
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    if isinstance(error, ImportError):
-        return f"{error}: install pyled again, with its dependencies"
-    return f"a mistake in pyled, please report it: {type(error).__name__}: {error}"

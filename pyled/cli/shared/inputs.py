@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import InputError
-from .console import Console, in_words
+from .console import Console
+from .exit_status import FAILED, OK
+from .words import in_words
 
 STDIN = "-"
 TEXTS = (".txt", ".md")  # read from a directory ...
@@ -32,8 +34,8 @@ def shown(name: str) -> str:
 class Inputs:
     """The inputs of a run.
 
-    found: all of them, texts of directories by their own names
-    names: those that can be read, as far as is known; failed: the others
+    all: their names, texts of directories by their own
+    readable: the names of those that can be read, as far as is known; failed: how many others there are
     """
 
     def __init__(self, arguments: list[str], console: Console, *, may_be_blank: bool = False) -> None:
@@ -42,22 +44,22 @@ class Inputs:
         A pipe can be read only once, so it is not read yet.
         """
         self._console, self._may_be_blank = console, may_be_blank
-        self.found: list[str] = []
-        self.names: list[str] = []
-        self.failed: list[str] = []
+        self.all: list[str] = []
+        self.readable: list[str] = []
+        self.failed = 0
         for argument in arguments:
             try:
                 texts = [argument] if not stat.S_ISDIR(_mode(argument)) else self._texts_in(argument)
             except InputError as e:
-                self.found.append(argument)
+                self.all.append(argument)
                 self.fail(argument, e)
                 continue
             for name in texts:
-                self.found.append(name)
+                self.all.append(name)
                 try:
                     if not _is_pipe(name):
                         read_text(name, may_be_blank)
-                    self.names.append(name)
+                    self.readable.append(name)
                 except Exception as e:
                     self.fail(name, e)
 
@@ -77,7 +79,7 @@ class Inputs:
 
     def texts(self) -> Iterator[tuple[int, str, str]]:
         """Yield the number, name and text of each that can be read, when its turn comes."""
-        for i, name in enumerate(self.names):
+        for i, name in enumerate(self.readable):
             try:
                 text = read_text(name, self._may_be_blank)
             except Exception as e:
@@ -87,13 +89,14 @@ class Inputs:
 
     def fail(self, name: str, error: Exception) -> None:
         """Tell why an input is left out."""
-        self.failed.append(name)
+        self.failed += 1
         self._console.error(f"{shown(name)}: {in_words(error)}")
 
-    def report(self) -> None:
-        """Tell at the end how many of several inputs failed."""
-        if self.failed and len(self.found) > 1:
-            self._console.error(f"{len(self.failed):,} of {len(self.found):,} inputs failed")
+    def report(self) -> int:
+        """Tell how many of several inputs failed, and return the exit status."""
+        if self.failed and len(self.all) > 1:
+            self._console.error(f"{self.failed:,} of {len(self.all):,} inputs failed")
+        return FAILED if self.failed else OK
 
 
 def read_text(name: str, may_be_blank: bool = False) -> str:

@@ -88,26 +88,26 @@ def is_device(path: Path) -> bool:
 
 
 def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console) -> Output:
-    """Return the place for summaries. Inputs whose summaries are there already and stay leave `inputs.names`.
+    """Return the place for summaries. Inputs whose summaries are there already and stay leave `inputs.readable`.
 
     Raises InputError for an output that is there already, is an input, or could not be written.
     """
-    is_one = len(inputs.found) == 1
+    is_one = len(inputs.all) == 1
     if arguments.output in (None, "-"):
         for option in ("force", "skip_existing"):
             if getattr(arguments, option):
                 raise InputError(f"--{option.replace('_', '-')} is for files: name one, or a directory, with --output")
         if sys.stdout is None:
             raise InputError("standard output is closed: name a file with --output")
-        return Output(dict.fromkeys(inputs.found), False, is_one, arguments.format)
+        return Output(dict.fromkeys(inputs.all), False, is_one, arguments.format)
     if not arguments.output:
         raise InputError("--output names no file: name one, or a directory")
     path = Path(arguments.output)
     try:
         is_folder = arguments.output.endswith(os.sep) or path.is_dir()
-        paths = dict.fromkeys(inputs.found, path)
+        paths = dict.fromkeys(inputs.all, path)
         if is_folder:
-            names = file_names(inputs.found, FORMS[arguments.format], console)
+            names = file_names(inputs.all, FORMS[arguments.format], console)
             paths = {name: path / file for name, file in names.items()}
         if is_folder or not is_device(path):
             check_writable(path if is_folder else path.parent, make=is_folder)
@@ -126,15 +126,15 @@ def _settle_existing(
         for path in set(paths.values()):
             chunks_file(path).unlink(missing_ok=True)
         return
-    there = {name: paths[name] for name in inputs.names if paths[name].is_file()}
+    there = {name: paths[name] for name in inputs.readable if paths[name].is_file()}
     if not there:
         return
     if not arguments.skip_existing:
         first, *others = dict.fromkeys(there.values())
         more = f", and {len(others)} others are" if others else ""
         raise InputError(f"{first} is there already{more}: pass --force to replace it, --skip-existing to keep it")
-    console.note(f"{len(there)} of {len(inputs.names)} summaries are there already and are kept")
-    inputs.names = [name for name in inputs.names if name not in there]
+    console.note(f"{len(there)} of {len(inputs.readable)} summaries are there already and are kept")
+    inputs.readable = [name for name in inputs.readable if name not in there]
 
 
 def check_names(paths: Mapping[str, Path]) -> None:

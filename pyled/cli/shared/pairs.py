@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
 from ...files import parse_json
-from .console import Console, in_words
+from .console import Console
 from .exit_status import FAILED, OK
 from .inputs import read_text, shown
+from .words import in_words
 
 if TYPE_CHECKING:
     from ...evaluation.groups import Pair

@@ -3,12 +3,14 @@
 import argparse
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import hub
 from ...version import __version__
-from .console import Console
 from .exit_status import EXIT_STATUS
+
+if TYPE_CHECKING:
+    from .console import Console
 
 DESCRIPTION = "LED, the Longformer Encoder-Decoder, on a CPU: summaries of long documents, without torch."
 
@@ -58,7 +60,7 @@ def new_parser() -> tuple[argparse.ArgumentParser, Commands]:
 
 def add_command(
     commands: Commands,
-    run: Callable[[argparse.Namespace, Console], int],
+    run: "Callable[[argparse.Namespace, Console], int]",
     usage: str,
     about: str,
     description: str,

@@ -19,7 +19,7 @@ from .inputs import STDIN
 from .interrupts import held
 from .outputs import check_names, check_writable, is_device
 from .pairs import DIGITS
-from .settings import name_origins
+from .words import name_origins
 
 if TYPE_CHECKING:
     from ...tasks import Summarizer

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,6 @@ from ...errors import GenerationError
 from ...files import parse_json, read_json
 from ...generation_config import SETTINGS, GenerationConfig
 from .parser import wrapped
-
-# Who set a setting, in the words of the command line; files are called by their names.
-_ORIGINS = {"call": "command line", "generation_config": "--generation-config", "summarize": "pyled"}
 
 # The settings that have an option, in the order of `--help`.
 OPTIONS = ("num_beams", "max_length", "max_new_tokens", "min_length", "min_new_tokens", "length_penalty",
@@ -87,34 +83,3 @@ def config_of(arguments: argparse.Namespace) -> GenerationConfig | None:
         return GenerationConfig.from_dict(values)
     except GenerationError as e:
         raise e.at(path) from None
-
-
-# Arguments of the library that are options here. A name that is a plain word, too, is one only where a value follows.
-_ARGUMENTS = "|".join(("too_long", "chunk_tokens", "global_attention", "early_stopping", *OPTIONS))
-_ARGUMENT = re.compile(
-    rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)|(overlap|combine|dtype|weights|ablate)(?==| is | '))"
-    r"(?:=('[^']*'|[\w.-]*\w))?+(?! \([\w-]+\.json\))"
-)
-
-
-def in_flags(message: str) -> str:
-    """Return a message of the library in the words of the command line: options for arguments.
-
-    >>> in_flags("max_length=9 (call) goes before max_length=40 (config.json): pass too_long='chunk'")
-    '--max-length 9 (command line) goes before max_length=40 (config.json): pass --too-long chunk'
-    """
-
-    def flag(match: re.Match[str]) -> str:
-        name = (match[1] or match[2]).replace("_", "-").removesuffix("-attention")
-        return f"--{name}" + (f" {match[3].strip(chr(39))}" if match[3] not in (None, "True") else "")
-
-    message = _ARGUMENT.sub(flag, message)
-    for origin, words in _ORIGINS.items():
-        message = message.replace(f"({origin})", f"({words})")
-    return message
-
-
-def name_origins(settings: dict[str, dict[str, Any]]) -> None:
-    """Say, for each setting of a record, who set it, in the words of the command line."""
-    for setting in settings.values():
-        setting["origin"] = _ORIGINS.get(setting["origin"], setting["origin"])

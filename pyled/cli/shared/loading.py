@@ -1,0 +1,117 @@
+"""The options of a command that runs a model, and the loading of what they name."""
+
+import argparse
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...errors import CheckpointError, InputError, PyledError
+from .console import Console
+from .parser import UNNAMED, add_quiet
+from .settings import add_settings, config_of, settings_of
+
+if TYPE_CHECKING:
+    from ...tasks import Summarizer
+
+
+def add_options(parser: argparse.ArgumentParser) -> Any:
+    """Add the options of how a model reads, generates and runs, and return the group of the last ones."""
+    _add_reading(parser.add_argument_group("reading"))
+    add_settings(parser)
+    group = parser.add_argument_group("running")
+    group.add_argument("--threads", type=int, metavar="N", help="processor threads to use (default: all)")
+    group.add_argument("--dtype", choices=("float32", "float64"), help="what to compute in (default: float32)")
+    group.add_argument(
+        "--weights",
+        choices=("float32", "bf16", "int8"),
+        help="what to keep the decoder's weights in: fewer bytes are read sooner, rounded numbers may give other words "
+        "(default: float32)",
+    )
+    add_quiet(group)
+    return group
+
+
+def _add_reading(group: Any) -> None:
+    group.add_argument(
+        "--too-long",
+        choices=("error", "truncate", "chunk"),
+        help="what to do with a text of more tokens than the encoder has positions: refuse it, read its beginning, or "
+        "summarize it piece by piece (default: error)",
+    )
+    group.add_argument(
+        "--chunk-tokens", type=int, metavar="N", help="most tokens of a piece (default: the encoder's positions)"
+    )
+    group.add_argument(
+        "--overlap", type=int, metavar="N", help="tokens that a piece repeats of the one before (default: 0)"
+    )
+    group.add_argument(
+        "--combine",
+        choices=("concat", "again"),
+        help="join the summaries of the pieces, or summarize them again until one is left (default: concat)",
+    )
+    group.add_argument(
+        "--global",
+        dest="global_attention",
+        metavar="WHERE",
+        help="tokens that see all and are seen by all: first, doc-sep (the first and every <doc-sep>), none, or places "
+        "as in tokens:0,5 or tokens:0-7 (default: doc-sep where the vocabulary has it, else first)",
+    )
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Put off the search for garbage, which finds none in modules and vocabularies: a sixth of the time they take."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_without_collection()
+def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Import what computes, check what only it can, and return what the options say to a Summarizer.
+
+    Raises InputError, GenerationError.
+    """
+    options = {**settings_of(arguments), "generation_config": config_of(arguments)}
+    from ...checkpoint import check_storage
+    from ...kernels.jit import set_threads
+    from ...tasks import Reading
+
+    check_storage(arguments.weights, arguments.dtype or "float32")
+    if arguments.threads is not None:
+        try:
+            set_threads(arguments.threads)
+        except ValueError as e:
+            raise InputError(f"--threads: {e}") from None
+    names = ("too_long", "chunk_tokens", "overlap", "combine", "global_attention")
+    reading = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    Reading(**reading)
+    return options | reading
+
+
+def load(arguments: argparse.Namespace, options: Mapping[str, Any], console: Console) -> "Summarizer":
+    """Return the checkpoint that is named, and how it is used.
+
+    Raises CheckpointError for all that is wrong with it; InputError, GenerationError for options.
+    """
+    from ... import tasks
+
+    try:
+        with _without_collection():
+            loaded = tasks.load(arguments.model, None, arguments.dtype, arguments.weights)
+    except PyledError as e:
+        raise CheckpointError(str(e)) from None
+    try:
+        summarizer = tasks.Summarizer(loaded, **options)
+    except PyledError as e:
+        has_options = any(value is not None for value in options.values())
+        raise e if has_options else CheckpointError(str(e)) from None
+    unnamed = [UNNAMED] if arguments.model is None else []
+    for note in (*unnamed, *loaded.surprises, *summarizer.plan.notes):
+        console.note(note)
+    return summarizer
