@@ -89,7 +89,7 @@ def test_the_commands_take_it_where_no_model_is_named_and_say_so(run):
     assert run("tokenize", name) == (0, ids, told)
     assert run("detokenize", "--skip-special-tokens", stdin=ids.encode()) == (0, document(SHORTEST, TRAINED), told)
     pair = json.dumps({"document": document(SHORTEST, TRAINED), "summary": expected})
-    status, out, err = run("evaluate", "--max-length", 3, "--format", "json", stdin=pair.encode())
+    status, out, err = run("evaluate", "--max-length", 3, "--json", stdin=pair.encode())
     assert (status, err) == (0, told)
     assert json.loads(out)["groups"][0]["systems"]["model"]["scores"]["rougeL"]["fmeasure"]["mean"] == 1
 
