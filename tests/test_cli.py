@@ -155,8 +155,6 @@ def test_without_any_good_input_the_checkpoint_is_not_opened(run, tmp_path):
         (["summarize", "-m", TINY, "--num-beam", "2"], "unrecognized arguments: --num-beam"),
         (["summarize", LAMP, "-m", TINY, "--num-beams", "two"], "--num-beams is 'two': it must be an integer"),
         (["summarize", LAMP, "-m", TINY, "--max-length", "9", "-p", "max-length", "8"], "--max-length is given twice"),
-        (["summarize", LAMP, "-m", TINY, "-p", "num_beans", "8"], "did you mean 'num_beams'"),
-        (["summarize", LAMP, "-m", TINY, "-p", "do_sample", "true"], "pyled does not implement"),
         (["summarize", LAMP, "-m", TINY, "--max-new-tokens", "129"], "128 positions"),
         (["summarize", LAMP, "-m", TINY, "--threads", "0"], "--threads: 0 threads: a whole number between 1 and"),
         (
@@ -208,13 +206,6 @@ def test_garbage_is_collected_again_once_all_is_loaded(run, directory):
     assert gc.isenabled()
     run("summarize", LAMP, "-m", str(directory), "--max-length", "5")
     assert gc.isenabled()
-
-
-def test_a_generation_config_of_the_checkpoint_is_part_of_it(run, tmp_path):
-    directory = changed(tmp_path / "led", generation={"num_beams": 0})
-    status, _, err = run("summarize", LAMP, "-m", directory)
-    assert status == 3
-    assert "generation_config.json: num_beams is 0" in err
 
 
 @pytest.mark.parametrize(

@@ -95,19 +95,6 @@ def test_a_record_says_how_the_summary_was_made(run, note, tmp_path):
     assert status == 0
 
 
-def test_markdown(summarize, two):
-    status, out, _ = summarize(two, "--format", "md")
-    first, second = out.split("\n# ")
-    lines = first.splitlines()
-    assert lines[0] == "# " + str(two / "a.txt").replace("_", "\\_")
-    assert lines[2].replace("\\", "") == expected(SHORT).strip()
-    made = summary(SHORT, max_length=5)
-    assert lines[4].startswith(f"*{made.source_tokens} tokens read, 4 written, score {made.score:.3f}, ")
-    assert lines[4].endswith(f" s; {str(TINY).replace('_', chr(92) + '_')}, pyled {pyled.__version__}*")
-    assert second.startswith(str(two / "b.md").replace("_", "\\_"))
-    assert status == 0
-
-
 RECORD = {
     "input": "a_b.txt",
     "text": " *One*\n- two\n12. three\n# four <s> [x](y) & `z`",
@@ -259,14 +246,6 @@ def test_a_folder_of_others_is_refused(summarize, note, tmp_path):
     assert status == 2 and "is not yours to write to" in err
 
 
-def test_a_symbolic_link_is_written_through(summarize, note, tmp_path):
-    (tmp_path / "real.txt").write_text("old", encoding="utf-8")
-    (tmp_path / "link.txt").symlink_to("real.txt")
-    assert summarize(note, "-o", tmp_path / "link.txt", "--force")[0] == 0
-    assert (tmp_path / "link.txt").is_symlink()
-    assert (tmp_path / "real.txt").read_text(encoding="utf-8") == expected(SHORT) + "\n"
-
-
 def test_a_device_is_written_to_and_not_replaced(summarize, note, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -298,32 +277,6 @@ def test_names_of_files_tell_inputs_apart(inputs, names):
     files = file_names(inputs, ".md", console)
     assert list(files.items()) == [(given, f"{name}.summary.md") for given, name in zip(inputs, names, strict=True)]
     assert len(console.told) == any(name.endswith((".txt", ".md")) for name in names)
-
-
-def test_names_are_never_one():
-    files = file_names(["1-a.txt", "1/a", "2/a", "3/1/a", "A.txt", "a.txt"], ".txt", Notes())
-    assert len(set(files.values())) == 6
-    assert not any("/" in name for name in files.values())
-
-
-def test_a_name_may_be_long(summarize, note, tmp_path):
-    name = "x" * 228
-    note.rename(tmp_path / f"{name}.txt")
-    assert summarize(tmp_path / f"{name}.txt", "-o", f"{tmp_path}/out/") == (0, "", "")
-    assert left_in(tmp_path / "out") == [f"{name}.summary.txt"]
-
-
-def test_inputs_of_one_name_are_told(summarize, tmp_path):
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "note.txt").write_text(SHORT, encoding="utf-8")
-    out = tmp_path / "out"
-    status, _, err = summarize(tmp_path / "one" / "note.txt", tmp_path / "two" / "note.txt", "-o", f"{out}/")
-    assert (status, err) == (
-        0,
-        "pyled: 2 inputs share a name; their summaries are named after folders too, as one-note.txt.summary.txt\n",
-    )
-    assert left_in(out) == ["one-note.txt.summary.txt", "two-note.txt.summary.txt"]
 
 
 # Nothing half-written
