@@ -21,7 +21,7 @@ COMPILED = not numba.config.DISABLE_JIT
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 
-def run(code, *arguments, timeout=300, **environment):
+def run(code, *arguments, timeout=600, **environment):
     """What Python code tells, errors first, in a process of its own, which must end well."""
     # Python 3.12 warns of every fork of a process with threads; here that is the question.
     command = [sys.executable, "-P", "-W", "error", "-W", "ignore::DeprecationWarning", "-c", COMMON + code]
@@ -77,7 +77,7 @@ def in_child(function):
             os._exit(0 if function() else 1)
         finally:
             os._exit(2)
-    for _ in range(1200 if numba.config.DISABLE_JIT else 4000):
+    for _ in range(1200 if numba.config.DISABLE_JIT else 20000):  # what is compiled in a child takes long
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)

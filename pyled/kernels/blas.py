@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-from importlib.util import find_spec
+import sys
 from pathlib import Path
 
 NAMES = ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads", "openblas_set_num_threads")
@@ -19,7 +19,7 @@ def let_threads_sleep() -> None:
 
 def set_threads(count: int) -> bool:
     """Run products on `count` threads from now on. Return False, without effect, where NumPy has another BLAS."""
-    package = Path(str(getattr(find_spec("numpy"), "origin", ""))).parent
+    package = Path(str(sys.modules["numpy"].__file__)).parent
     libraries = [*package.parent.glob("numpy.libs/*openblas*"), *package.glob(".dylibs/*openblas*")]
     for library in map(ctypes.CDLL, map(str, libraries)):
         for setter in (getattr(library, name) for name in NAMES if hasattr(library, name)):

@@ -1,4 +1,4 @@
-"""How kernels are compiled, kept on disk and run in parallel: the one place that knows Numba's flags and threads."""
+"""How kernels are compiled, kept and run in parallel: the one place that knows Numba's flags, files and threads."""
 
 import contextlib
 import functools
@@ -56,7 +56,8 @@ def _launched(fastmath: set[str], function: Any) -> Any:
     if numba.config.DISABLE_JIT:
         return function
     parallel, serial = (numba.njit(parallel=p, fastmath=fastmath, **CALLED)(function) for p in (True, False))
-    parallel._cache, serial._cache = (_Disk(f"{function.__name__}-{kind}") for kind in ("parallel", "serial"))
+    name = f"{function.__module__}.{function.__name__}"
+    parallel._cache, serial._cache = _Disk(f"{name}-parallel"), _Disk(f"{name}-serial")
 
     @functools.wraps(function)
     def launch(*arguments: Any) -> None:
@@ -77,7 +78,7 @@ class _Disk:
     """The machine code of a kernel on disk: a file for each processor and each list of types of arguments.
 
     Numba's own cache makes folders during import, raises OSError where it cannot write, and does not tell a kernel with
-    threads from the same one without.
+    threads from the same one without. A name tells kernels apart here, so they are functions of modules, not closures.
     """
 
     def __init__(self, name: str) -> None:
@@ -98,8 +99,8 @@ class _Disk:
         return None
 
     def save_overload(self, types: Any, result: Any) -> None:
-        """Write machine code to the disk, if that is possible."""
-        if _has_access(os.W_OK):
+        """Write machine code to the disk, if that is possible, and if it holds no address in this process."""
+        if _has_access(os.W_OK) and not result.library.has_dynamic_globals:
             with contextlib.suppress(OSError), replace_file(self._path(types, result.codegen)) as file:
                 file.write(serialize.dumps(result._reduce()))
 
@@ -180,7 +181,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def set_threads(count: int | None) -> None:
-    """Run kernels, and NumPy's OpenBLAS, on `count` threads from now on, or on all. Raises InputError."""
+    """Run kernels and NumPy's OpenBLAS on `count` threads from now on; None stands for all. Raises InputError."""
     global _threads
     most = numba.config.NUMBA_NUM_THREADS
     count = most if count is None else count
