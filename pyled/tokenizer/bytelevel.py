@@ -60,8 +60,8 @@ def check_text(text: object, name: str = "text") -> str:
 
     >>> check_text("a\\ud83d", "text[5]")
     Traceback (most recent call last):
-    pyled.errors.TokenizerError: text[5]: character 1 is U+D83D, half of a surrogate pair: remove it, or read \
-the text again with errors='replace'
+    pyled.errors.TokenizerError: text[5]: character 1 is U+D83D, half of a surrogate pair: remove it, or \
+decode the text's source with errors='replace'
     """
     if not isinstance(text, str):
         raise InputError(f"{name} is {type(text).__name__}: pass a string, or a list of strings")
@@ -70,9 +70,8 @@ the text again with errors='replace'
             text.encode("utf-8")
         except UnicodeEncodeError as e:
             problem = f"character {e.start} is U+{ord(text[e.start]):04X}, half of a surrogate pair"
-            raise TokenizerError(
-                f"{name}: {problem}: remove it, or read the text again with errors='replace'"
-            ) from None
+            remedy = "remove it, or decode the text's source with errors='replace'"
+            raise TokenizerError(f"{name}: {problem}: {remedy}") from None
     return text
 
 

@@ -52,7 +52,7 @@ class EncodedText:
     @cached_property
     def spans(self) -> Ids:  # (4, n)
         """The span of every token."""
-        spans = [_added_span(part) if part.is_added else _plain_spans(part, tokens) for part, tokens in self._parts()]
+        spans = [_added_span(part) if part.is_added else _plain_spans(part, *shapes) for part, shapes in self._parts()]
         return np.concatenate([np.empty((4, 0), dtype=np.int64), *spans], axis=1)
 
     @cached_property
@@ -60,7 +60,7 @@ class EncodedText:
         """The index of every token's word. Words count through the text; an added token is a word."""
         words: list[int] = []
         n = 0
-        for piece, tokens in self._parts():
+        for piece, (size, _, _) in self._parts():
             if piece.word is not None:
                 words += [piece.word] * piece.n_ids
             elif piece.is_added:
@@ -69,15 +69,19 @@ class EncodedText:
             else:
                 text = f" {piece.text}" if piece.is_prefixed else piece.text
                 stops = np.cumsum([len(word.encode("utf-8")) for word in split(text)])
-                words += (n + np.searchsorted(stops, np.cumsum(_lengths(tokens)), side="left")).tolist()
+                words += (n + np.searchsorted(stops, np.cumsum(size), side="left")).tolist()
                 n += len(stops)
         return words
 
-    def _parts(self) -> Iterator[tuple[EncodedPiece, list[str]]]:
-        """Return every piece with its tokens."""
-        at = 0
+    def _parts(self) -> Iterator[tuple[EncodedPiece, Ids]]:
+        """Return every piece with how many bytes, leading spaces and trailing spaces each of its tokens has, (3, n)."""
+        numbers, place = np.unique(np.array(self.ids, dtype=np.int64), return_inverse=True)
+        tokens = [self.vocabulary[i] for i in numbers]
+        without = [tokens, [token.lstrip(SPACE) for token in tokens], [token.rstrip(SPACE) for token in tokens]]
+        size, without_lead, without_trail = np.array([list(map(len, each)) for each in without], dtype=np.int64)
+        shapes, at = np.stack([size, size - without_lead, size - without_trail])[:, place], 0
         for piece in self.pieces:
-            yield piece, self.tokens[at : at + piece.n_ids]
+            yield piece, shapes[:, at : at + piece.n_ids]
             at += piece.n_ids
 
     def __getstate__(self) -> dict[str, Any]:
@@ -85,14 +89,7 @@ class EncodedText:
         return {"ids": self.ids, "tokens": self.tokens, "spans": self.spans, "words": self.words}
 
 
-def _lengths(tokens: list[str]) -> Ids:
-    return np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
-
-
-def _plain_spans(piece: EncodedPiece, tokens: list[str]) -> Ids:
-    size = _lengths(tokens)
-    lead = size - _lengths([token.lstrip(SPACE) for token in tokens])
-    trail = size - _lengths([token.rstrip(SPACE) for token in tokens])
+def _plain_spans(piece: EncodedPiece, size: Ids, lead: Ids, trail: Ids) -> Ids:
     stops = np.cumsum(size)
     starts = stops - size
     if piece.is_prefixed or not piece.text.isascii():
