@@ -35,8 +35,8 @@ def directory_of(case, place):
         shutil.copy(TINY / name, place)
     files = dict(case["files"])
     if case["whole"] is not None:
-        LEDTokenizer.from_pretrained(TINY).save_pretrained(place / "own")
-        content = json.loads((place / "own" / "tokenizer.json").read_text(encoding="utf-8"))
+        LEDTokenizer.from_pretrained(TINY).save_pretrained(place / "whole")
+        content = json.loads((place / "whole" / "tokenizer.json").read_text(encoding="utf-8"))
         if case["whole"].get("merges") == "strings":
             content["model"]["merges"] = [" ".join(merge) for merge in content["model"]["merges"]]
         files["tokenizer.json"] = content | {key: value for key, value in case["whole"].items() if key != "merges"}

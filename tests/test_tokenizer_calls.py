@@ -88,11 +88,11 @@ def test_parameters_have_the_order_of_the_reference():
     stored = {case["method"]: [name for name in case["parameters"] if name != "kwargs"] for case in cases("names")}
     for method, names in stored.items():
         parameters = inspect.signature(getattr(PLAIN, method)).parameters.values()
-        own = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        ours = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-            own += [*inspect.signature(PLAIN.__call__).parameters][4:]  # behind texts and targets
-        assert own[: len(names)] == names[: len(own)], method
-        assert len(own) >= len(names) or method in ("encode", "tokenize"), method
+            ours += [*inspect.signature(PLAIN.__call__).parameters][4:]  # behind texts and targets
+        assert ours[: len(names)] == names[: len(ours)], method
+        assert len(ours) >= len(names) or method in ("encode", "tokenize"), method
 
 
 # Windows

@@ -32,7 +32,7 @@ class EncodedPiece(NamedTuple):
 
 @dataclass(eq=False, repr=False)
 class EncodedText:
-    """One text as ids, with what it takes to say where each token stands; that is computed when first asked for."""
+    """One text as ids. The place of each token is computed when it is first asked for."""
 
     ids: list[int]
     pieces: list[EncodedPiece]

@@ -116,7 +116,7 @@ class Roles:
 
     @property
     def additional_special_tokens(self) -> list[str]:
-        """The special tokens without a role of their own."""
+        """The special tokens without a role."""
         return [str(token) for token in self._additional]
 
     @additional_special_tokens.setter

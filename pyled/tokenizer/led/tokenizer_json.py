@@ -25,7 +25,7 @@ _PLAIN_BPE = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byt
 
 @dataclass(frozen=True)
 class TokenizerFile:
-    """What the files of a vocabulary say: two of them the vocabulary only, a `tokenizer.json` the rest, too.
+    """The content of a vocabulary's files: the pair has the vocabulary only, a `tokenizer.json` also the rest.
 
     added_tokens: by id, in the order of the file; frame: the tokens before and after a text; sides: padding_side
     and truncation_side, if it states them
