@@ -120,7 +120,7 @@ class LEDTokenizer(TokenTable):
         return batches[0]
 
     def encode_plus(self, text: Any, text_pair: Any = None, *arguments: Any, **options: Any) -> BatchEncoding:
-        """Call the tokenizer for one text: an older name. Further arguments are those of a call, without its targets."""
+        """Call the tokenizer for one text: an older name. Further arguments: a call's, without targets."""
         if is_list_of_texts(text, options.get("is_split_into_words", False)):
             raise InputError(f"one text was expected, not {type(text).__name__}: call the tokenizer for a list of them")
         return self(text, text_pair, None, None, *arguments, **options)
