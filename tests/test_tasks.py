@@ -596,6 +596,10 @@ def test_the_time_left_is_that_of_the_whole_work():
     work.expect(8.0, 12.0)  # a third of it was done before
     part("encoding", 8.0, 3.0, 4, 1)
     assert seen[-1].seconds_left == pytest.approx(3 * 6 + 6 / 5 * 12)
+    work = Work(seen.append, clock=lambda: clock[0])
+    work.expect(2.0, 10.0)
+    part("encoding", 2.0, 50.0, 2, 2)  # 50 s a unit, which a model that is all overhead takes
+    assert seen[-1].seconds_left == pytest.approx(4 * 10)
 
 
 def test_chunks_that_are_done_are_not_written_again(monkeypatch):

@@ -94,6 +94,6 @@ class Work:
         whole = sum((1 + ahead) * one.expected for one in self._accounts.values())
         left = {stage: max(0.0, one.left) + ahead * one.expected for stage, one in self._accounts.items()}
         paces = {stage: one.taken / one.timed for stage, one in self._accounts.items() if one.timed}
-        other = next(iter(paces.values()), 0.0)  # until both stages are timed, they go alike
+        other = min(4.0, next(iter(paces.values()), 0.0))  # a tiny model's encoder, all overhead, is no measure
         seconds = sum(cost * paces.get(stage, other) for stage, cost in left.items()) if paces else None
         return 1 - sum(left.values()) / whole if whole else 0.0, seconds
