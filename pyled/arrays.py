@@ -10,12 +10,12 @@
 | E | the model: numbers of a token's state |
 | H | heads of attention |
 | D | a head: E = H * D |
-| F | the feed-forward layer between its two products |
+| F | a feed-forward between its two projections |
 | V | the vocabulary |
 | G | global tokens |
 | K | the band of a window: K = 2w + 1, with w tokens on each side |
-| M, U | rows of a matrix, and numbers in a row: of a product, its terms |
-| N, Q | groups of grouped attention; queries of a kernel |
+| M, U | in products: rows of a matrix; numbers in a row, which are the terms of a sum |
+| N, Q | in kernels: groups of rows that share their keys; queries |
 """
 
 from collections.abc import Mapping
@@ -27,4 +27,4 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]  # float32 or float64
 Bools = NDArray[np.bool_]
 Ids = NDArray[np.int64]
-Weights = Mapping[str, Any]  # arrays by a checkpoint's names without `led.`; a matrix may be `kernels.rounded.Rounded`
+Weights = Mapping[str, Any]  # arrays by a checkpoint's names without `led.`; kernels.rounded has those in fewer bits

@@ -3,7 +3,8 @@
 Slow on purpose, and the judge of everything else in pyled. It computes one document at a time, attention one head
 at a time over a dense matrix, in the float type of the weights (float64 for the truth). `weights` maps the names of
 a checkpoint, without the prefix `led.`, to arrays; `config` is a LEDConfig. Every function that stands for a module
-of the checkpoint reports its result by `see(name, array)`, under the module's own name.
+of the checkpoint reports its result by `see(name, array)`, under the module's own name; two more stages are `probs` of
+each attention, and `logits`.
 
 Letters: S source tokens, T target tokens, E model size, H heads, D head size (E = H*D), F feed-forward size,
 V vocabulary, G global tokens.
@@ -216,7 +217,7 @@ def decoder_attention(
 ) -> Floats:
     """Attention of the target's rows to the rows of `source`: the target itself, or the encoder's states.
 
-    A row that may attend to nothing attends to all keys alike, as 5.23.0 does.
+    A row that may attend to nothing attends to all keys alike, as in transformers 5.23.0.
 
     hidden: (T, E) float
     source: (S, E) float

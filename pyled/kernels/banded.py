@@ -104,7 +104,7 @@ def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, query_tile, k
         add_product(k[j0:j1], queries, tile)
         _mask(tile, first, j0, is_key, w)
         _absorb(tile, v[j0:j1], top, total, output)
-    # pass 3: the global keys, which no mask concerns
+    # pass 3: the global keys; all of them are real, so no mask is needed
     for j0 in range(0, k_extra.shape[0], key_tile):
         j1 = min(k_extra.shape[0], j0 + key_tile)
         tile = scores[: j1 - j0]
@@ -145,15 +145,16 @@ def banded(
     """Write the context of every query i over the keys j with |i - j| <= w and is_key[j], and over all extra keys.
 
     It equals, head by head, `softmax(scores) @ values` of `reference.encoder_attention` with those keys. A query
-    without any key gets 0. Softmax streams over tiles of keys, so no array of size S x w exists. With w >= max(Q, S)
+    without any key gets 0. Softmax streams over tiles of keys, so no array of size S x K exists. With w >= max(Q, S)
     this is full attention, and Q may differ from S.
 
     q: (H, Q, D) float
     k, v: (H, S, D) float
     is_key: (S,) bool
     k_extra, v_extra: (H, G, D) float
-    query_tile, key_tile: queries and keys at a time; None for QUERY_TILE and KEY_TILE, or for fewer queries where the
-        window or the document is smaller, because a tile computes with the keys of all its windows
+    w: at least 1
+    query_tile, key_tile: queries and keys at a time; None for KEY_TILE keys, and for QUERY_TILE queries or fewer: no
+        more than the window or the document, because a tile computes with the keys of all its windows
     context: (Q, H*D) float
     """
     _, Q, D = q.shape

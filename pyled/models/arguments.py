@@ -38,7 +38,8 @@ def source_masks(
     """Merge the masks of a call as transformers 5.23.0 does (modeling_led.py:1293).
 
     A token is real to the encoder where attention_mask is not 0 and global_attention_mask is not -1; the decoder
-    knows attention_mask only. A document whose mask is a prefix is run at the prefix's length, any other in full.
+    knows attention_mask only. A document whose attention_mask is a prefix (1 1 1 0) is run at the prefix's length, any
+    other in full.
 
     attention_mask: (B, S) of 0 and 1, or None for all 1
     global_attention_mask: (B, S) of 0, 1 and -1 (padding), or None for all 0

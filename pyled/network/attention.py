@@ -1,7 +1,7 @@
-"""The two attentions: the encoder's, windowed plus global, and the decoder's, to its own past and to the source.
+"""The attentions: the encoder's, windowed plus global, and the decoder's, to its own past and to the source.
 
-Both project, hand queries, keys and values to a kernel, and project again. Probabilities are computed beside where the
-observer wants them, so that asking for them changes no result.
+Each projects, hands queries, keys and values to a kernel, and projects again. Probabilities are computed in addition,
+where the observer wants them, so that asking for them changes no result.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from .cache import DocumentKeys, Past, SourceKeys
 from .layers import Buffers, heads, join_heads, linear, split_heads
 from .observe import Observer
 
-FEW_GLOBAL = 2  # global queries are few while this times their number is no more than the size of a head
+FEW_GLOBAL = 2  # G global queries are few where FEW_GLOBAL * G <= D: `_attend_to_all` is then measured to be faster
 
 
 # The encoder
@@ -36,8 +36,8 @@ def encoder_self_attention(
 ) -> Floats:
     """Return the self-attention of one encoder layer over one document; equals `reference.encoder_attention`.
 
-    Where the observer wants `probs` it sees them in three parts: of the local queries `probs.band` (H, S, K) and
-    `probs.global_keys` (H, S, G), and `probs.global_queries` (H, G, S).
+    Where the observer wants `probs`, it sees them in three parts: of the ordinary queries `probs.band` (H, S, K) and
+    `probs.global_keys` (H, S, G), and of the global queries `probs.global_queries` (H, G, S).
 
     hidden: (S, E) float
     is_real, is_global: (S,) bool; a global token is real
@@ -47,13 +47,15 @@ def encoder_self_attention(
     inner = f"{name}.longformer_self_attn"
     S, E = hidden.shape
     global_places = np.flatnonzero(is_global)  # (G,)
-    context = buffers.array("context", (S, E), hidden.dtype)  # until then, it holds a projection on its way to heads
+    shape = H, S, E // H
+    context = buffers.array("context", (S, E), hidden.dtype)  # before that, scratch for the projections
     q, k, v = (
-        heads(hidden, H, weights, f"{inner}.{part}", buffers.array(part, (H, S, E // H), hidden.dtype), context)
+        heads(hidden, H, weights, f"{inner}.{part}", out=buffers.array(part, shape, hidden.dtype), scratch=context)
         for part in ("query", "key", "value")
     )  # (H, S, D)
-    k_global, v_global = (np.take(array, global_places, axis=1) for array in (k, v))  # (H, G, D), contiguous
-    banded(q, k, v, is_real & ~is_global, k_global, v_global, w, context)
+    # subtle: the ordinary keys and values of the global tokens, not those of `key_global`: what all others see of them.
+    k_extra, v_extra = (np.take(array, global_places, axis=1) for array in (k, v))  # (H, G, D), contiguous
+    banded(q, k, v, is_real & ~is_global, k_extra, v_extra, w, context)
     context[~is_real] = 0
     if see.wants(f"{name}.probs"):
         global_keys, band = _local_probs(q, k, w, is_real, is_global)
@@ -90,15 +92,15 @@ def _attend_to_all(
     rows = max(2, G)  # subtle: NumPy's matmul takes another path for a single row
     q = np.zeros((H, rows, D), hidden.dtype)
     q[:, :G] = heads(hidden[global_places], H, weights, f"{inner}.query_global")
-    key, value = (weights[f"{inner}.{part}_global.weight"].reshape(H, D, E) for part in ("key", "value"))
-    scores = (q @ key).reshape(H * rows, E) @ hidden.T  # (H * rows, S)
+    W_key, W_value = (weights[f"{inner}.{part}_global.weight"].reshape(H, D, E) for part in ("key", "value"))
+    scores = (q @ W_key).reshape(H * rows, E) @ hidden.T  # (H * rows, S)
     scores /= math.sqrt(D)
     scores[:, ~is_real] = -np.inf
     probs = softmax(scores)  # (H * rows, S)
     mean_states = (probs @ hidden).reshape(H, rows, E)
     if see.wants(f"{name}.probs"):
         see(f"{name}.probs.global_queries", probs.reshape(H, rows, S)[:, :G])
-    context = join_heads((mean_states @ np.swapaxes(value, 1, 2))[:, :G])  # (G, E)
+    context = join_heads((mean_states @ np.swapaxes(W_value, 1, 2))[:, :G])  # (G, E)
     return context + weights[f"{inner}.value_global.bias"]
 
 
@@ -154,20 +156,20 @@ def softmax(scores: Floats) -> Floats:
 def document_keys(states: Floats, layers: int, H: int, weights: Weights) -> DocumentKeys:
     """Return the cross-attention's keys and values of one document, for each layer, from its states: (S, E).
 
-    They are rounded where the queries' weights of their layer are, and alike.
+    Where the weights of a layer are rounded, its keys and values are rounded in the same way.
     """
     S, E = states.shape
     names = [f"decoder.layers.{layer}.encoder_attn" for layer in range(layers)]
     weights_of_queries = [weights[f"{name}.q_proj.weight"] for name in names]
     are_floats = not any(isinstance(weight, Rounded) for weight in weights_of_queries)
-    rows = np.empty_like(states)
-    # In one piece, since large pieces of memory come in large pages; one layer's place does for all that are rounded.
+    scratch = np.empty_like(states)
+    # All layers in one array, since large arrays come in large pages; rounded layers use one float array after another.
     floats = np.empty((layers if are_floats else 1, 2, H, S, E // H), states.dtype)
 
     def of_layer(layer: int) -> SourceKeys:
         keys, values = floats[layer if are_floats else 0]
-        heads(states, H, weights, f"{names[layer]}.k_proj", keys, rows)
-        heads(states, H, weights, f"{names[layer]}.v_proj", values, rows)
+        heads(states, H, weights, f"{names[layer]}.k_proj", out=keys, scratch=scratch)
+        heads(states, H, weights, f"{names[layer]}.v_proj", out=values, scratch=scratch)
         weight = weights_of_queries[layer]
         if isinstance(weight, Rounded):
             return SourceKeys(rounded(keys, weight.storage), rounded(values, weight.storage))

@@ -83,7 +83,8 @@ DocumentKeys = tuple[SourceKeys, ...]  # of one document, for each decoder layer
 class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
     """The past of a decoder. A call returns a longer one and never changes the one passed in.
 
-    Self-attention keeps keys and values per row, cross-attention once per document, whatever the number of rows.
+    Self-attention keeps keys and values per row. Cross-attention keeps them once per document, for all its rows: two
+    documents with two beams each have document_of_row 0, 0, 1, 1.
     `cache[layer]` is the tuple of transformers 4.57.6: self keys and values (R, H, P, D), read-only, and cross keys and
     values (R, H, S, D), made anew at each access and padded with 0 behind the shorter documents.
     """

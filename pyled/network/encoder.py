@@ -27,7 +27,7 @@ def encoder_layer(
     """
     buffers = buffers or Buffers()
     H, kind = config.encoder_attention_heads, config.activation_function
-    # Each result takes the place of an array that is not needed any more: the queries, then the layer's input.
+    # `attended` and `between` are in the buffer of the queries; `fed` and the result overwrite `hidden`.
     attended = encoder_self_attention(hidden, w, is_real, is_global, H, weights, f"{name}.self_attn", see, buffers)
     between = add_norm(hidden, attended, weights, f"{name}.self_attn_layer_norm", see)
     fed = feed_forward_in_slices(between, weights, name, kind, buffers, out=hidden)

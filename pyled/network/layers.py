@@ -1,6 +1,7 @@
 """The pieces of both stacks: linear layer, residual with norm, feed-forward, embedding.
 
-Each function equals the one of the same name in `reference.py`. A matrix of `weights` may be Rounded.
+A function gives what the one of the same name in `reference.py` gives; some overwrite an argument. A matrix of
+`weights` may be Rounded.
 """
 
 import math
@@ -16,8 +17,8 @@ from ..kernels.rows import add_norm as add_norm_rows
 from .observe import Observer
 
 LAYER_NORM_EPSILON = 1e-5  # torch.nn.LayerNorm's default, which LED keeps
-FEW_ROWS = 4  # rows of a document for which reading the weights takes longer than the arithmetic
-SLICE_ROWS = 2048  # rows of the feed-forward's inner layer held at once: it is four times as wide as the states
+FEW_ROWS = 4  # with so few rows of a document, reading the weights takes longer than the arithmetic
+SLICE_ROWS = 2048  # rows of a feed-forward at a time: the array between, (rows, F), is the largest
 
 
 class Buffers:
@@ -42,9 +43,9 @@ def linear(x: Floats, weights: Weights, name: str, *, gelu: bool = False, out: F
 def product(x: Floats, weight: Matrix, bias: Floats | None, *, gelu: bool = False, out: Floats | None = None) -> Floats:
     """Return x @ weight.T + bias, or its GELU where there is a bias.
 
-    subtle: a document has the same bits alone and in a batch. Documents are multiplied one by one; where each has a few
-    rows only, all go through `few_rows`, in which no row depends on the others. NumPy's matmul gives a single row other
-    bits than the same row among several.
+    subtle: a document must have the same bits alone and in a batch, but NumPy's matmul gives a single row other bits
+    than the same row among several. So documents are multiplied one by one; and where each has a few rows only, all
+    rows go through `few_rows`, in which no row depends on the others.
 
     x: (..., T, inputs) float
     weight: (outputs, inputs) float, or Rounded
@@ -70,17 +71,17 @@ def product(x: Floats, weight: Matrix, bias: Floats | None, *, gelu: bool = Fals
 
 
 def heads(
-    x: Floats, H: int, weights: Weights, name: str, out: Floats | None = None, rows: Floats | None = None
+    x: Floats, H: int, weights: Weights, name: str, *, out: Floats | None = None, scratch: Floats | None = None
 ) -> Floats:
     """Return a linear layer of one document, its output parted into heads: (S, E) -> (H, S, D).
 
     out: (H, S, D) float, where to put the result; None for a new array
-    rows: (S, E) float, where to put the output before it is parted; None for a new array
+    scratch: (S, E) float, where the output stands before it is parted; None for a new array
     """
     weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
     if out is None:
         out = np.empty((H, len(x), len(weight) // H), x.dtype)
-    part_into_heads(product(x, weight, None, out=rows), bias, out)
+    part_into_heads(product(x, weight, None, out=scratch), bias, out)
     return out
 
 
@@ -97,7 +98,7 @@ def join_heads(x: Floats) -> Floats:
 
 
 def add_norm(x: Floats, y: Floats, weights: Weights, name: str, see: Observer) -> Floats:
-    """Return LayerNorm(x + y), row by row, in y's place; x, y: (..., E)."""
+    """Return LayerNorm(x + y), row by row; x, y: (..., E). The result overwrites y."""
     E = x.shape[-1]
     rows = y.reshape(-1, E)
     add_norm_rows(x.reshape(-1, E), rows, weights[f"{name}.weight"], weights[f"{name}.bias"], LAYER_NORM_EPSILON, rows)
@@ -144,10 +145,12 @@ def activate(x: Floats, kind: str) -> None:
         inner += 1
         inner *= 0.5
         x *= inner
-    else:  # silu, swish, quick_gelu: x times a logistic of x
+    elif kind in ("silu", "swish", "quick_gelu"):  # x times a logistic of x
         slope = -1.702 if kind == "quick_gelu" else -1.0
         with np.errstate(over="ignore"):  # exp of a large number is inf, and x / inf the right 0
             x /= np.exp(x * slope) + 1
+    else:
+        raise ValueError(f"no activation {kind!r}")
 
 
 def embed(tokens: Floats, first_position: int, weights: Weights, name: str, see: Observer) -> Floats:

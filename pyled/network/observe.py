@@ -1,6 +1,7 @@
 """The observer: it sees the stages of a forward pass, under the names of the checkpoint's modules.
 
-Hidden states, attentions and progress are made by observers. The definition takes the same observer as its `see`.
+An observer of models/stacks.py keeps hidden states and attentions, and counts layers for progress. The definition takes
+the same observer as its `see`. It reports more stages (every projection), and `probs` as one dense array.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ class Observer(Protocol):
     """Sees each stage as it is computed. It copies what it keeps: the network uses its arrays again."""
 
     def wants(self, name: str) -> bool:
-        """Tell whether a stage is to be computed that no result needs."""
+        """Return True where the observer wants a stage that is computed for it alone."""
         ...
 
     def __call__(self, name: str, array: Floats) -> None:
