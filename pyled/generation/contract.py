@@ -30,7 +30,7 @@ Step = Callable[[Ids, Any], tuple[Floats, Any]]
 Rule = Callable[[Ids, Scores], Scores]  # (R, T), (R, V) -> (R, V); changes neither argument
 StoppingCriterion = Callable[[Ids, tuple[Scores, ...] | None], Any]  # -> booleans, one per row of ids
 PrefixAllowedTokens = Callable[[int, Ids], Sequence[int]]  # (document, its ids: (T,)) -> the tokens that may follow
-TokenProgress = Callable[[int, int], object]  # (tokens generated, the most there can be)
+Progress = Callable[[int, int], object]  # (tokens generated, the most there can be)
 
 
 @dataclass

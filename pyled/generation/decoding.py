@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import Bools, Ids
 from ..errors import GenerationError
-from .contract import Rule, Scores, Step, StoppingCriterion, TokenProgress
+from .contract import Progress, Rule, Scores, Step, StoppingCriterion
 from .settings import Settings
 
 NAN = "scores of token {} are not numbers; check the model's weights, or pass remove_invalid_values=True"
@@ -32,7 +32,7 @@ class Decoding:
     rules: Sequence[Rule]
     criteria: Sequence[StoppingCriterion]
     settings: Settings
-    progress: TokenProgress
+    progress: Progress
 
     def __post_init__(self) -> None:
         self.scores: tuple[Scores, ...] | None = () if self.settings.output_scores else None

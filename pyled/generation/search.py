@@ -11,10 +11,10 @@ from .contract import (
     GenerateBeamEncoderDecoderOutput,
     GenerateEncoderDecoderOutput,
     PrefixAllowedTokens,
+    Progress,
     Rule,
     Step,
     StoppingCriterion,
-    TokenProgress,
 )
 from .decoding import Decoding
 from .greedy import greedy_search
@@ -32,7 +32,7 @@ def generate(
     prefix_allowed_tokens_fn: PrefixAllowedTokens | None = None,
     logits_processor: Sequence[Rule] | None = None,
     stopping_criteria: Sequence[StoppingCriterion] | None = None,
-    progress: TokenProgress | None = None,
+    progress: Progress | None = None,
 ) -> GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput:
     """Continue each row of the prompt as the settings say; both come from `resolve`.
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..arrays import Bools, Floats, Ids
 from ..errors import InputError
+from ..generation.contract import Progress
 from ..network.attention import document_keys
 from ..network.cache import Cache
 from ..network.decoder import decoder
@@ -17,8 +18,6 @@ from ..network.observe import Stages
 from .arguments import check_either, check_length, checked_embeds, checked_ids, checked_mask, source_masks
 from .base import Network
 from .outputs import BaseModelOutputWithPastAndCrossAttentions, LEDEncoderBaseModelOutput, PerLayer, in_form
-
-Progress = Callable[[int, int], object]  # called with what is done and what there is to do
 
 
 class _Watch(Stages):
