@@ -242,7 +242,7 @@ def test_a_run_goes_on_from_its_records(evaluate, pairs, tmp_path, written):
     output.write_bytes(both.splitlines(keepends=True)[0] + b'{"input": "cut of')
     written.clear()
     again = evaluate(pairs, "-o", output, "--skip-existing")
-    assert again == (0, whole[1], f"pyled: {output}: its last line is cut off, and is removed\n")
+    assert again == (0, whole[1], "")
     assert (output.read_bytes(), len(written)) == (both, 1)
     assert evaluate(pairs, "-o", output, "--skip-existing") == (0, whole[1], "")
     assert (output.read_bytes(), len(written)) == (both, 1)
@@ -285,9 +285,12 @@ def test_a_file_that_is_there_is_left_alone_unless_it_may_be_replaced(evaluate, 
     output = tmp_path / "out.jsonl"
     output.write_text('{"a": 1}\n')
     status, _, err = evaluate(pairs, "-o", output)
-    assert status == 2 and f"{output} is there already: pass --force to replace it, --skip-existing to go on" in err
+    assert (
+        status == 2
+        and f"{output} is there already: pass --force to replace it, --skip-existing to go on from it" in err
+    )
     status, _, err = evaluate(pairs, "-o", output, "--skip-existing")
-    assert status == 2 and f"{output}: line 1: no record of an evaluation: pass --force" in err
+    assert status == 2 and f"{output} holds no record: pass --force" in err
     assert (output.read_text(), written) == ('{"a": 1}\n', [])
     assert evaluate(pairs, "-o", output, "--force")[0] == 0
     assert [record["place"] for record in records(output)] == ["line 1", "line 2"]

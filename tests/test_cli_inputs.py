@@ -114,7 +114,7 @@ def test_a_link_in_a_directory_that_leads_nowhere_is_told(summarize, tmp_path):
         (["summarize", "", "-m", TINY], "a FILE has no name"),
         (["tokenize", "", "-m", TINY], "a FILE has no name"),
         (["detokenize", "", "-m", TINY], "a FILE has no name"),
-        (["summarize", "-", "-m", ""], "-m/--model: it has no name"),
+        (["summarize", "-", "-m", ""], "a checkpoint's name is ''"),
     ],
 )
 def test_an_empty_name_is_no_directory(run, arguments, message):

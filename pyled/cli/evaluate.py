@@ -83,32 +83,34 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
     files = named_or_piped(arguments.files)
     options = prepare(arguments)
     scorer = rouge.scorer(arguments.stemmer)
-    records = open_records(arguments, files, console)
+    records = open_records(arguments, files)
     pairs = Pairs(files, (arguments.document_key, arguments.summary_key), console)
     if not pairs.readable:
         return pairs.report()
     summarizer = load(arguments, options, console)
     models, setup = systems(summarizer, arguments.ablate), setup_of(summarizer)
-    keys = [key_of(pair.document, identity_of(setup)) for pair in pairs.readable]
+    identity = identity_of(setup)
+    keys = [key_of(pair.document, identity) for pair in pairs.readable]
     inputs = dict.fromkeys(pair.input for pair in pairs.readable)
     words = {name: round(mean_words([one.reference for one in pairs.readable if one.input == name])) for name in inputs}
-    work = Work(console.progress, [float(name not in records.texts(key)) for key in keys for name in models])
+    known = [records.get(key, {}).get("texts", {}) for key in keys]  # what earlier runs wrote
+    work = Work(console.progress, [float(name not in texts) for texts in known for name in models])
     scored = []
     for i, (key, pair) in enumerate(zip(keys, pairs.readable, strict=True)):
-        place, known, texts = f"{pair.input}: {pair.place}", records.texts(key), {}
+        place, texts = f"{pair.input}: {pair.place}", {}
         try:
             source = summarizer.read(pair.document)
             for note in source.notes:
                 console.note(f"{place}: {note}")
             for j, (name, model) in enumerate(models.items()):
                 work.turn_to(i * len(models) + j)
-                texts[name] = known[name] if name in known else model.write(model.read(pair.document), work).text
+                texts[name] = known[i][name] if name in known[i] else model.write(model.read(pair.document), work).text
             scored.append(score(pair, source.tokens, source.truncated, texts, words[pair.input], scorer))
         except Exception as e:
             pairs.fail(place, e)
             continue
         console.clear()
-        if any(name not in known for name in models):
+        if any(name not in known[i] for name in models):
             records.add({"key": key, **scored[-1].record(), "setup": setup})
     if scored:
         record = report.record(setup | {"stemmer": arguments.stemmer}, words, scored, pairs.failed)

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CheckpointError, InputError, PyledError
+from ...errors import CheckpointError, GenerationError, InputError, PyledError
 from .console import Console
 from .parser import UNNAMED, add_quiet
 from .settings import add_settings, config_of, settings_of
@@ -104,7 +104,7 @@ def load(arguments: argparse.Namespace, options: Mapping[str, Any], console: Con
     try:
         with _without_collection():
             loaded = tasks.load(arguments.model, None, arguments.dtype, arguments.weights)
-    except PyledError as e:
+    except GenerationError as e:  # in its generation_config.json
         raise CheckpointError(str(e)) from None
     try:
         summarizer = tasks.Summarizer(loaded, **options)

@@ -83,13 +83,7 @@ def add_command(
 def add_model(parser: Any) -> None:
     """Add the option that names the checkpoint."""
     about = f"the checkpoint's directory (default: {WITHOUT_MODEL})"
-    parser.add_argument("-m", "--model", type=_nonempty, metavar="DIR", help=about)
-
-
-def _nonempty(directory: str) -> str:
-    if not directory:
-        raise argparse.ArgumentTypeError("it has no name: write . for the directory you are in")
-    return directory
+    parser.add_argument("-m", "--model", metavar="DIR", help=about)
 
 
 def add_quiet(parser: Any) -> None:

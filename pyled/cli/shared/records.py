@@ -1,19 +1,14 @@
-"""The file of `pyled evaluate --output`: one record per line, added as soon as its document is done.
-
-So an interrupt loses one document, and a later run goes on: it takes what the same model with the same settings wrote
-for the same document.
-"""
+"""Files of records, one per line, each added as soon as it is done: what an interrupted run has done is not lost."""
 
 import argparse
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
 from ...files import parse_json
-from .console import Console, OutputError
+from .console import OutputError
 from .forms import as_json
 from .inputs import STDIN
 from .interrupts import held
@@ -25,27 +20,40 @@ if TYPE_CHECKING:
     from ...tasks import Summarizer
 
 
-class Records:
-    """The texts that earlier runs wrote, and the file that this run adds its records to."""
+class Records(dict[str, Mapping[str, Any]]):
+    """Records by their "key": those in a file, and those that are added to it."""
 
-    def __init__(self, path: Path | None = None, texts: Mapping[str, Mapping[str, str]] | None = None) -> None:
-        """path: None for no file; texts: those in the file by key and system, None to replace it."""
-        self._path, self._texts, self._mode = path, texts or {}, "wb" if texts is None else "ab"
+    def __init__(self, path: Path | None = None) -> None:
+        """Read the records of a file, if it is there, without what is none; path: None for no file."""
+        data = path.read_bytes() if path is not None and path.is_file() else b""
+        self._path, self._end = path, data.rfind(b"\n") + 1  # behind it is the rest of a record that was cut off
+        for line in data[: self._end].splitlines():
+            try:
+                record = parse_json(line, "a record", InputError, digits=DIGITS)
+                self[str(record["key"])] = record
+            except (InputError, KeyError, TypeError):
+                continue
 
-    def texts(self, key: str) -> Mapping[str, str]:
-        """Return the text of each system that earlier runs wrote under a key."""
-        return self._texts.get(key, {})
+    def clear(self) -> None:
+        """Forget all records, and replace the file when one is added."""
+        super().clear()
+        self._end = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Add a record at the end of the file. Raises OutputError."""
+        """Add a record, also at the end of the file. Raises OutputError."""
+        self[record["key"]] = record
         if self._path is None:
             return
+        line = as_json(record).encode("utf-8")
         try:
-            with held(), self._path.open(self._mode) as file:
-                file.write(as_json(record).encode("utf-8"))
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with held(), self._path.open("ab" if self._end else "wb") as file:
+                if self._end:
+                    file.truncate(self._end)
+                file.write(line)
         except OSError as e:
             raise OutputError(f"{self._path}: cannot be written: {e.strerror}") from None
-        self._mode = "ab"
+        self._end += len(line) * self._path.is_file()  # a device has no end
 
 
 def key_of(document: str, setup: Mapping[str, Any]) -> str:
@@ -80,7 +88,7 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def open_records(arguments: argparse.Namespace, inputs: Sequence[str], console: Console) -> Records:
+def open_records(arguments: argparse.Namespace, inputs: Sequence[str]) -> Records:
     """Return the records that --output names.
 
     Raises InputError for a file that is there already and may not be changed, is an input, or cannot be written.
@@ -95,30 +103,15 @@ def open_records(arguments: argparse.Namespace, inputs: Sequence[str], console: 
     path = Path(arguments.output)
     try:
         check_names(dict.fromkeys(inputs, path))
-        if is_device(path):
-            return Records(path)
-        check_writable(path.parent, make=False)
-        if arguments.force or not path.exists():
-            return Records(path)
-        if arguments.skip_existing:
-            return Records(path, _read(path, console))
+        if not is_device(path):
+            check_writable(path.parent, make=False)
+        records, is_there = Records(path), path.is_file() and path.stat().st_size > 0
     except OSError as e:
         raise InputError(f"{e.filename}: {e.strerror}: name another output") from None
-    raise InputError(f"{path} is there already: pass --force to replace it, --skip-existing to go on where it stops")
-
-
-def _read(path: Path, console: Console) -> dict[str, Mapping[str, str]]:
-    """Return the texts in a file of records, and take a last line away that is cut off. Raises InputError, OSError."""
-    data, texts = path.read_bytes(), {}
-    end = data.rfind(b"\n") + 1
-    for number, line in enumerate(data[:end].splitlines(), 1):
-        try:
-            record = parse_json(line, "not JSON", InputError, digits=DIGITS)
-            texts[record["key"]] = record["texts"]
-        except (InputError, KeyError, TypeError):
-            problem = f"{path}: line {number}: no record of an evaluation"
-            raise InputError(f"{problem}: pass --force to replace the file, or name another") from None
-    if end < len(data):
-        console.note(f"{path}: its last line is cut off, and is removed")
-        os.truncate(path, end)
-    return texts
+    if arguments.force:
+        records.clear()
+    elif is_there and not arguments.skip_existing:
+        raise InputError(f"{path} is there already: pass --force to replace it, --skip-existing to go on from it")
+    elif is_there and not records:
+        raise InputError(f"{path} holds no record: pass --force to replace it, or name another")
+    return records
