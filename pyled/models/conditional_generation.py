@@ -14,6 +14,7 @@ from ..generation import (
     generate,
     resolve,
 )
+from ..generation.contract import Progress
 from ..generation_config import GenerationConfig
 from ..network.cache import Cache
 from ..network.heads import lm_logits
@@ -21,7 +22,6 @@ from ..network.losses import cross_entropy
 from .arguments import as_encoder_output, check_either, checked_embeds, checked_ids, checked_labels, shift_right
 from .outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput
 from .seq2seq import Seq2SeqModel, Targets
-from .stacks import Progress
 
 Generated = GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput
 
