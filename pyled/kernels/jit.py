@@ -94,7 +94,7 @@ class _Disk:
             if _has_access(os.R_OK):
                 parts = pickle.loads(self._path(types, context.codegen()).read_bytes())
                 return compiler.CompileResult._rebuild(context, *parts)
-        numbers = next((name for name in ("float64", "int8", "uint16") if name in str(types)), "float32")
+        numbers = next((n for n in ("float64", "int8", "uint16") if n in str(types)), "float32").replace("uint16", "bf16")
         _announce(f"{numbers}, on one thread after a fork" if self._name.endswith("serial") else numbers)
         return None
 
