@@ -1,8 +1,8 @@
 """The texts that a command reads: files, directories, standard input. One that fails stops none of the others."""
 
-import stat
 import sys
 from collections.abc import Iterator
+from os.path import exists, isdir, isfile  # which raise nothing, unlike the methods of Path
 from pathlib import Path
 
 from ...errors import InputError
@@ -49,7 +49,7 @@ class Inputs:
         self.failed = 0
         for argument in arguments:
             try:
-                texts = [argument] if not stat.S_ISDIR(_mode(argument)) else self._texts_in(argument)
+                texts = self._texts_in(argument) if isdir(argument) else [argument]  # noqa: PTH112
             except InputError as e:
                 self.all.append(argument)
                 self.fail(argument, e)
@@ -132,18 +132,9 @@ def _read_stdin() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _mode(name: str) -> int:
-    """Return the kind of file, as in the module stat; 0 for one that cannot be looked up."""
-    try:
-        return Path(name).stat().st_mode
-    except (OSError, ValueError):  # ValueError: a name with a NUL
-        return 0
-
-
 def _is_pipe(name: str) -> bool:
     """Return True for an input that can be read only once."""
-    mode = _mode(name)
-    return name == STDIN or (mode != 0 and not stat.S_ISREG(mode))
+    return name == STDIN or (exists(name) and not isfile(name))  # noqa: PTH110, PTH113
 
 
 def _is_text(path: Path) -> bool:
