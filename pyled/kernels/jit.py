@@ -94,8 +94,9 @@ class _Disk:
             if _has_access(os.R_OK):
                 parts = pickle.loads(self._path(types, context.codegen()).read_bytes())
                 return compiler.CompileResult._rebuild(context, *parts)
-        numbers = next((n for n in ("float64", "int8", "uint16") if n in str(types)), "float32").replace("uint16", "bf16")
-        _announce(f"{numbers}, on one thread after a fork" if self._name.endswith("serial") else numbers)
+        numbers = next((n for n in ("float64", "int8", "uint16") if n in str(types)), "float32")
+        place = ", on one thread after a fork" if self._name.endswith("serial") else ""
+        _announce(numbers.replace("uint16", "bf16") + place)
         return None
 
     def save_overload(self, types: Any, result: Any) -> None:
