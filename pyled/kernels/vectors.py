@@ -117,9 +117,6 @@ def _compiled_dots(x, weight, first, stop, out):
     return dot_all
 
 
-# The instructions
-
-
 class _Matrix:
     """A two-dimensional array in generated code. Its methods return addresses and vectors in that code."""
 
