@@ -62,8 +62,10 @@ WRONG = [
     {"text": ["a", "b"], "text_pair": "c"}, {"text": "a", "text_pair": ["b"]}, {"text": ["a", None]},
     {"text": [["a", "b", "c"]]},
 ]  # fmt: skip
-METHODS = ("token_to_sequence", "token_to_chars", "char_to_token")
-OF_ROW = ("ids", "tokens", "offsets", "word_ids", "sequence_ids")
+METHODS = ("token_to_sequence", "token_to_word", "token_to_chars", "char_to_token", "char_to_word", "word_to_tokens",
+           "word_to_chars")  # fmt: skip
+OF_ROW = ("ids", "type_ids", "tokens", "offsets", "attention_mask", "special_tokens_mask", "word_ids", "sequence_ids",
+          "n_sequences")  # fmt: skip
 
 
 # 1. Tokenizers of both sides
@@ -236,7 +238,9 @@ def of_ids(t: Any, ids: list[int], pair: list[int] | None) -> list[Any]:
          for skip in (False, True) for clean in (False, True, None)],
         t.batch_decode([ids, []]), t.batch_decode(np.array([ids])), tokens, t.convert_tokens_to_string(tokens),
         t.convert_tokens_to_ids(tokens), t.build_inputs_with_special_tokens(ids, pair),
-        t.num_special_tokens_to_add(pair is not None),
+        t.create_token_type_ids_from_sequences(ids, pair),
+        t.get_special_tokens_mask(ids, already_has_special_tokens=True), t.num_special_tokens_to_add(pair is not None),
+        t.max_len_single_sentence, t.max_len_sentences_pair, t.clean_up_tokenization(" a . b 's n't ' x"),
     ]  # fmt: skip
 
 
@@ -296,13 +300,15 @@ def differences(rng: Rng, arguments: Arguments, theirs: Outcome, ours: Outcome) 
 
 
 def row_differences(rng: Rng, theirs: Any, ours: Any) -> Iterator[str]:
-    if len(theirs.encodings) != len(ours.encodings):
-        yield "the number of encodings"
+    known = [theirs.n_sequences, theirs.is_fast, len(theirs.encodings)]
+    if known != [ours.n_sequences, ours.is_fast, len(ours.encodings)]:
+        yield "n_sequences, is_fast or the number of encodings"
         return
     for i, (first, second) in enumerate(zip(theirs.encodings, ours.encodings, strict=True)):
         for name in OF_ROW:
             if plain(getattr(first, name)) != plain(getattr(second, name)):
-                yield f"row {i}: {name} {getattr(first, name)} and {getattr(second, name)}"
+                is_known = name == "type_ids" and set(second.type_ids) == {0}
+                yield TYPES if is_known else f"row {i}: {name} {getattr(first, name)} and {getattr(second, name)}"
     for method, at in questions(rng, theirs):
         first, second = (outcome(getattr(b, method), *at) for b in (theirs, ours))
         if first[0] != second[0] or (first[0] == "gives" and plain(first[1]) != plain(second[1])):

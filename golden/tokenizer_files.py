@@ -181,9 +181,13 @@ def changed(tokenizer: Any, changes: list[tuple[str, Any, Any]], token_class: An
     return returned
 
 
-def flags(token: Any) -> Any:
+def flags(token: Any, without: str = "") -> Any:
+    if isinstance(token, str):
+        return token
+    if isinstance(token, list):
+        return [flags(item, without) for item in token]
     names = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
-    return {name: getattr(token, name) for name in names}
+    return {name: getattr(token, name) for name in names if name != without}
 
 
 def drawn_texts(rng: random.Random, n: int = 6) -> list[str]:
@@ -216,11 +220,14 @@ def state(tokenizer: Any, texts: list[str]) -> dict[str, Any]:
     """Return what a tokenizer does, and what it says of its tokens."""
     added = {str(number): flags(token) for number, token in tokenizer.added_tokens_decoder.items()}
     numbers = {token["content"]: int(number) for number, token in added.items()}
+    extended = tokenizer.special_tokens_map_extended
     known = [name for name in NAMES if getattr(tokenizer, name) in tokenizer.vocab]
     return work(tokenizer, texts) | {
         "added": added,
         "encoder": [tokenizer.added_tokens_encoder == numbers, tokenizer.get_added_vocab() == numbers],
         "map": tokenizer.special_tokens_map,
+        "extended": {name: flags(token, without="special") for name, token in extended.items()},
+        "every": [flags(token, without="special") for token in tokenizer.all_special_tokens_extended],
         "role ids": {name: getattr(tokenizer, f"{name}_id") for name in known},
     }
 
@@ -425,10 +432,11 @@ def compare(n: int, seed: int) -> int:
                 returned, expected = both_changed(ours, theirs, case["changes"])
                 problems["returned"] = None if repr(expected) == repr(returned) else f"{returned} not {expected}"
                 problems["changed"] = different(ours, theirs, texts)
+                legacy = rng.choice([None, None, True, False])
                 loaded = []
                 for who, saved in (("ours", ours), ("theirs", theirs)):
-                    paths = saved.save_pretrained(str(Path(name) / who))
-                    problems[f"{who} named"] = None if [Path(p).name for p in paths] == PATHS else str(paths)
+                    paths = saved.save_pretrained(str(Path(name) / who), legacy)
+                    problems[f"{who} named"] = None if [Path(p).name for p in paths] == PATHS[legacy] else str(paths)
                     again = pyled_too(Path(name) / who)
                     problems[f"{who} saved"] = different(*again, texts)
                     loaded.append(again[1])
@@ -442,8 +450,13 @@ def compare(n: int, seed: int) -> int:
     return differences
 
 
-PATHS = ["tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json"]
-PATHS.append("tokenizer.json")
+CONFIG = ["tokenizer_config.json", "special_tokens_map.json"]
+LEGACY = ["vocab.json", "merges.txt", "added_tokens.json"]
+PATHS = {
+    None: [*CONFIG, *LEGACY, "tokenizer.json"],
+    True: [*CONFIG, *LEGACY],
+    False: [*CONFIG, "tokenizer.json"],
+}
 
 
 def save(directory: Path, n: int, seed: int) -> None:

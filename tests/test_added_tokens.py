@@ -308,7 +308,7 @@ def test_a_copy_does_not_carry_the_words_met(tokenizer):
     assert len(pickle.dumps(tokenizer)) == empty
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
 def test_a_copy_is_one_of_its_own(copied, tokenizer):
     tokenizer.add_tokens(AddedToken("<a>", lstrip=True))
     encoded = tokenizer("it is <a>", return_offsets_mapping=True)
@@ -333,9 +333,9 @@ NEW = st.builds(lambda content, flags: AddedToken(content, **flags), CONTENTS, F
     special=NEW,
     text=st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     flags=st.fixed_dictionaries({"add_prefix_space": st.booleans(), "trim_offsets": st.booleans()}),
-    whole=st.booleans(),
+    legacy=st.sampled_from([None, True, False]),
 )
-def test_what_is_saved_is_loaded(tmp_path_factory, batches, role, special, text, flags, whole):
+def test_what_is_saved_is_loaded(tmp_path_factory, batches, role, special, text, flags, legacy):
     """All that is added once: what is changed afterwards is looked for in its first round until it is saved."""
     tokenizer = LEDTokenizer.from_pretrained(TINY, **flags, model_max_length=9999)
     seen = set(tokenizer.get_vocab())
@@ -348,9 +348,7 @@ def test_what_is_saved_is_loaded(tmp_path_factory, batches, role, special, text,
             tokenizer.add_tokens(new, special_tokens=are_special)
     text = text.join([*sorted(tokenizer.get_added_vocab()), " "])
     place = tmp_path_factory.mktemp("saved")
-    tokenizer.save_pretrained(place)
-    if not whole:
-        (place / "tokenizer.json").unlink()
+    tokenizer.save_pretrained(place, legacy)
     loaded = LEDTokenizer.from_pretrained(place)
     assert loaded.added_tokens_decoder == tokenizer.added_tokens_decoder
     assert loaded(text, return_offsets_mapping=True) == tokenizer(text, return_offsets_mapping=True)
@@ -358,15 +356,43 @@ def test_what_is_saved_is_loaded(tmp_path_factory, batches, role, special, text,
     assert (loaded.model_max_length, loaded.add_prefix_space) == (9999, flags["add_prefix_space"])
 
 
-def test_the_names_of_what_is_saved(tokenizer, tmp_path):
+CONFIG = ["tokenizer_config.json", "special_tokens_map.json"]
+LEGACY = ["vocab.json", "merges.txt", "added_tokens.json"]
+
+
+@pytest.mark.parametrize(
+    ("legacy", "names"),
+    [(None, [*CONFIG, *LEGACY, "tokenizer.json"]), (True, [*CONFIG, *LEGACY]), (False, [*CONFIG, "tokenizer.json"])],
+)
+@pytest.mark.parametrize("prefix", [None, "my"])
+def test_the_names_of_what_is_saved(legacy, names, prefix, tokenizer, tmp_path):
     """Upstream's names in upstream's order; added_tokens.json is named even where nothing is added."""
-    names = ["tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json"]
-    paths = tokenizer.save_pretrained(tmp_path / "new")
-    assert paths == tuple(str(tmp_path / "new" / name) for name in [*names, "tokenizer.json"])
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {*names, "tokenizer.json"} - {"added_tokens.json"}
+    names = [f"{prefix}-{name}" if prefix else name for name in names]
+    paths = tokenizer.save_pretrained(tmp_path / "new", legacy, prefix)
+    assert paths == tuple(str(tmp_path / "new" / name) for name in names)
+    files = {path.name for path in (tmp_path / "new").iterdir()}
+    assert files == set(names) - {"added_tokens.json", "my-added_tokens.json"}
     tokenizer.add_tokens("<a>")
-    tokenizer.save_pretrained(tmp_path / "new")
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {*names, "tokenizer.json"}
+    tokenizer.save_pretrained(tmp_path / "new", legacy, prefix)
+    assert {path.name for path in (tmp_path / "new").iterdir()} == set(names)
+
+
+def test_a_tokenizer_json_that_would_be_read_instead_goes(tokenizer, tmp_path):
+    tokenizer.add_tokens("<a>")
+    tokenizer.save_pretrained(tmp_path)
+    LEDTokenizer.from_pretrained(TINY).save_pretrained(tmp_path, legacy_format=True)
+    assert len(LEDTokenizer.from_pretrained(tmp_path)) == 600
+
+
+def test_special_tokens_as_they_were_stated(tokenizer):
+    """transformers 4.57.6 gives the same."""
+    pad, extra = AddedToken("<p>", special=True, normalized=False), AddedToken("<x>", lstrip=True, special=True)
+    tokenizer.pad_token = "</s>"
+    tokenizer.add_special_tokens({"cls_token": pad, "additional_special_tokens": [extra]})
+    assert tokenizer.special_tokens_map_extended["pad_token"] == "</s>"
+    assert tokenizer.special_tokens_map_extended["cls_token"] == pad
+    assert tokenizer.special_tokens_map_extended["additional_special_tokens"] == [extra]
+    assert tokenizer.all_special_tokens_extended[-2:] == [tokenizer.special_tokens_map_extended["mask_token"], extra]
 
 
 def test_added_tokens_of_an_earlier_save_do_not_stay(tokenizer, tmp_path):

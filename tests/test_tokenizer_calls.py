@@ -54,11 +54,12 @@ def test_windows_words_and_where_characters_are_found(case):
     assert len(batch.encodings) == len(case["rows"])
     for i, row in enumerate(case["rows"]):
         assert batch.tokens(i) == row["tokens"]
-        assert batch.word_ids(i) == row["word_ids"]
+        assert batch.word_ids(i) == batch.words(i) == row["word_ids"]
         assert batch.sequence_ids(i) == row["sequence_ids"]
-        assert len(batch[i].texts) == len(row["chars"])
-        for sequence, chars in enumerate(row["chars"]):
+        assert batch.n_sequences == len(row["chars"])
+        for sequence, (chars, words) in enumerate(zip(row["chars"], row["words"], strict=True)):
             assert [batch.char_to_token(i, c, sequence) for c in range(len(chars))] == chars
+            assert as_stored([batch.word_to_tokens(i, w, sequence) for w in range(len(words))]) == words
 
 
 @pytest.mark.parametrize("arguments", cases("refused")[0]["arguments"], ids=json.dumps)
@@ -76,6 +77,9 @@ def test_pad(case):
 def test_rows_of_ids_and_the_special_tokens_round_them(case):
     ids, pair = case["ids"]
     assert PLAIN.build_inputs_with_special_tokens(ids, pair) == case["row"]
+    assert PLAIN.create_token_type_ids_from_sequences(ids, pair) == case["types"]
+    assert PLAIN.get_special_tokens_mask(ids, pair) == case["mask"]
+    assert PLAIN.get_special_tokens_mask(ids, already_has_special_tokens=True) == case["mask_of_row"]
     assert PLAIN.num_special_tokens_to_add(pair is not None) == case["count"]
     assert PLAIN.convert_tokens_to_string(PLAIN.convert_ids_to_tokens(ids)) == case["text"]
     assert PLAIN.batch_encode_plus([("a", "b"), "c"], False)["input_ids"] == case["batch"]
@@ -126,29 +130,33 @@ def test_without_truncation_or_overflow_there_is_one_row_a_text():
 
 @properties
 @given(texts, texts, st.sampled_from([PLAIN, UNTRIMMED, LEFT]), st.sampled_from([0, 60]))
-def test_a_row_leads_from_characters_to_tokens_and_back(first, second, tokenizer, padded):
+def test_a_row_leads_from_characters_and_words_to_tokens_and_back(first, second, tokenizer, padded):
     """What the methods find is what a search through the lists finds."""
     batch = tokenizer(first, second or "a", padding="max_length", max_length=padded, return_offsets_mapping=True)
-    offsets, sequences = batch["offset_mapping"], batch.sequence_ids()
-    for token, (span, sequence) in enumerate(zip(offsets, sequences, strict=True)):
+    offsets, words, sequences = batch["offset_mapping"], batch.word_ids(), batch.sequence_ids()
+    for token, (span, word, sequence) in enumerate(zip(offsets, words, sequences, strict=True)):
         assert batch.token_to_chars(token) == (None if sequence is None else span)
-        assert batch.token_to_sequence(token) == sequence
+        assert (batch.token_to_word(token), batch.token_to_sequence(token)) == (word, sequence)
     for sequence, text in enumerate((first, second or "a")):
         of_text = [i for i, s in enumerate(sequences) if s == sequence]
         for char in range(len(text) + 1):
             first_token = next((i for i in of_text if offsets[i][0] <= char < offsets[i][1]), None)
             assert batch.char_to_token(0, char, sequence) == first_token
+            assert batch.char_to_word(0, char, sequence) == (None if first_token is None else words[first_token])
+        for word in range(max([words[i] for i in of_text], default=0) + 2):
+            tokens = [i for i in of_text if words[i] == word]
+            assert batch.word_to_tokens(0, word, sequence) == ((tokens[0], tokens[-1] + 1) if tokens else None)
+            if tokens:
+                assert batch.word_to_chars(0, word, sequence) == (offsets[tokens[0]][0], offsets[tokens[-1]][1])
 
 
 @properties
 @given(texts)
 def test_words_are_the_whole_text_one_after_the_other(text):
-    batch = UNTRIMMED(text, add_special_tokens=False, return_offsets_mapping=True)
-    words, spans = batch.word_ids(), {}
-    for word, (start, stop) in zip(words, batch["offset_mapping"], strict=True):
-        spans[word] = (spans.get(word, (start, stop))[0], stop)
-    assert list(spans) == list(range(len(spans))) and words == sorted(words)
-    assert "".join(text[start:stop] for start, stop in spans.values()) == text
+    batch = UNTRIMMED(text, add_special_tokens=False)
+    words = batch.word_ids()
+    assert sorted(set(words)) == list(range(len(set(words)))) and words == sorted(words)
+    assert "".join(text[slice(*batch.word_to_chars(word))] for word in sorted(set(words))) == text
 
 
 @properties
@@ -180,7 +188,7 @@ def test_lists_that_are_changed_do_not_change_what_a_row_knows():
     batch = PLAIN("a b", return_offsets_mapping=True)
     for changed in (batch["offset_mapping"], batch.word_ids(), batch.tokens(), batch.sequence_ids(), batch[0].offsets):
         changed[1] = None
-    assert (batch.token_to_chars(1), batch.char_to_token(0)) == ((0, 1), 1)
+    assert (batch.token_to_chars(1), batch.char_to_word(0)) == ((0, 1), 0)
     assert (batch.tokens()[1], batch.sequence_ids()[1], batch.word_ids()[1]) == ("a", 0, 0)
 
 
@@ -192,12 +200,22 @@ def test_an_encoding_is_a_mapping_and_a_list_of_rows():
     batch = PLAIN(["a b", "c"])
     assert batch.to("cpu") is batch
     assert [len(row) for row in batch[:]] == [4, 3] and batch[-1].tokens == ["<s>", "c", "</s>"]
-    assert batch[np.int64(1)] is batch.encodings[1]
+    assert batch[np.int64(1)] is batch.encodings[1] and repr(batch[0]) == "Encoding(num_tokens=4, n_sequences=1)"
+    assert batch.is_fast and batch.n_sequences == 1
     plain = BatchEncoding({"input_ids": [[0, 2], [0, 3]]})
     assert plain[:1] == {"input_ids": [[0, 2]]}
-    assert plain.encodings is None
+    assert not plain.is_fast and plain.n_sequences is None
     with pytest.raises(KeyError):
         _ = batch["labels"]
+
+
+def test_a_row_has_the_masks_of_its_call_and_answers_as_the_batch():
+    """The answers are those of tokenizers 0.22, which refuses a negative token."""
+    row = PLAIN("a", "b c", padding="max_length", max_length=9)[0]
+    assert row.attention_mask == [1, 1, 1, 1, 1, 1, 1, 0, 0]
+    assert row.special_tokens_mask == [1, 0, 1, 1, 0, 0, 1, 1, 1] and row.type_ids == [0] * 9
+    assert (row.n_sequences, row.word_to_tokens(1, 1), row.char_to_word(2, 1)) == (2, (5, 6), 1)
+    assert [row.token_to_word(token) for token in (-4, 0, 5, 8, 9)] == [None, None, 1, None, None]
 
 
 def test_an_encoding_of_rows_is_made_by_hand():
@@ -213,6 +231,11 @@ def test_token_type_ids_where_they_are_among_the_models_inputs():
     tokenizer.model_input_names = ["input_ids", "token_type_ids"]
     assert dict(tokenizer("a")) == {"input_ids": [0, 68, 2], "token_type_ids": [0, 0, 0]}
     assert PLAIN.model_input_names == ["input_ids", "attention_mask"]
+
+
+def test_most_tokens_of_a_text():
+    tokenizer = LEDTokenizer.from_pretrained(TINY, model_max_length=64)
+    assert (tokenizer.max_len_single_sentence, tokenizer.max_len_sentences_pair) == (62, 60)
 
 
 def test_numbers_of_numpy_are_numbers():
@@ -264,10 +287,12 @@ def test_not_verbose_is_silent():
         (lambda: PLAIN.tokenize(["a", "b"]), "one text was expected"),
         (lambda: PLAIN.batch_encode_plus("a"), "a list of texts was expected"),
         (lambda: PLAIN("a").char_to_token(-1), "index -1"),
-        (lambda: PLAIN("a").token_to_chars(0.5), "index 0.5"),
+        (lambda: PLAIN.get_special_tokens_mask([0], [2], True), "one list"),
+        (lambda: PLAIN("a").token_to_word(0.5), "index 0.5"),
         (lambda: PLAIN("a").char_to_token(1, 0), "row 1 of 1"),
         (lambda: PLAIN("a")[1], "row 1 of 1"),
         (lambda: PLAIN("a").char_to_token(0, 0, 1), "sequence_index is 1: the row has 1"),
+        (lambda: PLAIN("a").word_to_chars(1), "word 1 has no token"),
         (lambda: PLAIN("a").to("cuda"), r"to\('cuda'\): pyled runs on the CPU"),
         (lambda: PLAIN([]).tokens(), "no rows"),
         (lambda: PLAIN.pad({"input_ids": [0]}).word_ids(), "no rows"),

@@ -111,6 +111,12 @@ def test_spellings_of_the_same_vocabulary(spelling, tmp_path):
     assert (saved / "merges.txt").read_bytes() == (TINY / "merges.txt").read_bytes()
 
 
+def test_save_vocabulary_with_a_prefix(tmp_path):
+    paths = LEDTokenizer.from_pretrained(TINY).save_vocabulary(tmp_path, "led")
+    assert [Path(path).name for path in paths] == ["led-vocab.json", "led-merges.txt"]
+    assert LEDTokenizer(*paths).encode(TEXTS[0]) == LEDTokenizer.from_pretrained(TINY).encode(TEXTS[0])
+
+
 def test_arguments_count_before_the_files(tmp_path):
     path = directory(tmp_path, {"tokenizer_config.json": {"model_max_length": 7, "add_prefix_space": True}})
     assert LEDTokenizer.from_pretrained(path).model_max_length == 7

@@ -6,7 +6,7 @@ it exists; `tokenizer_config.json` for the options; and for the special tokens, 
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -118,17 +118,13 @@ def _listed_tokens(listed: Any, path: Path) -> dict[int, AddedToken]:
 
 
 def write_options(
-    directory: Path, roles: Mapping[str, Any], added: Mapping[int, AddedToken], options: dict[str, Any]
-) -> tuple[str, str]:
+    paths: Sequence[Path], roles: Mapping[str, Any], added: Mapping[int, AddedToken], options: dict[str, Any]
+) -> None:
     """Write the two files that `read_options` reads, so that transformers 4.57.6 and 5.23.0 give the same ids.
 
-    roles: the token of each role or None, and the list of additional special tokens. Returns their paths.
+    paths: tokenizer_config.json, special_tokens_map.json; roles: each one's token or None, and the additional list
     """
     listed = {str(number): asdict(token) for number, token in added.items()}
     config = {**options, **roles, "added_tokens_decoder": listed, "tokenizer_class": "LEDTokenizer"}
-    tokenizer_config, special_tokens_map = (
-        directory / f"{name}.json" for name in ("tokenizer_config", "special_tokens_map")
-    )
-    write_json(tokenizer_config, config)
-    write_json(special_tokens_map, {name: token for name, token in roles.items() if token})
-    return str(tokenizer_config), str(special_tokens_map)
+    write_json(paths[0], config)
+    write_json(paths[1], {name: token for name, token in roles.items() if token})

@@ -124,13 +124,19 @@ class Roles:
         self._additional = [as_stated(value, ADDITIONAL) for value in as_list(values, ADDITIONAL)]
 
     @property
+    def special_tokens_map_extended(self) -> dict[str, Any]:
+        """The special tokens by role, each as it was stated: a string or an AddedToken."""
+        named = {name: token for name, token in self._roles.items() if token}
+        return named | ({ADDITIONAL: [*self._additional]} if self._additional else {})
+
+    @property
     def special_tokens_map(self) -> dict[str, str | list[str]]:
         """The special tokens by role."""
-        named: dict[str, str | list[str]] = {name: str(token) for name, token in self._roles.items() if token}
-        return named | ({ADDITIONAL: self.additional_special_tokens} if self._additional else {})
+        return {name: getattr(self, name) for name in self.special_tokens_map_extended}
 
-    def _stated(self) -> list[Token]:
-        """Return the special tokens, those with a role first, as they were stated."""
+    @property
+    def all_special_tokens_extended(self) -> list[Token]:
+        """The special tokens, those with a role first, as they were stated."""
         first: dict[str, Token] = {}
         for token in self._roles.values():
             if token is not None:
@@ -140,4 +146,4 @@ class Roles:
     @property
     def all_special_tokens(self) -> list[str]:
         """The special tokens, those with a role first."""
-        return [str(token) for token in self._stated()]
+        return [str(token) for token in self.all_special_tokens_extended]

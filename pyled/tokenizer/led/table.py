@@ -1,5 +1,6 @@
 """11. The tokens of a tokenizer: the vocabulary with what was added to it, special tokens by role, and their files."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +18,7 @@ from .roles import ADDITIONAL, NAMES, Roles, Token, added_token, as_list
 from .tokenizer_json import TokenizerFile, read_tokenizer_json, write_tokenizer_json
 
 _VOCABULARY = ("vocab.json", "merges.txt")
+_BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
 
 
 class TokenTable(Roles):
@@ -77,7 +79,7 @@ class TokenTable(Roles):
         in_file: what `tokenizer.json` has added; listed: tokens with the ids that other files give them. A role's
         string adds nothing where there is a token of that string. Raises TokenizerError for an id that is not so.
         """
-        added, stated = AddedTokens(self._vocabulary.ids), self._stated()
+        added, stated = AddedTokens(self._vocabulary.ids), self.all_special_tokens_extended
         added.add(in_file.values())
         first = [listed[number] for number in sorted(listed)]
         known = {token.content for token in (*in_file.values(), *first)}
@@ -111,6 +113,8 @@ class TokenTable(Roles):
             files = f"copy {' and '.join(_VOCABULARY)}, or tokenizer.json, from the model that it was trained from"
             raise incomplete(path, [file.name for file in path.iterdir()], f"no {' and no '.join(missing)}: {files}")
         return cls(path / "vocab.json", path / "merges.txt", **read_options(path, options, {}))
+
+    __copy__ = copy.deepcopy  # so that tokens added to one are not in the other
 
     # Tokens and ids
 
@@ -194,43 +198,49 @@ class TokenTable(Roles):
         self._additional = additional
         return self.add_tokens(new, special_tokens=True)
 
-    @property
-    def additional_special_tokens_ids(self) -> list[int]:
-        """The ids of `additional_special_tokens`."""
-        return self.convert_tokens_to_ids(self.additional_special_tokens)
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """The ids of `all_special_tokens`."""
-        return self.convert_tokens_to_ids(self.all_special_tokens)
+    additional_special_tokens_ids = property(lambda self: self.convert_tokens_to_ids(self.additional_special_tokens))
+    all_special_ids = property(lambda self: self.convert_tokens_to_ids(self.all_special_tokens))
 
     # Files
 
-    def save_vocabulary(self, save_directory: str | Path) -> tuple[str, str]:
+    def save_vocabulary(self, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str, str]:
         """Write `vocab.json` and `merges.txt` into a directory. Return their paths."""
-        vocab, merges = (Path(save_directory) / name for name in _VOCABULARY)
+        vocab, merges = _paths(save_directory, filename_prefix, *_VOCABULARY)
         write_vocabulary(self._vocabulary, vocab, merges)
         return str(vocab), str(merges)
 
-    def save_pretrained(self, save_directory: str | Path, **keywords: Any) -> tuple[str, ...]:
+    def save_pretrained(
+        self, save_directory: str | Path, legacy_format: Any = None, filename_prefix: str | None = None, **keywords: Any
+    ) -> tuple[str, ...]:
         """Write all files of the tokenizer into a directory, which is made if missing. Return their paths.
 
-        Each older version reads some of them; `added_tokens.json` is written where tokens were added. keywords:
-        Hugging Face's that change nothing here.
+        Each older version reads some of them; `added_tokens.json` is written where tokens were added. legacy_format:
+        True leaves out `tokenizer.json`, False the files that it replaces. filename_prefix: put before each name with
+        a hyphen; `from_pretrained` does not read such files. keywords: Hugging Face's that change nothing here.
         """
         refuse_keywords("save_pretrained", other_keywords(keywords), ())
-        directory = Path(save_directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        added, whole = (directory / name for name in ("added_tokens.json", "tokenizer.json"))
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        *stated, added, whole = _paths(save_directory, filename_prefix, *_BESIDE)
         options = {name: getattr(self, name) for name in OPTIONS}
         roles = {name: getattr(self, name) for name in (*NAMES, ADDITIONAL)}
-        paths = write_options(directory, roles, self.added_tokens_decoder, options)
-        beyond = {t: i for t, i in self.get_added_vocab().items() if i >= self.vocab_size}
-        if beyond or added.exists():
-            write_json(added, beyond)
-        file = TokenizerFile(self._vocabulary, self._special.of_id, (self._cls[1], self._sep[1]))
-        write_tokenizer_json(whole, file, self._special.ids, options)
-        return *paths, *self.save_vocabulary(directory), str(added), str(whole)
+        write_options(stated, roles, self.added_tokens_decoder, options)
+        written = [*map(str, stated)]
+        if legacy_format is not False:
+            beyond = {t: i for t, i in self.get_added_vocab().items() if i >= self.vocab_size}
+            if beyond or added.exists():
+                write_json(added, beyond)
+            written += [*self.save_vocabulary(save_directory, filename_prefix), str(added)]
+        if legacy_format is True:
+            whole.unlink(missing_ok=True)  # it would be read instead of these
+        else:
+            file = TokenizerFile(self._vocabulary, self._special.of_id, (self._cls[1], self._sep[1]))
+            write_tokenizer_json(whole, file, self._special.ids, options)
+            written.append(str(whole))
+        return tuple(written)
+
+
+def _paths(directory: str | Path, prefix: str | None, *names: str) -> list[Path]:
+    return [Path(directory) / (f"{prefix}-{name}" if prefix else name) for name in names]
 
 
 def _read(vocab_file: Any, merges_file: Any, tokenizer_file: Any, in_text: list[str]) -> TokenizerFile:

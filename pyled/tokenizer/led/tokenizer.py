@@ -14,14 +14,14 @@ from .offsets import EncodedPiece, EncodedText
 from .pretrained import check_option
 from .table import TokenTable
 
-# decode(clean_up_tokenization_spaces=True) replaces these, in this order, by the same without their spaces.
+# clean_up_tokenization replaces these, in this order, by the same without their spaces.
 _SPACED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 
 _OF_ROW: dict[str, Callable[[Encoding], Any]] = {  # the values that a call may return, each of a row
     "input_ids": lambda row: row.ids,
-    "token_type_ids": lambda row: row.constant(0, 0, 0),  # LED does not tell the texts of a pair apart
-    "attention_mask": lambda row: row.constant(1, 1, 0),
-    "special_tokens_mask": lambda row: row.constant(0, 1, 1),
+    "token_type_ids": lambda row: row.type_ids,
+    "attention_mask": lambda row: row.attention_mask,
+    "special_tokens_mask": lambda row: row.special_tokens_mask,
     "offset_mapping": lambda row: row.offsets,
     "length": len,
 }
@@ -247,6 +247,10 @@ class LEDTokenizer(TokenTable):
 
     # Rows of ids, and the special tokens round them
 
+    # The most tokens of a text, and of a text and its pair together, that the model takes:
+    max_len_single_sentence = property(lambda self: self.model_max_length - SPECIAL_OF_ONE)
+    max_len_sentences_pair = property(lambda self: self.model_max_length - 2 * SPECIAL_OF_ONE)
+
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """Return how many tokens a call puts round a text, or round a text and its pair."""
         return 2 * SPECIAL_OF_ONE if pair else SPECIAL_OF_ONE
@@ -255,6 +259,22 @@ class LEDTokenizer(TokenTable):
         """Return the row of a text's ids, and its pair's: `<s> A </s>`, `<s> A </s></s> B </s>`."""
         row = [self.bos_token_id, *token_ids_0, self.eos_token_id]
         return row if token_ids_1 is None else [*row, self.eos_token_id, *token_ids_1, self.eos_token_id]
+
+    def create_token_type_ids_from_sequences(self, token_ids_0: list[int], token_ids_1: Any = None) -> list[int]:
+        """Return 0 for every token of that row."""
+        return [0] * len(self.build_inputs_with_special_tokens(token_ids_0, token_ids_1))
+
+    def get_special_tokens_mask(
+        self, token_ids_0: Any, token_ids_1: Any = None, already_has_special_tokens: bool = False
+    ) -> list[int]:
+        """Return 1 for the special tokens of that row, 0 for its texts; token_ids_0 may be the row that has them."""
+        if already_has_special_tokens:
+            if token_ids_1 is not None:
+                raise InputError("a row that has its special tokens is one list: pass no token_ids_1")
+            special = set(self.all_special_ids)
+            return [int(i in special) for i in row_of_ids(token_ids_0)]
+        mask = [1, *[0] * len(token_ids_0), 1]
+        return mask if token_ids_1 is None else mask + self.get_special_tokens_mask(token_ids_1)
 
     # Ids to text
 
@@ -272,9 +292,7 @@ class LEDTokenizer(TokenTable):
         text = self.convert_tokens_to_string([tokens[i] for i in ids if i < len(tokens) and i not in skipped])
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
-        for spaced in _SPACED if clean_up_tokenization_spaces else ():
-            text = text.replace(spaced, spaced.strip())
-        return text
+        return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text
 
     def batch_decode(
         self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
@@ -285,6 +303,13 @@ class LEDTokenizer(TokenTable):
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """Return the text of the bytes of all tokens; U+FFFD stands for what is no UTF-8."""
         return b"".join(map(bytes_of_token, tokens)).decode("utf-8", errors="replace")
+
+    @staticmethod
+    def clean_up_tokenization(out_string: str) -> str:
+        """Return a text without the spaces that old tokenizers put before punctuation and contractions."""
+        for spaced in _SPACED:
+            out_string = out_string.replace(spaced, spaced.strip())
+        return out_string
 
 
 LEDTokenizerFast = LEDTokenizer  # it is fast, and has offsets
