@@ -97,7 +97,7 @@ class LEDEncoder(Network):
             output.hidden_states = tuple(_stacked(layer, shape) for layer in per_layer)
         if output_attentions:
             G = int(masks.is_global.sum(axis=1).max())
-            output.attentions, to_all = _attentions(watches, S, G)
+            output.attentions, to_all = _attentions(watches, self.config.encoder_layers, S, G)
             output.global_attentions = to_all if G else None
         return in_form(output, return_dict)
 
@@ -112,19 +112,20 @@ def _stacked(arrays: Sequence[Floats], shape: tuple[int, ...]) -> Floats:
     return stack
 
 
-def _attentions(watches: Sequence[_Watch], S: int, G: int) -> tuple[PerLayer, PerLayer]:
-    """Return upstream's layout of what local and global queries attend to: per layer (B, H, S, G + K) and (B, H, S, G).
+def _attentions(watches: Sequence[_Watch], layers: int, S: int, G: int) -> tuple[PerLayer, PerLayer]:
+    """Return upstream's layout of what ordinary and global queries attend to: per layer (B, H, S, G + K), (B, H, S, G).
 
     The first G columns of the former are the global keys in order; the latter has a column for each global query.
     """
-    local, to_all = [], []
-    parts = ("global_keys", "band", "global_queries")
-    for layer in zip(*(zip(*map(watch.ending, parts), strict=True) for watch in watches), strict=True):
-        global_keys, band, global_queries = zip(*layer, strict=True)  # each of one array per document
+    ordinary, to_all = [], []
+    for name in (f"encoder.layers.{i}.self_attn.probs" for i in range(layers)):
+        global_keys, band, global_queries = (
+            [watch.pop(f"{name}.{part}") for watch in watches] for part in ("global_keys", "band", "global_queries")
+        )  # popped, because such arrays are large
         H, _, K = band[0].shape
-        local.append(np.concatenate([_stacked(global_keys, (H, S, G)), _stacked(band, (H, S, K))], axis=3))
+        ordinary.append(np.concatenate([_stacked(global_keys, (H, S, G)), _stacked(band, (H, S, K))], axis=3))
         to_all.append(_stacked([np.swapaxes(probs, 1, 2) for probs in global_queries], (H, S, G)))
-    return tuple(local), tuple(to_all)
+    return tuple(ordinary), tuple(to_all)
 
 
 class LEDDecoder(Network):
