@@ -245,7 +245,7 @@ def test_nothing_is_shared_between_configurations():
     ("name", "value"),
     [
         *(("attention_window", window) for window in (7, [4] * 11, None)),
-        *(("activation_function", name) for name in ("GELU", "tanh")),
+        *(("activation_function", name) for name in ("GELU", "no_such")),
         *(("d_model", 1000), ("encoder_layers", 0), ("vocab_size", 2), ("dropout", "much"), ("use_cache", 1)),
         *(("hidden_size", -1), ("model_type", "bart"), ("num_labels", 0), ("eos_token_id", -2), ("extra", 5)),
     ],
@@ -432,7 +432,7 @@ def test_heads_divide_the_model(side):
         LEDConfig.from_dict({f"{side}_attention_heads": 3})
 
 
-@pytest.mark.parametrize("name", ["tanh", "GELU", "", None, 3, ["gelu"]])
+@pytest.mark.parametrize("name", ["no_such", "GELU", "", None, 3, ["gelu"]])
 def test_activations_are_those_known(name):
     with pytest.raises(ConfigError) as caught:
         LEDConfig(activation_function=name)

@@ -224,7 +224,7 @@ def test_a_value_out_of_range_is_refused_by_name_wherever_it_stands(name, value)
 
 
 def test_every_setting_has_a_bad_value_above():
-    assert set(BAD) == set(SETTINGS)
+    assert set(BAD) == set(SETTINGS), "each setting needs bad values in BAD"
 
 
 def test_numpy_numbers_and_tuples_are_values():
@@ -490,7 +490,7 @@ def test_the_table_has_a_default_and_words_for_each_setting():
     """The defaults are those of the reference, where it has one."""
     assert {name: SETTINGS[name].default for name in DEFAULTS} == DEFAULTS
     for name in SETTINGS.keys() - DEFAULTS.keys() - {"use_cache"}:
-        assert SETTINGS[name].default in (None, ())
+        assert SETTINGS[name].default in (None, ()), f"{name}: DEFAULTS lacks its default"
     assert all(setting.words for setting in SETTINGS.values())
     named = {name for name in Settings.__dataclass_fields__ if name in settle()[0].origin}
     assert named == SETTINGS.keys() - {

@@ -762,4 +762,4 @@ def test_generation_from_embedded_tokens_is_that_from_their_ids():
 
 def test_the_definition_knows_the_activations_of_a_configuration_and_no_other():
     with pytest.raises(ValueError, match="no activation 'tanh'"):
-        reference.activation(np.zeros(2), "tanh")
+        reference.activation(np.zeros(2), "no_such")
