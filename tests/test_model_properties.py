@@ -760,6 +760,7 @@ def test_generation_from_embedded_tokens_is_that_from_their_ids():
     assert np.array_equal(model.generate(inputs_embeds=embeds, max_length=8), model.generate(ids, max_length=8))
 
 
-def test_the_definition_knows_the_activations_of_a_configuration_and_no_other():
-    with pytest.raises(ValueError, match="no activation 'tanh'"):
-        reference.activation(np.zeros(2), "no_such")
+@pytest.mark.parametrize("activate", [reference.activation, layers.activate])
+def test_both_ways_know_the_activations_of_a_configuration_and_no_other(activate):
+    with pytest.raises(ValueError, match="no activation 'no_such'"):
+        activate(np.zeros(2), "no_such")
