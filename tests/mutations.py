@@ -1,10 +1,11 @@
-"""Mutation testing: every mistake of `mutation_list.py`, one at a time, must make a test fail on an assertion.
+"""Mutation testing: every mistake and every flip, one at a time, must make a test fail.
 
-    python tests/mutations.py [--only TEXT] [--jobs J]
+    python tests/mutations.py [--only TEXT] [--jobs J] [--names]
 
-Each worker has its own copy of pyled/. A mutation replaces one line of it, and the tests named beside it run in a
-fresh process, without compilation. The tests and `golden/` are those of the repository; `reference.py` is never
-changed. The exit status is 1 unless every mutation is noticed, and the same tests pass without any.
+The mistakes stand in `mistakes.py`; the flips are made from the code by `flips.py`. Each worker has a copy of pyled/.
+A mutation changes one place of it, and the tests that must notice it run in a fresh process, without compilation. The
+tests and `golden/` are those of the repository; `reference.py` is never changed. The exit status is 1 unless the tests
+pass without a mutation, fail on an assertion with each mistake, and on an assertion or an exception with each flip.
 """
 
 import argparse
@@ -13,44 +14,85 @@ import multiprocessing
 import os
 import py_compile
 import queue
+import resource
 import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from mutation_list import MUTATIONS, ROOT, Mutation
+from flips import FLIPPED, LEFT_OUT, flips
+from mistakes import MISTAKES
 
-TIME_LIMIT = 60.0  # seconds for the tests of one mutation: some mistakes are endless loops
-ALL_TESTS_LIMIT = 900.0  # seconds for all these tests at once, which take some 25 to 60
+ROOT = Path(__file__).parent.parent
+TIME_LIMIT = 30  # seconds of a processor for the tests of one mutation: some are endless loops
 # Uncompiled, the time of a tile is that of all its lanes, used or not. Results do not depend on the size of tiles.
 SMALL_TILES = {
-    "QUERY_TILE = 96": "QUERY_TILE = 8",
-    "KEY_TILE = 64": "KEY_TILE = 8",
-    "LANES = 32": "LANES = 4",
+    "kernels/banded.py": {"QUERY_TILE = 96": "QUERY_TILE = 8", "KEY_TILE = 64": "KEY_TILE = 8"},
+    "kernels/grouped.py": {"VALUE_TILE = 64": "VALUE_TILE = 8", "LANES = 32": "LANES = 4"},
 }
-NOTICED, NOT_NOTICED, CRASHED = "noticed", "NOT NOTICED", "crashed without an assertion"
+NOTICED, RAISED, NOT_NOTICED, BROKEN = "noticed", "ended in an exception", "NOT NOTICED", "BROKEN"
+UNCHANGED, CLASSIC = "unchanged", "mistakes"  # parts; the others are files
+EXPECTED = {UNCHANGED: {NOT_NOTICED}, CLASSIC: {NOTICED}}  # verdicts by part
 
 # Forked children share what has been imported; pyled and the tests are not among it.
 processes = multiprocessing.get_context("forkserver")
 
 
+class Mutation(NamedTuple):
+    """changed: what is in the place of pyled/`file`; tests: those below tests/ that must notice it."""
+
+    part: str
+    name: str
+    file: str
+    changed: str
+    tests: tuple[str, ...]
+    limit: int = TIME_LIMIT
+
+
+def source_of(file: str) -> str:
+    """Return the source of pyled/`file` as it is tested: with small tiles."""
+    source = (ROOT / "pyled" / file).read_text(encoding="utf-8")
+    for usual, small in SMALL_TILES.get(file, {}).items():
+        assert f"\n{usual}" in source, f"{usual} is not in {file}"
+        source = source.replace(f"\n{usual}", f"\n{small}")
+    return source
+
+
+def mutations() -> tuple[list[Mutation], list[str]]:
+    """Return all mutations, and what has lost its place in the code: mistakes, and flips that are left out."""
+    every, lost, left_out = [], [], dict(LEFT_OUT)
+    for mistake in MISTAKES:
+        try:
+            changed = mistake.applied_to(source_of(mistake.file))
+            every.append(Mutation(CLASSIC, mistake.name, mistake.file, changed, mistake.tests))
+        except LookupError as e:
+            lost.append(f"{mistake.name}: {e.args[0]}")
+    for file, tests in FLIPPED.items():
+        for flip in flips(source_of(file)):
+            name = f"{file} {flip.name}"
+            if left_out.pop(name, None) is None:
+                every.append(Mutation(file, name, file, flip.changed, tests))
+    return every, [*lost, *(f"{name}, which is left out" for name in left_out)]
+
+
 class Failure:
     """A plugin of pytest that keeps the first failure."""
 
-    found: tuple[str, bool, str] | None = None  # the test, whether an assertion failed, and what was said
+    verdict: tuple[str, str] | None = None
 
     def pytest_exception_interact(self, node: Any, call: Any) -> None:
         import pytest
 
-        if self.found is None:
-            error = call.excinfo.value
-            while isinstance(error, BaseExceptionGroup):  # hypothesis's, of a failure that came once and not again
-                error = error.exceptions[0]
-            failed = isinstance(error, (AssertionError, pytest.fail.Exception))
-            self.found = node.name, failed, f"{type(error).__name__}: {error}"
+        error = call.excinfo.value
+        while isinstance(error, BaseExceptionGroup):  # hypothesis's, of a failure that came once and not again
+            error = error.exceptions[0]
+        what = NOTICED if isinstance(error, (AssertionError, pytest.fail.Exception)) else RAISED
+        said = str(error).partition("\n")[0]
+        self.verdict = self.verdict or (what, f"{node.name}: {type(error).__name__}: {said}")
 
 
 def set_what_is_left_unset() -> None:
@@ -69,8 +111,9 @@ def set_what_is_left_unset() -> None:
     np.empty_like = lambda *args, **kwargs: filled(empty_like(*args, **kwargs))
 
 
-def run_tests(folder: str, tests: list[str], channel: Any) -> None:
-    """Run tests on the copy of pyled in a folder; what happened, (verdict, details), is sent through the channel."""
+def run_tests(folder: str, tests: list[str], limit: int, channel: Any) -> None:
+    """Run tests on the copy of pyled in a folder, and send (verdict, details) through the channel."""
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
@@ -83,105 +126,92 @@ def run_tests(folder: str, tests: list[str], channel: Any) -> None:
     hypothesis.settings.register_profile("mutations", database=None, **quick)
     hypothesis.settings.load_profile("mutations")
     failure = Failure()
-    arguments = ["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
-    arguments += ["-p", "no:unraisableexception", "-p", "no:faulthandler"]  # a quarter of the time
+    arguments = ["-x", "-q", "--tb=no", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    arguments += ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:faulthandler"]  # time
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is there already
     status = pytest.main([*arguments, *(str(ROOT / "tests" / test) for test in tests)], plugins=[failure])
     used = Path(sys.modules["pyled"].__file__ or "").parent if "pyled" in sys.modules else None
     if used != Path(folder) / "pyled":
-        channel.send((CRASHED, f"the tests ran on {used}"))
-    elif failure.found is None:
-        channel.send((NOT_NOTICED, "") if status == 0 else (CRASHED, f"pytest ended with {status!r}"))
+        channel.send((BROKEN, f"the tests ran on {used}"))
+    elif status == pytest.ExitCode.OK:
+        channel.send((NOT_NOTICED, ""))
     else:
-        test, failed, message = failure.found
-        channel.send((NOTICED if failed else CRASHED, f"{test}: {message.splitlines()[0] if message else ''}"))
+        channel.send(failure.verdict or (BROKEN, f"pytest ended with {status!r}"))
 
 
-def verdict(folder: Path, tests: list[str], limit: float = TIME_LIMIT) -> tuple[str, str]:
-    """What the tests say of the copy in a folder, asked in a fresh process and within a limit (seconds)."""
+def verdict(mutation: Mutation, folder: Path) -> tuple[str, str]:
+    """Return what the tests say of the copy in a folder with this one change, asked in a fresh process."""
+    path = folder / "pyled" / mutation.file
+    path.write_text(mutation.changed, encoding="utf-8")
     receiver, sender = processes.Pipe(duplex=False)
-    process = processes.Process(target=run_tests, args=(str(folder), tests, sender))
+    arguments = (str(folder), list(mutation.tests), mutation.limit, sender)
+    process = processes.Process(target=run_tests, args=arguments)
     process.start()
     sender.close()
     try:
-        return receiver.recv() if receiver.poll(limit) else (CRASHED, f"not done in {limit:.0f} s")
+        return receiver.recv() if receiver.poll(20 * mutation.limit) else (BROKEN, "the tests wait for ever")
     except EOFError:
-        return CRASHED, "the process died"
+        return BROKEN, f"the process died, or was not done in {mutation.limit} s"
     finally:
         process.kill()
         process.join()
+        path.write_text(source_of(mutation.file), encoding="utf-8")
 
 
-def copy_package(folder: Path) -> None:
-    """A copy of pyled/ with small tiles, byte-compiled so that a changed source is always seen."""
+def copy_package(folder: Path) -> Path:
+    """Make a copy of pyled/ with small tiles, byte-compiled so that a changed source is always seen."""
     shutil.copytree(ROOT / "pyled", folder / "pyled", ignore=shutil.ignore_patterns("__pycache__"))
-    kernels = folder / "pyled" / "kernels" / "attention.py"
-    source = kernels.read_text(encoding="utf-8")
-    for usual, small in SMALL_TILES.items():
-        assert f"\n{usual}" in source, f"{usual} is not in {kernels}"
-        source = source.replace(f"\n{usual}", f"\n{small}")
-    kernels.write_text(source, encoding="utf-8")
+    for file in SMALL_TILES:
+        (folder / "pyled" / file).write_text(source_of(file), encoding="utf-8")
     compileall.compile_dir(folder, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
-
-
-def try_mutation(mutation: Mutation, folder: Path) -> tuple[str, str]:
-    """The verdict on a copy with this one change, which is undone afterwards."""
-    path = folder / "pyled" / mutation.file
-    source = path.read_text(encoding="utf-8")
-    try:
-        path.write_text(mutation.applied_to(source), encoding="utf-8")
-    except ValueError as e:
-        return CRASHED, str(e)
-    try:
-        return verdict(folder, list(mutation.tests))
-    finally:
-        path.write_text(source, encoding="utf-8")
+    return folder
 
 
 def main() -> int:
     """Run the mutations; the exit status."""
-    parser = argparse.ArgumentParser(description="Every mutation must make one of its tests fail on an assertion.")
-    parser.add_argument("--only", metavar="TEXT", default="", help="those whose number is, or file or reason has, TEXT")
+    parser = argparse.ArgumentParser(description="Every mutation must make one of its tests fail.")
+    parser.add_argument("--only", metavar="TEXT", default="", help="those with TEXT in their name, file or part")
     parser.add_argument("--jobs", metavar="J", type=int, default=os.cpu_count(), help="how many at a time")
-    given = parser.parse_args()
-    numbered = [(i, m) for i, m in enumerate(MUTATIONS) if given.only in (str(i), "") or given.only in m.file + m.why]
+    parser.add_argument("--names", action="store_true", help="print the names, and run nothing")
+    asked = parser.parse_args()
+    every, lost = mutations()
+    chosen = [one for one in every if asked.only in f"{one.part} {one.name} {one.file}"]
+    if asked.names:
+        print(*(one.name for one in chosen), sep="\n")
+        return 0
     os.environ |= {"NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     os.environ.setdefault("PYLED_EXAMPLES", "25")
     processes.set_forkserver_preload(["numpy", "numba", "regex", "hypothesis", "hypothesis.extra.numpy", "pytest"])
+    tests = tuple(sorted({test for one in chosen for test in one.tests}))
+    control = Mutation(UNCHANGED, "no mutation", "version.py", source_of("version.py"), tests, 10 * TIME_LIMIT)
+    counts: Counter[str] = Counter()
+    times: Counter[str] = Counter()  # in mutations, by part
+    seconds: Counter[str] = Counter()  # of a worker, by part
+    bad = [f"LOST: {place}" for place in lost]  # told once more at the end, where those who see only that find them
     started = time.monotonic()
-    counts = dict.fromkeys((NOTICED, NOT_NOTICED, CRASHED), 0)
-    others = []  # told once more at the end, where those who see only the last lines find them
-    with tempfile.TemporaryDirectory(prefix="pyled-mutations-") as temporary, ThreadPoolExecutor(given.jobs) as pool:
+    with tempfile.TemporaryDirectory(prefix="pyled-mutations-") as temporary, ThreadPoolExecutor(asked.jobs) as pool:
         folders: queue.Queue[Path] = queue.Queue()
-        for job in range(given.jobs):
-            copy_package(Path(temporary) / str(job))
-            folders.put(Path(temporary) / str(job))
+        for job in range(asked.jobs):
+            folders.put(copy_package(Path(temporary) / str(job)))
 
-        def work(mutation: Mutation) -> tuple[str, str]:
-            folder = folders.get()
+        def tried(mutation: Mutation) -> tuple[str, str]:
+            folder, begun = folders.get(), time.monotonic()
             try:
-                return try_mutation(mutation, folder)
+                return verdict(mutation, folder)
             finally:
                 folders.put(folder)
+                seconds[mutation.part] += time.monotonic() - begun
 
-        every = sorted({test for _, m in numbered for test in m.tests})
-        control, details = verdict(Path(temporary) / "0", every, ALL_TESTS_LIMIT)
-        told = f"unchanged: {'all tests pass' if control == NOT_NOTICED else f'{control}: {details}'}"
-        print(told, flush=True)
-        if control != NOT_NOTICED:
-            others.append(told)
-        for (number, mutation), (found, details) in zip(
-            numbered, pool.map(work, [mutation for _, mutation in numbered]), strict=True
-        ):
-            counts[found] += 1
-            print(f"{number:3} {found}: {mutation.file}: {mutation.why}", flush=True)
-            if found != NOTICED:
-                others.append(f"{number:3} {found}: {mutation.old!r} -> {mutation.new!r}\n      {details}")
-                print(others[-1], flush=True)
-    print(*others, sep="\n" if others else "")
-    print(f"{len(numbered)} mutations:", ", ".join(f"{count} {found}" for found, count in counts.items()), end="; ")
-    print(f"{time.monotonic() - started:.0f} s")
-    return 0 if control == NOT_NOTICED and counts[NOTICED] == len(numbered) else 1
+        for one, (what, details) in zip([control, *chosen], pool.map(tried, [control, *chosen]), strict=True):
+            counts[what] += one is not control
+            times[one.part] += 1
+            if what not in EXPECTED.get(one.part, {NOTICED, RAISED}):
+                bad.append(f"{what}: {one.name}" + f"\n      {details}" * bool(details))
+                print(bad[-1], flush=True)
+    print(*(f"{part}: {times[part]} in {seconds[part]:.0f} s of a worker" for part in times), *bad, sep="\n")
+    print(f"{len(chosen)} mutations:", ", ".join(f"{count} {what}" for what, count in counts.items()), end="; ")
+    print(f"{len(lost)} lost; {time.monotonic() - started:.0f} s")
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

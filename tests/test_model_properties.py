@@ -21,7 +21,7 @@ from pyled.generation import generate, resolve
 from pyled.generation_config import GenerationConfig
 from pyled.models import LEDForConditionalGeneration, LEDModel
 from pyled.models.arguments import check_length, checked_embeds, checked_ids, checked_mask, source_masks
-from pyled.network import attention, cache, layers
+from pyled.network import attention, cache, layers, losses
 from pyled.network.observe import SEES_NOTHING, Stages
 
 EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
@@ -420,6 +420,10 @@ def test_the_loss_counts_padding_and_leaves_out_what_is_ignored():
     assert_within("loss", output.loss, np.array(np.mean(each)), 0.0)
 
 
+def test_the_loss_survives_logits_of_any_size():
+    assert losses.cross_entropy(np.array([[[0.0, 1000.0], [-1000.0, 0.0]]]), np.array([[0, 1]])) == 500
+
+
 @pytest.mark.parametrize("slice_rows", [4, 7])  # with so few rows in all slices, and in some
 @pytest.mark.parametrize("kind", ["relu", "gelu"])
 def test_rows_beyond_a_slice_of_the_feed_forward(slice_rows, kind, monkeypatch):
@@ -468,6 +472,7 @@ MISTAKES = [
     ({"input_ids": [[5, 31]]}, "holds 31: this model's ids go from 0 to 30"),
     ({"input_ids": [[5, -1]]}, "holds -1"),
     ({"input_ids": np.full((1, 41), 5)}, "41 tokens, but this encoder has 40 positions"),
+    ({"input_ids": np.full((2, 41), 5), "attention_mask": np.tri(2, 41, k=39, dtype=int)}, "41 tokens, but this enc"),
     ({"input_ids": IDS, "attention_mask": [[1, 1]]}, r"attention_mask has shape \(1, 2\): \(1, 3\) was expected"),
     ({"input_ids": IDS, "attention_mask": [[1, 2, 1]]}, "holds 2: only 0, 1.*global_attention_mask"),
     ({"input_ids": IDS, "attention_mask": [[1, 0.5, 1]]}, "holds 0.5"),
@@ -669,7 +674,9 @@ def test_generation_goes_on_from_states_of_any_type():
     states = model.get_encoder()(ids).last_hidden_state
     expected = model.generate(ids, num_beams=2, max_length=9)
     for array in (states.tolist(), states.astype(np.float64), np.asfortranarray(states)):
-        assert np.array_equal(model.generate(encoder_outputs=(array,), num_beams=2, max_length=9), expected)
+        for rest in ((), (None, None, None)):  # hidden states and attentions
+            got = model.generate(encoder_outputs=(array, *rest), num_beams=2, max_length=9)
+            assert np.array_equal(got, expected)
 
 
 def test_no_return_dict_is_the_default_one():

@@ -1,80 +1,83 @@
-"""The list of mutations does not rot: every line it changes still stands in the source, every test it names exists."""
+"""The list of mistakes and the flips do not rot: each still changes the code, and the tests that they name exist."""
 
 import ast
-import functools
+import doctest
 import re
 from pathlib import Path
 
+import flips
 import pytest
-from mutation_list import LEFT_OUT, MUTATIONS, ROOT
+from mistakes import MISTAKES
+from mutations import mutations, source_of
 
-# Where every comparison, every +-1 and every expression on masks is turned round, or left out with a reason.
-TURNED_ROUND = [
-    "attention.py",
-    "inputs.py",
-    "kernels/attention.py",
-    "kernels/elementary.py",
-    "kernels/narrow.py",
-    "kernels/products.py",
-    "kernels/rows.py",
-    "generation/beam.py",
-]
+ALL, LOST = mutations()
 
 
-@functools.cache
-def source(file):
-    return (ROOT / "pyled" / file).read_text(encoding="utf-8")
+def test_nothing_has_lost_its_place():
+    assert LOST == []
 
 
-def line_of(file, place):
-    return source(file).count("\n", 0, place) + 1
+@pytest.mark.parametrize("part", sorted({mutation.part for mutation in ALL}))
+def test_each_mutation_changes_what_the_code_says(part):
+    before = {mutation.file: ast.dump(ast.parse(source_of(mutation.file))) for mutation in ALL if mutation.part == part}
+    for mutation in ALL:
+        if mutation.part == part:
+            assert ast.dump(ast.parse(mutation.changed)) != before[mutation.file], mutation.name
+            assert mutation.file != "reference.py"
 
 
-@pytest.mark.parametrize("number", range(len(MUTATIONS)))
-def test_a_mutation_still_changes_a_line_of_code(number):
-    mutation = MUTATIONS[number]
-    changed = mutation.applied_to(source(mutation.file))
-    assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(source(mutation.file)))
-    assert mutation.file != "reference.py"
-
-
-def test_no_mutation_stands_there_twice():
-    assert len({(m.file, m.after, m.old, m.new) for m in MUTATIONS}) == len(MUTATIONS)
+def test_a_name_stands_for_one_mutation():
+    names = [mutation.name for mutation in ALL]
+    assert len(set(names)) == len(names)
+    for mistake in MISTAKES:
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", mistake.name) and re.fullmatch(r"\S.+\.", mistake.says)
 
 
 def test_the_tests_that_are_named_exist():
-    for test in {test for mutation in MUTATIONS for test in mutation.tests}:
-        file, name = re.fullmatch(r"(\w+\.py)::(\w+)(\[.*\])?", test).group(1, 2)
-        assert re.search(rf"^def {name}\(", (Path(__file__).parent / file).read_text(encoding="utf-8"), re.M), test
+    for test in {test for mutation in ALL for test in mutation.tests}:
+        file, name = re.fullmatch(r"(\w+\.py)(?:::(\w+)(?:\[.*\])?)?", test).groups()
+        source = (Path(__file__).parent / file).read_text(encoding="utf-8")
+        assert re.search(rf"^def {name or 'test_.*'}\(", source, re.MULTILINE), test
 
 
-def test_what_is_left_out_still_stands_there():
-    for unchanged in LEFT_OUT:
-        assert unchanged.place(source(unchanged.file)) and unchanged.why
+EVERY_KIND = """
+def f(a: A | B, b=not 0):
+    '''a < b'''
+    assert a < b, not a
+    if isinstance(a, int | str) and (a) < b != c is not d:
+        raise E(f"{a < b}" if a in b else "")
+    x |= a & b
+    x -= 1
+    return min(a, -b - 1) or x.any(a) or ~a
+def g(): return a not in "é" or 1 + (a in b)
+"""  # annotations, defaults, docstrings, assertions, exceptions, and the types that are asked for stay as they are
 
 
-def is_flippable(node):
-    """A comparison, a condition joined or inverted, a mask expression, or 1 added or taken away."""
-    if isinstance(node, ast.BinOp):
-        one = isinstance(node.right, ast.Constant) and node.right.value == 1
-        return isinstance(node.op, ast.BitAnd | ast.BitOr) or (one and isinstance(node.op, ast.Add | ast.Sub))
-    if isinstance(node, ast.AugAssign):
-        return isinstance(node.op, ast.BitAnd | ast.BitOr)
-    inverted = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.Invert)
-    return inverted or isinstance(node, ast.Compare | ast.BoolOp)
+def test_every_kind_of_place_is_flipped_once():
+    changes = []
+    for flip in flips.flips(EVERY_KIND):
+        pairs = zip(EVERY_KIND.splitlines(), flip.changed.splitlines(), strict=True)
+        changes += [new.strip() for old, new in pairs if old != new]
+    assert changes == [
+        "if isinstance(a, int | str) or (a) < b != c is not d:",
+        "if isinstance(a, int | str) and (a) <= b != c is not d:",
+        "if isinstance(a, int | str) and (a) < b == c is not d:",
+        "if isinstance(a, int | str) and (a) < b != c is d:",
+        "x &= a & b",
+        "x |= a | b",
+        "x -= 0",
+        "return min(a, -b - 1) and x.any(a) or ~a",
+        "return min(a, -b - 1) or x.any(a) and ~a",
+        "return max(a, -b - 1) or x.any(a) or ~a",
+        "return min(a, -b) or x.any(a) or ~a",
+        "return min(a, -b - 1) or x.all(a) or ~a",
+        "return min(a, -b - 1) or x.any(a) or a",
+        'def g(): return a not in "é" and 1 + (a in b)',
+        'def g(): return a in "é" or 1 + (a in b)',
+        'def g(): return a not in "é" or (a in b)',
+        'def g(): return a not in "é" or 1 + (a not in b)',
+    ]
 
 
-def annotations(tree):
-    for node in ast.walk(tree):
-        for part in (getattr(node, "annotation", None), getattr(node, "returns", None)):
-            yield from ast.walk(part) if part is not None else ()
-
-
-@pytest.mark.parametrize("file", TURNED_ROUND)
-def test_every_flip_of_a_line_is_in_the_list_or_left_out_with_a_reason(file):
-    tree = ast.parse(source(file))
-    hints = set(annotations(tree))
-    flippable = {node.lineno for node in ast.walk(tree) if is_flippable(node) and node not in hints}
-    covered = {line_of(file, m.place(source(file))) for m in [*MUTATIONS, *LEFT_OUT] if m.file == file}
-    lines = source(file).splitlines()
-    assert [f"{number}: {lines[number - 1].strip()}" for number in sorted(flippable - covered)] == []
+def test_the_example_of_flips():
+    assert doctest.testmod(flips).attempted > 0 and doctest.testmod(flips).failed == 0

@@ -340,7 +340,7 @@ def test_a_summary_says_what_the_weights_were_kept_in():
     made = pyled.summarize(text, TINY, weights="bf16", **settings)
     assert (made.weights, made.dtype, made.record()["weights"]) == ("bf16", "float32", "bf16")
     assert pyled.summarize(text, model, tokenizer, weights="bf16", **settings).text == made.text
-    with pytest.raises(InputError, match="weights is 'int8', but those of the model are in bf16: load it with these"):
+    with pytest.raises(InputError, match="weights is 'int8', but the model is in float32, and its weights in bf16"):
         pyled.summarize(text, model, tokenizer, weights="int8")
     assert pyled.summarize(text, TINY, dtype="float64", **settings).weights == "float64"
 
@@ -349,5 +349,5 @@ def test_the_option(summarize, note):
     status, out, _ = summarize(note, "--weights", "int8", "--num-beams", 1, "--format", "jsonl", "--quiet")
     assert status == 0 and '"weights": "int8"' in out
     status, out, err = summarize(note, "--weights", "int8", "--dtype", "float64")
-    assert (status, out) == (2, "") and "weights 'int8' with dtype 'float64'" in err
+    assert (status, out) == (2, "") and "--weights 'int8' with --dtype 'float64'" in err
     assert summarize(note, "--weights", "int4")[0] == 2

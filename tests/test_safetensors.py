@@ -395,6 +395,18 @@ def test_what_the_format_lacks_is_not_written(tensors, said, tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_header_is_as_long_as_can_be_read(tmp_path, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, SMALL)
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    monkeypatch.setattr(module, "MAX_HEADER", length)
+    write_safetensors(path, SMALL)
+    assert read_safetensors(path).keys() == SMALL.keys()
+    monkeypatch.setattr(module, "MAX_HEADER", length - 1)
+    with pytest.raises(CheckpointError, match="its header takes"):
+        write_safetensors(path, SMALL)
+
+
 def test_a_write_that_fails_half_way_leaves_the_old_file_whole(tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     write_safetensors(path, SMALL)

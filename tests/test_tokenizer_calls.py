@@ -117,6 +117,13 @@ def test_windows_cover_the_text_and_repeat_the_stride(text, length, stride, toke
     assert all(part[:stride] == before[len(before) - stride :] for before, part in pairwise(in_order))
 
 
+def test_a_text_of_a_pair_that_fits_may_be_as_short_as_the_stride():
+    """As 4.57.6 answers."""
+    asked = {"truncation": True, "max_length": 10, "stride": 2, "return_overflowing_tokens": True}
+    second = [[68, 287, 289, 300], [289, 300, 305, 279], [305, 279, 374, 224], [374, 224, 75]]
+    assert PLAIN("a b", "a b c d e f g h", **asked)["input_ids"] == [[0, 68, 287, 2, 2, *ids, 2] for ids in second]
+
+
 def test_without_truncation_or_overflow_there_is_one_row_a_text():
     batch = PLAIN(["a b c", "d"], return_overflowing_tokens=True)
     assert batch["overflow_to_sample_mapping"] == [0, 1]
@@ -281,6 +288,7 @@ def test_not_verbose_is_silent():
         (lambda: PLAIN("a", padding_side="up"), "padding_side is 'up'"),
         (lambda: PLAIN("a b c", truncation=True, max_length=4, stride=2), "room for 2 tokens"),
         (lambda: PLAIN("a", truncation=True, max_length=4, stride=3), "stride 3 is more"),
+        (lambda: PLAIN("a", truncation=True, max_length=2, stride=1), "stride 1 is more"),
         (lambda: PLAIN("a", truncation=True, max_length=2, return_overflowing_tokens=True), "room for 0 tokens"),
         (lambda: PLAIN("a", return_tensors="pt"), "torch.from_numpy"),
         (lambda: PLAIN.encode_plus(["a", "b"]), "one text was expected"),

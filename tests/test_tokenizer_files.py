@@ -196,6 +196,7 @@ BAD_MERGES = {
     "one token": (lambda m: [*m, "a"], r"line 341: a merge is two tokens"),
     "three tokens": (lambda m: [*m, "a b c"], r"line 341: a merge is two tokens"),
     "two spaces": (lambda m: [*m, "a  b"], r"line 341: a merge is two tokens"),
+    "space in front": (lambda m: [*m, " a"], r"line 341: a merge is two tokens"),
     "second header": (lambda m: [m[0], *m], r"line 2: '#version:' and '0\.2' are merged, but"),
 }
 

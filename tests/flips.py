@@ -1,0 +1,245 @@
+"""Flips: small mutations that are made from the code itself, one for each place; which tests must notice those of a
+file; and the few that no test can notice.
+
+Each comparison becomes its neighbour (`<` becomes `<=`), `and` becomes `or`, `&` becomes `|`, `min` becomes `max`,
+`any` becomes `all`, and the other way round; `not`, `~`, `+ 1` and `- 1` are dropped. Only the bodies of functions and
+classes change, but no assertion, nothing that is raised, no text, default or annotation.
+"""
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+OPERATORS = {
+    ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"), ast.Eq: ("==", "!="),
+    ast.NotEq: ("!=", "=="), ast.Is: ("is", "is not"), ast.IsNot: ("is not", "is"), ast.In: ("in", "not in"),
+    ast.NotIn: ("not in", "in"), ast.And: (" and ", " or "), ast.Or: (" or ", " and "), ast.BitAnd: ("&", "|"),
+    ast.BitOr: ("|", "&"), ast.Not: ("not ", ""), ast.Invert: ("~", ""), ast.Add: (" + 1", ""), ast.Sub: (" - 1", ""),
+}  # fmt: skip
+FUNCTIONS = {"min": "max", "max": "min", "minimum": "maximum", "maximum": "minimum", "any": "all", "all": "any"}
+STAYS = ast.Assert | ast.Raise | ast.JoinedStr | ast.arguments
+
+Edit = tuple[
+    ast.AST, tuple[int, int], tuple[int, int], tuple[str, str]
+]  # expression, from, to (line, byte), old and new
+
+
+class Flip(NamedTuple):
+    """A change of a source. name: the function, the expression, and #2, #3, ... where the function has it again."""
+
+    name: str
+    changed: str
+
+
+def flips(source: str) -> Iterator[Flip]:
+    """Yield every flip of a source.
+
+    >>> for flip in flips("def f(a, b): return not a < b + 1"):
+    ...     print(flip.name, "->", flip.changed)
+    f: not a < b + 1 -> def f(a, b): return a < b + 1
+    f: a < b + 1 -> def f(a, b): return not a <= b + 1
+    f: b + 1 -> def f(a, b): return not a < b
+    """
+    data = source.encode()
+    starts = [0]
+    for line in data.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    times: Counter[str] = Counter()
+    for function, node in nodes(ast.parse(source)):
+        for expression, begin, end, (old, new) in _edits(node) if function else ():
+            name = f"{function}: {ast.unparse(expression)}"
+            times[name] += 1
+            name += f" #{times[name]}" * (times[name] > 1)
+            first, last = (starts[line - 1] + byte for line, byte in (begin, end))
+            changed = data[first:last].replace(old.encode(), new.encode(), 1)
+            yield Flip(name, (data[:first] + changed + data[last:]).decode())
+
+
+def nodes(node: ast.AST, function: str = "") -> Iterator[tuple[str, ast.AST]]:
+    """Yield the nodes that may change, each with its function, as in "Cache.select"; a function with its own name."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        function, children = f"{function}.{node.name}".lstrip("."), node.body
+    elif isinstance(node, ast.AnnAssign):
+        children = [node.value] if node.value else []
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+        children = node.args[:1]  # the others are types
+    else:
+        children = list(ast.iter_child_nodes(node))
+    yield function, node
+    for child in children:
+        if not isinstance(child, STAYS):
+            yield from nodes(child, function)
+
+
+def _edits(node: ast.AST) -> Iterator[Edit]:
+    """Yield the flips of one node: the old text stands between the two places once."""
+    match node:
+        case ast.Compare(left=left, ops=ops, comparators=others):
+            for a, op, b in zip([left, *others], ops, others, strict=False):
+                yield ast.Compare(a, [op], [b]), _end(a), _begin(b), OPERATORS[type(op)]
+        case ast.BoolOp(op=op, values=values):
+            for a, b in pairwise(values):
+                yield ast.BoolOp(op, [a, b]), _end(a), _begin(b), OPERATORS[type(op)]
+        case ast.BinOp(left=a, op=ast.BitAnd() | ast.BitOr() as op, right=b):
+            yield node, _end(a), _begin(b), OPERATORS[type(op)]
+        case ast.AugAssign(target=a, op=ast.BitAnd() | ast.BitOr() as op, value=b):
+            yield node, _end(a), _begin(b), OPERATORS[type(op)]
+        case ast.UnaryOp(op=ast.Not() | ast.Invert() as op, operand=a):
+            yield node, _begin(node), _begin(a), OPERATORS[type(op)]
+        case ast.BinOp(left=a, op=ast.Add() | ast.Sub() as op, right=ast.Constant(value=1) as b):
+            yield node, _end(a), _end(b), OPERATORS[type(op)]
+        case ast.BinOp(left=ast.Constant(value=1) as a, op=ast.Add(), right=b):
+            yield node, _begin(a), _begin(b), ("1 + ", "")
+        case ast.AugAssign(target=a, op=ast.Add() | ast.Sub(), value=ast.Constant(value=1) as b):
+            yield node, _end(a), _end(b), ("= 1", "= 0")
+        case ast.Call(func=ast.Name(id=name) as a) if name in FUNCTIONS:
+            yield node, _begin(a), _end(a), (name, FUNCTIONS[name])
+        case ast.Call(func=ast.Attribute(value=a, attr=name) as b) if name in FUNCTIONS:
+            yield node, _end(a), _end(b), (f".{name}", f".{FUNCTIONS[name]}")
+
+
+def _begin(node: ast.expr) -> tuple[int, int]:
+    return node.lineno, node.col_offset
+
+
+def _end(node: ast.expr) -> tuple[int, int]:
+    return node.end_lineno or 0, node.end_col_offset or 0
+
+
+# Which tests must notice the flips of a file
+
+
+def of(file: str, *names: str) -> tuple[str, ...]:
+    """Tests of one file; all of it where none is named."""
+    return tuple(f"{file}.py::{name}" for name in names) or (f"{file}.py",)
+
+
+def stored(*cases: str) -> tuple[str, ...]:
+    """The test that compares a whole forward pass with the reference's answers, for some cases."""
+    return of("test_model", *(f"test_every_output_field_is_the_references[{case}-float64]" for case in cases))
+
+
+def cached(*cases: str) -> tuple[str, ...]:
+    """As `stored`, for cases of several calls that share a cache."""
+    return of("test_model", *(f"test_calls_that_share_a_cache[{case}-float64]" for case in cases))
+
+
+PROPERTIES = "test_model_properties"
+SPLIT = of(PROPERTIES, "test_a_cache_gives_the_same_logits_at_any_split")
+SELECTED = of(PROPERTIES, "test_a_call_goes_on_from_selected_rows_of_a_past")
+REFUSED = of(PROPERTIES, "test_every_mistake_in_an_argument_has_its_message")
+SLICES = of(PROPERTIES, "test_rows_beyond_a_slice_of_the_feed_forward")
+LOSS = of(PROPERTIES, "test_the_loss_counts_padding_and_leaves_out_what_is_ignored")
+LOSS += of(PROPERTIES, "test_the_loss_survives_logits_of_any_size")
+SOURCE = of("test_rounded", "test_the_source_is_kept_as_narrow_as_the_weights")
+KERNELS, ROUNDED, SEARCH, RULES = map(
+    of, ("test_kernels", "test_rounded", "test_generation_search", "test_generation_rules")
+)
+TEXTS, CALLS, ADDED = map(of, ("test_tokenizer", "test_tokenizer_calls", "test_added_tokens"))
+ACTIVATIONS = stored(
+    *(f"activation-{kind}" for kind in ("gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu"))
+)
+ATTENTIONS = (
+    *stored("decoder-mask", "decoder-no-key", "decoder-1-mask", "pattern-holes", "pattern-all-masked"),
+    *stored("pattern-uneven", "decoder-batch"), *cached("cache-halves", "cache-5-1", "cache-mask"),
+    *of(PROPERTIES, "test_asking_for_probabilities_changes_no_bit",
+        "test_few_global_queries_go_without_keys_of_their_own",
+        "test_generation_with_a_cache_is_the_search_over_the_definition",
+        "test_global_queries_see_the_same_with_and_without_keys_of_their_own"),
+    *SELECTED, *SPLIT, *SOURCE,
+)  # fmt: skip
+CACHE = (
+    *of(PROPERTIES, "test_a_continuation_keeps_its_tokens_when_the_same_past_is_continued_otherwise",
+        "test_a_cache_that_grows_with_every_token_keeps_its_past", "test_a_past_is_indexed_as_a_tuple_of_layers"),
+    *cached("cache-mask", "cache-halves"), *SPLIT,
+)  # fmt: skip
+ARGUMENTS = (
+    *of(PROPERTIES, "test_masks_say_what_they_should", "test_what_a_mask_may_hold",
+        "test_ids_and_embeds_at_the_edge_of_what_is_allowed",
+        "test_every_mistake_in_an_argument_of_generate_has_its_message",
+        "test_generation_goes_on_from_states_of_any_type", "test_a_configuration_without_padding_cannot_shift"),
+    *REFUSED, *stored("labels-ignored"),
+)  # fmt: skip
+STACKS = (
+    *stored("pattern-uneven", "decoder-batch", "embeds"), *cached("cache-mask"), *REFUSED,
+    *of(PROPERTIES, "test_progress_over_a_batch_counts_the_layers_of_all_documents",
+        "test_marks_on_padding_and_unmasked_padding_are_told_once",
+        "test_outputs_are_read_by_attribute_name_and_place_without_the_fields_that_are_none",
+        "test_a_past_of_other_documents_is_refused", "test_a_past_that_is_none_of_this_model_is_refused",
+        "test_rows_of_one_document_have_one_mask"),
+    *SELECTED,
+)  # fmt: skip
+SAFETENSORS = of(
+    "test_safetensors", "test_a_file_that_breaks_a_rule_is_refused_by_it", "test_an_odd_file_within_the_rules_is_read",
+    "test_what_the_format_lacks_is_not_written", "test_a_header_is_as_long_as_can_be_read",
+    "test_large_arrays_are_written_a_part_at_a_time", "test_a_file_that_cannot_be_opened",
+)  # fmt: skip
+FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled code only
+    "network/attention.py": ATTENTIONS,
+    "network/cache.py": CACHE,
+    "network/encoder.py": stored("pattern-uneven"),
+    "network/layers.py": SLICES + ACTIVATIONS + SPLIT,
+    "network/losses.py": LOSS,
+    "kernels/banded.py": KERNELS + stored("pattern-uneven"),
+    "kernels/grouped.py": KERNELS + ROUNDED,
+    "kernels/elementary.py": KERNELS,
+    "kernels/products.py": KERNELS + ROUNDED,
+    "kernels/rounded.py": ROUNDED,
+    "models/arguments.py": ARGUMENTS,
+    "models/stacks.py": STACKS,
+    "generation/beam.py": SEARCH,
+    "generation/greedy.py": SEARCH,
+    "generation/decoding.py": SEARCH,
+    "generation/search.py": SEARCH,
+    "generation/rules.py": RULES + SEARCH,
+    "tokenizer/bpe.py": of("test_tokenizer_bpe"),
+    "tokenizer/bytelevel.py": TEXTS,
+    "tokenizer/special.py": ADDED + TEXTS,
+    "tokenizer/vocabulary.py": of("test_tokenizer_files"),
+    "tokenizer/led/offsets.py": TEXTS + CALLS,
+    "tokenizer/led/lengths.py": of("test_tokenizer", "test_padding_truncation_and_pairs") + CALLS + TEXTS,
+    "checkpoint/safetensors.py": SAFETENSORS + of("test_cli_inspect", "test_the_types_in_the_file_are_told"),
+}
+
+# Flips that change no result, by their names, each with the reason
+ALIKE, TIME = "all of them are rounded, or none", "only time is lost"
+LEFT_OUT = {
+    "network/attention.py document_keys: any((isinstance(weight, Rounded) for weight in weights_of_queries))": ALIKE,
+    "network/attention.py decoder_self_attention: T > 1": TIME,
+    "network/attention.py cross_attention: T == 1 and len(rows)": TIME,
+    "network/attention.py cross_attention: len(rows) and (T > 1 or probs is not None)": TIME,
+    "network/attention.py cross_attention: T > 1": TIME,
+    "network/cache.py Growing.append: not self._is_continued": TIME,
+    "network/cache.py Growing.append: length <= self.buffer.shape[2]": TIME,
+    "network/cache.py Growing._copied: length > capacity": "a buffer has more room",
+    "network/cache.py Growing._copied: max(BLOCK, capacity // 2)": "a buffer has less room",
+    "network/encoder.py encoder_layer: buffers or Buffers()": TIME,
+    "network/layers.py Buffers.array: array.dtype != dtype": TIME,
+    "network/layers.py product: x.shape[-2] <= FEW_ROWS": TIME,
+    "network/layers.py feed_forward_in_slices: min(len(x), SLICE_ROWS)": "a buffer has more room",
+    "kernels/banded.py _absorb: score > largest": "equal scores are the same",
+    "kernels/banded.py _banded: Q + query_tile - 1": "there is a tile without a query",
+    "kernels/banded.py banded: min(QUERY_TILE, (min(Q, w) + unit - 1) // unit * unit)": "it is the size of a tile",
+    "kernels/banded.py banded: min(Q, w) + unit - 1": "it is the size of a tile",
+    "kernels/banded.py banded: min(Q, w)": "it is the size of a tile",
+    "kernels/grouped.py _powers: score > top": "equal scores are the same",
+    "kernels/elementary.py _compiled_exp: getattr(x, 'bitwidth', 64) == 32": "it runs when compiled",
+    "kernels/elementary.py _compiled_gelu: getattr(x, 'bitwidth', 64) == 32": "it runs when compiled",
+    "kernels/elementary.py gelu_float32: x < np.float32(0)": "0 times either share is 0",
+    "kernels/products.py _few_rows: M + WEIGHT_TILE - 1": "there is a tile without a row",
+    "kernels/rounded.py _int8: size <= largest": "equal sizes are the same",
+    "models/stacks.py _stacked: len(arrays) > 1": TIME,
+    "generation/beam.py beam_search: length_penalty > 0": "any length to the power of 0 is 1",
+    "generation/beam.py beam_search: candidates.scores[:, 0] <= ABSENT / 2": "no score is just that number",
+    "generation/beam.py _candidates: sums.max(axis=1)": "NaN is the least, too",
+    "generation/beam.py _best_of: count <= _GROUPS": TIME,
+    "generation/beam.py _best_of: len(values) >= 4 * _GROUPS": TIME,
+    "generation/beam.py _best_of: values[:whole].reshape(-1, _GROUPS).max(axis=0)": TIME,
+    "generation/rules.py repetition_penalty: old < 0": "0 stays 0",
+    "generation/rules.py exponential_decay_length_penalty: beyond <= 0": "the factor is 1, and nothing is added",
+    "tokenizer/bpe.py _Cache.__missing__: len(word) <= LONGEST_CACHED": TIME,
+    "tokenizer/led/lengths.py Lengths.windows: sum(sizes) + n_special <= self.truncate_to": "all of it is the window",
+    "tokenizer/led/lengths.py resolve_lengths: limit <= UNLIMITED": "no row has so many tokens",
+}

@@ -1,0 +1,371 @@
+"""The classic mistakes of those who port LED, BART or Longformer, each under a name, and the tests that notice it.
+
+`mutations.py` puts one after the other into a copy of the package. What a single operator does wrong is not here: such
+mutations are made from the code itself (`flips.py`).
+"""
+
+import ast
+from typing import NamedTuple
+
+from flips import ACTIVATIONS, LOSS, PROPERTIES, SPLIT, cached, nodes, of, stored
+
+
+class Mistake(NamedTuple):
+    """A mistake in one line of pyled/`file`: `new` in the place of `old`, which stands once in the file, or in the
+    function. says: what is wrong. `tests`, below tests/, must notice it.
+    """
+
+    file: str
+    name: str
+    says: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    function: str = ""
+
+    def applied_to(self, source: str) -> str:
+        """Return the source with this mistake in it. Raises LookupError unless `old` stands there once."""
+        lines = source.splitlines(keepends=True)
+        spans = [
+            (node.lineno - 1, node.end_lineno)
+            for name, node in nodes(ast.parse(source))
+            if isinstance(node, ast.FunctionDef) and f".{name}".endswith(f".{self.function}")
+        ]
+        first, last = spans[0] if self.function and spans else (0, len(lines))
+        text = "".join(lines[first:last])
+        if text.count(self.old) != 1 or (self.function and len(spans) != 1):
+            where = f"{self.file} {self.function} ({len(spans)} functions)" if self.function else self.file
+            raise LookupError(f"{self.old!r} stands {text.count(self.old)} times in {where}")
+        return "".join(lines[:first]) + text.replace(self.old, self.new) + "".join(lines[last:])
+
+
+GLOBALS = stored("pattern-far", "pattern-uneven")
+HOLES = stored("pattern-holes", "pattern-suffix")
+DECODER = stored("decoder-6")
+TO_ALL = of(PROPERTIES, "test_global_queries_see_the_same_with_and_without_keys_of_their_own")
+BEAMS = of(PROPERTIES, "test_generation_with_a_cache_is_the_search_over_the_definition")
+BRANCHES = of(PROPERTIES, "test_a_continuation_keeps_its_tokens_when_the_same_past_is_continued_otherwise")
+BAND = of("test_kernels", "test_banded_is_dense_attention_within_the_band")
+GROUPED = of("test_kernels", "test_grouped_is_dense_attention_within_each_group")
+NORM = of("test_kernels", "test_residual_and_norm_in_one_pass")
+GELU = of("test_kernels", "test_bias_and_gelu_in_one_pass")
+HEADS = of("test_kernels", "test_bias_alone_and_on_the_way_to_heads")
+SEARCHES = of("test_generation_search", "test_the_search_finds_what_the_reference_finds")
+TABLE = of("test_generation_rules", "test_a_rule_does_what_the_reference_does_and_leaves_its_input_alone")
+TEXTS = of("test_tokenizer", "test_ids_offsets_tokens_and_decoding_of_a_text")
+CALLS = of("test_tokenizer", "test_padding_truncation_and_pairs")
+MERGES = of("test_tokenizer_bpe", "test_every_short_word_merges_by_the_order_of_the_list")
+
+# Of each file: (name, what is wrong, old text, new text, tests), and the function where the file has the text again.
+OF_FILE = {
+    "network/attention.py": [
+        ("global-projection-query", "Global queries come from the local projection.",
+         '.query_global")', '.query")', TO_ALL, "_attend_to_all"),
+        ("global-projection-key", "Global queries see keys of the local projection.",
+         '.{part}_global.weight"', ".{part}{'_global' * (part != 'key')}.weight\"", TO_ALL),
+        ("global-projection-value", "Global queries see values of the local projection.",
+         '.{part}_global.weight"', ".{part}{'_global' * (part != 'value')}.weight\"", TO_ALL),
+        ("global-projection-value-bias", "The values of global queries lack their bias.",
+         'context + weights[f"{inner}.value_global.bias"]', "context", TO_ALL),
+        ("global-projection-of-many", "The same of queries that are many: their keys and values are the local ones.",
+         '{part}_global") for', '{part}") for', TO_ALL),
+        ("global-query-first", "The first tokens ask in place of the global ones.",
+         "heads(hidden[global_places]", "heads(hidden[:G]", TO_ALL, "_attend_to_all"),
+        ("global-query-local", "Global tokens attend to their window only.",
+         "if len(global_places):", "if False:", GLOBALS),
+        ("global-mask-missing", "Global queries see padding.", "scores[:, ~is_real] = -np.inf", "pass", TO_ALL),
+        ("global-scale-missing", "The scores of global queries are not divided by sqrt(D).",
+         "scores /= math.sqrt(D)", "pass", TO_ALL),
+        ("global-columns-missing", "Local queries do not see global keys beyond their window.",
+         "np.take(array, global_places, axis=1)", "array[:, :0]", GLOBALS),
+        ("global-columns-twice", "A global key in the window counts twice, in the band and as a column.",
+         "banded(q, k, v, is_real & ~is_global,", "banded(q, k, v, is_real,", GLOBALS),
+        ("mask-on-padding-keys", "Local queries see padding.",
+         "banded(q, k, v, is_real & ~is_global,", "banded(q, k, v, ~is_global,", HOLES),
+        ("mask-on-padding-queries", "The context of padding is not 0.", "context[~is_real] = 0", "pass", HOLES),
+        ("mask-at-document-end", "Windows go beyond the ends of the document, to keys of zeros.",
+         "np.pad(is_real & ~is_global, w)", "np.pad(is_real & ~is_global, w, constant_values=True)", GLOBALS),
+        ("probs-over-band-only", "The probabilities of the band sum to 1 without the global columns.",
+         "q[h] @ k[h, global_places].T", "-np.inf", GLOBALS),
+        ("value-is-key", "The keys are summed in place of the values.",
+         "banded(q, k, v, is", "banded(q, k, k, is", GLOBALS, "encoder_self_attention"),
+        ("query-key-swapped", "Queries come from the projection of keys, and keys from that of queries.",
+         '("query", "key", "value")', '("key", "query", "value")', GLOBALS),
+        ("causal-mask-off-by-one", "A token sees the next one.", "length - T, dtype", "length - T + 1, dtype", DECODER),
+        ("causal-mask-without-itself", "A token does not see itself.",
+         "length - T, dtype", "length - T - 1, dtype", DECODER),
+        ("causal-mask-without-past", "The causal mask takes the first new token for the first of all.",
+         "length - T, dtype", "0, dtype", cached("cache-halves")),
+        ("causal-mask-missing", "A token sees all later ones.", "length - T, dtype", "length, dtype", DECODER),
+        ("decoder-mask-missing", "The decoder's own mask has no effect.",
+         "is_seen &= is_key[r]", "pass", stored("decoder-mask")),
+        ("decoder-scale-missing", "The decoder's scores are not divided by sqrt(D).",
+         " / math.sqrt(q.shape[1])", "", DECODER),
+        ("cross-mask-missing", "The decoder sees the source's padding.",
+         "np.broadcast_to(is_key[document], (", "np.broadcast_to(True, (", HOLES),
+        ("cross-mask-missing-in-a-step", "One new token at a time, the decoder sees the source's padding.",
+         "is_key[document][None])", "is_key[document][None] | True)", BEAMS),
+        ("cross-value-is-key", "The source's values come from the projection of its keys.",
+         ".v_proj", ".k_proj", DECODER, "of_layer"),
+        ("cross-keys-of-one-layer", "All layers see the source by the projections of the first.",
+         '{names[layer]}.k_proj"', '{names[0]}.k_proj"', DECODER),
+        ("row-without-keys", "A decoder row that may see nothing becomes 0; it sees all alike.",
+         "scores[~is_seen.any(axis=1)] = 0", "pass", stored("decoder-no-key")),
+        ("cache-key-is-value", "Past keys are the past values.",
+         "past[0].append", "past[1].append", cached("cache-halves")),
+    ],
+    "kernels/banded.py": [
+        ("scale-missing", "Scores are not divided by sqrt(D).", "q[first + i, d] * scale", "q[first + i, d]", BAND),
+        ("scale-twice", "Scores are divided by sqrt(D) twice.",
+         "q[first + i, d] * scale", "q[first + i, d] * scale * scale", BAND),
+        ("scale-by-model-size", "Scores are divided by the square root of the model's size, not of a head's.",
+         "1 / math.sqrt(D)", "1 / math.sqrt(q.shape[0] * D)", BAND),
+        ("band-one-short", "The window lacks its last token on one side.", "same - w))", "same - w + 1))", BAND),
+        ("band-one-long", "The window has a token too many on one side.", "same - w))", "same - w - 1))", BAND),
+        ("window-one-sided", "A token sees what is behind it and not what is ahead.", "same - w))", "same))", BAND),
+        ("mask-of-first-tile", "The mask of the first keys stands for that of all.",
+         "is_key[j0 + j]", "is_key[j]", BAND),
+        ("softmax-not-rescaled", "A larger score does not scale down the sums before it.",
+         "exp(earlier - shift[x])", "1", BAND),
+        ("softmax-sum-missing", "Weighted sums are not divided by the sum of the powers.",
+         "output[d, i] * total[i]", "output[d, i]", BAND),
+    ],
+    "kernels/grouped.py": [
+        ("step-scale-missing", "One new token at a time, scores are not divided by sqrt(D).",
+         "1 / math.sqrt(q.shape[3])", "1", GROUPED),
+        ("step-mask-missing", "One new token at a time, the last keys have no mask.",
+         "row[j] * scale if is_key[j] else -np.inf", "row[j] * scale", GROUPED),
+        ("step-maximum-of-some", "One new token at a time, the maximum is that of some scores.",
+         "tops.max()", "tops[0]", of("test_kernels", "test_attention_survives_scores_of_any_size")),
+        ("int8-scale-missing", "int8 keys are used without their scales.",
+         "scores[i] *= key_scale", "pass",
+         of("test_rounded", "test_narrow_keys_and_values_are_those_of_the_widened_ones")),
+    ],
+    "kernels/elementary.py": [
+        ("gelu-tanh", "GELU has the form by tanh, not the exact one.",
+         "x * 0.5 * math.erfc(-x * math.sqrt(0.5))",
+         "0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))", GELU, "gelu"),
+    ],
+    "kernels/rows.py": [
+        ("gelu-before-bias", "The bias is added behind the activation.",
+         "gelu(x[m, f] + bias[f])", "gelu(x[m, f]) + bias[f]", GELU),
+        ("heads-interleaved", "A head has every H-th column, not D neighbours.",
+         "x[m, h * D + d] + bias[h * D + d]", "x[m, d * H + h] + bias[d * H + h]", HEADS),
+        ("variance-unbiased", "The variance is divided by E - 1.",
+         "squares / row.dtype.type(E)", "squares / row.dtype.type(E - 1)", DECODER),
+        ("epsilon-outside-root", "Epsilon is added to the deviation, not to the variance.",
+         "math.sqrt(squares / row.dtype.type(E) + epsilon)", "(math.sqrt(squares / row.dtype.type(E)) + epsilon)",
+         NORM),
+        ("mean-not-subtracted", "The norm is that of RMSNorm.", "row[e] -= mean", "pass", NORM),
+        ("residual-missing", "The input of a layer's part is not added to its output.",
+         "x[m, e] + y[m, e]", "y[m, e]", NORM),
+    ],
+    "kernels/rounded.py": [
+        ("bf16-truncated", "Numbers are cut to bfloat16, not rounded.",
+         "(number + 0x7FFF + (number >> 16 & 1)) >> 16", "number >> 16",
+         of("test_rounded", "test_bf16_is_the_nearest_and_of_two_the_even")),
+        ("int8-truncated", "Numbers are cut to int8, not rounded.",
+         "np.rint(", "np.trunc(", of("test_rounded", "test_int8_of_halves_and_of_rows_without_a_scale")),
+    ],
+    "network/layers.py": [
+        ("epsilon-wrong", "Epsilon is that of BERT.",
+         "LAYER_NORM_EPSILON = 1e-5", "LAYER_NORM_EPSILON = 1e-12", DECODER),
+        ("embedding-scale", "Embedded tokens are multiplied by sqrt(E), as in BART's larger relatives.",
+         "add_norm(tokens,", "add_norm(tokens * math.sqrt(tokens.shape[-1]),", stored("length-tall-3")),
+        ("embedding-norm-missing", "The sum of token and position is not normed.",
+         'add_norm(tokens, positions, weights, f"{name}.layernorm_embedding", see)', "tokens + positions", DECODER),
+        ("position-offset-1", "The first position is 1.",
+         "[first_position : first_position + T]", "[first_position + 1 :][:T]", DECODER),
+        ("scale-before-bias", "Queries are divided by sqrt(D) before their bias is added.",
+         "out=scratch), bias, out)", 'out=scratch), bias * (out.shape[2] ** 0.5 if name[-5:] == "query" else 1), out)',
+         GLOBALS),
+        ("bias-missing", "Linear layers have no bias.",
+         "add_bias(result.reshape(-1, outputs), bias, activate=gelu)", "pass", DECODER),
+        ("weight-transposed", "A square matrix is multiplied from the wrong side.",
+         "widened(weight).T", "(widened(weight) if outputs == inputs else widened(weight).T)", DECODER),
+        ("gelu-new-constant", "gelu_new has a wrong constant.", "0.044715", "0.44715", ACTIVATIONS),
+        ("activation-silu", "quick_gelu is silu.", "-1.702", "-1.0", ACTIVATIONS),
+    ],
+    "network/encoder.py": [
+        ("position-offset-2", "Positions begin at 2, as in BART.",
+         "embed(tokens, 0, ", "embed(tokens, 2, ", stored("length-tall-3")),
+        ("window-not-halved", "A window reaches as far to each side as it is wide.",
+         "config.one_sided_window(i)", "2 * config.one_sided_window(i)", GLOBALS),
+        ("window-of-first-layer", "All layers have the window of the first.",
+         "config.one_sided_window(i)", "config.one_sided_window(0)", stored("windows-none")),
+        ("norm-of-attention", "The feed-forward has the norm of the attention.",
+         "final_layer_norm", "self_attn_layer_norm", stored("length-tall-3")),
+    ],
+    "network/decoder.py": [
+        ("decoder-position-restarts", "Positions begin anew with each call.",
+         "embed(tokens, cache.get_seq_length(), ", "embed(tokens, 0, ", SPLIT),
+        ("norm-before", "The output of the attention is normed before the residual is added, not after it.",
+         "hidden = add_norm(hidden, attended, weights, f\"{name}.self",
+         "hidden = hidden + add_norm(0 * hidden, attended, weights, f\"{name}.self", DECODER),
+        ("cross-norm-of-self", "The cross-attention has the norm of the self-attention.",
+         "encoder_attn_layer_norm", "self_attn_layer_norm", DECODER),
+        ("cache-not-grown", "A call does not remember its tokens.",
+         "pasts.append(longer)", "pasts.append(past)", SPLIT),
+    ],
+    "network/cache.py": [
+        ("cache-branches-share", "Two continuations of one past write into the same places.",
+         "self._is_continued |= fits", "pass", BRANCHES),
+        ("cache-lost-on-growth", "The past is lost when its buffer grows.",
+         "select_past(self.buffer, self.length, ", "select_past(self.buffer, 0, ",
+         of(PROPERTIES, "test_a_cache_that_grows_with_every_token_keeps_its_past")),
+        ("cache-documents-stay", "Rows in another order see the documents of the old one.",
+         "document_of_row=self.document_of_row[rows]", "document_of_row=self.document_of_row",
+         of(PROPERTIES, "test_a_selected_cache_goes_on_as_its_rows_would")),
+        ("beams-of-another-document", "The beams of a document are taken for rows of the others.",
+         "np.repeat(np.arange(len(documents)), R // len(documents))", "np.arange(R) % len(documents)", BEAMS),
+    ],
+    "network/heads.py": [
+        ("logits-bias-missing", "final_logits_bias is not added.", 'weights["final_logits_bias"][0]', "None", DECODER),
+    ],
+    "network/losses.py": [
+        ("loss-without-padding", "The loss leaves padding out; it leaves -100 out.",
+         "labels != IGNORED_LABEL", "labels > 1", LOSS),
+        ("loss-mean-of-means", "The loss is divided by all labels, the ignored ones included.",
+         "np.mean(log_total - scores[np.arange(len(targets)), targets])",
+         "np.sum(log_total - scores[np.arange(len(targets)), targets]) / labels.size", LOSS),
+    ],
+    "models/arguments.py": [
+        ("decoder-start-token", "Shifted targets begin with <s>; LED's begin with </s>.",
+         "config.pad_token_id, config.decoder_start_token_id", "config.pad_token_id, config.bos_token_id",
+         stored("ids-only")),
+        ("shift-left", "Targets are shifted to the left.", "ids[:, :-1]]", "ids[:, 1:]]", stored("ids-only")),
+        ("shift-keeps-ignored", "A label of -100 becomes the start token.",
+         "IGNORED_LABEL, pad,", "IGNORED_LABEL, start,", stored("labels-first-ignored")),
+        ("mask-inverted", "1 is padding.", "shape, (0, 1)) == 1", "shape, (0, 1)) == 0", HOLES),
+        ("global-everywhere", "Without global_attention_mask every token is global.",
+         "(-1, 0, 1), default=0)", "(-1, 0, 1))", of(PROPERTIES, "test_masks_say_what_they_should")),
+        ("global-on-padding", "Padding may be global.",
+         "is_marked & is_real", "is_marked", stored("pattern-on-masked")),
+        ("minus-one-is-real", "-1 in global_attention_mask is a token like the others.",
+         "is_key & (marks != -1)", "is_key", stored("pattern-minus-one-on-real")),
+        ("mask-is-a-length", "A mask with holes is taken for a length.",
+         "count and is_key[:count].all()", "count", HOLES),
+    ],
+    "models/stacks.py": [
+        ("global-of-first-document", "All documents of a batch have the global tokens of the first.",
+         "masks.is_global[b, :length]", "masks.is_global[0, :length]", stored("pattern-uneven")),
+    ],
+    "checkpoint/names.py": [
+        ("head-untied", "The head is the file's own, although config.json ties it to the embeddings.",
+         "return dict.fromkeys(report.tied, first)", "return {name: sources.get(name, first) for name in report.tied}",
+         of("test_checkpoint", "test_of_several_that_differ_the_first_wins_and_it_is_said")),
+    ],
+    "checkpoint/safetensors.py": [
+        ("bf16-in-lower-half", "A bfloat16 is the lower half of a float32.",
+         "np.left_shift(bits, 16, out=bits)", "pass", of("test_safetensors", "test_every_bfloat16_is_widened_exactly")),
+    ],
+    "models/initial.py": [
+        ("new-rows-zero", "The rows of new tokens are 0, not the mean of the old ones.",
+         "old.mean(axis=0, dtype=np.float64) if rng is None", "0 if rng is None",
+         of("test_resize", "test_old_tokens_stay_and_new_ones_are_their_mean")),
+    ],
+    "generation/beam.py": [
+        ("length-penalty-inverted", "Scores are multiplied by the length's power.",
+         "** length_penalty)", "** -length_penalty)", SEARCHES),
+        ("length-penalty-of-prompt", "The length that is paid for counts the prompt.",
+         "length + 1 - prompt_length", "length + 1", SEARCHES),
+        ("logits-for-probabilities", "Beams sum logits, not log-probabilities.",
+         "log_softmax(decoding.next_logits(ids))", "decoding.next_logits(ids)", SEARCHES),
+        ("beam-scores-not-summed", "A beam's score is that of its last token.",
+         " + running.scores[:, :, None]", "", SEARCHES),
+        ("beams-begin-alike", "All beams hold the same hypothesis from the first step on.",
+         "scores[:, 0] = 0", "scores[:] = 0", SEARCHES),
+        ("beam-candidates-too-few", "A step keeps as many candidates as beams, so that those that end leave none.",
+         "max(2, 1 + len(settings.eos_token_id)) * beams", "beams", SEARCHES),
+        ("eos-not-finished", "A hypothesis that has ended runs on.",
+         "np.where(is_stopped, ABSENT, np.float32(0))", "np.float32(0)", SEARCHES),
+        ("eos-of-any-rank", "A candidate behind the best beams may finish.",
+         "is_stopped & (np.arange(is_stopped.shape[1]) < beams)", "is_stopped.copy()", SEARCHES),
+        ("done-document-changes", "The answer of a document that is done changes with the others' steps.",
+         "order[is_done] = np.arange(beams)", "pass", SEARCHES),
+        ("beam-padding", "Behind the end stands 0 where the padding id is 0; upstream has the end of sequence.",
+         "(settings.pad_token_id or settings.eos_token_id[0])", "settings.pad_token_id",
+         of("test_generation_search", "test_beam_padding_has_the_references_quirk")),
+    ],
+    "generation/decoding.py": [
+        ("beams-not-reordered", "The cache does not follow the beams.",
+         "self.state = self.state.select(rows)", "pass", SEARCHES),
+        ("eos-anywhere", "The start token, which is the end of sequence, ends every row.",
+         "np.isin(ids[:, -1], self.settings.eos_token_id)", "np.isin(ids, self.settings.eos_token_id).any(axis=1)",
+         SEARCHES),
+    ],
+    "generation/greedy.py": [
+        ("padding-missing-behind-end", "A row that has ended goes on while others run.",
+         "np.where(is_running, tokens, settings.pad_token_id)", "tokens", SEARCHES),
+    ],
+    "generation/rules.py": [
+        ("repetition-penalty-of-negative", "The penalty divides negative scores too, which favours them.",
+         "np.where(old < 0, old * penalty, old / penalty)", "old / penalty", TABLE),
+        ("encoder-penalty-inverted", "The penalty disfavours the source.", "1 / penalty", "penalty", TABLE),
+        ("source-of-another-document", "Rules on the source look at another document's.",
+         "np.repeat(encoder_ids, s.num_beams, axis=0)", "np.tile(encoder_ids, (s.num_beams, 1))", SEARCHES),
+        ("decay-counts-prompt", "The decay begins as many tokens early as the prompt has.",
+         "int(after) + s.prompt_length", "int(after)", SEARCHES),
+        ("bias-of-last-word", "Of two biases on a token the last one counts.",
+         "+= np.float32(bias)", "= np.float32(bias)",
+         of("test_generation_rules", "test_sequence_bias_is_its_definition")),
+    ],
+    "tokenizer/bytelevel.py": [
+        ("space-prefix-missing", "A word does not take the space before it along.", "| ?\\p{L}+|", "|\\p{L}+|", TEXTS),
+        ("space-run-whole", "A run of white space keeps the last one, which belongs to the next word.",
+         "\\s+(?!\\S)|", "", of("test_tokenizer_bpe", "test_the_split")),
+        ("contraction-missing", "'s is no word of its own.", "'s|'t|", "'t|", TEXTS),
+        ("byte-table", "The soft hyphen stands for itself.",
+         "range(0xAE, 0x100)", "range(0xAD, 0x100)", of("test_tokenizer_bpe", "test_the_byte_table_is_gpt2s")),
+    ],
+    "tokenizer/bpe.py": [
+        ("merge-order", "Merges are made in another order than that of the list.",
+         "heapify(heap)", "heap.sort(reverse=True)", MERGES),
+        ("merge-rightmost", "Of equal pairs the rightmost merges first.",
+         "rank_of.index(rank)", "len(rank_of) - 1 - rank_of[::-1].index(rank)", MERGES),
+        ("merge-stale", "A pair merges that is not there any more.", "!= rank:", "is None:", MERGES),
+        ("merge-left-forgotten", "What has merged is not tried with its left neighbour.",
+         "((before, at), (at, beyond))", "((at, beyond),)", MERGES),
+    ],
+    "tokenizer/special.py": [
+        ("special-shortest", "Of tokens that begin alike the shortest wins.",
+         "key=len, reverse=True", "key=len", of("test_tokenizer", "test_of_added_tokens_that_begin_alike_the_longest")),
+    ],
+    "tokenizer/led/roles.py": [
+        ("mask-token-strips-nothing", "<mask> does not take the space before it along.",
+         'lstrip=name == "mask_token"', "lstrip=False", TEXTS),
+    ],
+    "tokenizer/led/offsets.py": [
+        ("offsets-in-bytes", "Offsets count bytes, not characters.",
+         "piece.is_prefixed or not piece.text.isascii()", "piece.is_prefixed", TEXTS),
+        ("offsets-with-space", "The span of a word begins with the space before it.",
+         "np.minimum(start + lead, stop)", "start", TEXTS),
+    ],
+    "tokenizer/led/lengths.py": [
+        ("truncation-odd-token", "Of a pair that is cut, the first text keeps the odd token.",
+         "[room // 2, room - room // 2]", "[room - room // 2, room // 2]", CALLS),
+        ("truncation-without-special", "Truncation forgets the special tokens.",
+         "sum(sizes) + n_special", "sum(sizes)", CALLS),
+    ],
+    "tokenizer/led/tokenizer.py": [
+        ("pair-separator", "The second text of a pair begins with <s>; it begins with </s>.",
+         "(self._cls, self._sep, self._sep, self._sep)", "(self._cls, self._sep, self._cls, self._sep)", CALLS),
+        ("padding-id", "Padding is 0, which is <s>.",
+         "(self.pad_token_id, self.pad_token)", "(0, self.pad_token)", CALLS),
+        ("truncation-side", "The end is always cut off.", "side=side", 'side="right"', CALLS),
+        ("global-padding", "pad() makes padding local tokens: 0, where 4.57.6 has -1.",
+         "GLOBAL_PAD = -1", "GLOBAL_PAD = 0", of("test_tokenizer_calls", "test_pad")),
+    ],
+    "tokenizer/led/batch_encoding.py": [
+        ("padding-attended", "attention_mask is 1 on padding.", "_mask(1, 1, 0)", "_mask(1, 1, 1)", CALLS),
+        ("padding-side", "Padding stands on the other side.", 'side == "right"', 'side != "right"', CALLS),
+    ],
+    "tasks/reading.py": [
+        ("global-first-missing", "<s> is not global when a text is summarized.",
+         "is_global[:, 0] = 1", "pass", of("test_tasks", "test_each_chunk_has_the_global_tokens_asked_for")),
+        ("global-doc-sep-missing", "<doc-sep> is not global where documents are summarized together.",
+         "is_global[row == self.tokenizer.convert_tokens_to_ids(DOC_SEP)] = 1", "pass",
+         of("test_tasks", "test_doc_sep_counts_where_the_vocabulary_has_it")),
+    ],
+}  # fmt: skip
+MISTAKES = [Mistake(file, *row) for file, rows in OF_FILE.items() for row in rows]
