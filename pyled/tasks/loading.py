@@ -45,8 +45,10 @@ def load(
             f"model is a {type(model).__name__}: pass a checkpoint's directory, or an LEDForConditionalGeneration"
         )
     elif dtype not in (None, model.dtype.name) or weights not in (None, stored_as(model)):
+        asked = {"dtype": dtype, "weights": weights}
+        words = " and ".join(f"{name} is {value!r}" for name, value in asked.items() if value is not None)
         actual = f"the model is in {model.dtype.name}, and its weights in {stored_as(model)}"
-        raise InputError(f"dtype is {dtype!r}, weights is {weights!r}, but {actual}: load it with these")
+        raise InputError(f"{words}, but {actual}: load it with these")
     if isinstance(tokenizer, str | Path):
         tokenizer = LEDTokenizer.from_pretrained(tokenizer)
     if not isinstance(tokenizer, LEDTokenizer):
