@@ -340,7 +340,7 @@ def test_a_summary_says_what_the_weights_were_kept_in():
     made = pyled.summarize(text, TINY, weights="bf16", **settings)
     assert (made.weights, made.dtype, made.record()["weights"]) == ("bf16", "float32", "bf16")
     assert pyled.summarize(text, model, tokenizer, weights="bf16", **settings).text == made.text
-    with pytest.raises(InputError, match="weights is 'int8', but the model is in float32, and its weights in bf16: load it with these"):
+    with pytest.raises(InputError, match="weights is 'int8', but the model is in float32, and its weights in bf16"):
         pyled.summarize(text, model, tokenizer, weights="int8")
     assert pyled.summarize(text, TINY, dtype="float64", **settings).weights == "float64"
 
