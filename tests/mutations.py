@@ -16,6 +16,7 @@ import py_compile
 import queue
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ from mistakes import MISTAKES
 
 ROOT = Path(__file__).parent.parent
 TIME_LIMIT = 30  # seconds of a processor for the tests of one mutation: some are endless loops
+MEMORY_LIMIT = 4 << 30  # bytes: some allocate what a damaged file declares
 # Uncompiled, the time of a tile is that of all its lanes, used or not. Results do not depend on the size of tiles.
 SMALL_TILES = {
     "kernels/banded.py": {"QUERY_TILE = 96": "QUERY_TILE = 8", "KEY_TILE = 64": "KEY_TILE = 8"},
@@ -114,6 +116,7 @@ def set_what_is_left_unset() -> None:
 def run_tests(folder: str, tests: list[str], limit: int, channel: Any) -> None:
     """Run tests on the copy of pyled in a folder, and send (verdict, details) through the channel."""
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
@@ -127,6 +130,7 @@ def run_tests(folder: str, tests: list[str], limit: int, channel: Any) -> None:
     hypothesis.settings.load_profile("mutations")
     failure = Failure()
     arguments = ["-x", "-q", "--tb=no", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    arguments += ["--basetemp", str(Path(folder) / "temporary")]  # pytest's usual place is shared, with races
     arguments += ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:faulthandler"]  # time
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is there already
     status = pytest.main([*arguments, *(str(ROOT / "tests" / test) for test in tests)], plugins=[failure])
@@ -151,7 +155,8 @@ def verdict(mutation: Mutation, folder: Path) -> tuple[str, str]:
     try:
         return receiver.recv() if receiver.poll(20 * mutation.limit) else (BROKEN, "the tests wait for ever")
     except EOFError:
-        return BROKEN, f"the process died, or was not done in {mutation.limit} s"
+        process.join()
+        return BROKEN, f"the process ended with {process.exitcode} ({-signal.SIGXCPU} where its time was over)"
     finally:
         process.kill()
         process.join()
