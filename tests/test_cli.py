@@ -241,8 +241,12 @@ def test_what_the_library_logs_is_a_note(summarize, note, monkeypatch):
 
 def test_what_the_checkpoint_itself_asks_for_in_vain_is_its_fault(run, note, tmp_path):
     directory = changed(tmp_path / "led", generation={"do_sample": True, "max_length": 5})
-    assert run("summarize", note, "-m", directory)[0] == 3
-    assert run("summarize", note, "-m", directory, "--num-beams", 2)[0] == 2
+    said = f"pyled: {directory}/generation_config.json: do_sample=True (generation_config.json) asks for "
+    for options in ((), ("--num-beams", 2)):
+        status, _, err = run("summarize", note, "-m", directory, *options)
+        assert status == 3 and err.startswith(said)
+    assert run("summarize", note, "-m", directory, "--max-new-tokens", "999")[0] == 3  # its own fault comes first
+    assert run("summarize", note, "-m", directory, "-p", "do_sample", "true")[0] == 2
     assert run("summarize", note, "-m", directory, "-p", "do_sample", "false")[0] == 0
 
 

@@ -179,7 +179,8 @@ def test_what_is_there_is_kept_or_replaced_as_asked(summarize, two, tmp_path):
 def test_nothing_to_do_does_not_open_the_checkpoint(run, two, tmp_path):
     (tmp_path / "out.txt").touch()
     status, out, err = run("summarize", two, "-m", tmp_path / "none", "-o", tmp_path / "out.txt", "--skip-existing")
-    assert (status, out, err) == (0, "", "pyled: 2 of 2 summaries are there already and are kept\n")
+    said = f"{tmp_path / 'out.txt'} is there already and is kept: nothing is summarized; --force replaces it"
+    assert (status, out, err) == (0, "", f"pyled: {said}\n")
 
 
 def test_a_bad_input_leaves_the_others_in_the_file(summarize, two, tmp_path):
@@ -202,7 +203,8 @@ def test_a_bad_input_leaves_the_others_in_the_file(summarize, two, tmp_path):
         (["a.summary.txt", "a.txt", "-o", "."], "a.summary.txt is an input: name another output"),
         (["a.txt", "./a.txt", "-o", "out/"], "a.txt is named twice: leave one out"),
         (["a.txt", "-o", "none/out.txt"], "none is no directory: make it, or name another output"),
-        (["a.txt", "-o", "a.txt/"], "a.txt is no directory"),
+        (["a.txt", "-o", "a.txt/"], "a.txt is a file: name another output"),
+        (["a.txt", "-o", "a.txt/b.txt"], "a.txt is a file: name another output"),
         (["a.txt", "-o", ""], "--output names no file"),
         (["a.txt", "-o", "x" * 300], "File name too long: name another output"),
         (["x" * 229 + ".txt", "-o", "out/"], "is too long a name, of more than 240 bytes"),
@@ -222,6 +224,15 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(run, tmp_path, monk
     assert message in err
     assert left_in(tmp_path) == sorted([*texts, "link.txt"])
     assert Path("a.txt").read_text(encoding="utf-8") == SHORT
+
+
+@pytest.mark.parametrize("command", ["summarize", "evaluate"])
+def test_an_output_in_a_folder_that_was_deleted_is_named(run, note, tmp_path, monkeypatch, command):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    status, _, err = run(command, note, "-m", "no checkpoint", "-o", "out.txt")
+    assert status == 2 and err.endswith("out.txt: No such file or directory: name another output\n")
 
 
 def test_an_input_that_failed_is_no_output_either(run, note, tmp_path):
@@ -333,7 +344,9 @@ def test_a_long_text_that_was_interrupted_goes_on_from_its_chunks(summarize, tmp
     part = out.with_name(".lamp.summary.jsonl.chunks.jsonl")
     out.parent.mkdir()
     arguments = [*CHUNKED, "--format", "jsonl", "-o", out.parent if to_folder else out]
-    assert summarize(*arguments)[:2] == (130, "")
+    said = f"pyled: {LAMP}: interrupted: the same command goes on from 2 of 3 chunks\n"
+    status, printed, err = summarize(*arguments)
+    assert (status, printed) == (130, "") and err.endswith(said)
     assert left_in(out.parent) == [part.name]
     with part.open("ab") as file:
         file.write(b'\n{"key": "cut of')
@@ -350,11 +363,19 @@ def test_a_long_text_that_was_interrupted_goes_on_from_its_chunks(summarize, tmp
     assert [chunk["text"] for chunk in chunks[:2]] == [expected(text[c["start"] : c["stop"]]) for c in chunks[:2]]
 
 
-def test_force_starts_a_long_text_anew(summarize, tmp_path, two_at_a_time):
-    for option in ((), ("--force",)):
-        assert summarize(*CHUNKED, "-o", tmp_path / "out.txt", *option)[0] == 130
-        assert len(two_at_a_time) == 2
-        two_at_a_time.clear()
+def test_force_starts_a_long_text_anew_once_it_has_a_chunk(summarize, run, tmp_path, two_at_a_time):
+    arguments = [*CHUNKED, "-o", tmp_path / "out.txt"]
+    assert summarize(*arguments)[0] == 130
+    part = tmp_path / ".out.txt.chunks.jsonl"
+    before = part.read_bytes()
+    assert summarize(*arguments, "--force", "--dry-run")[0] == 0
+    assert run("summarize", "-m", tmp_path / "none", *arguments, "--force")[0] == 3
+    assert summarize(*arguments, "--force")[0] == 130  # before its first chunk
+    assert part.read_bytes() == before
+    two_at_a_time.clear()
+    status, _, err = summarize(*arguments, "--force")
+    assert (status, len(two_at_a_time)) == (130, 2) and "the same command without --force goes on from 2 of 3" in err
+    assert part.read_bytes().count(b"\n") == before.count(b"\n")
 
 
 @pytest.mark.parametrize("to_folder", [True, False])

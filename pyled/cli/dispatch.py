@@ -10,7 +10,7 @@ from ..kernels.blas import let_threads_sleep
 from . import evaluate, inspect, summarize, tokenize
 from .shared.console import Console, OutputError, noting, put
 from .shared.exit_status import BAD_CHECKPOINT, FAILED
-from .shared.interrupts import before_leaving
+from .shared.interrupts import before_leaving, tidy
 from .shared.parser import as_written, new_parser
 from .shared.words import in_words
 
@@ -39,7 +39,7 @@ def run(argv: list[str] | None) -> int:
             if sys.stdout is not None:
                 put("")  # flushes what argparse has printed
     except KeyboardInterrupt:
-        console.clear()
+        tidy()
         raise
     except OutputError as e:
         _abandon_stdout()

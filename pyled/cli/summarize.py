@@ -9,6 +9,7 @@ from .shared.console import Console, OutputError, put
 from .shared.dry_run import costs
 from .shared.forms import FORMS
 from .shared.inputs import STDIN, Inputs, named_or_piped, shown
+from .shared.interrupts import before_leaving
 from .shared.loading import add_options, load, prepare
 from .shared.outputs import Output, chunks_file, open_output
 from .shared.parser import Commands, add_command, add_model
@@ -100,13 +101,14 @@ def _summarize_all(summarizer: "Summarizer", inputs: Inputs, output: Output, con
     from ..tasks import Work
 
     work = Work(console.progress, [_bytes(name) for name in inputs.readable])
+    files: dict[Path, Chunks] = {}  # one for all inputs, where their output is one file
     for i, name, text in inputs.texts():
         work.turn_to(i)
         try:
             source = summarizer.read(text)
             for note in source.notes:
                 console.note(f"{shown(name)}: {note}")
-            chunks = _finished(summarizer, name, source, output, console)
+            chunks = _finished(summarizer, name, source, output, files, console)
             summary = summarizer.write(source, work, chunks)
         except OutputError:
             raise
@@ -127,13 +129,29 @@ def _bytes(name: str) -> float:
     return float(Path(name).stat().st_size) if name != STDIN and Path(name).is_file() else 0.0
 
 
-def _finished(summarizer: "Summarizer", name: str, source: "Source", output: Output, console: Console) -> Chunks | None:
+def _finished(
+    summarizer: "Summarizer", name: str, source: "Source", output: Output, files: dict[Path, Chunks], console: Console
+) -> Chunks | None:
     """Return the summaries of a long text's chunks that an interrupted run left, if its output is a file."""
     path = output.file(name)
     if path is None or len(source.chunks) == 1:
         return None
-    chunks, count = Chunks(chunks_file(path), summarizer), len(source.chunks)
-    if done := sum(chunk.key in chunks for chunk in source.chunks):
-        place = f"{done} of {count} chunks are in {chunks_file(path)}, from a run that did not end"
-        console.note(f"{shown(name)}: goes on: {place}")
+    file = chunks_file(path)
+    if file not in files:
+        files[file] = Chunks(file, summarizer, output.starts_anew)
+    chunks = files[file]
+
+    def done() -> str:
+        count = sum(chunk.key in chunks for chunk in source.chunks)
+        return f"{count:,} of {len(source.chunks):,} chunks" if count else ""
+
+    def tell_of_the_rest() -> None:
+        console.clear()
+        if done() and file.exists():  # it goes when the summary is written
+            command = "the same command without --force" if output.starts_anew else "the same command"
+            console.note(f"{shown(name)}: interrupted: {command} goes on from {done()}")
+
+    if done():
+        console.note(f"{shown(name)}: goes on: {done()} are in {file}, from a run that did not end")
+    before_leaving(tell_of_the_rest)
     return chunks

@@ -131,7 +131,8 @@ class Reader:
             spans = encoded["offset_mapping"][1:-1]
             starts = [max(0, start - prefix) for start, stop in spans if stop > prefix]
             pieces = cut(text, starts, limit, self.reading.overlap, lambda piece: self._encoded(piece)["input_ids"])
-            notes.append(f"{count:,} tokens are read in {len(pieces):,} chunks of at most {limit:,}")
+            kind = "chunks" if len(pieces) > 1 else "chunk"
+            notes.append(f"{count:,} tokens are read in {len(pieces):,} {kind} of at most {limit:,}")
         shortest, where = min(len(ids) for _, _, ids in pieces), self.reading.global_attention
         if any(places.stop > shortest for places in self.reading.global_places()):
             notes.append(f"global_attention={where!r} has no effect from {shortest:,} on: a chunk ends there")

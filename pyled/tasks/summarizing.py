@@ -120,12 +120,12 @@ class Summarizer:
             again = self.read(text)
             if again.tokens >= tokens:
                 notes.append(
-                    f"the {len(last)} summaries are not summarized again: with {again.tokens:,} tokens together they "
+                    f"the {len(last):,} summaries are not summarized again: with {again.tokens:,} tokens together they "
                     f"are no shorter than what they summarize, {tokens:,}; pass a smaller max_new_tokens"
                 )
                 break
             rounds += 1
-            notes.append(f"{len(last)} summaries, {again.tokens:,} tokens together, were summarized again")
+            notes.append(f"{len(last):,} summaries, {again.tokens:,} tokens together, were summarized again")
             last = self._write_chunks(again, rounds, work, finished)
             spent += last
             tokens, text = again.tokens, _joined(last)

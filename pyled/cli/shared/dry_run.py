@@ -67,7 +67,7 @@ def _total(records: list[dict[str, Any]], remedy: str | None) -> dict[str, Any]:
 
 def _line(name: str, record: Mapping[str, Any]) -> str:
     remedy = f" --too-long {record['too_long']}" if record["too_long"] else ""
-    chunks = f" in {len(record['chunks'])} chunks" if len(record["chunks"]) > record.get("inputs", 1) else ""
+    chunks = f" in {len(record['chunks']):,} chunks" if len(record["chunks"]) > record.get("inputs", 1) else ""
     cut = f", {record['truncated_tokens']:,} of them cut off" if record["truncated_tokens"] else ""
     encoding, generating = _time(record["encoding_seconds"]), _time(record["generating_seconds"])
     memory = _size(sum(record["memory"].values()))

@@ -50,7 +50,7 @@ def _made(record: Record) -> str:
     """Return, in a line, how a summary was made."""
     read = record["source_tokens"] - record["truncated_tokens"]
     of = f" of {record['source_tokens']:,}" if record["truncated_tokens"] else ""
-    chunks = f" in {len(record['chunks'])} chunks" if len(record["chunks"]) > 1 else ""
+    chunks = f" in {len(record['chunks']):,} chunks" if len(record["chunks"]) > 1 else ""
     score = "" if record["score"] is None else f", score {record['score']:.3f}"
     seconds = record["encoding_seconds"] + record["generating_seconds"]
     return (

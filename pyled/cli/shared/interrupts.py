@@ -26,15 +26,20 @@ def _leave(*_: object) -> None:
     if _is_held and not _is_pending:  # a second interrupt does not wait
         _is_pending = True
         return
-    with contextlib.suppress(Exception):  # the interrupt can have come in the middle of it
-        for tidy in _tidy:
-            tidy()
+    tidy()
     os._exit(INTERRUPTED)
 
 
-def before_leaving(tidy: Callable[[], None]) -> None:
-    """Call `tidy` before an interrupt ends this process."""
-    _tidy[:] = [tidy]
+def tidy() -> None:
+    """Do what `before_leaving` was told."""
+    with contextlib.suppress(Exception):  # the interrupt can have come in the middle of it
+        for action in _tidy:
+            action()
+
+
+def before_leaving(action: Callable[[], None]) -> None:
+    """Do this, and nothing that was said before, when an interrupt ends the command."""
+    _tidy[:] = [action]
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import gc
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, GenerationError, InputError, PyledError
@@ -109,8 +110,13 @@ def load(arguments: argparse.Namespace, options: Mapping[str, Any], console: Con
     try:
         summarizer = tasks.Summarizer(loaded, **options)
     except PyledError as e:
-        has_options = any(value is not None for value in options.values())
-        raise e if has_options else CheckpointError(str(e)) from None
+        try:
+            tasks.Summarizer(loaded)
+        except PyledError as own:  # the fault is the checkpoint's, whatever the options say
+            if str(own) == str(e):
+                file = Path(loaded.name) / "generation_config.json"
+                raise CheckpointError(f"{file if file.exists() else loaded.name}: {e}") from None
+        raise
     unnamed = [UNNAMED] if arguments.model is None else []
     for note in (*unnamed, *loaded.surprises, *summarizer.plan.notes):
         console.note(note)

@@ -25,12 +25,16 @@ LONGEST = 240  # bytes of a file's name: most file systems take 255, and while i
 class Output:
     """The place for summaries: a file for each input, one file for all, or standard output."""
 
-    def __init__(self, paths: Mapping[str, Path | None], is_folder: bool, is_one: bool, form: str) -> None:
+    def __init__(
+        self, paths: Mapping[str, Path | None], is_folder: bool, is_one: bool, form: str, starts_anew: bool = False
+    ) -> None:
         """paths: the file of each input's summary, None for standard output
 
         is_folder: each has a file of its own; is_one: there is one input, so that a text needs no head
+        starts_anew: the finished chunks of an earlier run are not used
         """
         self._paths, self._is_folder, self._is_one, self._form = paths, is_folder, is_one, form
+        self.starts_anew = starts_anew
         self._records: list[Record] = []  # for the end
         self._between = ""
 
@@ -114,8 +118,8 @@ def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console)
         check_names(paths)
         _settle_existing(paths, arguments, inputs, console)
     except OSError as e:
-        raise InputError(f"{e.filename}: {e.strerror}: name another output") from None
-    return Output(paths, is_folder, is_one, arguments.format)
+        raise InputError(f"{e.filename or path}: {e.strerror}: name another output") from None
+    return Output(paths, is_folder, is_one, arguments.format, arguments.force)
 
 
 def _settle_existing(
@@ -123,17 +127,18 @@ def _settle_existing(
 ) -> None:
     """Raise InputError for outputs that are there already, unless an option says what becomes of them."""
     if arguments.force:
-        for path in set(paths.values()):
-            chunks_file(path).unlink(missing_ok=True)
         return
     there = {name: paths[name] for name in inputs.readable if paths[name].is_file()}
     if not there:
         return
     if not arguments.skip_existing:
         first, *others = dict.fromkeys(there.values())
-        more = f", and {len(others)} others are" if others else ""
+        more = f", and {len(others):,} other{'s are' if len(others) > 1 else ' is'}" if others else ""
         raise InputError(f"{first} is there already{more}: pass --force to replace it, --skip-existing to keep it")
-    console.note(f"{len(there)} of {len(inputs.readable)} summaries are there already and are kept")
+    if len(files := set(paths.values())) == 1:
+        console.note(f"{files.pop()} is there already and is kept: nothing is summarized; --force replaces it")
+    else:
+        console.note(f"{len(there):,} of {len(inputs.readable):,} summaries are there already and are kept")
     inputs.readable = [name for name in inputs.readable if name not in there]
 
 
@@ -151,9 +156,11 @@ def check_names(paths: Mapping[str, Path]) -> None:
 
 def check_writable(folder: Path, make: bool) -> None:
     """Raise InputError unless a file can be made in a folder, which may be missing where it will be made."""
-    place = next(place for place in (folder, *folder.absolute().parents) if place.exists() or not make)
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not place.is_dir():
-        raise InputError(f"{place} is no directory: make it, or name another output")
+        raise InputError(f"{place} is {'a file' if place.is_file() else 'no directory'}: name another output")
+    if place != folder and not make:
+        raise InputError(f"{folder} is no directory: make it, or name another output")
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"{place} is not yours to write to: name another output")
 
@@ -173,7 +180,7 @@ def file_names(inputs: Sequence[str], suffix: str, console: Console) -> dict[str
         raise InputError("the summaries of some inputs would have one name: name fewer at a time")
     files = {name: f"{stem}{MADE}{suffix}" for name, stem in stems.items()}
     if longer := [files[name] for name, stem in stems.items() if stem != Path(parts[name][-1]).stem]:
-        console.note(f"{len(longer)} inputs share a name; their summaries are named after folders too, as {longer[0]}")
+        console.note(f"{len(longer):,} inputs share a name: their files are named after folders too, as {longer[0]}")
     return files
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,13 +102,15 @@ def open_records(arguments: argparse.Namespace, inputs: Sequence[str]) -> Record
     if arguments.output in ("", STDIN):
         raise InputError("--output names no file, and standard output is for the table: name a file")
     path = Path(arguments.output)
+    if arguments.output.endswith(os.sep) or path.is_dir():
+        raise InputError(f"{arguments.output} is a directory: name a file for the records")
     try:
         check_names(dict.fromkeys(inputs, path))
         if not is_device(path):
             check_writable(path.parent, make=False)
         records, is_there = Records(path), path.is_file() and path.stat().st_size > 0
     except OSError as e:
-        raise InputError(f"{e.filename}: {e.strerror}: name another output") from None
+        raise InputError(f"{e.filename or path}: {e.strerror}: name another output") from None
     if arguments.force:
         records.clear()
     elif is_there and not arguments.skip_existing:
