@@ -22,7 +22,9 @@ ALIASES = {
     "attention_probs_dropout_prob": "attention_dropout",
     "initializer_range": "init_std",
 }
-_NONE = ("architectures", "dtype", "problem_type", "transformers_version")  # attributes that are None unless stated
+_OF_CALLS = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}  # and their values here
+# Attributes of other names, with the value that each has unless it is stated.
+_UNSTATED = dict.fromkeys(("architectures", "dtype", "problem_type", "torch_dtype", "transformers_version")) | _OF_CALLS
 
 
 def _each(value: Any) -> list[Any]:
@@ -32,6 +34,7 @@ def _each(value: Any) -> list[Any]:
 # The type of a value, whether a value is right, and in words what it must be.
 Size = Annotated[int, lambda value: type(value) is int and value >= 1, "an integer of at least 1"]
 Rate = Annotated[float, lambda value: type(value) in (int, float) and 0 <= value <= 1, "a number from 0 to 1"]
+Deviation = Annotated[float, lambda value: type(value) in (int, float) and value >= 0, "a number of at least 0"]
 Flag = Annotated[bool, lambda value: type(value) is bool, "true or false"]
 Activation = Annotated[str, lambda value: value in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"]
 Windows = Annotated[
@@ -70,7 +73,6 @@ class Shape:
     attention_window: Windows = 512
     activation_function: Activation = "gelu"
     tie_word_embeddings: Flag = True
-    num_labels: Size = 2
 
 
 @dataclass(init=False)
@@ -97,7 +99,8 @@ class LEDConfig(Shape):
     attention_dropout: Rate = 0.0
     activation_dropout: Rate = 0.0
     classifier_dropout: Rate = 0.0
-    init_std: Rate = 0.02
+    init_std: Deviation = 0.02
+    num_labels: Size = 2
     use_cache: Flag = True
     is_encoder_decoder: Flag = True
     decoder_start_token_id: Id = 2
@@ -117,8 +120,8 @@ class LEDConfig(Shape):
         if name in ALIASES:
             return getattr(self, ALIASES[name])
         extra = vars(self).get("extra", {})
-        if name in extra or name in _NONE:
-            return extra.get(name)
+        if name in extra or name in _UNSTATED:
+            return extra.get(name, _UNSTATED.get(name))
         if name == "id2label":
             return {number: f"LABEL_{number}" for number in range(self.num_labels)}
         if name == "label2id":
@@ -130,6 +133,8 @@ class LEDConfig(Shape):
         for name in values:
             if name in _OF_GENERATION:
                 raise ConfigError(f"{name} is a setting of generation: {_TO_GENERATION}")
+            if values[name] not in (None, _OF_CALLS.get(name, values[name])):
+                raise ConfigError(f"{name}={values[name]!r} has no effect here: pass it to the call of the model")
         self._set(values)
 
     def _set(self, values: Mapping[str, Any]) -> None:
@@ -187,6 +192,15 @@ class LEDConfig(Shape):
         vars(copy)["_fixed"] = {f.name: deepcopy(vars(copy)[f.name]) for f in fields(Shape)}
         return copy
 
+    def __copy__(self) -> Self:
+        """Return a copy that belongs to no model: its shape can be set."""
+        copy = object.__new__(type(self))
+        vars(copy).update({name: deepcopy(value) for name, value in vars(self).items() if name != "_fixed"})
+        return copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()
+
     def one_sided_window(self, layer: int) -> int:
         """Return on how many tokens of each side an encoder layer attends."""
         windows = (self._fixed or vars(self))["attention_window"]
@@ -199,7 +213,8 @@ class LEDConfig(Shape):
         Raises ConfigError, also for a file of another model family; InputError for an override that is no key.
         """
         config = cls(**{name: value for name, value in values.items() if name != "extra"})
-        refuse_keywords("from_pretrained", overrides, {*_CHECKS, *ALIASES, *_NONE, *values, "id2label", "label2id"})
+        names = {*_CHECKS, *ALIASES, *_UNSTATED, *values, "id2label", "label2id"} - {"torch_dtype"}
+        refuse_keywords("from_pretrained", overrides, names)
         config.update(overrides)
         if "extra" in values:
             config.extra["extra"] = values["extra"]

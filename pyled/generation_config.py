@@ -257,6 +257,11 @@ class GenerationConfig:
             raise AttributeError(f"GenerationConfig has no {name!r}")
         return extra.get(name)
 
+    def __copy__(self) -> Self:
+        config = type(self)()
+        vars(config).update({name: dict(v) if isinstance(v, dict) else v for name, v in vars(self).items()})
+        return config
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GenerationConfig) and vars(self) | {"origins": 0} == vars(other) | {"origins": 0}
 

@@ -299,7 +299,7 @@ SMALL = {
     [
         *((name, 2 * size) for name, size in SMALL.items()),
         *(("attention_window", [4, 8]), ("activation_function", "relu")),
-        *(("tie_word_embeddings", False), ("num_labels", 3), ("id2label", {0: "a"}), ("hidden_size", 8)),
+        *(("tie_word_embeddings", False), ("hidden_size", 8)),
     ],
 )
 def test_the_shape_of_a_model_cannot_be_changed_under_it(name, value):

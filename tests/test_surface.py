@@ -1,6 +1,8 @@
 """The lines that scripts written for transformers use: each does what it does there, or says what to do."""
 
+import copy
 import inspect
+import pickle
 import typing
 
 import numpy as np
@@ -19,7 +21,8 @@ def model():
 
 
 def test_one_line_each(model):
-    assert model.eval() is model.to("cpu") is model.train(False) is model and model.device == "cpu"
+    assert model.eval() is model.to("cpu") is model.to(device="cpu") is model.cpu() is model.train(False) is model
+    assert model.device == "cpu"
     tensors = model.state_dict()
     learned = [array for name, array in tensors.items() if name != "final_logits_bias"]
     assert model.num_parameters() == sum({id(array): array.size for array in learned}.values())
@@ -43,14 +46,17 @@ def test_inputs_is_the_first_argument_of_generate(model):
     ("action", "message"),
     [
         (lambda model: model.train(), "pyled does not train a model yet: fine-tune it with transformers"),
-        (lambda model: model.to("cuda"), r"to\(cuda\): pyled runs on the CPU"),
+        (lambda model: model.to("cuda"), r"to\(device='cuda'\): pyled runs on the CPU"),
         (
             lambda model: model.to(dtype="float16"),
-            r"to\(dtype=float16\): .* dtype= and weights= are for from_pretrained",
+            r"dtype='float16'\): .* dtype= and weights= are for from_pretrained",
         ),
         (lambda model: model.half(), "load the model with weights='bf16'"),
         (lambda model: type(model).from_pretrained(TINY, torch_dtype="float16"), "computes in 'float32' or 'float64'"),
         (lambda model: type(model).from_pretrained(TINY, num_beams=2), "num_beams.* generate"),
+        (lambda model: type(model).from_pretrained(TINY, config={}), "config is a dict: pass a LEDConfig"),
+        (lambda model: setattr(model, "generation_config", {}), "generation_config is a dict: pass a GenerationConfig"),
+        (lambda model: model({"input_ids": IDS}), r"input_ids is a dict: pass what it holds as arguments, with \*\*"),
     ],
 )
 def test_a_remedy_for_what_is_not_here(model, action, message):
@@ -89,6 +95,35 @@ def test_a_model_keeps_its_shape_and_hears_of_settings_in_the_wrong_place(model)
     assert np.array_equal(model(IDS, decoder_input_ids=[[2]]).logits, before)
 
 
+def test_copies_belong_to_nobody(model):
+    """A model made from another one's configuration, or from its copy, leaves that one as it was."""
+    for config in (copy.deepcopy(model.config), copy.copy(model.config)):
+        config.attention_window = 8
+    other = pyled.LEDModel(model.config)
+    other.config.pad_token_id = 3
+    assert (model.config.attention_window, model.config.pad_token_id) != (8, 3) and model.config.pad_token_id == 1
+    for same in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        with pytest.raises(ConfigError, match="is fixed at"):
+            same.config.attention_window = 8
+    settings = copy.copy(model.generation_config)
+    settings.do_sample, settings.max_length = True, 20
+    assert model.generation_config.do_sample is None
+    assert model.generation_config.origin("max_length") == "generation_config.json"
+
+
+@pytest.mark.parametrize("dtype", [np.dtype("float64"), np.float64, float, "float64", "torch.float64"])
+def test_every_spelling_of_float64_is_float64(dtype):
+    assert pyled.LEDModel.from_pretrained(TINY, dtype=dtype).dtype == np.float64
+
+
+def test_arguments_of_a_call_on_the_configuration_are_not_silent(model):
+    config = pyled.LEDConfig(init_std=1.5, num_labels=3)
+    assert (config.output_attentions, config.return_dict, config.torch_dtype) == (False, True, None)
+    config.output_attentions, config.return_dict = False, True
+    with pytest.raises(ConfigError, match="output_attentions=True has no effect here: pass it to the call"):
+        config.output_attentions = True
+
+
 def test_a_warning_names_the_line_of_the_caller(model):
     mask = np.zeros_like(IDS)
     mask[0, -1] = 1
@@ -99,8 +134,7 @@ def test_a_warning_names_the_line_of_the_caller(model):
 
 
 def test_calls_say_what_they_return():
-    hints = typing.get_type_hints(pyled.LEDForConditionalGeneration.generate)
-    assert hints["return"] is not typing.Any
+    assert len(typing.get_overloads(pyled.LEDForConditionalGeneration.generate)) == 2
     for kind in (pyled.LEDForConditionalGeneration, pyled.LEDModel):
         assert inspect.signature(kind.__call__).return_annotation is not inspect.Parameter.empty
         assert typing.get_args(kind.__orig_bases__[0]) != ()

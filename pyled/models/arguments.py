@@ -1,6 +1,6 @@
 """The arguments of a call, checked: ids, embeddings, and what the masks say of which token."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -61,6 +61,8 @@ def _run_length(is_key: Bools) -> int:
 
 
 def _as_array(value: ArrayLike | None, name: str, remedy: str) -> Any:
+    if isinstance(value, Mapping):
+        raise InputError(f"{name} is a {type(value).__name__}: pass what it holds as arguments, with ** in front of it")
     try:
         return np.asarray(value)
     except ValueError:

@@ -26,14 +26,20 @@ DType = Literal["float32", "float64"]
 
 def _dtype_name(dtype: Any) -> str:
     """Return "float32" or "float64" for a dtype of any library. Raises InputError for another one."""
-    name = "float32" if dtype in (None, "auto") else np.dtype(dtype).name if isinstance(dtype, type) else str(dtype)
-    name = name.removeprefix("torch.")
+    if dtype is None or (isinstance(dtype, str) and dtype == "auto"):
+        return "float32"
+    name = np.dtype(dtype).name if isinstance(dtype, type) else str(dtype).removeprefix("torch.")
     if name not in ("float32", "float64"):
         raise InputError(
             f"dtype is {name!r:.60}: pyled computes in 'float32' or 'float64'; weights='bf16' or 'int8' makes the "
             "weights that decoding reads smaller"
         )
     return name
+
+
+def _check_kind(value: Any, kind: type, name: str) -> None:
+    if not isinstance(value, kind):
+        raise InputError(f"{name} is a {type(value).__name__}: pass a {kind.__name__}")
 
 
 class Network:
@@ -59,6 +65,10 @@ class Network:
         dtype: np.dtype[Any] = self.weights["shared.weight"].dtype
         return dtype
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._config = self._config.fixed()  # subtle: a copy of a configuration belongs to no model until now
+
     def _warn_once(self, cause: str, message: str) -> None:
         if cause not in self._warned:
             self._warned.add(cause)
@@ -78,13 +88,11 @@ class PreTrainedModel(Network):
     load_report: checkpoint.LoadReport | None = None
     device = "cpu"
 
-    def __init__(self, config: LEDConfig, seed: int = 0, *, dtype: DType = "float32") -> None:
+    def __init__(self, config: LEDConfig, seed: int = 0, *, dtype: Any = "float32") -> None:
         """Make a model with random weights, drawn as upstream initialises (modeling_led.py:1050)."""
-        if not isinstance(config, LEDConfig):
-            raise InputError(
-                f"config is a {type(config).__name__}: pass an LEDConfig; from_pretrained takes a directory"
-            )
-        super().__init__(random_weights(config, self.head, seed, dtype), config)
+        _check_kind(config, LEDConfig, "config")
+        config = copy.copy(config)  # two models never share one
+        super().__init__(random_weights(config, self.head, seed, _dtype_name(dtype)), config)
         self.generation_config = GenerationConfig.from_model_config(config)
 
     @classmethod
@@ -92,7 +100,7 @@ class PreTrainedModel(Network):
         cls,
         directory: str | Path,
         *,
-        config: LEDConfig | None = None,
+        config: LEDConfig | str | Path | None = None,
         dtype: Any = "float32",
         weights: Storage | None = None,
         mmap: bool = True,
@@ -103,7 +111,7 @@ class PreTrainedModel(Network):
         Half-precision weights are widened. A PyledWarning tells which weights were tied, missing or unused where that
         is unusual.
 
-        config: used in place of `config.json`
+        config: used in place of `config.json`, or the directory of another one
         dtype: "float32" or "float64", or `torch_dtype`, the older name; "auto" is float32
         weights: "bf16" or "int8" keeps the matrices that a step of decoding reads in 2 bytes or 1 for each number,
             rounded once, here; the arithmetic stays in float32. "float32" as None, which is for dtype "float64", too
@@ -115,9 +123,10 @@ class PreTrainedModel(Network):
         dtype = _dtype_name(overrides.pop("torch_dtype", dtype))
         checkpoint.check_storage(weights, dtype)
         directory = located(directory)
-        if config is None:
-            config = LEDConfig.from_pretrained(directory, **overrides)
+        if config is None or isinstance(config, str | Path):
+            config = LEDConfig.from_pretrained(config or directory, **overrides)
         else:
+            _check_kind(config, LEDConfig, "config")
             config = LEDConfig.from_dict(config.to_dict(), **other_keywords(overrides))
         loaded, report = checkpoint.load(directory, config, cls.head, dtype=dtype, mmap=mmap)
         model = cls.__new__(cls)
@@ -147,6 +156,16 @@ class PreTrainedModel(Network):
         checkpoint.save(directory, self.weights, config, self.head, settings)
         self.generation_config.save_pretrained(directory)
         config.save_pretrained(directory)
+
+    @property
+    def generation_config(self) -> GenerationConfig:
+        """The model's own settings of generation."""
+        return self._generation_config
+
+    @generation_config.setter
+    def generation_config(self, config: GenerationConfig) -> None:
+        _check_kind(config, GenerationConfig, "generation_config")
+        self._generation_config = config
 
     def state_dict(self) -> dict[str, Floats]:
         """Return every weight under upstream's name, as the arithmetic uses it; tied names share an array.
@@ -245,11 +264,15 @@ class PreTrainedModel(Network):
             raise InputError("pyled does not train a model yet: fine-tune it with transformers, and load the result")
         return self
 
-    def to(self, *target: Any, **more: Any) -> Self:
-        """Return the model for "cpu", where it is. Raises InputError for another device, and for a dtype."""
-        if more or [str(place) for place in target] != ["cpu"]:
-            said = ", ".join([*map(str, target), *(f"{name}={value}" for name, value in more.items())])
-            raise InputError(f"to({said}): pyled runs on the CPU; dtype= and weights= are for from_pretrained")
+    def to(self, device: Any = "cpu", dtype: Any = None) -> Self:
+        """Return the model for "cpu", where it is. Raises InputError for another device, and for another dtype."""
+        if str(device) != "cpu" or dtype is not None:
+            words = f"device={str(device)!r:.60}" + ("" if dtype is None else f", dtype={dtype!r:.60}")
+            raise InputError(f"to({words}): pyled runs on the CPU; dtype= and weights= are for from_pretrained")
+        return self
+
+    def cpu(self) -> Self:
+        """Return the model: it is on the CPU."""
         return self
 
     def half(self) -> NoReturn:

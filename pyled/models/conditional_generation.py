@@ -1,6 +1,6 @@
 """LED with its language head: the logits of the next token, their loss, and `generate`."""
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -53,6 +53,12 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
             loss = cross_entropy(logits, labels)
         return LEDSeq2SeqLMOutput(loss=loss, logits=logits, **fields)
 
+    @overload
+    def generate(
+        self, inputs: Any = ..., generation_config: Any = ..., *, return_dict_in_generate: Literal[True], **more: Any
+    ) -> Generated: ...
+    @overload
+    def generate(self, inputs: Any = ..., generation_config: Any = ..., **more: Any) -> Ids: ...
     def generate(
         self,
         inputs: ArrayLike | None = None,
