@@ -9,7 +9,7 @@ from checkpoints import ANSWERS, DOCUMENTS, TINY, changed, summary
 from commands import LAMP, SHORT, expected, process
 
 import pyled
-from pyled.cli.dispatch import make_parser
+from pyled.cli.dispatch import make_parser, parse
 from pyled.cli.shared.inputs import read_text
 from pyled.cli.shared.parser import as_written
 from pyled.cli.shared.settings import settings_of, value_of
@@ -72,6 +72,16 @@ def test_early_stopping_may_go_without_a_value(flags, value):
     assert arguments.files == ["true.txt"]
 
 
+def test_files_stand_on_both_sides_of_options():
+    arguments = parse(["summarize", "a.txt", "--format", "md", "b.txt", "--quiet", "-", "--", "--c"])
+    assert arguments.files == ["a.txt", "b.txt", "-", "--c"]
+    assert (arguments.format, arguments.quiet) == ("md", True)
+
+
+def test_inspect_takes_its_directory_as_the_others_do(run):
+    assert run("inspect", "-m", TINY) == run("inspect", TINY)
+
+
 def test_what_stands_behind_two_hyphens_is_a_file():
     written = as_written(["summarize", "--num_beams=2", "--", "--my_file=1", "--early-stopping"])
     assert written == ["summarize", "--num-beams=2", "--", "--my_file=1", "--early-stopping"]
@@ -128,7 +138,7 @@ def test_a_bad_input_does_not_stop_the_others(summarize, tmp_path, note):
         "the text is empty: there is nothing to summarize",
         "byte 3 is not UTF-8: convert it first, with iconv -f WINDOWS-1252 -t UTF-8 if it is of Windows or Latin-1",
         "byte 2 is NUL, so this is no text: extract its text first",
-        "holds no text: its .txt and .md are read, but no *.summary.*, and nothing in folders below it",
+        "holds no .txt or .md (summaries and subfolders are not read)",
         "cannot be read: No such file or directory",
         "cannot be read: File name too long",
         "cannot be read: embedded null byte",
@@ -151,8 +161,19 @@ def test_without_any_good_input_the_checkpoint_is_not_opened(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sumarize"], "invalid choice: 'sumarize'"),
-        (["summarize", "-m", TINY, "--num-beam", "2"], "unrecognized arguments: --num-beam"),
+        (["sumarize"], "pyled: error: 'sumarize' is no command: did you mean summarize? 'pyled help' lists"),
+        (
+            ["summarize", "-m", TINY, "--num-beam", "2"],
+            "pyled summarize: error: --num-beam is no option: did you mean --num-beams? 'pyled help summarize' lists",
+        ),
+        (["inspect", TINY, "--zzz=3"], "pyled inspect: error: --zzz is no option: 'pyled help inspect' lists"),
+        (["inspect", TINY, "--json", "x"], "pyled inspect: error: x is one name too many"),
+        (["inspect", TINY, "-m", TINY], "argument -m/--model: not allowed with argument DIR"),
+        (["summarize", LAMP, "-p", "do_sample", "true"], "do_sample true (command line) asks for"),
+        (["summarize", LAMP, "-p", "do_sample", "true"], "pass -p do_sample false"),
+        (["summarize", LAMP, "-p", "pad_token_id", "x"], "an integer of at least 0, or null"),
+        (["summarize", LAMP, "-p", "xyz", "x"], "'xyz' is no generation setting: see docs/generation.md for the names"),
+        (["summarize", LAMP, "--early-stopping=no"], "it must be true, false or never"),
         (["summarize", LAMP, "-m", TINY, "--num-beams", "two"], "--num-beams is 'two': it must be an integer"),
         (["summarize", LAMP, "-m", TINY, "--max-length", "9", "-p", "max-length", "8"], "--max-length is given twice"),
         (["summarize", LAMP, "-m", TINY, "--max-new-tokens", "129"], "128 positions"),
@@ -241,7 +262,7 @@ def test_what_the_library_logs_is_a_note(summarize, note, monkeypatch):
 
 def test_what_the_checkpoint_itself_asks_for_in_vain_is_its_fault(run, note, tmp_path):
     directory = changed(tmp_path / "led", generation={"do_sample": True, "max_length": 5})
-    said = f"pyled: {directory}/generation_config.json: do_sample=True (generation_config.json) asks for "
+    said = f"pyled: {directory}/generation_config.json: do_sample=true (generation_config.json) asks for "
     for options in ((), ("--num-beams", 2)):
         status, _, err = run("summarize", note, "-m", directory, *options)
         assert status == 3 and err.startswith(said)

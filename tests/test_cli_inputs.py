@@ -60,7 +60,11 @@ def test_what_may_not_be_read_is_told(summarize, note, tmp_path, monkeypatch):
 def test_a_directory_is_not_read_below(tmp_path, summarize):
     (tmp_path / "texts" / "below").mkdir(parents=True)
     (tmp_path / "texts" / "below" / "a.txt").write_text(SHORT, encoding="utf-8")
-    assert summarize(tmp_path / "texts") == (1, "", f"pyled: {tmp_path / 'texts'}: holds no text: {RULE}\n")
+    assert summarize(tmp_path / "texts") == (
+        1,
+        "",
+        f"pyled: {tmp_path / 'texts'}: holds no .txt or .md (summaries and subfolders are not read)\n",
+    )
     for name in ("B.TXT", "a.summary.txt", "a.tex", ".hidden.md"):
         (tmp_path / "texts" / name).write_text(OTHER, encoding="utf-8")
     told = f"pyled: {tmp_path / 'texts'}: 3 of its 4 entries are skipped: {RULE}\n"

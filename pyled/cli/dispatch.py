@@ -11,16 +11,37 @@ from . import evaluate, inspect, summarize, tokenize
 from .shared.console import Console, OutputError, noting, put
 from .shared.exit_status import BAD_CHECKPOINT, FAILED
 from .shared.interrupts import before_leaving, tidy
-from .shared.parser import as_written, new_parser
+from .shared.parser import as_written, nearest, new_parser
 from .shared.words import in_words
+
+_COMMANDS = {"summarize": summarize.add, "inspect": inspect.add, "tokenize": tokenize.add,
+             "detokenize": tokenize.add_inverse, "evaluate": evaluate.add}  # fmt: skip
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; the attribute `run` of what it parses is the command's function."""
     parser, commands = new_parser()
-    for add in (summarize.add, inspect.add, tokenize.add, tokenize.add_inverse, evaluate.add):
+    for add in _COMMANDS.values():
         add(commands)
     return parser
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Return the arguments of a command, files on both sides of options; end the process where one is wrong."""
+    parser, written = make_parser(), as_written(arguments)
+    if not written[0].startswith("-") and written[0] not in _COMMANDS:
+        parser.error(f"{written[0]!r} is no command: {nearest(written[0], _COMMANDS)}'pyled help' lists the commands")
+    parsed, rest = parser.parse_known_args(written)
+    stop = rest.index("--") if "--" in rest else len(rest)
+    for i, argument in enumerate(rest):
+        name, is_option = argument.partition("=")[0], i < stop and argument.startswith("-") and argument != "-"
+        if is_option or ("files" not in parsed and i != stop):
+            hint = nearest(name, parsed.parser._option_string_actions)
+            problem = f"is no option: {hint}" if is_option else "is one name too many: "
+            parsed.parser.error(f"{name} {problem}'pyled help {parsed.command}' lists the options")
+    if rest and "files" in parsed:
+        parsed.files += rest[:stop] + rest[stop + 1 :]
+    return parsed
 
 
 def run(argv: list[str] | None) -> int:
@@ -29,12 +50,11 @@ def run(argv: list[str] | None) -> int:
     console = Console(quiet=False)
     try:
         try:
-            arguments = make_parser().parse_args(as_written(sys.argv[1:] if argv is None else argv))
+            arguments = parse(sys.argv[1:] if argv is None else argv)
             console = Console(getattr(arguments, "quiet", False))
             before_leaving(console.clear)
             with noting(console):
-                status: int = arguments.run(arguments, console)
-            return status
+                return int(arguments.run(arguments, console))
         finally:
             if sys.stdout is not None:
                 put("")  # flushes what argparse has printed

@@ -10,10 +10,11 @@ from ..hub import located
 from .shared.console import Console, put
 from .shared.exit_status import BAD_CHECKPOINT, OK
 from .shared.forms import as_json
-from .shared.parser import WITHOUT_MODEL, Commands, add_command
+from .shared.parser import MODEL, Commands, add_command
 from .shared.words import name_origins
 
 Facts = Mapping[str, Any]
+Rows = Iterator[tuple[str, str]]
 
 
 def add(commands: Commands) -> None:
@@ -32,8 +33,9 @@ def add(commands: Commands) -> None:
         pyled inspect DIR --json | jq .generation.num_beams
         """,
     )
-    about = f"the checkpoint's directory (default: {WITHOUT_MODEL})"
-    parser.add_argument("directory", nargs="?", type=Path, metavar="DIR", help=about)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("directory", nargs="?", type=Path, metavar="DIR", help=MODEL)
+    which.add_argument("-m", "--model", metavar="DIR", help="the same")
     parser.add_argument("--json", action="store_true", help="print all of it as one JSON object")
 
 
@@ -41,7 +43,7 @@ def inspect(arguments: argparse.Namespace, console: Console) -> int:
     """Print the facts, tell the problems, and return the exit status."""
     from ..tasks.inspection import examine
 
-    facts = examine(located(arguments.directory, None))
+    facts = examine(located(arguments.model if arguments.directory is None else arguments.directory, None))
     name_origins(facts["generation"] or {})
     put(as_json(facts, 2) if arguments.json else "\n".join(_lines(facts)) + "\n")
     for problem in facts["problems"]:
@@ -51,13 +53,8 @@ def inspect(arguments: argparse.Namespace, console: Console) -> int:
 
 def _lines(facts: Facts) -> Iterator[str]:
     yield facts["directory"]
-    parts = {
-        "configuration": _configuration,
-        "parameters": _parameters,
-        "weights": _weights,
-        "tokenizer": _tokenizer,
-        "generation": _generation,
-    }
+    parts = {"configuration": _configuration, "parameters": _parameters, "weights": _weights,
+             "tokenizer": _tokenizer, "generation": _generation}  # fmt: skip
     for part, rows in parts.items():
         if facts[part] is not None:
             yield f"\n{part}"
@@ -69,9 +66,6 @@ def _lines(facts: Facts) -> Iterator[str]:
     if facts["notes"]:
         yield "\nnotes"
         yield from (f"  {note}" for note in facts["notes"])
-
-
-Rows = Iterator[tuple[str, str]]
 
 
 def _configuration(config: Facts) -> Rows:

@@ -70,7 +70,7 @@ def _add_outputs(group: Any) -> None:
     )
     existing = group.add_mutually_exclusive_group()
     existing.add_argument("--force", action="store_true", help="replace outputs that are there already")
-    existing.add_argument("--skip-existing", action="store_true", help="keep them, and do the others")
+    existing.add_argument("--skip-existing", action="store_true", help="keep what is there already, do the others")
 
 
 # 2. The work

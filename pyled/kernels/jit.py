@@ -145,7 +145,7 @@ def _announce(what: str) -> None:
     """Log that kernels are compiled now. A Python warning would fail test suites, with nothing to mend in them."""
     kept = f"once; kept in {_folder()}"
     if not _has_access(os.W_OK):
-        kept = f"in each process: set NUMBA_CACHE_DIR to a folder that only you can write to, unlike {_folder()}"
+        kept = f"in each process: the folder {_folder()} cannot be used: name another in NUMBA_CACHE_DIR"
     logging.getLogger("pyled").warning("compiling for this processor (%s), about half a minute, %s", what, kept)
 
 

@@ -18,11 +18,10 @@ class Chunks(dict[str, "ChunkSummary"]):
     """The summaries of chunks by `Chunk.key`: of this model and plan those in the file, and those that are added."""
 
     def __init__(self, path: Path, summarizer: "Summarizer", starts_anew: bool) -> None:
-        """starts_anew: those in the file are not used, and go when the first is added"""
         from ...tasks.summary import ChunkSummary
 
         self._records, self._maker = Records(path), key_of("", identity_of(setup_of(summarizer)))
-        if starts_anew:
+        if starts_anew:  # those in the file go when the first is added
             self._records.clear()
         for key, record in self._records.items():
             maker, _, chunk = key.partition(" ")

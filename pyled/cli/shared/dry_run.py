@@ -38,9 +38,8 @@ def costs(inputs: Inputs, summarizers: "Sequence[Summarizer]", form: str) -> str
     count = len({record["input"] for record in records})
     remedies = {record["too_long"] for record in records} - {None}
     for remedy in (sorted(remedies) or [None]) if count > 1 else ():
-        lines.append(
-            _line(f"all {count}", _total([one for one in records if one["too_long"] in (None, remedy)], remedy))
-        )
+        summed = [record for record in records if record["too_long"] in (None, remedy)]
+        lines.append(_line(f"all {count:,}", _total(summed, remedy)))
     return "".join(lines)
 
 
@@ -71,7 +70,7 @@ def _line(name: str, record: Mapping[str, Any]) -> str:
     cut = f", {record['truncated_tokens']:,} of them cut off" if record["truncated_tokens"] else ""
     encoding, generating = _time(record["encoding_seconds"]), _time(record["generating_seconds"])
     memory = _size(sum(record["memory"].values()))
-    seconds = f"about {encoding} to encode, at most {generating} to generate"
+    seconds = f"about {encoding} to encode, about {generating} or less to generate"
     return f"{name}{remedy}: {record['source_tokens']:,} tokens{chunks}{cut}; {seconds}; {memory} of memory\n"
 
 

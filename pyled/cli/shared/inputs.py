@@ -31,7 +31,25 @@ def shown(name: str) -> str:
     return "standard input" if name == STDIN else name
 
 
-class Inputs:
+class Tally:
+    """What fails of several things is told and counted, and stops none of the others."""
+
+    _console: Console
+    unit, total, failed = "inputs", 0, 0
+
+    def fail(self, name: str, error: Exception) -> None:
+        """Tell why one is left out."""
+        self.failed += 1
+        self._console.error(f"{shown(name)}: {in_words(error)}")
+
+    def report(self) -> int:
+        """Tell how many of several failed, and return the exit status."""
+        if self.failed and self.total > 1:
+            self._console.error(f"{self.failed:,} of {self.total:,} {self.unit} failed")
+        return FAILED if self.failed else OK
+
+
+class Inputs(Tally):
     """The inputs of a run.
 
     all: their names, texts of directories by their own
@@ -46,7 +64,6 @@ class Inputs:
         self._console, self._may_be_blank = console, may_be_blank
         self.all: list[str] = []
         self.readable: list[str] = []
-        self.failed = 0
         for argument in arguments:
             try:
                 texts = self._texts_in(argument) if isdir(argument) else [argument]  # noqa: PTH112
@@ -62,6 +79,7 @@ class Inputs:
                     self.readable.append(name)
                 except Exception as e:
                     self.fail(name, e)
+        self.total = len(self.all)
 
     def _texts_in(self, directory: str) -> list[str]:
         """Return the texts in a directory, and tell how many other files it has. Raises InputError."""
@@ -71,7 +89,7 @@ class Inputs:
             raise InputError(f"cannot be read: {e.strerror}") from None
         texts = [str(path) for path in paths if _is_text(path)]
         if not texts:
-            raise InputError(f"holds no text: {_RULE}")
+            raise InputError("holds no .txt or .md (summaries and subfolders are not read)")
         if len(texts) < len(paths):
             skipped = len(paths) - len(texts)
             self._console.note(f"{directory}: {skipped:,} of its {len(paths):,} entries are skipped: {_RULE}")
@@ -86,17 +104,6 @@ class Inputs:
                 self.fail(name, e)
                 continue
             yield i, name, text
-
-    def fail(self, name: str, error: Exception) -> None:
-        """Tell why an input is left out."""
-        self.failed += 1
-        self._console.error(f"{shown(name)}: {in_words(error)}")
-
-    def report(self) -> int:
-        """Tell how many of several inputs failed, and return the exit status."""
-        if self.failed and len(self.all) > 1:
-            self._console.error(f"{self.failed:,} of {len(self.all):,} inputs failed")
-        return FAILED if self.failed else OK
 
 
 def read_text(name: str, may_be_blank: bool = False) -> str:

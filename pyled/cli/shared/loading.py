@@ -49,7 +49,8 @@ def _add_reading(group: Any) -> None:
     group.add_argument(
         "--combine",
         choices=("concat", "again"),
-        help="join the summaries of the pieces, or summarize them again until one is left (default: concat)",
+        help="join the summaries of the pieces, or summarize them again until one is left or until they get no shorter "
+        "(default: concat)",
     )
     group.add_argument(
         "--global",

@@ -25,16 +25,14 @@ LONGEST = 240  # bytes of a file's name: most file systems take 255, and while i
 class Output:
     """The place for summaries: a file for each input, one file for all, or standard output."""
 
-    def __init__(
-        self, paths: Mapping[str, Path | None], is_folder: bool, is_one: bool, form: str, starts_anew: bool = False
-    ) -> None:
+    def __init__(self, paths: Mapping[str, Path | None], is_folder: bool, is_one: bool, form: str, anew: bool) -> None:
         """paths: the file of each input's summary, None for standard output
 
         is_folder: each has a file of its own; is_one: there is one input, so that a text needs no head
-        starts_anew: the finished chunks of an earlier run are not used
+        anew: the finished chunks of an earlier run are not used
         """
         self._paths, self._is_folder, self._is_one, self._form = paths, is_folder, is_one, form
-        self.starts_anew = starts_anew
+        self.starts_anew = anew
         self._records: list[Record] = []  # for the end
         self._between = ""
 
@@ -103,7 +101,7 @@ def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console)
                 raise InputError(f"--{option.replace('_', '-')} is for files: name one, or a directory, with --output")
         if sys.stdout is None:
             raise InputError("standard output is closed: name a file with --output")
-        return Output(dict.fromkeys(inputs.all), False, is_one, arguments.format)
+        return Output(dict.fromkeys(inputs.all), False, is_one, arguments.format, False)
     if not arguments.output:
         raise InputError("--output names no file: name one, or a directory")
     path = Path(arguments.output)

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InputError
 from ...files import parse_json
 from .console import Console
-from .exit_status import FAILED, OK
-from .inputs import read_text, shown
-from .words import in_words
+from .inputs import Tally, read_text, shown
 
 if TYPE_CHECKING:
     from ...evaluation.groups import Pair
@@ -17,21 +15,22 @@ if TYPE_CHECKING:
 DIGITS = 1000  # of an integer in a record, which may have any keys besides
 
 
-class Pairs:
+class Pairs(Tally):
     """The pairs of a run.
 
     readable: those to evaluate
     failed: how many inputs and rows cannot be read, and how many pairs cannot be evaluated
     """
 
+    unit = "documents"
+
     def __init__(self, inputs: list[str], keys: tuple[str, str], console: Console) -> None:
         """Read all inputs: mistakes are told before any long work. keys: of the document, and of its summary."""
         self._console, self._keys = console, keys
         self.readable: list[Pair] = []
-        self.failed = 0
         for name in inputs:
             self._read(shown(name), name)
-        self._total = len(self.readable) + self.failed
+        self.total = len(self.readable) + self.failed
 
     def _read(self, input: str, name: str) -> None:
         """Read an input. It is of another form where its first row is, and no part of it is read."""
@@ -52,17 +51,6 @@ class Pairs:
                 self.readable.append(Pair(input, place, *texts))
             except InputError as e:
                 self.fail(input, e)
-
-    def fail(self, place: str, error: Exception) -> None:
-        """Tell what is left out, and why."""
-        self.failed += 1
-        self._console.error(f"{place}: {in_words(error)}")
-
-    def report(self) -> int:
-        """Tell how many of several failed, and return the exit status."""
-        if self.failed and self._total > 1:
-            self._console.error(f"{self.failed:,} of {self._total:,} documents failed")
-        return FAILED if self.failed else OK
 
 
 def _rows(text: str) -> Iterator[tuple[str, str]]:

@@ -1,24 +1,23 @@
 """How a command is added, and how its arguments are read: the source of `--help` and of docs/pyled.1."""
 
 import argparse
+import difflib
 import textwrap
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from ... import hub
 from ...version import __version__
 from .exit_status import EXIT_STATUS
 
-if TYPE_CHECKING:
-    from .console import Console
-
 DESCRIPTION = "LED, the Longformer Encoder-Decoder, on a CPU: summaries of long documents, without torch."
 
 EARLY = ("true", "false", "never")  # the values of --early-stopping
-WITHOUT_MODEL = f"the one in the package, which knows {hub.KNOWN}"
+MODEL = f"the checkpoint's directory (default: the one in the package, which knows {hub.KNOWN})"
 UNNAMED = f"{hub.UNNAMED}; pass another with -m"
 WIDTH = 78  # of lines that argparse does not wrap
 
+Command = Callable[[argparse.Namespace, Any], int]  # takes the arguments and the Console
 Commands = Any  # what add_subparsers returns: its class is private to argparse
 
 
@@ -58,13 +57,14 @@ def new_parser() -> tuple[argparse.ArgumentParser, Commands]:
     )
 
 
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a question for a name that there is not: whether the nearest of those that there are is meant."""
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}? " if near else ""
+
+
 def add_command(
-    commands: Commands,
-    run: "Callable[[argparse.Namespace, Console], int]",
-    usage: str,
-    about: str,
-    description: str,
-    examples: str,
+    commands: Commands, run: Command, usage: str, about: str, description: str, examples: str
 ) -> argparse.ArgumentParser:
     """Add a command, named by the first word of its usage; `run` does its work and returns the exit status."""
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -82,8 +82,7 @@ def add_command(
 
 def add_model(parser: Any) -> None:
     """Add the option that names the checkpoint."""
-    about = f"the checkpoint's directory (default: {WITHOUT_MODEL})"
-    parser.add_argument("-m", "--model", metavar="DIR", help=about)
+    parser.add_argument("-m", "--model", metavar="DIR", help=MODEL)
 
 
 def add_quiet(parser: Any) -> None:

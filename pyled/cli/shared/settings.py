@@ -30,7 +30,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--early-stopping",
         metavar="true|false|never",
-        help=f"{SETTINGS['early_stopping'].words}; without a value true",
+        help=f"{SETTINGS['early_stopping'].words}; without a value true; a value is written with =: "
+        "--early-stopping=never",
     )
     group.add_argument("--no-early-stopping", action="store_true", help="the same as --early-stopping=false")
     group.add_argument(

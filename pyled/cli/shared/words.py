@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from ...errors import PyledError
+from ...generation_config import KNOWN
 from .settings import OPTIONS
 
 # Who set a setting, in the words of the command line; files are called by their names.
@@ -11,8 +12,10 @@ _ORIGINS = {"call": "command line", "generation_config": "--generation-config", 
 
 # Arguments of the library that are options here. A name that is a plain word, too, is one only where a value follows.
 _ARGUMENTS = "|".join(("too_long", "chunk_tokens", "global_attention", "early_stopping", *OPTIONS))
+_PARAMS = "|".join(sorted(KNOWN - {"early_stopping", *OPTIONS}))  # those of -p
 _ARGUMENT = re.compile(
-    rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)|(overlap|combine|dtype|weights|ablate)(?==| is | '))"
+    rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)|(overlap|combine|dtype|weights|ablate)(?==| is | ')"
+    rf"|({_PARAMS})(?==[\w'-]))"
     r"(?:=('[^']*'|[\w.-]*\w))?+(?! \([\w-]+\.json\))"
 )
 
@@ -22,16 +25,22 @@ def in_flags(message: str) -> str:
 
     >>> in_flags("max_length=9 (call) goes before max_length=40 (config.json): pass too_long='chunk'")
     '--max-length 9 (command line) goes before max_length=40 (config.json): pass --too-long chunk'
+    >>> in_flags("remove_invalid_values is 3: it must be True or False; pass do_sample=False")
+    'remove_invalid_values is 3: it must be true or false; pass -p do_sample false'
     """
 
     def flag(match: re.Match[str]) -> str:
+        if match[3]:
+            return f"-p {match[3]} {match[4]}"
         name = (match[1] or match[2]).replace("_", "-").removesuffix("-attention")
-        return f"--{name}" + (f" {match[3].strip(chr(39))}" if match[3] not in (None, "True") else "")
+        return f"--{name}" + (f" {match[4].strip(chr(39))}" if match[4] not in (None, "True") else "")
 
-    message = _ARGUMENT.sub(flag, message)
+    message = _ARGUMENT.sub(flag, message).replace("see GenerationConfig for", "see docs/generation.md for")
+    for python, json in {"None": "null", "True": "true", "False": "false"}.items():
+        message = re.sub(rf"(?<![\w./'-]){python}(?![\w/'-]|\.\w)", json, message)
     for origin, words in _ORIGINS.items():
         message = message.replace(f"({origin})", f"({words})")
-    return message
+    return message.replace("false or 'never'", "false or never")
 
 
 def name_origins(settings: dict[str, Any]) -> None:
