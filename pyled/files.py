@@ -15,9 +15,8 @@ from typing import Any, BinaryIO
 from .errors import PyledError
 
 DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own limit of 4,300
-GIT_LFS = (
-    b"version https://git-lfs.github.com/spec/"  # git puts a few lines in the place of a file that it did not fetch
-)
+# git puts a few lines in the place of a file that it did not fetch
+GIT_LFS = b"version https://git-lfs.github.com/spec/"
 POINTER = "is a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned"
 _ABANDONED = 3600  # seconds since the last byte was written to a file that nobody finished
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -79,7 +78,8 @@ def parse_json(data: bytes, where: str, error: type[PyledError], *, floats: bool
     except UnicodeEncodeError:
         raise refuse("a string holds half of a surrogate pair", "lone-surrogate") from None
     except json.JSONDecodeError as e:
-        raise refuse(f"not JSON: {e.msg} at line {e.lineno}, column {e.colno}", "not-json") from None
+        problem = f"{e.msg.removesuffix(' at')} at line {e.lineno}, column {e.colno}"
+        raise refuse(f"not JSON: {problem}", "not-json") from None
     except RecursionError:
         raise refuse("nested too deeply", "too-deep") from None
     return value
@@ -87,7 +87,10 @@ def parse_json(data: bytes, where: str, error: type[PyledError], *, floats: bool
 
 def read_json(path: Path, error: type[PyledError], *, digits: int = DIGITS) -> dict[str, Any]:
     """Return the JSON object in a file; see `read_file` and `parse_json`. Raises `error`, also for another value."""
-    value = parse_json(read_file(path, error), str(path), error, digits=digits)
+    try:
+        value = parse_json(read_file(path, error), str(path), error, digits=digits)
+    except error as e:
+        raise (error(f"{e}: mend the file, or fetch it again", e.rule) if e.rule == "not-json" else e) from None
     if not isinstance(value, dict):
         raise error(f"{path}: holds a JSON {type(value).__name__}, an object was expected", "not-an-object")
     return value

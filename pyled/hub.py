@@ -79,7 +79,8 @@ def _remedy(name: str) -> str:
         return _REMEDY
     return (
         "pyled downloads nothing. If this is a name on the Hugging Face Hub, fetch it, for instance with "
-        f"`hf download {name} --local-dir {name.partition('/')[2]}`, and pass that directory"
+        f"`hf download {name} --local-dir {name.partition('/')[2]}`, and pass that directory; "
+        "torch weights must be converted first (README, Long documents)"
     )
 
 

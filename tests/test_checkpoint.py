@@ -582,7 +582,7 @@ def test_a_checkpoint_is_located(tmp_path):
         (
             "some/led",
             "no-directory",
-            "is no directory: pyled downloads nothing.*`hf download some/led --local-dir led`",
+            "is no directory: pyled downloads nothing.*`hf download some/led --local-dir led`.*torch weights must",
         ),
         ("../x", "no-directory", "x is no directory: pass the directory"),
         ("file", "no-directory", "file is a file: pass the directory"),

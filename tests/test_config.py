@@ -462,7 +462,7 @@ def test_other_models_are_refused(kind, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", r"config\.json: not JSON"),
+        ("", r"config\.json: not JSON: .*: mend the file, or fetch it again$"),
         ("[]", r"config\.json: holds a JSON list, an object was expected"),
         ('{"d_model": 16, "d_model": 32}', r"config\.json: the key 'd_model' stands twice"),
         ('{"dropout": NaN}', r"config\.json: NaN is no JSON value"),

@@ -30,6 +30,7 @@ REFUSED = {
         ("not JSON: Unexpected UTF-8 BOM", b"\xef\xbb\xbf{}"),
         ("not JSON: Extra data at line 1, column 4", "{} {}"),
         ("not JSON: Extra data", b"{}\0"),
+        ("not JSON: Unterminated string starting at line 1, column 1", '"a'),
         ("not JSON: Invalid control character", '"a\tb"'),
         ("not JSON: .* at line 2, column 3", "{\n  nul\n}"),
         *(

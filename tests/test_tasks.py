@@ -573,6 +573,16 @@ def test_progress_tells_the_text_the_chunk_and_the_round():
     assert seen[0].seconds_left is None and seen[-1].seconds_left == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize("texts", [LAMP, [SHORT, LAMP]])
+def test_the_fraction_goes_from_0_to_1_also_where_a_summary_ends_early(texts):
+    ends = {"num_beams": 1, "max_length": 40, "eos_token_id": list(range(600))}  # after one token
+    seen = []
+    pyled.summarize(texts, TINY, progress=seen.append, too_long="chunk", chunk_tokens=40, combine="again", **ends)
+    fractions = [status.fraction for status in seen]
+    assert fractions == sorted(fractions) and (fractions[0], fractions[-1]) == (0, 1)
+    assert seen[-1].done < seen[-1].total and seen[-1].seconds_left == 0
+
+
 def test_the_time_left_is_that_of_the_whole_work():
     """Encoding takes 3 s a unit of cost, generating 2 s, but the first step of each part 100 s, for its compilation."""
     clock, seen = [0.0], []
@@ -636,6 +646,7 @@ def test_chunks_that_are_done_are_not_written_again(monkeypatch):
         ({"text": " \n\u3000"}, InputError, "^the text is empty"),
         ({"text": {SHORT: 1}}, InputError, "text is a dict: pass a string"),
         ({"text": io.StringIO(SHORT)}, InputError, "text is a StringIO: pass a string"),
+        ({"progress": 5}, InputError, "progress is 5: pass a function"),
         ({"errors": "ignore"}, InputError, "errors is 'ignore': it must be 'raise' or 'record'"),
         ({"too_long": "cut"}, InputError, "too_long is 'cut': it must be 'error' or 'truncate' or 'chunk'"),
         ({"combine": "all"}, InputError, "combine is 'all': it must be 'concat' or 'again'"),
@@ -658,7 +669,7 @@ def test_chunks_that_are_done_are_not_written_again(monkeypatch):
         ({"global_attention": "tokens:7-5"}, InputError, "tokens:7-5': a range goes from its smaller place"),
         ({"global_attention": "tokens:0,1024"}, InputError, "only 1,024 tokens are read at a time"),
         ({"global_attention": "doc-sep"}, InputError, "this vocabulary has no <doc-sep>"),
-        ({"model": 3}, InputError, "model is a int: pass a checkpoint's directory"),
+        ({"model": 3}, InputError, "model is a int: pass a directory"),
         ({"model": "allenai/led-base-16384"}, CheckpointError, "is no directory: pyled downloads nothing"),
         ({"tokenizer": TINY / "documents"}, CheckpointError, "vocab.json"),
         ({"tokenizer": 3}, InputError, "the tokenizer is a int"),

@@ -36,9 +36,7 @@ def cut(
                 begin = done  # without an overlap, then
             if room <= 0:
                 remedy = "shorten the white space there, or pass a larger chunk_tokens"
-                raise InputError(
-                    f"no piece of the text from character {place[done]:,} on fits into {limit:,} tokens: {remedy}"
-                )
+                raise InputError(f"no piece from character {place[done]:,} on fits into {limit:,} tokens: {remedy}")
             stop = _next_cut(text, place, inside, done, room - (done - begin))
             ids = encode(text[place[begin] : place[stop]])
             if len(ids) <= limit:

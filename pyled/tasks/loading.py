@@ -41,9 +41,7 @@ def load(
             warnings.simplefilter("ignore", PyledWarning)  # the notes tell what is surprising
             model = LEDForConditionalGeneration.from_pretrained(directory, dtype=dtype or "float32", weights=weights)
     elif not isinstance(model, LEDForConditionalGeneration):
-        raise InputError(
-            f"model is a {type(model).__name__}: pass a checkpoint's directory, or an LEDForConditionalGeneration"
-        )
+        raise InputError(f"model is a {type(model).__name__}: pass a directory, or an LEDForConditionalGeneration")
     elif dtype not in (None, model.dtype.name) or weights not in (None, stored_as(model)):
         asked = {"dtype": dtype, "weights": weights}
         words = " and ".join(f"{name} is {value!r}" for name, value in asked.items() if value is not None)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Stage = Literal["encoding", "generating"]
@@ -23,7 +23,7 @@ class Status:
     stage: Stage
     done: int  # layers of the encoder, or generated tokens
     total: int  # all of them, or the most
-    fraction: float  # of the whole work
+    fraction: float  # of the whole work: from 0, never less than before, to 1
     seconds_left: float | None  # of the whole work; None until a part of it has been timed
 
 
@@ -52,6 +52,7 @@ class Work:
     sizes: Sequence[float] = (1.0,)
     clock: Callable[[], float] = time.monotonic
     _text: int = 0
+    _last: Status | None = None  # that was told
     _begun: float = 0.0  # the sizes of the texts that were begun
     _accounts: dict[Stage, _Account] = field(default_factory=lambda: {"encoding": _Account(), "generating": _Account()})
 
@@ -82,11 +83,17 @@ class Work:
 
         def step(done: int, total: int) -> None:
             count(done / total, self.clock())
-            self.watch(Status(self._text, len(self.sizes), *place, stage, done, total, *self._outlook()))
+            self._last = Status(self._text, len(self.sizes), *place, stage, done, total, *self._outlook())
+            self.watch(self._last)
 
         step(0, steps)
         yield step
         count(1.0, then)
+
+    def end(self) -> None:
+        """Tell that all is done, where it ended before its last step."""
+        if self._last is not None and self._last.fraction < 1:
+            self.watch(replace(self._last, fraction=1.0, seconds_left=0.0))
 
     def _outlook(self) -> tuple[float, float | None]:
         """Return the fraction that is done, and the seconds that are left."""
@@ -96,4 +103,5 @@ class Work:
         paces = {stage: one.taken / one.timed for stage, one in self._accounts.items() if one.timed}
         other = min(4.0, next(iter(paces.values()), 0.0))  # a tiny model's encoder, all overhead, is no measure
         seconds = sum(cost * paces.get(stage, other) for stage, cost in left.items()) if paces else None
-        return 1 - sum(left.values()) / whole if whole else 0.0, seconds
+        fraction = round(1 - sum(left.values()) / whole, 9) if whole else 0.0  # without the error of sums
+        return max(0.0 if self._last is None else self._last.fraction, fraction), seconds

@@ -76,17 +76,21 @@ class Summarizer:
         """
         if errors not in ("raise", "record"):
             raise InputError(f"errors is {errors!r}: it must be 'raise' or 'record'")
+        if progress is not None and not callable(progress):
+            raise InputError(f"progress is {progress!r:.60}: pass a function, which is called with a Status")
         work = Work() if progress is None else Work(progress)
         if isinstance(text, str):
-            return self.write(self.read(text), work)
-        if isinstance(text, bytes | Mapping | io.IOBase) or not isinstance(text, Iterable):
+            results: Any = self.write(self.read(text), work)
+        elif isinstance(text, bytes | Mapping | io.IOBase) or not isinstance(text, Iterable):
             raise InputError(f"text is a {type(text).__name__}: pass a string, or strings in a list or any iterable")
-        results = [_attempt(self.read, i, errors, one) for i, one in enumerate(text)]
-        work.sizes = [self.estimate(one.chunks).seconds if isinstance(one, Source) else 0.0 for one in results]
-        for i, source in enumerate(results):
-            if isinstance(source, Source):
-                work.turn_to(i)
-                results[i] = _attempt(self.write, i, errors, source, work)
+        else:
+            results = [_attempt(self.read, i, errors, one) for i, one in enumerate(text)]
+            work.sizes = [self.estimate(one.chunks).seconds if isinstance(one, Source) else 0.0 for one in results]
+            for i, source in enumerate(results):
+                if isinstance(source, Source):
+                    work.turn_to(i)
+                    results[i] = _attempt(self.write, i, errors, source, work)
+        work.end()
         return results
 
     def read(self, text: str) -> Source:
