@@ -37,9 +37,9 @@ def _dtype_name(dtype: Any) -> str:
     return name
 
 
-def _check_kind(value: Any, kind: type, name: str) -> None:
+def _check_kind(value: Any, kind: type, name: str, remedy: str) -> None:
     if not isinstance(value, kind):
-        raise InputError(f"{name} is a {type(value).__name__}: pass a {kind.__name__}")
+        raise InputError(f"{name} is a {type(value).__name__}: pass {remedy}")
 
 
 class Network:
@@ -90,7 +90,7 @@ class PreTrainedModel(Network):
 
     def __init__(self, config: LEDConfig, seed: int = 0, *, dtype: Any = "float32") -> None:
         """Make a model with random weights, drawn as upstream initialises (modeling_led.py:1050)."""
-        _check_kind(config, LEDConfig, "config")
+        _check_kind(config, LEDConfig, "config", "an LEDConfig; from_pretrained takes a directory")
         config = copy.copy(config)  # two models never share one
         super().__init__(random_weights(config, self.head, seed, _dtype_name(dtype)), config)
         self.generation_config = GenerationConfig.from_model_config(config)
@@ -126,7 +126,7 @@ class PreTrainedModel(Network):
         if config is None or isinstance(config, str | Path):
             config = LEDConfig.from_pretrained(config or directory, **overrides)
         else:
-            _check_kind(config, LEDConfig, "config")
+            _check_kind(config, LEDConfig, "config", "an LEDConfig; from_pretrained takes a directory")
             config = LEDConfig.from_dict(config.to_dict(), **other_keywords(overrides))
         loaded, report = checkpoint.load(directory, config, cls.head, dtype=dtype, mmap=mmap)
         model = cls.__new__(cls)
@@ -164,7 +164,7 @@ class PreTrainedModel(Network):
 
     @generation_config.setter
     def generation_config(self, config: GenerationConfig) -> None:
-        _check_kind(config, GenerationConfig, "generation_config")
+        _check_kind(config, GenerationConfig, "generation_config", "a GenerationConfig")
         self._generation_config = config
 
     def state_dict(self) -> dict[str, Floats]:
