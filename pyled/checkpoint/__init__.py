@@ -8,19 +8,18 @@ from ..config import LEDConfig
 from ..errors import CheckpointError
 from ..files import read_json
 from .directory import read_directory
-from .names import OPTIONAL, TIED, LoadReport, account, assign, expected_shapes, upstream_name
+from .names import TIED, LoadReport, account, assign, expected_shapes, learned_shapes, upstream_name
 from .rounding import Storage, check_storage, round_decoder
 from .safetensors import read_safetensors, stored_types, write_safetensors
 
 __all__ = [
-    "OPTIONAL",
-    "TIED",
     "LoadReport",
     "Storage",
     "account",
     "assign",
     "check_storage",
     "expected_shapes",
+    "learned_shapes",
     "load",
     "read_safetensors",
     "round_decoder",

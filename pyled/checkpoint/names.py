@@ -85,6 +85,12 @@ def expected_shapes(config: LEDConfig, head: str | None) -> Shapes:
     return shapes
 
 
+def learned_shapes(config: LEDConfig, head: str | None) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what a model learns, by name: tied matrices once, and no buffer."""
+    others = {OPTIONAL, *(TIED[1:] if config.tie_word_embeddings else ())}
+    return {name: shape for name, shape in expected_shapes(config, head).items() if name not in others}
+
+
 def upstream_name(name: str, head: str | None) -> str:
     """Return upstream's name of a weight in the checkpoint of a model with this head."""
     return name if head is None or name.startswith(OF_HEAD) else PREFIX + name

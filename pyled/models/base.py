@@ -211,9 +211,7 @@ class PreTrainedModel(Network):
 
     def num_parameters(self) -> int:
         """Return how many numbers the model learns; what is tied counts once."""
-        shapes = checkpoint.expected_shapes(self.config, self.head)
-        others = {checkpoint.OPTIONAL, *(checkpoint.TIED[1:] if self.config.tie_word_embeddings else ())}
-        return sum(math.prod(shape) for name, shape in shapes.items() if name not in others)
+        return sum(map(math.prod, checkpoint.learned_shapes(self.config, self.head).values()))
 
     def resize_token_embeddings(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import account, expected_shapes, stored_types
+from ..checkpoint import account, learned_shapes, stored_types
 from ..checkpoint.directory import INDEX, SINGLE, read_directory
 from ..checkpoint.names import OPTIONAL, TIED
 from ..config import LEDConfig
@@ -91,17 +91,12 @@ def _head(config: LEDConfig) -> str | None:
 def parameters(config: LEDConfig, head: str | None) -> dict[str, int]:
     """Return how many numbers a model of this configuration learns, part by part; what is tied counts once."""
     counts: Counter[str] = Counter()
-    for name, shape in expected_shapes(config, head).items():
-        if name in TIED:
-            is_counted = name == TIED[0] or not config.tie_word_embeddings
-            part = "embeddings"
-        else:
-            is_counted = name != OPTIONAL  # a buffer, which is not learned
-            side, _, rest = name.partition(".")
-            part = f"{side} positions" if rest.startswith("embed_positions") else side
-            part = part if side in ("encoder", "decoder") else "head"
-        counts[part] += math.prod(shape) * is_counted
-    return {part: count for part, count in counts.items() if count}
+    for name, shape in learned_shapes(config, head).items():
+        side, _, rest = name.partition(".")
+        part = f"{side} positions" if rest.startswith("embed_positions") else side
+        part = part if side in ("encoder", "decoder") else "head"
+        counts["embeddings" if name in TIED else part] += math.prod(shape)
+    return dict(counts)
 
 
 def _no_parameters(tensors: Mapping[str, Any], tied: list[str], unused: list[str]) -> dict[str, int]:
