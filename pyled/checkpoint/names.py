@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import Floats, Weights
 from ..config import LEDConfig
-from ..errors import CheckpointError, InputError
+from ..errors import CheckpointError, InputError, escaped
 
 PREFIX = "led."
 TIED = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
@@ -127,7 +127,7 @@ class LoadReport:
     def lines(self) -> list[str]:
         """Return all of it in words."""
         tied = [f"tied: {' = '.join(self.tied)}"] if self.tied else []
-        unused = [f"unused: {', '.join(self.unused)}"] if self.unused else []
+        unused = [f"unused: {', '.join(map(escaped, self.unused))}"] if self.unused else []
         return tied + self.assumed + self.conflicts + unused
 
     def __str__(self) -> str:
@@ -158,7 +158,7 @@ class LoadReport:
 
 def _shown(names: Iterable[str]) -> str:
     """Return a few names in words, what is not printable escaped, and the number of the others."""
-    listed = [name if name.isprintable() else repr(name) for name in sorted(names)]
+    listed = [escaped(name) for name in sorted(names)]
     more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
     return ", ".join(listed[:SHOWN]) + more
 

@@ -8,7 +8,7 @@ import sys
 from ..errors import GenerationError, InputError, PyledError
 from ..kernels.blas import let_threads_sleep
 from . import evaluate, inspect, summarize, tokenize
-from .shared.console import Console, OutputError, noting, put
+from .shared.console import Console, OutputError, noting, put, set_encoding
 from .shared.exit_status import BAD_CHECKPOINT, FAILED
 from .shared.interrupts import before_leaving, tidy
 from .shared.parser import as_written, nearest, new_parser
@@ -47,6 +47,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def run(argv: list[str] | None) -> int:
     """Run a command, and return its exit status. An interrupt that raises KeyboardInterrupt leaves the screen clean."""
     let_threads_sleep()
+    set_encoding()
     console = Console(quiet=False)
     try:
         try:

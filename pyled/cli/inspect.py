@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import LINE_ENDS, escaped
 from ..hub import located
 from .shared.console import Console, put
 from .shared.exit_status import BAD_CHECKPOINT, OK
@@ -45,7 +46,7 @@ def inspect(arguments: argparse.Namespace, console: Console) -> int:
 
     facts = examine(located(arguments.model if arguments.directory is None else arguments.directory, None))
     name_origins(facts["generation"] or {})
-    put(as_json(facts, 2) if arguments.json else "\n".join(_lines(facts)) + "\n")
+    put(as_json(facts, 2) if arguments.json else "".join(f"{escaped(line, LINE_ENDS)}\n" for line in _lines(facts)))
     for problem in facts["problems"]:
         console.error(problem)
     return BAD_CHECKPOINT if facts["problems"] else OK
@@ -57,14 +58,14 @@ def _lines(facts: Facts) -> Iterator[str]:
              "tokenizer": _tokenizer, "generation": _generation}  # fmt: skip
     for part, rows in parts.items():
         if facts[part] is not None:
-            yield f"\n{part}"
+            yield from ("", part)
             for label, value in rows(facts[part]):
                 yield f"  {label:<22} {value}"
     if facts["skipped"]:
         names = ", ".join(facts["skipped"][:5]) + (", ..." if len(facts["skipped"]) > 5 else "")
-        yield f"\nfiles that are not read: {len(facts['skipped'])} ({names})"
+        yield from ("", f"files that are not read: {len(facts['skipped'])} ({names})")
     if facts["notes"]:
-        yield "\nnotes"
+        yield from ("", "notes")
         yield from (f"  {note}" for note in facts["notes"])
 
 

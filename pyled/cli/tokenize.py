@@ -4,7 +4,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import LINE_ENDS, InputError, escaped
 from ..files import parse_json
 from ..hub import located
 from .shared.console import Console, put
@@ -102,10 +102,11 @@ def _tokens(name: str, text: str, tokenizer: "LEDTokenizer", arguments: argparse
     tokens = tokenizer.convert_ids_to_tokens(ids)
     if arguments.json:
         return as_json({"input": name, "input_ids": ids, "tokens": tokens, "offset_mapping": offsets})
+    lines = [escaped(token, LINE_ENDS) for token in tokens]  # an added token has any characters
     if arguments.offsets:
-        rows = zip(offsets, ids, tokens, strict=True)
+        rows = zip(offsets, ids, lines, strict=True)
         return "".join(f"{start}\t{stop}\t{id_}\t{token}\n" for (start, stop), id_, token in rows)
-    return " ".join(map(str, tokens if arguments.tokens else ids)) + "\n"
+    return " ".join(map(str, lines if arguments.tokens else ids)) + "\n"
 
 
 def detokenize(arguments: argparse.Namespace, console: Console) -> int:

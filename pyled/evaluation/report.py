@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..errors import LINE_ENDS, escaped
 from ..tasks.planning import FIXED
 from .bootstrap import LEVEL, RESAMPLES
 from .groups import LONG, Scored, groups
@@ -42,7 +43,7 @@ def tables(record: Record) -> str:
         lines += ["", _title(group)]
         for metric in group["systems"][MODEL]["scores"]:
             lines += ["", *_columns(list(_rows(group, metric)))]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{escaped(line, LINE_ENDS)}\n" for line in lines)
 
 
 def _head(record: Record) -> Iterator[str]:

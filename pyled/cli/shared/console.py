@@ -1,18 +1,27 @@
-"""Results go to standard output, and all else to standard error."""
+"""Results go to standard output, and all else to standard error: the only code that writes to either.
+
+What a file or an argument brings is escaped on a terminal, which it could steer. A pipe or a file gets it as it is; but
+a message is one line there, too, and so is a name in a line of results.
+"""
 
 import contextlib
 import io
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
+from ...errors import LINE_ENDS, escaped, one_line
 from .interrupts import held
 from .words import in_flags
 
 if TYPE_CHECKING:
     from ...tasks import Status
+
+# What stays in results on a terminal: line ends, tabs, and the joiners of letters and emoji that are not ASCII.
+_STAYS = re.compile("([\n\t]|(?<=[^\0-\x7f])[\u200c\u200d])")
 
 
 class Console:
@@ -20,14 +29,14 @@ class Console:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
-        self._watched = not quiet and sys.stderr is not None and sys.stderr.isatty()
+        self._watched = not quiet and _is_terminal(sys.stderr)
         self._shown = 0  # characters of progress on the screen
         self._drawn = 0.0
 
     def error(self, message: str) -> None:
         """Tell an error."""
         self.clear()
-        self._write(f"pyled: {message}\n")
+        self._write(f"pyled: {one_line(message, None if _is_terminal(sys.stderr) else LINE_ENDS)}\n")
 
     def note(self, message: str) -> None:
         """Tell something that was assumed or left out."""
@@ -88,11 +97,34 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
 def _columns() -> int:
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except OSError:
         return 80
+
+
+def set_encoding() -> None:
+    """Let both streams take any text: as UTF-8; on a terminal as that takes it, with escapes for what it does not."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.isatty():
+            stream.reconfigure(errors="backslashreplace", newline="\n")
+        elif isinstance(stream, io.TextIOWrapper):
+            # the bytes of an odd file name survive, and so do the line ends of a text
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def for_terminal(text: str) -> str:
+    r"""Return a result as a terminal may have it: nothing in it moves the cursor, or hides or reorders characters.
+
+    >>> for_terminal("one\n\ttwo\x1b[2J\r")
+    'one\n\ttwo\\u001b[2J\\r'
+    """
+    return "".join(part if i % 2 else escaped(part) for i, part in enumerate(_STAYS.split(text)))
 
 
 class OutputError(Exception):
@@ -104,11 +136,8 @@ def put(text: str) -> None:
     if sys.stdout is None:
         raise OutputError("standard output is closed")
     try:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # the bytes of an odd file name survive, and so do the line ends of a text
-            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
         with held():
-            sys.stdout.write(text)
+            sys.stdout.write(for_terminal(text) if _is_terminal(sys.stdout) else text)
             sys.stdout.flush()
     except OSError as e:
         raise OutputError("" if isinstance(e, BrokenPipeError) else f"standard output: {e.strerror}") from None

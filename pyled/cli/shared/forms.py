@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...errors import LINE_ENDS, escaped
 from .inputs import shown
 
 FORMS = {"text": ".txt", "json": ".json", "jsonl": ".jsonl", "md": ".md"}  # and how their files end
@@ -55,5 +56,5 @@ def _made(record: Record) -> str:
     seconds = record["encoding_seconds"] + record["generating_seconds"]
     return (
         f"{read:,}{of} tokens read{chunks}, {record['generated_tokens']:,} written{score}, {seconds:.1f} s; "
-        f"{record['model']}, pyled {record['versions']['pyled']}"
+        f"{escaped(record['model'], LINE_ENDS)}, pyled {record['versions']['pyled']}"
     )

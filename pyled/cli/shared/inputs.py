@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from os.path import exists, isdir, isfile  # which raise nothing, unlike the methods of Path
 from pathlib import Path
 
-from ...errors import InputError
+from ...errors import LINE_ENDS, InputError, escaped
 from .console import Console
 from .exit_status import FAILED, OK
 from .words import in_words
@@ -27,8 +27,8 @@ _NO_TEXT = {
 
 
 def shown(name: str) -> str:
-    """Return the name of an input in messages."""
-    return "standard input" if name == STDIN else name
+    """Return the name of an input in messages, and in lines of results."""
+    return "standard input" if name == STDIN else escaped(name, LINE_ENDS)
 
 
 class Tally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InputError
 from ...files import parse_json
 from .console import Console
-from .inputs import Tally, read_text, shown
+from .inputs import STDIN, Tally, read_text, shown
 
 if TYPE_CHECKING:
     from ...evaluation.groups import Pair
@@ -29,7 +29,7 @@ class Pairs(Tally):
         self._console, self._keys = console, keys
         self.readable: list[Pair] = []
         for name in inputs:
-            self._read(shown(name), name)
+            self._read(shown(name) if name == STDIN else name, name)
         self.total = len(self.readable) + self.failed
 
     def _read(self, input: str, name: str) -> None:

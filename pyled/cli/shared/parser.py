@@ -4,9 +4,10 @@ import argparse
 import difflib
 import textwrap
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from ... import hub
+from ...errors import one_line
 from ...version import __version__
 from .exit_status import EXIT_STATUS
 
@@ -32,6 +33,13 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors show no more of an argument than other messages do."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
+
+
 def wrapped(text: str, width: int = WIDTH) -> str:
     """Return a paragraph in lines."""
     return textwrap.fill(text, width, break_on_hyphens=False)
@@ -43,7 +51,7 @@ def _exit_status() -> str:
 
 def new_parser() -> tuple[argparse.ArgumentParser, Commands]:
     """Return the parser of the whole command, and the object that commands are added to."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pyled",
         usage="pyled COMMAND ...",
         description=wrapped(DESCRIPTION),
