@@ -158,7 +158,7 @@ class LoadReport:
 
 def _shown(names: Iterable[str]) -> str:
     """Return a few names in words, what is not printable escaped, and the number of the others."""
-    listed = [escaped(name) for name in sorted(names)]
+    listed = [name if name.isprintable() else repr(name) for name in sorted(names)]
     more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
     return ", ".join(listed[:SHOWN]) + more
 
