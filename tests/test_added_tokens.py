@@ -240,6 +240,7 @@ def test_roles_that_are_refused_change_nothing(tokenizer):
     ("arguments", "flags", "message"),
     [
         ([3], {}, "content is int"),
+        ([""], {}, "a token needs at least one character"),
         (["\ud800"], {}, r"content: character 0 is U\+D800"),
         (["a"], {"normalized": 1}, "normalized is 1, but a flag"),
         (["a"], {"lstrip": []}, r"lstrip is \[\], but a flag"),

@@ -38,7 +38,8 @@ class AddedToken:
     special: bool = False
 
     def __post_init__(self) -> None:
-        check_text(self.content, "content")
+        if not check_text(self.content, "content"):
+            raise TokenizerError("a token needs at least one character")  # an empty one would stand everywhere
         for name in FLAGS:
             flag = getattr(self, name)
             if type(flag) is not bool and (name, flag) != ("normalized", None):

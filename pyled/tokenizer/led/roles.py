@@ -36,8 +36,6 @@ def added_token(value: object, where: str) -> AddedToken:
         raise TokenizerError(
             f"{where}: {value!r:.80} is no token: a string is, or an object with 'content' and {', '.join(FLAGS)}"
         )
-    if not fields["content"]:
-        raise TokenizerError(f"{where}: a token needs at least one character")
     try:
         return AddedToken(**fields)
     except PyledError as e:
