@@ -1,6 +1,7 @@
 """Strict JSON in, whole files out: the only code of pyled that parses JSON or replaces a file."""
 
 import contextlib
+import errno
 import glob
 import json
 import math
@@ -8,9 +9,9 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from .errors import PyledError
 
@@ -19,6 +20,7 @@ DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own l
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
 POINTER = "is a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned"
 _ABANDONED = 3600  # seconds since the last byte was written to a file that nobody finished
+_CAME = "is there already, and stays as it is"
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -110,44 +112,96 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     """Replace `path` by `value`, in a directory that is made if missing; see `json_text`."""
     data = json_text(value).encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_file(path) as file:
-        file.write(data)
+    replace_files({path: [data]})
 
 
-@contextlib.contextmanager
-def replace_file(path: Path, *, outdated: Path | None = None) -> Iterator[BinaryIO]:
-    """Open a file beside `path` for writing; rename it to `path` when the block ends well, else remove it.
+def replace_files(
+    contents: Mapping[Path, Iterable[bytes]], *, outdated: Path | None = None, is_new: bool = False
+) -> None:
+    """Replace files together: write each beside its path and, once all are on the disk, rename them, in order.
 
-    Whoever looks at `path` sees the old content or the whole of the new. A symbolic link is written through.
+    Whoever looks at a path sees the old content or the whole of the new. A symbolic link is written through, the other
+    names of a hard link keep the old content, the mode stays. Of several processes only one renames in a folder.
     outdated: a file that would be wrong beside the new content; it is removed just before
+    is_new: replace nothing, not even what comes while the content is written
 
-    A killed process leaves `.NAME.xxxxxxxx.part`, which nothing reads. The next write of `path` removes it, if it
+    A killed process leaves `.NAME.xxxxxxxx.part`, which nothing reads. The next write of that path removes it, if it
     is older than an hour: a younger one may belong to another process that is still writing.
 
-    Raises OSError. Its message names `path` even where the system names no file, as on a full disk.
+    Raises OSError, also for what is there and is read-only or no file. Its message names the path even where the
+    system names no file, as on a full disk.
     """
-    target = Path(os.path.realpath(path))
-    _remove_abandoned(target)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    parts: dict[Path, tuple[Path, Path]] = {}
     try:
-        with beside.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            beside.chmod(target.stat().st_mode & 0o777)
-        if outdated is not None:
-            outdated.unlink(missing_ok=True)
-        beside.replace(target)
+        for path, pieces in contents.items():
+            target = Path(os.path.realpath(path))
+            _remove_abandoned(target)
+            parts[path] = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part"), target
+            _write_beside(*parts[path], pieces, is_new)
+        with locked(target.parent):
+            if outdated is not None:
+                outdated.unlink(missing_ok=True)
+            for path in parts:
+                part, target = parts[path]
+                if not (is_new and _linked(part, target)):
+                    part.replace(target)
     except OSError as e:
+        if str(e.filename).endswith(".part"):
+            raise OSError(e.errno, e.strerror, str(path)) from None
         e.filename = e.filename or str(path)
         raise
     finally:
-        beside.unlink(missing_ok=True)
+        for part, _ in parts.values():
+            part.unlink(missing_ok=True)
+
+
+def _write_beside(part: Path, target: Path, pieces: Iterable[bytes], is_new: bool) -> None:
+    """Write what will replace a file, with its mode and, where the system lets us, its owner."""
+    is_there = os.path.lexists(target)
+    if is_there and is_new:
+        raise FileExistsError(errno.EEXIST, _CAME)
+    if is_there and not target.is_file():
+        raise OSError(errno.EISDIR if target.is_dir() else errno.EINVAL, "is no regular file")
+    if is_there and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "is read-only")
+    with part.open("xb") as file:
+        if is_there:  # before the content comes: it may be private
+            old = target.stat()
+            with contextlib.suppress(OSError, AttributeError):  # AttributeError: Windows has other owners
+                os.chown(part, old.st_uid, old.st_gid)
+            part.chmod(old.st_mode & 0o777)
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _linked(part: Path, target: Path) -> bool:
+    """Give a file its name, which replaces nothing. Return False where the file system has no hard links."""
+    try:
+        os.link(part, target)
+    except OSError:
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, _CAME) from None
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Keep other processes that lock the same file or folder waiting until the block is done, where the system can."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, ImportError):  # ImportError: Windows
+            import fcntl
+
+            handle = os.open(place, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _remove_abandoned(target: Path) -> None:
-    for part in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
+    for part in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.part"):
         with contextlib.suppress(OSError):  # another process was faster
             if part.stat().st_mtime < time.time() - _ABANDONED:
                 part.unlink()

@@ -1,5 +1,6 @@
 """Files to weights: names, ties, shards, the reference's own files (golden/weight_files.py), and what is refused."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -422,22 +423,33 @@ def test_weights_of_a_mapped_file_are_not_copied(tmp_path):
 # Directories
 
 
-def test_a_configuration_goes_with_the_weights_it_describes(tmp_path):
+@pytest.mark.parametrize("renamings", [0, 1, 2, 3])
+def test_a_configuration_goes_with_the_weights_it_describes(renamings, tmp_path, monkeypatch):
+    """A save that is interrupted between two renamings leaves no configuration of other weights."""
+    stated, of_generation = tmp_path / "config.json", tmp_path / "generation_config.json"
     weights, _ = assign(tensors_of(), TIED, "lm")
+
+    def interrupted_save(settings=None):
+        left = [*[Path.replace] * renamings, None]
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", lambda part, target: left.pop(0)(part, target))
+            with contextlib.suppress(TypeError):
+                save(tmp_path, weights, TIED, "lm", settings)
+
     save(tmp_path, weights, TIED, "lm")
-    TIED.save_pretrained(tmp_path)
-    save(tmp_path, weights, TIED, "lm")
-    assert (tmp_path / "config.json").exists()
+    interrupted_save()
+    assert stated.exists()
     for other in (json.dumps({**TIED.to_dict(), "attention_window": 6}), "{", "[]"):
-        (tmp_path / "config.json").write_text(other, encoding="utf-8")
-        save(tmp_path, weights, TIED, "lm")
-        assert not (tmp_path / "config.json").exists()
-    for stated, settings in ((None, {}), ({}, {"num_beams": 2}), ({"num_beams": 2}, {"num_beams": 2})):
+        stated.write_text(other, encoding="utf-8")
+        interrupted_save()
+        assert (json.loads(stated.read_text("utf-8")) == TIED.to_dict()) if renamings > 1 else not stated.exists()
+    for before, settings in ((None, {}), ({}, {"num_beams": 2}), ({"num_beams": 2}, {"num_beams": 2})):
         TIED.save_pretrained(tmp_path)
-        if stated is not None:
-            (tmp_path / "generation_config.json").write_text(json.dumps(stated), encoding="utf-8")
-        save(tmp_path, weights, TIED, "lm", settings)
-        assert (tmp_path / "config.json").exists() is (stated == settings)
+        of_generation.unlink(missing_ok=True)
+        if before is not None:
+            of_generation.write_text(json.dumps(before), encoding="utf-8")
+        interrupted_save(settings)
+        assert stated.exists() is (before == settings or renamings > 2)
 
 
 def test_a_file_read_while_it_is_replaced_stays_as_it_was(tmp_path):

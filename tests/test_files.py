@@ -1,10 +1,13 @@
 """Strict JSON, and files that are replaced whole or not at all."""
 
+import contextlib
 import functools
 import json
 import os
 import pickle
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,9 +16,11 @@ from examples import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pyled
 from pyled.errors import CheckpointError, ConfigError
-from pyled.files import parse_json, read_json, replace_file, write_json
+from pyled.files import locked, parse_json, read_json, replace_files, write_json
 
+ROOT = Path(pyled.__file__).parent.parent
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
 
 
@@ -190,28 +195,38 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def replace_file(path, *pieces, **how):
+    replace_files({path: pieces}, **how)
+
+
+def failing(error, *pieces):
+    yield from pieces
+    raise error
+
+
 @pytest.mark.parametrize("before", [b"old", None])
 def test_the_old_content_stands_until_the_new_is_whole(before, tmp_path):
-    path = tmp_path / "file"
-    if before is not None:
-        path.write_bytes(before)
-    with replace_file(path) as file:
-        file.write(b"new, and longer")
-        file.flush()
-        assert (path.read_bytes() if path.exists() else None) == before
-    assert path.read_bytes() == b"new, and longer"
-    assert names_in(tmp_path) == ["file"]
+    def pieces(here, other):
+        for piece in (b"new", b", and longer"):
+            assert [place.read_bytes() if place.exists() else None for place in (here, other)] == [before, before]
+            yield piece
+
+    path, other = tmp_path / "file", tmp_path / "other"
+    for place in (path, other) if before is not None else ():
+        place.write_bytes(before)
+    replace_files({path: pieces(path, other), other: pieces(path, other)})
+    assert path.read_bytes() == other.read_bytes() == b"new, and longer"
+    assert names_in(tmp_path) == ["file", "other"]
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt, ValueError])
 @pytest.mark.parametrize("before", [b"old", None])
-def test_an_interrupted_write_leaves_the_old_file_and_no_other(before, error, tmp_path):
-    path = tmp_path / "file"
+def test_an_interrupted_write_leaves_the_old_files_and_no_others(before, error, tmp_path):
+    path, other = tmp_path / "file", tmp_path / "other"
     if before is not None:
         path.write_bytes(before)
-    with pytest.raises(error), replace_file(path) as file:
-        file.write(b"half")
-        raise error
+    with pytest.raises(error):
+        replace_files({path: [b"whole"], other: failing(error(), b"half")})
     assert names_in(tmp_path) == ([] if before is None else ["file"])
     assert before is None or path.read_bytes() == before
 
@@ -224,83 +239,138 @@ def test_a_failure_at_the_end_leaves_the_old_file_too(step, tmp_path, monkeypatc
     path = tmp_path / "file"
     path.write_bytes(b"old")
     monkeypatch.setattr(*((os, "fsync") if step == "fsync" else (Path, "replace")), fail)
-    with pytest.raises(OSError, match="No space left"), replace_file(path) as file:
-        file.write(b"new")
+    with pytest.raises(OSError, match="No space left"):
+        replace_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert names_in(tmp_path) == ["file"]
 
 
 def test_what_a_killed_process_left_is_removed_when_it_is_old(tmp_path):
-    path, other = tmp_path / "file[1]", tmp_path / ".file[1].part"
+    path, others = tmp_path / "file[1]", [tmp_path / ".file[1].part", tmp_path / ".file[1].my-draft.part"]
     old, young, of_another = (
         tmp_path / f".{name}.part" for name in ("file[1].0123abcd", "file[1].4567cdef", "x.0123abcd")
     )
-    for left in (old, young, of_another, other):
+    for left in (old, young, of_another, *others):
         left.write_bytes(b"half")
-    for left, age in ((old, 3700), (young, 3500), (of_another, 10**6), (other, 10**6)):
+    for left, age in ((old, 3700), (young, 3500), *((other, 10**6) for other in (of_another, *others))):
         os.utime(left, (time.time() - age,) * 2)
-    with replace_file(path) as file:
-        file.write(b"new")
-    assert names_in(tmp_path) == sorted(each.name for each in (path, young, of_another, other))
+    replace_file(path, b"new")
+    assert names_in(tmp_path) == sorted(each.name for each in (path, young, of_another, *others))
 
 
 def test_what_is_outdated_stands_until_the_new_file_is_whole(tmp_path):
     path, outdated = tmp_path / "file", tmp_path / "about"
     outdated.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), replace_file(path, outdated=outdated):
-        raise KeyboardInterrupt
-    with replace_file(path, outdated=outdated) as file:
-        file.write(b"new")
-        assert outdated.exists()
+    with pytest.raises(KeyboardInterrupt):
+        replace_files({path: failing(KeyboardInterrupt(), b"new")}, outdated=outdated)
+    assert outdated.exists()
+    replace_file(path, b"new", outdated=outdated)
     assert names_in(tmp_path) == ["file"]
-    with replace_file(path, outdated=outdated) as file:
-        file.write(b"newer")
+    replace_file(path, b"newer", outdated=outdated)
     assert path.read_bytes() == b"newer"
 
 
+def test_what_comes_while_a_new_file_is_written_stays(tmp_path, monkeypatch):
+    def pieces():
+        yield b"new"
+        path.write_bytes(b"old")
+
+    path = tmp_path / "file"
+    replace_file(path, b"first", is_new=True)
+    for links in (True, False):
+        if not links:  # a file system without hard links
+            monkeypatch.setattr(os, "link", lambda *_: failing(OSError(1, "Operation not permitted")).__next__())
+            path.unlink()
+            replace_file(path, b"first", is_new=True)
+        assert path.read_bytes() == b"first"
+        with pytest.raises(FileExistsError, match=f"is there already, and stays as it is: '{path}'"):
+            replace_file(path, b"new", is_new=True)
+        path.unlink()
+        with pytest.raises(FileExistsError):
+            replace_files({path: pieces()}, is_new=True)
+        assert (path.read_bytes(), names_in(tmp_path)) == (b"old", ["file"])
+
+
 def test_a_system_error_names_the_file(tmp_path):
-    with pytest.raises(OSError, match=r"No space left on device: '.*file'$"), replace_file(tmp_path / "file"):
-        raise OSError(28, "No space left on device")
-    with pytest.raises(FileNotFoundError, match=r"'elsewhere'$"), replace_file(tmp_path / "file"):
-        raise FileNotFoundError(2, "No such file", "elsewhere")
+    with pytest.raises(OSError, match=r"No space left on device: '.*file'$"):
+        replace_files({tmp_path / "file": failing(OSError(28, "No space left on device"))})
+    with pytest.raises(FileNotFoundError, match=r"'elsewhere'$"):
+        replace_files({tmp_path / "file": failing(FileNotFoundError(2, "No such file", "elsewhere"))})
 
 
-def test_a_symbolic_link_is_written_through(tmp_path):
+def test_links_stay(tmp_path):
     (tmp_path / "far").mkdir()
-    target, link = tmp_path / "far" / "blob", tmp_path / "link"
+    target, link, name = tmp_path / "far" / "blob", tmp_path / "link", tmp_path / "name"
     target.write_bytes(b"old")
     link.symlink_to("far/blob")
-    with replace_file(link) as file:
-        file.write(b"new")
-    assert link.is_symlink() and target.read_bytes() == b"new"
-    assert (names_in(tmp_path), names_in(tmp_path / "far")) == (["far", "link"], ["blob"])
+    name.hardlink_to(target)
+    replace_file(link, b"new")
+    assert link.is_symlink() and (target.read_bytes(), name.read_bytes()) == (b"new", b"old")
+    assert (names_in(tmp_path), names_in(tmp_path / "far")) == (["far", "link", "name"], ["blob"])
     target.unlink()
-    with replace_file(link) as file:
-        file.write(b"again")
+    replace_file(link, b"again")
     assert link.is_symlink() and target.read_bytes() == b"again"
+    for circle, other in (("a", "b"), ("b", "a")):
+        (tmp_path / circle).symlink_to(other)
+    with pytest.raises(OSError, match="is no regular file"):
+        replace_file(tmp_path / "a", b"new")
+    assert (tmp_path / "a").is_symlink() and (tmp_path / "b").is_symlink()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_what_is_no_regular_file_stays(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for place in (pipe, link):
+        with pytest.raises(OSError, match=f"is no regular file: '{place}'"):
+            replace_file(place, b"new")
+    assert link.is_symlink() and pipe.is_fifo() and names_in(tmp_path) == ["link", "pipe"]
+
+
+RENAMING = "import sys; from pathlib import Path; from pyled.files import write_json; write_json(Path(sys.argv[1]), {})"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such locks here")
+def test_one_process_at_a_time_renames_in_a_folder(tmp_path):
+    command = [sys.executable, "-c", RENAMING, str(tmp_path / "file")]
+    with contextlib.ExitStack() as stack:
+        with locked(tmp_path):
+            child = stack.enter_context(subprocess.Popen(command, cwd=ROOT))
+            while not names_in(tmp_path):
+                time.sleep(0.01)
+            with pytest.raises(subprocess.TimeoutExpired):
+                child.wait(0.5)
+            (part,) = names_in(tmp_path)
+            assert part.endswith(".part")
+        assert child.wait() == 0
+    assert names_in(tmp_path) == ["file"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
-def test_the_mode_is_kept_and_a_new_file_has_the_usual_one(tmp_path):
+def test_the_mode_stays_and_a_new_file_has_the_usual_one(tmp_path, monkeypatch):
     path = tmp_path / "file"
     old = os.umask(0o027)
     try:
-        with replace_file(path) as file:
-            file.write(b"new")
+        replace_file(path, b"new")
     finally:
         os.umask(old)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    for mode in (0o600, 0o664, 0o444):
+    for mode in (0o600, 0o664, 0o755):
         path.chmod(mode)
-        with replace_file(path) as file:
-            file.write(b"newer")
-        assert stat.S_IMODE(path.stat().st_mode) == mode
+        replace_files({path: (stat.filemode(part.stat().st_mode).encode() for part in tmp_path.glob(".file.*"))})
+        assert (stat.S_IMODE(path.stat().st_mode), path.read_text()) == (mode, stat.filemode(path.stat().st_mode))
+    path.chmod(0o444)
+    monkeypatch.setattr(os, "access", lambda place, mode: False)  # as it is for all but root
+    with pytest.raises(PermissionError, match=f"is read-only: '{path}'"):
+        replace_file(path, b"newest")
+    assert path.read_text() == "-rwxr-xr-x"
 
 
 def test_where_nothing_can_be_written(tmp_path):
-    with pytest.raises(FileNotFoundError), replace_file(tmp_path / "absent" / "file") as file:
-        file.write(b"x")
-    with pytest.raises(IsADirectoryError), replace_file(tmp_path) as file:
-        file.write(b"x")
+    with pytest.raises(FileNotFoundError, match=f"'{tmp_path / 'absent' / 'file'}'$"):
+        replace_file(tmp_path / "absent" / "file", b"x")
+    with pytest.raises(IsADirectoryError):
+        replace_file(tmp_path, b"x")
     assert names_in(tmp_path) == []
     assert names_in(tmp_path.parent).count(tmp_path.name) == 1

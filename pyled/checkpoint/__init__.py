@@ -1,16 +1,17 @@
 """Checkpoint directories: files to weights and back."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..arrays import Floats, Weights
 from ..config import LEDConfig
 from ..errors import CheckpointError
-from ..files import read_json
+from ..files import json_text, read_json, replace_files
 from .directory import read_directory
 from .names import TIED, LoadReport, account, assign, expected_shapes, learned_shapes, upstream_name
 from .rounding import Storage, check_storage, round_decoder
-from .safetensors import read_safetensors, stored_types, write_safetensors
+from .safetensors import in_safetensors, read_safetensors, stored_types, write_safetensors
 
 __all__ = [
     "LoadReport",
@@ -47,26 +48,30 @@ def load(
 def save(
     directory: Path, weights: Weights, config: LEDConfig, head: str | None, settings: dict[str, Any] | None = None
 ) -> None:
-    """Replace `model.safetensors` by these weights under upstream's names.
+    """Replace `model.safetensors`, with these weights under upstream's names, and `config.json`, both together.
 
     Tied, the file holds `shared` alone of the embedding matrices, as the files of transformers do. Untied, it holds all
     four: 5.23.0 makes random numbers of those that a file lacks. 4.57.6 loads either file whole, but uses `lm_head`
     and `shared` of the untied one: there both `embed_tokens` are always `shared`.
 
-    settings: the coming content of `generation_config.json`, if the caller writes it, too
+    settings: the content of `generation_config.json`, which is replaced, too
 
-    `config.json` is removed together with the old weights, unless it and `generation_config.json` have their coming
-    content already; the caller writes it last. So a checkpoint whose saving was interrupted is the old one or has no
-    configuration: it is never read as new weights with old settings.
+    `config.json` is removed just before, unless it and `generation_config.json` have their coming content already, and
+    comes last. So a checkpoint whose saving was interrupted is the old one, the new one or, if a kill hits the moment
+    between two renamings, has no configuration: it is never read as new weights with old settings.
 
     Raises CheckpointError, OSError.
     """
-    stated = directory / "config.json"
-    is_current = settings is None or _holds(directory / "generation_config.json", settings)
-    outdated = None if is_current and _holds(stated, config.to_dict()) else stated
+    texts = {"config.json": config.to_dict()}
+    if settings is not None:
+        texts = {"generation_config.json": settings, **texts}
+    is_current = all(_holds(directory / name, value) for name, value in texts.items())
     names = [name for name in weights if not (config.tie_word_embeddings and name in TIED[1:])]
     tensors = {upstream_name(name, head): weights[name] for name in names}
-    write_safetensors(directory / "model.safetensors", tensors, outdated=outdated)
+    path = directory / "model.safetensors"
+    contents: dict[Path, Iterable[bytes]] = {path: in_safetensors(path, tensors)}
+    contents |= {directory / name: [json_text(value).encode()] for name, value in texts.items()}
+    replace_files(contents, outdated=None if is_current else directory / "config.json")
 
 
 def _holds(path: Path, value: dict[str, Any]) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError
-from ..files import GIT_LFS, POINTER, parse_json, replace_file
+from ..files import GIT_LFS, POINTER, parse_json, replace_files
 
 # BF16 is the upper half of a float32; NumPy has no such type, so it is widened when read.
 DTYPES = {
@@ -181,24 +181,26 @@ def _tensor(data: NDArray[np.uint8], dtype: str, shape: tuple[int, ...], name: s
     return array
 
 
-def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]], *, outdated: Path | None = None) -> None:
-    """Replace `path` by a file of these tensors: largest item size first, then by name; the same bytes each time.
+def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Replace `path` by a file of these tensors. Raises CheckpointError, OSError; see `in_safetensors`."""
+    replace_files({path: in_safetensors(path, tensors)})
 
-    `__metadata__` says {"format": "pt"}: transformers 4.57.6 does not open a file without it. outdated: see
-    `replace_file`
 
-    Raises CheckpointError for names and types that the format lacks, OSError where the file cannot be written.
+def in_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> Iterator[bytes]:
+    """Yield a file of these tensors: largest item size first, then by name; the same bytes each time.
+
+    `__metadata__` says {"format": "pt"}: transformers 4.57.6 does not open a file without it.
+
+    Raises CheckpointError for names and types that the format lacks; its message names the path.
     """
     order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
     try:
         text = _header([(name, tensors[name]) for name in order])
     except CheckpointError as e:
         raise CheckpointError(f"{path} cannot be written: {e}") from None
-    with replace_file(path, outdated=outdated) as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name in order:
-            for piece in _pieces(tensors[name]):
-                file.write(piece)
+    yield len(text).to_bytes(8, "little") + text
+    for name in order:
+        yield from _pieces(tensors[name])
 
 
 def _header(tensors: list[tuple[str, NDArray[Any]]]) -> bytes:

@@ -16,7 +16,7 @@ import numba
 from numba.core import compiler, serialize
 
 from ..errors import InputError
-from ..files import replace_file
+from ..files import replace_files
 from . import blas
 
 # `reassoc` and `contract` let a sum run in vector lanes and as fused multiply-adds; `nsz` and `arcp` cost nothing.
@@ -102,8 +102,8 @@ class _Disk:
     def save_overload(self, types: Any, result: Any) -> None:
         """Write machine code to the disk, if that is possible, and if it holds no address in this process."""
         if _has_access(os.W_OK) and not result.library.has_dynamic_globals:
-            with contextlib.suppress(OSError), replace_file(self._path(types, result.codegen)) as file:
-                file.write(serialize.dumps(result._reduce()))
+            with contextlib.suppress(OSError):
+                replace_files({self._path(types, result.codegen): [serialize.dumps(result._reduce())]})
 
 
 @functools.cache

@@ -139,7 +139,7 @@ class PreTrainedModel(Network):
         return model
 
     def save_pretrained(self, directory: str | Path, **keywords: Any) -> None:
-        """Write `model.safetensors`, `generation_config.json` and `config.json`, each file whole or not at all.
+        """Write `model.safetensors`, `generation_config.json` and `config.json`, together.
 
         keywords: those of Hugging Face's that mean nothing here
 
@@ -152,10 +152,7 @@ class PreTrainedModel(Network):
         extra = {key: value for key, value in self.config.extra.items() if key != "torch_dtype"}  # now "dtype"
         extra |= {"architectures": [type(self).__name__], "dtype": self.dtype.name}
         config = replace(self.config, extra=extra)
-        settings = self.generation_config.to_dict()  # raises before anything is written
-        checkpoint.save(directory, self.weights, config, self.head, settings)
-        self.generation_config.save_pretrained(directory)
-        config.save_pretrained(directory)
+        checkpoint.save(directory, self.weights, config, self.head, self.generation_config.to_dict())
 
     @property
     def generation_config(self) -> GenerationConfig:

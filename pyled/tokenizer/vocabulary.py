@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TokenizerError
-from ..files import read_file, read_json, replace_file
+from ..files import read_file, read_json
 from .bytelevel import SYMBOL_OF_BYTE
 
 _HEADER = "#version"
@@ -119,10 +119,9 @@ def check_merges(pairs: Sequence[Any], ids: dict[str, int], where: Callable[[int
     return list(index_of)
 
 
-def write_vocabulary(vocabulary: Vocabulary, vocab_file: Path, merges_file: Path) -> None:
-    """Write both files, each whole or not at all."""
+def vocabulary_files(vocabulary: Vocabulary, vocab_file: Path, merges_file: Path) -> dict[Path, list[bytes]]:
+    """Return the contents of both files."""
     in_order = dict(sorted(vocabulary.ids.items(), key=lambda item: item[1]))
-    lines = [f"{_HEADER}: 0.2", *(f"{left} {right}" for left, right in vocabulary.merges)]
-    for path, content in ((vocab_file, json.dumps(in_order, ensure_ascii=False)), (merges_file, "\n".join(lines))):
-        with replace_file(path) as file:
-            file.write(f"{content}\n".encode())
+    merges = "\n".join((f"{_HEADER}: 0.2", *(f"{left} {right}" for left, right in vocabulary.merges)))
+    texts = {vocab_file: json.dumps(in_order, ensure_ascii=False), merges_file: merges}
+    return {path: [f"{text}\n".encode()] for path, text in texts.items()}

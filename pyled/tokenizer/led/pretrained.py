@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import PyledError, TokenizerError
-from ...files import read_json, write_json
+from ...files import json_text, read_json
 from ..special import AddedToken
 from .roles import ADDITIONAL, NAMES, Token, added_token, as_list, as_stated
 
@@ -117,14 +117,14 @@ def _listed_tokens(listed: Any, path: Path) -> dict[int, AddedToken]:
     return {int(key): added_token(token, f"{where}, {key}") for key, token in listed.items()}
 
 
-def write_options(
+def option_files(
     paths: Sequence[Path], roles: Mapping[str, Any], added: Mapping[int, AddedToken], options: dict[str, Any]
-) -> None:
-    """Write the two files that `read_options` reads, so that transformers 4.57.6 and 5.23.0 give the same ids.
+) -> dict[Path, list[bytes]]:
+    """Return the two files that `read_options` reads, so that transformers 4.57.6 and 5.23.0 give the same ids.
 
     paths: tokenizer_config.json, special_tokens_map.json; roles: each one's token or None, and the additional list
     """
     listed = {str(number): asdict(token) for number, token in added.items()}
     config = {**options, **roles, "added_tokens_decoder": listed, "tokenizer_class": "LEDTokenizer"}
-    write_json(paths[0], config)
-    write_json(paths[1], {name: token for name, token in roles.items() if token})
+    stated = {name: token for name, token in roles.items() if token}
+    return {path: [json_text(value).encode()] for path, value in zip(paths, (config, stated), strict=True)}

@@ -7,15 +7,15 @@ from typing import Any, Self
 
 from ...config import refuse_keywords
 from ...errors import TokenizerError
-from ...files import write_json
+from ...files import json_text, replace_files
 from ...hub import incomplete, located, other_keywords
 from ..bpe import BPE
 from ..special import AddedToken, AddedTokens
-from ..vocabulary import read_vocabulary, write_vocabulary
+from ..vocabulary import read_vocabulary, vocabulary_files
 from .arguments import row_of_ids
-from .pretrained import OPTIONS, check_option, read_options, write_options
+from .pretrained import OPTIONS, check_option, option_files, read_options
 from .roles import ADDITIONAL, NAMES, Roles, Token, added_token, as_list
-from .tokenizer_json import TokenizerFile, read_tokenizer_json, write_tokenizer_json
+from .tokenizer_json import TokenizerFile, in_tokenizer_json, read_tokenizer_json
 
 _VOCABULARY = ("vocab.json", "merges.txt")
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
@@ -206,7 +206,7 @@ class TokenTable(Roles):
     def save_vocabulary(self, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str, str]:
         """Write `vocab.json` and `merges.txt` into a directory. Return their paths."""
         vocab, merges = _paths(save_directory, filename_prefix, *_VOCABULARY)
-        write_vocabulary(self._vocabulary, vocab, merges)
+        replace_files(vocabulary_files(self._vocabulary, vocab, merges))
         return str(vocab), str(merges)
 
     def save_pretrained(
@@ -223,20 +223,21 @@ class TokenTable(Roles):
         *stated, added, whole = _paths(save_directory, filename_prefix, *_BESIDE)
         options = {name: getattr(self, name) for name in OPTIONS}
         roles = {name: getattr(self, name) for name in (*NAMES, ADDITIONAL)}
-        write_options(stated, roles, self.added_tokens_decoder, options)
-        written = [*map(str, stated)]
+        files = option_files(stated, roles, self.added_tokens_decoder, options)
+        written = [*stated]
         if legacy_format is not False:
             beyond = {t: i for t, i in self.get_added_vocab().items() if i >= self.vocab_size}
+            plain = _paths(save_directory, filename_prefix, *_VOCABULARY)
+            files |= vocabulary_files(self._vocabulary, *plain)
+            written += [*plain, added]
             if beyond or added.exists():
-                write_json(added, beyond)
-            written += [*self.save_vocabulary(save_directory, filename_prefix), str(added)]
-        if legacy_format is True:
-            whole.unlink(missing_ok=True)  # it would be read instead of these
-        else:
+                files[added] = [json_text(beyond).encode()]
+        if legacy_format is not True:
             file = TokenizerFile(self._vocabulary, self._special.of_id, (self._cls[1], self._sep[1]))
-            write_tokenizer_json(whole, file, self._special.ids, options)
-            written.append(str(whole))
-        return tuple(written)
+            files[whole] = [in_tokenizer_json(file, self._special.ids, options)]
+            written.append(whole)
+        replace_files(files, outdated=whole if legacy_format is True else None)  # it would be read instead of these
+        return tuple(map(str, written))
 
 
 def _paths(directory: str | Path, prefix: str | None, *names: str) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import TokenizerError
-from ...files import read_json, replace_file
+from ...files import read_json
 from ..special import AddedToken
 from ..vocabulary import Vocabulary, check_ids, check_merges
 from .roles import added_token
@@ -96,8 +96,8 @@ def _added_tokens(tokens: list[Any], path: Path) -> dict[int, AddedToken]:
     return added
 
 
-def write_tokenizer_json(path: Path, file: TokenizerFile, ids: Mapping[str, int], options: Mapping[str, Any]) -> None:
-    """Write a vocabulary with its added tokens as the tokenizers library does.
+def in_tokenizer_json(file: TokenizerFile, ids: Mapping[str, int], options: Mapping[str, Any]) -> bytes:
+    """Return a vocabulary with its added tokens as the tokenizers library writes it.
 
     ids: of all tokens; options: those of the tokenizer
     """
@@ -112,5 +112,4 @@ def write_tokenizer_json(path: Path, file: TokenizerFile, ids: Mapping[str, int]
     content: dict[str, Any] = {"version": "1.0", "truncation": None, "padding": None, "normalizer": None}
     content |= {"added_tokens": listed, "pre_tokenizer": bytelevel, "decoder": bytelevel, "model": model}
     content["post_processor"] = {"type": "RobertaProcessing", **frame, **flags}
-    with replace_file(path) as opened:
-        opened.write(json.dumps(content, ensure_ascii=False).encode())
+    return json.dumps(content, ensure_ascii=False).encode()
