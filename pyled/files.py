@@ -35,12 +35,14 @@ def read_file(path: Path, error: type[PyledError]) -> bytes:
     return data
 
 
-def parse_json(data: bytes, where: str, error: type[PyledError], *, floats: bool = True, digits: int = DIGITS) -> Any:
+def parse_json(
+    data: bytes, where: str, error: type[PyledError], *, floats: bool = True, digits: int = DIGITS, halves: bool = False
+) -> Any:
     """Return the value of a JSON text, and refuse what `json.loads` lets pass silently.
 
     Refused: bytes that are not UTF-8, a byte order mark, duplicate keys, NaN, Infinity and 1e999, `-0`, integers of
-    more than `digits` digits, lone surrogates, nesting too deep to parse, and, with floats=False, every number that
-    is not a plain integer. `where` opens the message; `error` is the class raised.
+    more than `digits` digits, lone surrogates unless halves=True, nesting too deep to parse, and, with floats=False,
+    every number that is not a plain integer. `where` opens the message; `error` is the class raised.
     """
 
     def refuse(problem: str, rule: str) -> PyledError:
@@ -73,7 +75,7 @@ def parse_json(data: bytes, where: str, error: type[PyledError], *, floats: bool
     try:
         text = data.decode("utf-8")
         value = json.loads(text, object_pairs_hook=unique, parse_int=integer, parse_float=real, parse_constant=constant)
-        if _SURROGATE_ESCAPE.search(text):
+        if not halves and _SURROGATE_ESCAPE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as e:
         raise refuse(f"byte {e.start} is not UTF-8", "not-utf8") from None

@@ -240,11 +240,13 @@ def test_a_run_goes_on_from_its_records(evaluate, pairs, tmp_path, written):
     output = tmp_path / "out.jsonl"
     whole = evaluate(pairs, "-o", output)
     both = output.read_bytes()
-    output.write_bytes(both.splitlines(keepends=True)[0] + b'{"input": "cut of')
-    written.clear()
-    again = evaluate(pairs, "-o", output, "--skip-existing")
-    assert again == (0, whole[1], "")
-    assert (output.read_bytes(), len(written)) == (both, 1)
+    first, second = both.splitlines(keepends=True)
+    for rest in (second[:1], second[:40], second[:-2]):  # cut off by a kill
+        output.write_bytes(first + rest)
+        written.clear()
+        again = evaluate(pairs, "-o", output, "--skip-existing")
+        assert again == (0, whole[1], "")
+        assert (output.read_bytes(), len(written)) == (both, 1)
     assert evaluate(pairs, "-o", output, "--skip-existing") == (0, whole[1], "")
     assert (output.read_bytes(), len(written)) == (both, 1)
 
@@ -291,7 +293,7 @@ def test_a_file_that_is_there_is_left_alone_unless_it_may_be_replaced(evaluate, 
         and f"{output} is there already: pass --force to replace it, --skip-existing to go on from it" in err
     )
     status, _, err = evaluate(pairs, "-o", output, "--skip-existing")
-    assert status == 2 and f"{output} holds no record: pass --force" in err
+    assert status == 2 and f"{output} holds no records: line 1 is" in err
     assert (output.read_text(), written) == ('{"a": 1}\n', [])
     assert evaluate(pairs, "-o", output, "--force")[0] == 0
     assert [record["place"] for record in records(output)] == ["line 1", "line 2"]

@@ -9,6 +9,7 @@ from .shared.inputs import named_or_piped
 from .shared.loading import add_options, load, prepare
 from .shared.pairs import Pairs
 from .shared.parser import Commands, add_command, add_model
+from .shared.places import check_once
 from .shared.records import identity_of, key_of, open_records, setup_of
 
 # 1. The options
@@ -81,6 +82,7 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
     from ..tasks import Work
 
     files = named_or_piped(arguments.files)
+    check_once(files)
     options = prepare(arguments)
     scorer = rouge.scorer(arguments.stemmer)
     records = open_records(arguments, files)
@@ -93,7 +95,7 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
     keys = [key_of(pair.document, identity) for pair in pairs.readable]
     inputs = dict.fromkeys(pair.input for pair in pairs.readable)
     words = {name: round(mean_words([one.reference for one in pairs.readable if one.input == name])) for name in inputs}
-    known = [records.get(key, {}).get("texts", {}) for key in keys]  # what earlier runs wrote
+    known = [records.get(key, {}) for key in keys]  # what earlier runs wrote
     work = Work(console.progress, [float(name not in texts) for texts in known for name in models])
     scored = []
     for i, (key, pair) in enumerate(zip(keys, pairs.readable, strict=True)):

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError
 from .shared.chunks import Chunks
 from .shared.console import Console, OutputError, put
 from .shared.dry_run import costs
@@ -11,8 +12,9 @@ from .shared.forms import FORMS
 from .shared.inputs import STDIN, Inputs, named_or_piped, shown
 from .shared.interrupts import before_leaving
 from .shared.loading import add_options, load, prepare
-from .shared.outputs import Output, chunks_file, open_output
+from .shared.outputs import Output, TakenError, open_output
 from .shared.parser import Commands, add_command, add_model
+from .shared.places import chunks_file
 from .shared.words import name_origins
 
 if TYPE_CHECKING:
@@ -121,7 +123,10 @@ def _summarize_all(summarizer: "Summarizer", inputs: Inputs, output: Output, con
             console.note(f"{shown(name)}: {note}")
         record = summary.record()
         name_origins(record["settings"])
-        output.put({"input": name, **record})
+        try:
+            output.put({"input": name, **record})
+        except TakenError as e:
+            inputs.fail(name, InputError(str(e)))
 
 
 def _bytes(name: str) -> float:
