@@ -20,7 +20,9 @@ DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own l
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
 POINTER = "is a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned"
 _ABANDONED = 3600  # seconds since the last byte was written to a file that nobody finished
-_CAME = "is there already, and stays as it is"
+# Why a file is not replaced.
+_REASONS = {errno.EEXIST: "is there already, and stays as it is", errno.EISDIR: "is a directory",
+            errno.EINVAL: "is no regular file", errno.EACCES: "is read-only"}  # fmt: skip
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -159,13 +161,12 @@ def replace_files(
 
 def _write_beside(part: Path, target: Path, pieces: Iterable[bytes], is_new: bool) -> None:
     """Write what will replace a file, with its mode and, where the system lets us, its owner."""
-    is_there = os.path.lexists(target)
-    if is_there and is_new:
-        raise FileExistsError(errno.EEXIST, _CAME)
-    if is_there and not target.is_file():
-        raise OSError(errno.EISDIR if target.is_dir() else errno.EINVAL, "is no regular file")
-    if is_there and not os.access(target, os.W_OK):
-        raise PermissionError(errno.EACCES, "is read-only")
+    if is_there := os.path.lexists(target):
+        number = (
+            errno.EEXIST if is_new else errno.EISDIR if target.is_dir() else 0 if target.is_file() else errno.EINVAL
+        )
+        if number or not os.access(target, os.W_OK):
+            raise OSError(number or errno.EACCES, _REASONS[number or errno.EACCES])
     with part.open("xb") as file:
         if is_there:  # before the content comes: it may be private
             old = target.stat()
@@ -184,7 +185,7 @@ def _linked(part: Path, target: Path) -> bool:
         os.link(part, target)
     except OSError:
         if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, _CAME) from None
+            raise FileExistsError(errno.EEXIST, _REASONS[errno.EEXIST]) from None
         return False
     return True
 
