@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
-from .errors import ConfigError, InputError
+from .errors import ConfigError, InputError, brief
 from .files import json_text, read_json, write_json
 from .generation_config import KNOWN, NOT_RETURNED
 from .hub import located, other_keywords
@@ -126,7 +126,7 @@ class LEDConfig(Shape):
             return {number: f"LABEL_{number}" for number in range(self.num_labels)}
         if name == "label2id":
             return {label: number for number, label in self.id2label.items()}
-        raise AttributeError(f"LEDConfig has no {name!r}")
+        raise AttributeError(f"LEDConfig has no {brief(name)}")
 
     def update(self, values: Mapping[str, Any], /) -> None:
         """Set several values, all or none of them. Raises ConfigError, also for a setting of generation."""
@@ -134,7 +134,7 @@ class LEDConfig(Shape):
             if name in _OF_GENERATION:
                 raise ConfigError(f"{name} is a setting of generation: {_TO_GENERATION}")
             if values[name] not in (None, _OF_CALLS.get(name, values[name])):
-                raise ConfigError(f"{name}={values[name]!r} has no effect here: pass it to the call of the model")
+                raise ConfigError(f"{name}={brief(values[name])} has no effect here: pass it to the call of the model")
         self._set(values)
 
     def _set(self, values: Mapping[str, Any]) -> None:
@@ -142,13 +142,13 @@ class LEDConfig(Shape):
         rest = {name: value for name, value in values.items() if name not in ALIASES}
         rest |= {ALIASES[name]: value for name, value in values.items() if name in ALIASES}
         if rest.pop("model_type", "led") != "led":
-            raise ConfigError(f"model_type {values['model_type']!r:.60}: pyled reads LED only ('led')")
+            raise ConfigError(f"model_type {brief(values['model_type'])}: pyled reads LED only ('led')")
         if rest.get("id2label") is not None:
             rest = {"label2id": None, **rest, "id2label": _labels(rest["id2label"])}
             rest.setdefault("num_labels", len(rest["id2label"]))
         extra = rest.pop("extra", self.extra)
         if not isinstance(extra, Mapping):
-            raise ConfigError(f"extra is {extra!r:.60}: it must be a dictionary")
+            raise ConfigError(f"extra is {brief(extra)}: it must be a dictionary")
         new = {name: rest.pop(name, vars(self)[name]) for name in _CHECKS}
         self._check(new)
         vars(self).update(
@@ -162,7 +162,7 @@ class LEDConfig(Shape):
     def _check(self, values: Mapping[str, Any]) -> None:
         for name, (is_right, words) in _CHECKS.items():
             if not is_right(values[name]):
-                raise ConfigError(f"{name} is {values[name]!r:.60}: it must be {words}")
+                raise ConfigError(f"{name} is {brief(values[name])}: it must be {words}")
         for name, value in (self._fixed or {}).items():
             if values[name] != value:
                 remedy = "state it in from_pretrained, or in another LEDConfig"
@@ -264,7 +264,7 @@ _TO_GENERATION = "set it on model.generation_config, or pass it to generate"
 def _labels(labels: Any) -> dict[int, str]:
     """Return the names of labels by their numbers, which are strings in a file."""
     if not isinstance(labels, dict) or not all(str(number).isdecimal() and len(str(number)) < 10 for number in labels):
-        raise ConfigError(f"id2label is {labels!r:.60}: it must map the number of each label to its name")
+        raise ConfigError(f"id2label is {brief(labels)}: it must map the number of each label to its name")
     return {int(number): str(label) for number, label in labels.items()}
 
 
@@ -281,5 +281,5 @@ def refuse_keywords(function: str, keywords: Iterable[str], names: Collection[st
         elif name in _CHECKS or name in ALIASES:
             hint = "a value of the configuration, pass it to the from_pretrained of a model or of LEDConfig"
         else:
-            hint = f"did you mean {near[0]!r}?" if near else "leave it out"
-        raise InputError(f"{name!r} is no argument of {function}: {hint}")
+            hint = f"did you mean {brief(near[0])}?" if near else "leave it out"
+        raise InputError(f"{brief(name)} is no argument of {function}: {hint}")

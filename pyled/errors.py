@@ -39,11 +39,11 @@ def one_line(text: str, characters: str | None = None) -> str:
     return line if len(line) <= LONGEST else f"{line[:600]} ... of {len(text):,} characters ... {line[-300:]}"
 
 
-def brief(value: object, most: int = 60) -> str:
+def brief(value: object, most: int = 100) -> str:
     """Return a value as messages show it: as `repr` does, of a long one the beginning, the end, and its length.
 
-    >>> brief([1, 2]), brief(list(range(10**6)))
-    ('[1, 2]', '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 1...997, 999998, 999999] (of length 1,000,000)')
+    >>> brief([1, 2]), brief([7] * 10**6, most=20)
+    ('[1, 2]', '[7, 7, 7, 7, ... 7, 7] (of length 1,000,000)')
     """
     count = len(value) if isinstance(value, str | bytes | list | tuple) else 0
     try:
@@ -52,7 +52,7 @@ def brief(value: object, most: int = 60) -> str:
         text = hex(value) if isinstance(value, int) else f"<{type(value).__name__}>"
     if len(text) <= most:
         return text
-    return f"{text[: most * 2 // 3]}...{text[-most // 3 :]}" + (f" (of length {count:,})" if count else "")
+    return f"{text[: most * 2 // 3]}...{text[-(most // 3) :]}" + (f" (of length {count:,})" if count else "")
 
 
 class PyledError(ValueError):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import PyledError
+from .errors import PyledError, brief
 
 DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own limit of 4,300
 # git puts a few lines in the place of a file that it did not fetch
@@ -71,7 +71,7 @@ def parse_json(
         if len(result) < len(pairs):
             seen: set[str] = set()
             twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise refuse(f"the key {twice[:100]!r} stands twice", "duplicate-key")
+            raise refuse(f"the key {brief(twice)} stands twice", "duplicate-key")
         return result
 
     try:

@@ -1,7 +1,6 @@
 """The settings of generation, each said once, and GenerationConfig, as `generation_config.json` states them."""
 
 import difflib
-import reprlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -9,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from .errors import GenerationError
+from .errors import GenerationError, brief
 from .files import json_text, read_json, write_json
 from .hub import located, other_keywords
 
@@ -201,7 +200,7 @@ def checked(name: str, value: Any) -> Any:
         return value
     plain, (is_right, words) = _plain(value), SETTINGS[name].check
     if not is_right(plain):
-        raise GenerationError(f"{name} is {reprlib.repr(value)}: it must be {words}")
+        raise GenerationError(f"{name} is {brief(value)}: it must be {words}")
     return plain
 
 
@@ -209,11 +208,11 @@ def refuse_unknown(names: Iterable[str]) -> None:
     """Raise GenerationError for a name that is no setting, with what it is or the nearest name that is one."""
     for name in names:
         if name in _OF_A_CALL:
-            raise GenerationError(f"{name!r} is no generation setting: pass it to the call of the model")
+            raise GenerationError(f"{brief(name)} is no generation setting: pass it to the call of the model")
         if name not in KNOWN:
             near = difflib.get_close_matches(name, sorted(KNOWN), n=1, cutoff=0.7)
-            hint = f"did you mean {near[0]!r}?" if near else "see GenerationConfig for the names"
-            raise GenerationError(f"{name!r} is no generation setting: {hint}")
+            hint = f"did you mean {brief(near[0])}?" if near else "see GenerationConfig for the names"
+            raise GenerationError(f"{brief(name)} is no generation setting: {hint}")
 
 
 # 3. The configuration
@@ -254,7 +253,7 @@ class GenerationConfig:
     def __getattr__(self, name: str) -> Any:
         extra = vars(self).get("extra", {})
         if name not in extra and name not in KNOWN:
-            raise AttributeError(f"GenerationConfig has no {name!r}")
+            raise AttributeError(f"GenerationConfig has no {brief(name)}")
         return extra.get(name)
 
     def __copy__(self) -> Self:
@@ -358,5 +357,5 @@ class GenerationConfig:
         Raises GenerationError for a keyword that is not of `other_keywords`, and for what was changed within a list.
         """
         for name in other_keywords(keywords):
-            raise GenerationError(f"{name!r} is no argument of save_pretrained: set it on the configuration before")
+            raise GenerationError(f"{brief(name)} is no argument of save_pretrained: set it on the configuration first")
         write_json(Path(directory) / (config_file_name or "generation_config.json"), self.to_dict())

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import CheckpointError, InputError
+from .errors import CheckpointError, InputError, brief
 from .files import read_json
 
 # A small LED that writes the one-line synopsis of a software description or a manual page; its README.md says the rest.
@@ -57,7 +57,7 @@ def located(name: str | Path | None, file: str | None = "config.json") -> Path:
     if name is None:
         return SYNOPSIS
     if not isinstance(name, str | Path) or not str(name):
-        raise InputError(f"a checkpoint's name is {name!r:.60}: pass its directory, a string or a Path")
+        raise InputError(f"a checkpoint's name is {brief(name)}: pass its directory, a string or a Path")
     directory = Path(name)
     try:
         files = {path.name for path in directory.iterdir()}
@@ -93,7 +93,7 @@ def incomplete(directory: Path, files: Collection[str], problem: str) -> Checkpo
         return CheckpointError(f"{directory} holds {problem}", "file-missing")
     base = read_json(directory / ADAPTER, CheckpointError).get("base_model_name_or_path")
     return CheckpointError(
-        f"{directory} holds an adapter ({ADAPTER}), not the model that it adapts, {base!r:.300}: merge them with peft, "
+        f"{directory} holds an adapter ({ADAPTER}), not the model that it adapts, {brief(base)}: merge them with peft, "
         f"AutoPeftModelForSeq2SeqLM.from_pretrained(...).merge_and_unload().save_pretrained(...), and pass the result",
         "adapter",
     )
@@ -109,5 +109,5 @@ def other_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in keywords.items():
         values, remedy = _NEUTRAL.get(name, ((), ""))
         if remedy and not any(value is neutral or value == neutral for neutral in values):
-            raise InputError(f"{name}={value!r:.60} has no effect here: {remedy}")
+            raise InputError(f"{name}={brief(value)} has no effect here: {remedy}")
     return {name: value for name, value in keywords.items() if name not in _IGNORED and name not in _NEUTRAL}

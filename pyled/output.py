@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from .errors import brief
+
 
 class Output:
     """The base of all outputs: attribute, key and index access to the fields that are set.
@@ -34,7 +36,7 @@ class Output:
     def __getitem__(self, key: str | int | slice) -> Any:
         if isinstance(key, str):
             if key not in self.keys():
-                raise KeyError(f"{key!r}: this output has {', '.join(self.keys())}")
+                raise KeyError(f"{brief(key)}: this output has {', '.join(self.keys())}")
             return getattr(self, key)
         return self.to_tuple()[key]
 

@@ -14,8 +14,8 @@ PACKAGE = Path(pyled.__file__).parent
 
 # From the ground up: a place imports from places above it in this table only, and these packages from outside.
 RINGS = [
-    {"errors": set(), "version": set(), "arrays": {"numpy"}, "output": set(), "reference": {"numpy"}},
-    {"files": set()},
+    {"errors": set(), "version": set(), "arrays": {"numpy"}, "reference": {"numpy"}},
+    {"files": set(), "output": set()},
     {"hub": set()},
     {"generation_config": set()},
     {"config": set(), "kernels": {"numpy", "numba", "llvmlite"}},  # llvmlite comes with Numba

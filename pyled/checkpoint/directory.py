@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, brief
 from ..files import read_json
 from ..hub import incomplete, located
 from .safetensors import read_safetensors
@@ -44,21 +44,21 @@ def _read_shards(directory: Path, files: set[str], *, mmap: bool) -> dict[str, N
     shards = sorted(set(shard_of.values()))
     for shard in shards:
         if not shard.endswith(".safetensors") or set(shard) & set("/\\:\0"):
-            said = f"{index}: {shard[:100]!r} is no plain name of a .safetensors file beside the index"
+            said = f"{index}: {brief(shard)} is no plain name of a .safetensors file beside the index"
             raise CheckpointError(said, "shard-name")
         if shard not in files:
-            said = f"{index}: {shard[:100]!r} is not beside it: fetch every file of the checkpoint"
+            said = f"{index}: {brief(shard)} is not beside it: fetch every file of the checkpoint"
             raise CheckpointError(said, "shard-missing")
     tensors: dict[str, NDArray[Any]] = {}
     for shard in shards:
         for name, array in read_safetensors(directory / shard, mmap=mmap).items():
             if shard_of.get(name) != shard:
                 said = f"the index has it in {shard_of[name]}" if name in shard_of else "the index does not have it"
-                said = f"{directory / shard}: tensor {name[:100]!r} stands here, but {said}"
+                said = f"{directory / shard}: tensor {brief(name)} stands here, but {said}"
                 raise CheckpointError(said, "tensor-elsewhere")
             tensors[name] = array
     absent = sorted(set(shard_of) - set(tensors))
     if absent:
-        said = f"{directory / shard_of[absent[0]]}: tensor {absent[0][:100]!r} is not here, as the index says"
+        said = f"{directory / shard_of[absent[0]]}: tensor {brief(absent[0])} is not here, as the index says"
         raise CheckpointError(said, "tensor-absent")
     return tensors

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import Floats, Weights
 from ..config import LEDConfig
-from ..errors import CheckpointError, InputError, escaped
+from ..errors import CheckpointError, InputError, brief, escaped
 
 PREFIX = "led."
 TIED = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
@@ -61,7 +61,7 @@ def _decoder_layer(name: str, E: int, F: int) -> Shapes:
 def expected_shapes(config: LEDConfig, head: str | None) -> Shapes:
     """Return every weight of a model by its name, with its shape. `head`: None, "lm", "qa" or "classification"."""
     if head not in HEADS:
-        raise InputError(f"head is {head!r}: it is one of {', '.join(map(repr, HEADS))}")
+        raise InputError(f"head is {brief(head)}: it is one of {', '.join(map(repr, HEADS))}")
     V, E = config.vocab_size, config.d_model
     shapes: Shapes = {"shared.weight": (V, E)}
     sides = (
@@ -150,9 +150,9 @@ class LoadReport:
         elif anchors:
             rule, prefix = "prefix", anchors[0].removesuffix(ANCHOR).removesuffix(PREFIX)
             advice = f"{WRAPPERS.get(prefix, '')}rename the tensors"
-            remedy = f"The file has them under names that begin with {prefix!r}: {advice}"
+            remedy = f"The file has them under names that begin with {brief(prefix)}: {advice}"
         elif self.missing and not self.misshaped and all(name.startswith(OF_HEAD) for name in self.missing):
-            remedy = f"The file is of a model without the head {self.head!r}: load it with the class it was saved from"
+            remedy = f"The file is of a model without the head '{self.head}': load it with the class it was saved from"
         return CheckpointError(f"{'; '.join(problems)}. {remedy}", rule)
 
 
@@ -178,7 +178,7 @@ def assign(
     another dtype or head.
     """
     if dtype not in ("float32", "float64"):
-        raise InputError(f"dtype is {dtype!r}: pyled computes in 'float32' or 'float64'")
+        raise InputError(f"dtype is {brief(dtype)}: pyled computes in 'float32' or 'float64'")
     sources, report = account(tensors, config, head)
     if report.missing or report.misshaped:
         raise report.refusal()
@@ -219,12 +219,12 @@ def _plain_sources(tensors: Weights) -> dict[str, str]:
     sources: dict[str, str] = {}
     for source, array in tensors.items():
         if not isinstance(source, str) or not isinstance(array, np.ndarray):
-            said = f"{source!r}: {type(array).__name__}; weights are NumPy arrays by their names"
+            said = f"{brief(source)}: {type(array).__name__}; weights are NumPy arrays by their names"
             raise CheckpointError(said, "no-array")
         bare = source.removeprefix(PREFIX)
         name = source if bare.startswith(OF_HEAD) else bare
         if name in sources:
-            said = f"both {sources[name]!r} and {source!r} are there: leave one of them out"
+            said = f"both {brief(sources[name])} and {brief(source)} are there: leave one of them out"
             raise CheckpointError(said, "one-weight-twice")
         sources[name] = source
     return sources

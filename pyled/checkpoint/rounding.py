@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ..arrays import Weights
-from ..errors import CheckpointError, InputError
+from ..errors import CheckpointError, InputError, brief
 from ..kernels.rounded import rounded
 
 Storage = Literal["float32", "bf16", "int8"]
@@ -27,10 +27,10 @@ def check_storage(storage: Any, dtype: str) -> None:
     if storage is None:
         return
     if storage not in get_args(Storage):
-        raise InputError(f"weights is {storage!r}: it is one of {', '.join(map(repr, get_args(Storage)))}")
+        raise InputError(f"weights is {brief(storage)}: it is one of {', '.join(map(repr, get_args(Storage)))}")
     if dtype != "float32":
         raise InputError(
-            f"weights {storage!r} with dtype {dtype!r}: they are computed with in float32; pass one of both"
+            f"weights {brief(storage)} with dtype {brief(dtype)}: they are computed with in float32; pass one of both"
         )
 
 

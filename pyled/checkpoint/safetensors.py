@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, brief
 from ..files import GIT_LFS, POINTER, parse_json, replace_files
 
 # BF16 is the upper half of a float32; NumPy has no such type, so it is widened when read.
@@ -93,7 +93,7 @@ def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
         raise _DamagedError(f"a header of {length:,} bytes in a file of {size:,}", "header-beyond-end")
     text = file.read(length)
     if not text.startswith(b"{"):
-        raise _DamagedError(f"the header begins with {text[:1]!r}, not with '{{'", "header-start")
+        raise _DamagedError(f"the header begins with {brief(text[:1])}, not with '{{'", "header-start")
     return parse_json(text, "header", _DamagedError, floats=False), 8 + length
 
 
@@ -117,7 +117,7 @@ def _checked_entries(header: dict[str, Any], size: int) -> list[Entry]:
     entries = sorted((_checked_entry(name, entry) for name, entry in header.items()), key=lambda e: e[3:])
     position = 0
     for name, _, _, begin, end in entries:
-        start = f"tensor {name[:100]!r} begins at byte {begin:,} and"
+        start = f"tensor {brief(name)} begins at byte {begin:,} and"
         if begin > position:
             raise _DamagedError(f"{start} leaves a hole before: {position:,} was expected", "hole")
         if begin < position:
@@ -136,7 +136,7 @@ def _checked_entry(name: str, entry: Any) -> Entry:
     """Return one line of the header, each field of the right type, its size that of its shape."""
 
     def refuse(problem: str, rule: str) -> _DamagedError:
-        return _DamagedError(f"tensor {name[:100]!r}: {problem}", rule)
+        return _DamagedError(f"tensor {brief(name)}: {problem}", rule)
 
     if not name or "\0" in name:
         raise refuse("a name is neither empty nor holds a NUL", "name")
@@ -144,10 +144,10 @@ def _checked_entry(name: str, entry: Any) -> Entry:
         raise refuse("an entry is an object of dtype, shape and data_offsets, and nothing else", "entry")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if isinstance(dtype, str) and dtype in UNREADABLE:
-        said = f"tensor {name[:100]!r}: dtype {dtype} is not read: convert the file to F32, F16 or BF16"
+        said = f"tensor {brief(name)}: dtype {dtype} is not read: convert the file to F32, F16 or BF16"
         raise CheckpointError(said, "dtype-not-read")
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise refuse(f"dtype {dtype!r:.60} is none of {', '.join(DTYPES)}", "dtype")
+        raise refuse(f"dtype {brief(dtype)} is none of {', '.join(DTYPES)}", "dtype")
     if not _are_sizes(shape) or len(shape) > MAX_RANK:
         raise refuse(f"a shape is a list of at most {MAX_RANK} integers from 0 to 2**48 - 1", "shape")
     if not _are_sizes(offsets) or len(offsets) != 2:
@@ -171,7 +171,7 @@ def _are_sizes(values: Any) -> bool:
 
 def _tensor(data: NDArray[np.uint8], dtype: str, shape: tuple[int, ...], name: str) -> NDArray[Any]:
     if dtype == "BOOL" and np.any(data > 1):
-        raise _DamagedError(f"tensor {name[:100]!r}: a BOOL byte is {data.max()}, only 0 and 1 are", "bool")
+        raise _DamagedError(f"tensor {brief(name)}: a BOOL byte is {data.max()}, only 0 and 1 are", "bool")
     array = np.ndarray(shape, DTYPES[dtype], data)
     if dtype == "BF16":
         bits = array.astype(np.uint32)
@@ -211,7 +211,7 @@ def _header(tensors: list[tuple[str, NDArray[Any]]]) -> bytes:
         kind = DTYPE_NAMES.get(array.dtype.newbyteorder("<"))
         if kind is None:
             raise CheckpointError(
-                f"tensor {name[:100]!r} is of {array.dtype}: make it one of {', '.join(map(str, DTYPE_NAMES))}"
+                f"tensor {brief(name)} is of {array.dtype}: make it one of {', '.join(map(str, DTYPE_NAMES))}"
             )
         end = position + array.nbytes
         entries[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [position, end]}
@@ -221,7 +221,8 @@ def _header(tensors: list[tuple[str, NDArray[Any]]]) -> bytes:
         whole = {"__metadata__": {"format": "pt"}} | entries
         text = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as e:
-        raise CheckpointError(f"the name of a tensor holds half of a surrogate pair: {e.object[e.start]!r}") from None
+        half = brief(e.object[e.start])
+        raise CheckpointError(f"the name of a tensor holds half of a surrogate pair: {half}") from None
     text += b" " * (-len(text) % ALIGNMENT)
     if len(text) > MAX_HEADER:
         raise CheckpointError(

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 
-from ..errors import GenerationError, InputError, PyledError
+from ..errors import GenerationError, InputError, PyledError, brief
 from ..kernels.blas import let_threads_sleep
 from . import evaluate, inspect, summarize, tokenize
 from .shared.console import Console, OutputError, noting, put, set_encoding
@@ -30,7 +30,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """Return the arguments of a command, files on both sides of options; end the process where one is wrong."""
     parser, written = make_parser(), as_written(arguments)
     if not written[0].startswith("-") and written[0] not in _COMMANDS:
-        parser.error(f"{written[0]!r} is no command: {nearest(written[0], _COMMANDS)}'pyled help' lists the commands")
+        hint = nearest(written[0], _COMMANDS)
+        parser.error(f"{brief(written[0])} is no command: {hint}'pyled help' lists the commands")
     parsed, rest = parser.parse_known_args(written)
     stop = rest.index("--") if "--" in rest else len(rest)
     for i, argument in enumerate(rest):

@@ -4,7 +4,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LINE_ENDS, InputError, escaped
+from ..errors import LINE_ENDS, InputError, brief, escaped
 from ..files import parse_json
 from ..hub import located
 from .shared.console import Console, put
@@ -140,7 +140,7 @@ def ids_of(text: str) -> list[int]:
     words = re.findall(r"[^\s,]+", text)
     for word in words:
         if not re.fullmatch("[0-9]{1,18}", word):
-            raise InputError(f"{word[:40]!r} is no id: write whole numbers between spaces, commas or line ends")
+            raise InputError(f"{brief(word)} is no id: write whole numbers between spaces, commas or line ends")
     return [int(word) for word in words]
 
 

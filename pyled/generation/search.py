@@ -1,11 +1,10 @@
 """The one entry: from settings to the search they ask for."""
 
-import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..arrays import Ids
-from ..errors import GenerationError
+from ..errors import GenerationError, brief
 from .beam import beam_search
 from .contract import (
     GenerateBeamEncoderDecoderOutput,
@@ -58,4 +57,4 @@ def _functions(name: str, value: Any) -> list[Any]:
     functions = list(value or ()) if value is None or isinstance(value, Iterable) else [None]
     if all(callable(function) for function in functions):
         return functions
-    raise GenerationError(f"{name} is {reprlib.repr(value)}: it must be a list of functions of (ids, scores)")
+    raise GenerationError(f"{name} is {brief(value)}: it must be a list of functions of (ids, scores)")

@@ -1,7 +1,6 @@
 """The settings in effect: who set what, and the lengths, ids and defaults that follow (transformers 5.23.0)."""
 
 import math
-import reprlib
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Ids
-from ..errors import GenerationError, InputError
+from ..errors import GenerationError, InputError, brief
 from ..generation_config import (
     HOLD_IDS,
     NOT_IMPLEMENTED,
@@ -73,7 +72,7 @@ def resolve(
     notes = _notes_on_the_missing({name: stated(name) for name in (*NOT_IMPLEMENTED, *NOT_RETURNED)})
     for name in WITHOUT_EFFECT:
         if name in call and not is_neutral(name, call[name]):
-            notes.append(f"{name}={call[name]!r} has no effect on greedy and beam search")
+            notes.append(f"{name}={brief(call[name])} has no effect on greedy and beam search")
     values, origin = {}, {}
     for name, setting in SETTINGS.items():
         value, origin[name] = stated(name)
@@ -92,7 +91,7 @@ def _notes_on_the_missing(stated: Mapping[str, tuple[Any, str]]) -> list[str]:
     """Return notes on results that a file asks for in vain; raise GenerationError where more is missing."""
     notes = []
     for name, (value, origin) in stated.items():
-        shown = f"{name}={reprlib.repr(value)} ({origin})"
+        shown = f"{name}={brief(value)} ({origin})"
         if is_neutral(name, value):
             continue
         if name not in NOT_RETURNED or origin in _OF_THE_CALLER:
@@ -229,7 +228,7 @@ def _settle_beams(
     if beams == 1:
         for name in ("length_penalty", "early_stopping"):
             if origin[name] == "call" and values[name] != SETTINGS[name].default:
-                notes.append(f"{name}={values[name]!r} has no effect without beams: pass num_beams of at least 2")
+                notes.append(f"{name}={brief(values[name])} has no effect without beams: pass num_beams of at least 2")
         return
     ends = len(values["eos_token_id"])
     if max(ends, 1) >= vocab_size:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numba
 from numba.core import compiler, serialize
 
-from ..errors import InputError
+from ..errors import InputError, brief
 from ..files import replace_files
 from . import blas
 
@@ -187,6 +187,6 @@ def set_threads(count: int | None) -> None:
     most = numba.config.NUMBA_NUM_THREADS
     count = most if count is None else count
     if type(count) is not int or not 1 <= count <= most:
-        raise InputError(f"{count!r} threads: a whole number between 1 and {most} can be used here")
+        raise InputError(f"{brief(count)} threads: a whole number between 1 and {most} can be used here")
     _threads = count
     blas.set_threads(count)

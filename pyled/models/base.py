@@ -14,7 +14,7 @@ from .. import checkpoint
 from ..arrays import Floats, Ids, Weights
 from ..checkpoint import Storage
 from ..config import LEDConfig, refuse_keywords
-from ..errors import ConfigError, InputError, warn
+from ..errors import ConfigError, InputError, brief, warn
 from ..generation_config import GenerationConfig
 from ..hub import located, other_keywords
 from ..kernels.rounded import widened
@@ -31,7 +31,7 @@ def _dtype_name(dtype: Any) -> str:
     name = np.dtype(dtype).name if isinstance(dtype, type) else str(dtype).removeprefix("torch.")
     if name not in ("float32", "float64"):
         raise InputError(
-            f"dtype is {name!r:.60}: pyled computes in 'float32' or 'float64'; weights='bf16' or 'int8' makes the "
+            f"dtype is {brief(name)}: pyled computes in 'float32' or 'float64'; weights='bf16' or 'int8' makes the "
             "weights that decoding reads smaller"
         )
     return name
@@ -236,7 +236,7 @@ class PreTrainedModel(Network):
         self._refuse_rounded("resize")
         for name, value in (("new_num_tokens", new_num_tokens), ("pad_to_multiple_of", pad_to_multiple_of)):
             if value is not None and (type(value) is not int or value < 1):
-                raise InputError(f"{name} is {value!r}: an integer of at least 1, or None, was expected")
+                raise InputError(f"{name} is {brief(value)}: an integer of at least 1, or None, was expected")
         multiple = pad_to_multiple_of or 1
         V = -(-(new_num_tokens or self.config.vocab_size) // multiple) * multiple
         config = replace(self.config, vocab_size=V)
@@ -262,7 +262,7 @@ class PreTrainedModel(Network):
     def to(self, device: Any = "cpu", dtype: Any = None) -> Self:
         """Return the model for "cpu", where it is. Raises InputError for another device, and for another dtype."""
         if str(device) != "cpu" or dtype is not None:
-            words = f"device={str(device)!r:.60}" + ("" if dtype is None else f", dtype={dtype!r:.60}")
+            words = f"device={brief(str(device))}" + ("" if dtype is None else f", dtype={brief(dtype)}")
             raise InputError(f"to({words}): pyled runs on the CPU; dtype= and weights= are for from_pretrained")
         return self
 

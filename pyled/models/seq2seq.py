@@ -5,7 +5,7 @@ from typing import Generic
 from numpy.typing import ArrayLike
 
 from ..arrays import Ids
-from ..errors import InputError
+from ..errors import InputError, brief
 from ..network.cache import Cache
 from .arguments import as_encoder_output, checked_ids, shift_right
 from .base import PreTrainedModel
@@ -95,7 +95,7 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
     def _checked_targets(self, targets: dict[str, ArrayLike | None]) -> Targets:
         """Return the targets that are given. Raises TypeError for the name of another argument, InputError."""
         if targets:
-            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(targets))!r}")
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {brief(next(iter(targets)))}")
         return {}
 
     def _decoder_input_ids(self, input_ids: ArrayLike | None, targets: Targets) -> Ids:

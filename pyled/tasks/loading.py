@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoint import Storage
-from ..errors import InputError, PyledWarning
+from ..errors import InputError, PyledWarning, brief
 from ..hub import UNNAMED, located
 from ..models import DType, LEDForConditionalGeneration
 from ..tokenizer import LEDTokenizer
@@ -44,7 +44,7 @@ def load(
         raise InputError(f"model is a {type(model).__name__}: pass a directory, or an LEDForConditionalGeneration")
     elif dtype not in (None, model.dtype.name) or weights not in (None, stored_as(model)):
         asked = {"dtype": dtype, "weights": weights}
-        words = " and ".join(f"{name} is {value!r}" for name, value in asked.items() if value is not None)
+        words = " and ".join(f"{name} is {brief(value)}" for name, value in asked.items() if value is not None)
         actual = f"the model is in {model.dtype.name}, and its weights in {stored_as(model)}"
         raise InputError(f"{words}, but {actual}: load it with these")
     if isinstance(tokenizer, str | Path):

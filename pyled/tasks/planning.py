@@ -9,7 +9,7 @@ from typing import Any
 
 from ..arrays import Ids
 from ..config import LEDConfig
-from ..errors import ConfigError, GenerationError, InputError
+from ..errors import ConfigError, GenerationError, InputError, brief
 from ..generation import Settings, resolve
 from ..generation_config import GenerationConfig
 from .reading import DOC_SEP, FEWEST, Reading
@@ -69,7 +69,7 @@ def plan(
     reading, origin, limit = plan_reading(config, vocabulary, reading)
     notes += effective.notes
     if reading.prefix and origin["prefix"] == "config.json":
-        notes.append(f"prefix={reading.prefix!r} (config.json) is put before each text")
+        notes.append(f"prefix={brief(reading.prefix)} (config.json) is put before each text")
     return Plan(reading, origin, limit, effective, prompt, tuple(notes))
 
 
@@ -87,9 +87,9 @@ def plan_reading(
         half = f"{limit // 2:,}"
         raise InputError(f"overlap is {reading.overlap:,}, of chunks of {limit:,} tokens: pass at most half, {half}")
     if where == "doc-sep" and DOC_SEP not in vocabulary:
-        raise InputError(f"global_attention is {where!r}, but this vocabulary has no {DOC_SEP}: pass 'first' or places")
+        raise InputError(f"global_attention is 'doc-sep', but this vocabulary has no {DOC_SEP}: pass 'first' or places")
     if any(places[-1] >= limit for places in reading.global_places()):
-        raise InputError(f"global_attention is {where!r}, but only {limit:,} tokens are read at a time: pass less")
+        raise InputError(f"global_attention is {brief(where)}, but only {limit:,} tokens are read at a time: pass less")
     origin = {f.name: "default" if getattr(reading, f.name) == f.default else "call" for f in fields(reading)}
     if where is None:
         reading = replace(reading, global_attention="doc-sep" if DOC_SEP in vocabulary else "first")
@@ -109,5 +109,5 @@ def _prefix(config: LEDConfig, task: str) -> str | None:
     places = [tasks.get(task) if isinstance(tasks, dict) else None, config.extra]
     prefix = next((place["prefix"] for place in places if isinstance(place, dict) and "prefix" in place), None)
     if not isinstance(prefix, str | None):
-        raise ConfigError(f"prefix is {prefix!r:.60}: it must be a string, or null")
+        raise ConfigError(f"prefix is {brief(prefix)}: it must be a string, or null")
     return prefix

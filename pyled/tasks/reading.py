@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arrays import Ids
-from ..errors import InputError
+from ..errors import InputError, brief
 from ..tokenizer import BatchEncoding, LEDTokenizer
 from .cutting import cut
 
@@ -50,17 +50,17 @@ class Reading:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 choices = " or ".join(map(repr, allowed))
-                raise InputError(f"{name} is {getattr(self, name)!r}: it must be {choices}")
+                raise InputError(f"{name} is {brief(getattr(self, name))}: it must be {choices}")
         for name, least in (("chunk_tokens", FEWEST), ("overlap", 0)):
             value = getattr(self, name)
             if (type(value) is not int or value < least) and (name, value) != ("chunk_tokens", None):
-                raise InputError(f"{name} is {value!r}: it must be an integer of at least {least}")
+                raise InputError(f"{name} is {brief(value)}: it must be an integer of at least {least}")
         for name in ("chunk_tokens", "overlap", "combine"):
             value, how = getattr(self, name), self.too_long
             if how != "chunk" and value != getattr(Reading, name):
-                raise InputError(f"{name}={value!r} has no effect with too_long={how!r}: pass too_long='chunk'")
+                raise InputError(f"{name}={brief(value)} has no effect with too_long='{how}': pass too_long='chunk'")
         if not isinstance(self.prefix, str | None):
-            raise InputError(f"prefix is {self.prefix!r}: it must be a string, or None for what config.json says")
+            raise InputError(f"prefix is {brief(self.prefix)}: it must be a string, or None for what config.json says")
         self.global_places()
 
     def global_places(self) -> list[range]:
@@ -68,11 +68,11 @@ class Reading:
         where = self.global_attention
         if not isinstance(where, str | None) or not _GLOBAL.fullmatch(where or "none"):
             names = "'first', 'none', 'doc-sep', or places such as 'tokens:0,5' or 'tokens:0-7'"
-            raise InputError(f"global_attention is {where!r}: it must be {names}")
+            raise InputError(f"global_attention is {brief(where)}: it must be {names}")
         ends = [part.split("-") for part in (where or "").partition(":")[2].split(",") if part]
         places = [range(int(end[0]), int(end[-1]) + 1) for end in ends]
         if not all(places):
-            raise InputError(f"global_attention is {where!r}: a range goes from its smaller place to its larger")
+            raise InputError(f"global_attention is {brief(where)}: a range goes from its smaller place to its larger")
         return places
 
 
@@ -135,7 +135,7 @@ class Reader:
             notes.append(f"{count:,} tokens are read in {len(pieces):,} {kind} of at most {limit:,}")
         shortest, where = min(len(ids) for _, _, ids in pieces), self.reading.global_attention
         if any(places.stop > shortest for places in self.reading.global_places()):
-            notes.append(f"global_attention={where!r} has no effect from {shortest:,} on: a chunk ends there")
+            notes.append(f"global_attention={brief(where)} has no effect from {shortest:,} on: a chunk ends there")
         return Source(tuple(self._chunk(*piece) for piece in pieces), count, truncated, tuple(notes))
 
     def _encoded(self, text: str, **arguments: Any) -> BatchEncoding:

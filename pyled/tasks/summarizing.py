@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from ..checkpoint import Storage
-from ..errors import InputError, PyledError
+from ..errors import InputError, PyledError, brief
 from ..generation_config import GenerationConfig
 from ..models import DType
 from .cost import TYPICAL, Estimate, Rates, estimate
@@ -75,9 +75,9 @@ class Summarizer:
         Raises InputError for a text that is empty or too long.
         """
         if errors not in ("raise", "record"):
-            raise InputError(f"errors is {errors!r}: it must be 'raise' or 'record'")
+            raise InputError(f"errors is {brief(errors)}: it must be 'raise' or 'record'")
         if progress is not None and not callable(progress):
-            raise InputError(f"progress is {progress!r:.60}: pass a function, which is called with a Status")
+            raise InputError(f"progress is {brief(progress)}: pass a function, which is called with a Status")
         work = Work() if progress is None else Work(progress)
         if isinstance(text, str):
             results: Any = self.write(self.read(text), work)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import regex  # type: ignore[import-untyped]
 
-from ..errors import TokenizerError
+from ..errors import TokenizerError, brief
 from .bytelevel import WHITE_SPACE, check_text
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
@@ -43,7 +43,7 @@ class AddedToken:
         for name in FLAGS:
             flag = getattr(self, name)
             if type(flag) is not bool and (name, flag) != ("normalized", None):
-                raise TokenizerError(f"{name} is {flag!r:.40}, but a flag of a token is True or False")
+                raise TokenizerError(f"{name} is {brief(flag)}, but a flag of a token is True or False")
         object.__setattr__(self, "_follows", self.normalized is None)  # subtle: this way a frozen class can be set
         if self.normalized is None:
             object.__setattr__(self, "normalized", not self.special)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import TokenizerError
+from ..errors import TokenizerError, brief
 from ..files import read_file, read_json
 from .bytelevel import SYMBOL_OF_BYTE
 
@@ -74,20 +74,20 @@ copy it again from where the model comes from
     token_of: dict[int, str] = {}
     for token, number in ids.items():
         if type(number) is not int:
-            rule, problem = "id-type", f"has the id {number!r:.40}: an id is an integer"
+            rule, problem = "id-type", f"has the id {brief(number)}: an id is an integer"
         elif not 0 <= number < len(ids):
             rule, problem = "id-range", f"has the id {number}: the ids of {len(ids)} tokens are 0 to {len(ids) - 1}"
         elif number in token_of:
-            rule, problem = "id-twice", f"has the id {number}, which {token_of[number]!r:.60} has already"
+            rule, problem = "id-twice", f"has the id {number}, which {brief(token_of[number])} has already"
         elif (not token or _NO_SYMBOL.search(token)) and token not in added:
             rule, problem = "not-symbols", "is not written in the 256 byte symbols of byte-level BPE"
         else:
             token_of[number] = token
             continue
-        raise TokenizerError(f"{where}: the token {token!r:.60} {problem}; {_REMEDY}", rule)
+        raise TokenizerError(f"{where}: the token {brief(token)} {problem}; {_REMEDY}", rule)
     for byte, symbol in enumerate(SYMBOL_OF_BYTE):
         if symbol not in ids:
-            problem = f"the symbol {symbol!r} of byte {byte} is missing, a byte-level vocabulary has all 256"
+            problem = f"the symbol {brief(symbol)} of byte {byte} is missing, a byte-level vocabulary has all 256"
             raise TokenizerError(f"{where}: {problem}; {_REMEDY}", "symbol-missing")
 
 
@@ -106,14 +106,14 @@ def check_merges(pairs: Sequence[Any], ids: dict[str, int], where: Callable[[int
     index_of: dict[Merge, int] = {}
     for i, pair in enumerate(pairs):
         if type(pair) is not list or len(pair) != 2 or not type(pair[0]) is type(pair[1]) is str or "" in pair:
-            raise refuse("merge-form", i, f"a merge is two tokens with one space between them, not {pair!r:.80}")
+            raise refuse("merge-form", i, f"a merge is two tokens with one space between them, not {brief(pair)}")
         left, right = pair
         for token in (left, right, left + right):
             if token not in ids:
-                problem = f"{left!r:.60} and {right!r:.60} are merged, but {token!r:.120} has no id"
+                problem = f"{brief(left)} and {brief(right)} are merged, but {brief(token)} has no id"
                 raise refuse("merge-token", i, problem)
         if (left, right) in index_of:
-            problem = f"{left!r:.60} and {right!r:.60} are merged at {where(index_of[left, right])} too"
+            problem = f"{brief(left)} and {brief(right)} are merged at {where(index_of[left, right])} too"
             raise refuse("merge-twice", i, problem)
         index_of[left, right] = i
     return list(index_of)

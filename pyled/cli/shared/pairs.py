@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ...errors import InputError
+from ...errors import InputError, brief
 from ...files import parse_json
 from .console import Console
 from .inputs import STDIN, Tally, read_text, shown
@@ -74,13 +74,13 @@ def _fields(place: str, row: str, keys: tuple[str, str]) -> dict[str, Any]:
     for key, option in zip(keys, ("--document-key", "--summary-key"), strict=True):
         if key not in value:
             others = ", ".join(map(repr, value))[:200] or "no other"
-            raise InputError(f"{place}: has no {key!r}, but {others}: name the right one with {option}")
+            raise InputError(f"{place}: has no {brief(key)}, but {others}: name the right one with {option}")
     return {key: value[key] for key in keys}
 
 
 def _text(place: str, key: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise InputError(f"{place}: its {key!r} is of the type {type(value).__name__}: a string was expected")
+        raise InputError(f"{place}: its {brief(key)} is of the type {type(value).__name__}: a string was expected")
     if not value.strip():
-        raise InputError(f"{place}: its {key!r} is empty")
+        raise InputError(f"{place}: its {brief(key)} is empty")
     return value

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import InputError
+from ...errors import InputError, brief
 from ...files import locked, parse_json, replace_files
 from .console import OutputError
 from .forms import as_json
@@ -78,7 +78,7 @@ class Records(dict[str, Any]):
         record = record if isinstance(record, dict) else {}
         key, value = record.get("key"), record.get(self._field)
         if not isinstance(key, str) or not re.match("[0-9a-f]{64}", key) or not self._is_value(value):
-            raise InputError(f"{place} is {line[:60].decode(errors='replace')!r}")
+            raise InputError(f"{place} is {brief(line[:60].decode(errors='replace'))}")
         self[key] = {**self.get(key, {}), **value}
         return True
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError, TokenizerError
+from ...errors import InputError, TokenizerError, brief
 from ..bytelevel import check_text
 
 PADDED = {"input_ids", "attention_mask", "special_tokens_mask", "token_type_ids", "global_attention_mask"}
@@ -79,7 +79,7 @@ def row_of_ids(ids: Any) -> list[int]:
     try:
         row = [operator.index(i) for i in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]
     except TypeError:
-        problem = f"a row of ids is a list of integers, not {ids!r:.60}"
+        problem = f"a row of ids is a list of integers, not {brief(ids)}"
         raise InputError(f"{problem}: for several rows call batch_decode") from None
     if row and min(row) < 0:
         raise TokenizerError(f"{min(row)} is no id: replace negative ids, such as the -100 of labels, by the pad id")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Ids
-from ...errors import InputError
+from ...errors import InputError, brief
 from .lengths import Window
 from .offsets import EncodedText, trimmed
 
@@ -117,7 +117,7 @@ class Encoding:
     def _tokens_where(self, is_there: NDArray[np.bool_], sequence_index: int) -> TokenSpan | None:
         """Return the first token of a text for which the array says True, and the one after the last."""
         if sequence_index not in range(self.n_sequences):
-            raise InputError(f"sequence_index is {sequence_index!r}: the row has {self.n_sequences}, counted from 0")
+            raise InputError(f"sequence_index is {brief(sequence_index)}: the row has {self.n_sequences}, from 0 on")
         tokens = np.flatnonzero((self._places[0] == sequence_index) & is_there).tolist()
         return TokenSpan(tokens[0], tokens[-1] + 1) if tokens else None
 
@@ -180,7 +180,7 @@ class BatchEncoding(UserDict[str, Any]):
         try:
             return self.__dict__["data"][name]
         except KeyError:
-            raise AttributeError(f"no {name!r} in this encoding") from None
+            raise AttributeError(f"no {brief(name)} in this encoding") from None
 
     is_fast = property(lambda batch: batch.encodings is not None)  # there are rows: after a call, not after `pad`
     n_sequences = property(lambda batch: batch[0].n_sequences if batch.encodings else None)  # texts of a row, 1 or 2
@@ -240,14 +240,14 @@ class BatchEncoding(UserDict[str, Any]):
         """Ask a row: (first, second) is (batch_index, index), or `first` alone is an index in the first row."""
         row, index = (0, first) if second is None else (first, second)
         if not isinstance(index, int | np.integer) or index < 0:
-            raise InputError(f"the index {index!r}: an integer of at least 0 was expected")
+            raise InputError(f"the index {brief(index)}: an integer of at least 0 was expected")
         return question(self._row(row), int(index), *sequence_index)
 
     def convert_to_tensors(self, tensor_type: str | None = None) -> Self:
         """Make every value an array (None: leave the lists). Rows of several lengths make an array of arrays."""
         if tensor_type not in (None, "np"):
             problem = "pyled gives NumPy arrays ('np') or lists (None); torch.from_numpy makes tensors of the arrays"
-            raise InputError(f"return_tensors={tensor_type!r}: {problem}")
+            raise InputError(f"return_tensors={brief(tensor_type)}: {problem}")
         if tensor_type == "np":
             self.data = {name: _as_array(value) for name, value in self.items()}
         return self
@@ -255,7 +255,7 @@ class BatchEncoding(UserDict[str, Any]):
     def to(self, device: Any) -> Self:
         """Return the encoding for "cpu", where it is. Raises InputError for another device."""
         if str(device) != "cpu":
-            raise InputError(f"to({device!r}): pyled runs on the CPU: leave it out, or pass 'cpu'")
+            raise InputError(f"to({brief(device)}): pyled runs on the CPU: leave it out, or pass 'cpu'")
         return self
 
 

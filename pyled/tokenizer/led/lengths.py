@@ -6,7 +6,7 @@ from itertools import product
 from numbers import Integral
 from typing import Any
 
-from ...errors import InputError
+from ...errors import InputError, brief
 
 # The values of two arguments, and what each stands for.
 TRUNCATIONS = {True: "longest_first", False: None, "do_not_truncate": None, None: None}
@@ -77,7 +77,7 @@ class Lengths:
         rooms[cut] += room - sum(sizes)
         if rooms[cut] <= 0:
             problem = f"leaves no token of that text within max_length {most}"
-            raise InputError(f"truncation={self.strategy!r} {problem}: raise it, or pass truncation='longest_first'")
+            raise InputError(f"truncation='{self.strategy}' {problem}: raise it, or pass truncation='longest_first'")
         return rooms
 
     def padded(self, lengths: list[int]) -> int:
@@ -119,7 +119,7 @@ def resolve_lengths(
     for name, value, least in numbers:
         is_right = isinstance(value, Integral | int) and not isinstance(value, bool) and value >= least
         if not is_right and (value is not None or name == "stride"):
-            raise InputError(f"{name} is {value!r}: an integer of at least {least} was expected")
+            raise InputError(f"{name} is {brief(value)}: an integer of at least {least} was expected")
     if max_length is not None and padding is False and truncation is None:
         tell("max_length is given without truncation: rows are cut to it, as with truncation=True")
         truncation = True
@@ -146,5 +146,5 @@ def resolve_lengths(
 
 def _choice(name: str, value: Any, choices: Mapping[Any, str | None]) -> str | None:
     if not isinstance(value, str | bool | None) or value not in choices:
-        raise InputError(f"{name}={value!r}: pass one of {', '.join(map(repr, choices))}")
+        raise InputError(f"{name}={brief(value)}: pass one of {', '.join(map(repr, choices))}")
     return choices[value]

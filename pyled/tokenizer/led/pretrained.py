@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import PyledError, TokenizerError
+from ...errors import PyledError, TokenizerError, brief
 from ...files import json_text, read_json
 from ..special import AddedToken
 from .roles import ADDITIONAL, NAMES, Token, added_token, as_list, as_stated
@@ -42,10 +42,10 @@ def check_option(name: str, value: Any, error: type[PyledError] = TokenizerError
         return choices[0]
     if name == "model_max_length":
         if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < math.inf or value % 1:
-            raise error(f"{name} is {value!r:.40}: an integer of at least 1 was expected")
+            raise error(f"{name} is {brief(value)}: an integer of at least 1 was expected")
         return int(value)
     if type(value) is not type(choices[0]) or value not in choices:
-        raise error(f"{name} is {value!r:.40}: {' or '.join(map(repr, choices))} was expected")
+        raise error(f"{name} is {brief(value)}: {' or '.join(map(repr, choices))} was expected")
     return value
 
 
@@ -104,7 +104,7 @@ def _read_added_tokens(path: Path, special: Collection[str]) -> dict[int, AddedT
     added = {}
     for content, number in _read(path).items():
         if type(number) is not int:
-            raise TokenizerError(f"{path}: {content!r:.60} has the id {number!r:.40}: an id is an integer")
+            raise TokenizerError(f"{path}: {brief(content)} has the id {brief(number)}: an id is an integer")
         is_special = content in special
         added[number] = replace(added_token(content, str(path)), normalized=not is_special, special=is_special)
     return added

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...errors import PyledError, TokenizerError
+from ...errors import PyledError, TokenizerError, brief
 from ..special import FLAGS, AddedToken
 
 # The roles, and the tokens that have them unless a file or an argument says otherwise.
@@ -34,7 +34,7 @@ def added_token(value: object, where: str) -> AddedToken:
     fields = {key: field for key, field in fields.items() if key not in ("__type", "id")}
     if not isinstance(fields.get("content"), str) or not fields.keys() <= {"content", *FLAGS}:
         raise TokenizerError(
-            f"{where}: {value!r:.80} is no token: a string is, or an object with 'content' and {', '.join(FLAGS)}"
+            f"{where}: {brief(value)} is no token: a string is, or an object with 'content' and {', '.join(FLAGS)}"
         )
     try:
         return AddedToken(**fields)
@@ -51,7 +51,7 @@ def as_stated(value: object, where: str) -> Token:
 def as_list(values: object, where: str) -> list[Any]:
     """Return a list of tokens; None is an empty one. Raises TokenizerError for what is no list."""
     if values is not None and not isinstance(values, list | tuple):
-        raise TokenizerError(f"{where} is {values!r:.40}: a list of tokens was expected")
+        raise TokenizerError(f"{where} is {brief(values)}: a list of tokens was expected")
     return list(values or ())
 
 

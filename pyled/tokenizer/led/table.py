@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ...config import refuse_keywords
-from ...errors import TokenizerError
+from ...errors import TokenizerError, brief
 from ...files import json_text, replace_files
 from ...hub import incomplete, located, other_keywords
 from ..bpe import BPE
@@ -89,7 +89,7 @@ class TokenTable(Roles):
         for number, token in [*in_file.items(), *listed.items()]:
             if (place := added.ids[token.content]) != number:
                 problem = (
-                    f"the added token {token.content!r:.60} is listed with the id {number}, but its place is {place}"
+                    f"the added token {brief(token.content)} is listed with the id {number}, but its place is {place}"
                 )
                 remedy = f"number added tokens without gaps from {self.vocab_size}, in the order of their list"
                 raise TokenizerError(f"{self.name_or_path}: {problem}: {remedy}", "added-id")
@@ -193,7 +193,7 @@ class TokenTable(Roles):
                 of_role[name] = added_token(value, name).as_special()
                 new.append(of_role[name])
             else:
-                raise TokenizerError(f"{name!r:.60} is no role of a token: {', '.join(NAMES)}, {ADDITIONAL}")
+                raise TokenizerError(f"{brief(name)} is no role of a token: {', '.join(NAMES)}, {ADDITIONAL}")
         self._roles |= of_role
         self._additional = additional
         return self.add_tokens(new, special_tokens=True)

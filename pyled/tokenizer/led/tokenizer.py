@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from ...errors import InputError, warn
+from ...errors import InputError, brief, warn
 from ..bytelevel import bytes_of_token
 from .arguments import Text, is_list_of_texts, row_of_ids, rows_to_pad, text_pairs
 from .batch_encoding import BatchEncoding, Encoding, SpecialToken
@@ -192,7 +192,7 @@ class LEDTokenizer(TokenTable):
         limit, side = self._option("model_max_length"), self._option("truncation_side")
         lengths = resolve_lengths(limit=limit, tell=tell, side=side, **arguments)
         if lengths.pad_to is not None and self.pad_token_id is None:
-            problem = f"padding needs a token with an id, and pad_token is {self.pad_token!r:.60}"
+            problem = f"padding needs a token with an id, and pad_token is {brief(self.pad_token)}"
             raise InputError(f"{problem}: set tokenizer.pad_token = '<pad>', or add it with add_special_tokens")
         return lengths
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...errors import TokenizerError
+from ...errors import TokenizerError, brief
 from ...files import read_json
 from ..special import AddedToken
 from ..vocabulary import Vocabulary, check_ids, check_merges
@@ -45,7 +45,7 @@ def read_tokenizer_json(path: Path) -> TokenizerFile:
         type_of_part = part.get("type", kind if name in _UNTYPED else None) if isinstance(part, dict) else part
         if type_of_part != kind or isinstance(part, str):
             is_bare = ", a string" if isinstance(part, str) else ""
-            raise _other(path, f"its {name} is {type_of_part!r:.40}{is_bare}, not {kind!r}")
+            raise _other(path, f"its {name} is {brief(type_of_part)}{is_bare}, not {brief(kind)}")
     model = content["model"]
     changed = [key for key in _PLAIN_BPE if model.get(key)]
     if changed or not content["pre_tokenizer"].get("use_regex", True):
@@ -78,7 +78,7 @@ def _frame(post_processor: Any, ids: dict[str, int], path: Path) -> tuple[str, s
         is_pair = isinstance(pair, list) and all(isinstance(value, str | int) for value in pair)
         if not is_pair or tuple(pair) not in ids.items():
             raise TokenizerError(
-                f"{path}, post_processor, {name}: {pair!r:.80} is no token of this file with its id", "frame"
+                f"{path}, post_processor, {name}: {brief(pair)} is no token of this file with its id", "frame"
             )
     return frame["cls"][0], frame["sep"][0]
 
@@ -90,7 +90,7 @@ def _added_tokens(tokens: list[Any], path: Path) -> dict[int, AddedToken]:
         number = token.get("id") if isinstance(token, dict) else None
         if type(number) is not int or number in added:
             raise TokenizerError(
-                f"{where}: its id is {number!r:.40}, an integer that no other has was expected", "added-id"
+                f"{where}: its id is {brief(number)}, an integer that no other has was expected", "added-id"
             )
         added[number] = added_token(token, where)
     return added
