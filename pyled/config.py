@@ -1,7 +1,7 @@
 """LEDConfig: the shape of a model, and what else its `config.json` states."""
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -31,16 +31,22 @@ def _each(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-# The type of a value, whether a value is right, and in words what it must be.
-Size = Annotated[int, lambda value: type(value) is int and value >= 1, "an integer of at least 1"]
+def _from_1_to(most: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and 1 <= value <= most
+
+
+# The type of a value, whether a value is right, and in words what it must be. Layers and labels are counted one by one.
+Size = Annotated[int, _from_1_to(2**31 - 1), "an integer from 1 to 2,147,483,647"]
+Layers = Annotated[int, _from_1_to(1000), "an integer from 1 to 1,000"]
+Labels = Annotated[int, _from_1_to(100_000), "an integer from 1 to 100,000"]
 Rate = Annotated[float, lambda value: type(value) in (int, float) and 0 <= value <= 1, "a number from 0 to 1"]
 Deviation = Annotated[float, lambda value: type(value) in (int, float) and value >= 0, "a number of at least 0"]
 Flag = Annotated[bool, lambda value: type(value) is bool, "true or false"]
 Activation = Annotated[str, lambda value: value in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"]
 Windows = Annotated[
     int | list[int],
-    lambda value: all(type(window) is int and window >= 2 and window % 2 == 0 for window in _each(value)),
-    "an even integer of at least 2, or a list of one for each encoder layer",
+    lambda value: all(type(w) is int and 2 <= w < 2**31 and w % 2 == 0 for w in _each(value)),
+    "an even integer from 2 to 2,147,483,646, or a list of one for each encoder layer",
 ]
 Id = Annotated[
     int | None, lambda value: value is None or (type(value) is int and value >= 0), "an id below vocab_size, or null"
@@ -63,10 +69,10 @@ class Shape:
     vocab_size: Size = 50265
     max_encoder_position_embeddings: Size = 16384
     max_decoder_position_embeddings: Size = 1024
-    encoder_layers: Size = 12
+    encoder_layers: Layers = 12
     encoder_ffn_dim: Size = 4096
     encoder_attention_heads: Size = 16
-    decoder_layers: Size = 12
+    decoder_layers: Layers = 12
     decoder_ffn_dim: Size = 4096
     decoder_attention_heads: Size = 16
     d_model: Size = 1024
@@ -100,7 +106,7 @@ class LEDConfig(Shape):
     activation_dropout: Rate = 0.0
     classifier_dropout: Rate = 0.0
     init_std: Deviation = 0.02
-    num_labels: Size = 2
+    num_labels: Labels = 2
     use_cache: Flag = True
     is_encoder_decoder: Flag = True
     decoder_start_token_id: Id = 2

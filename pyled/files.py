@@ -1,24 +1,28 @@
-"""Strict JSON in, whole files out: the only code of pyled that parses JSON or replaces a file."""
+"""Files are opened without waiting, read within limits, parsed strictly, replaced whole, and all of it only here."""
 
 import contextlib
 import errno
 import glob
+import io
 import json
 import math
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import PyledError, brief
 
+LIMIT = 2**25  # bytes of a file that is read whole: ten times LED's largest, a tokenizer.json of 3.5 million
 DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own limit of 4,300
 # git puts a few lines in the place of a file that it did not fetch
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
 POINTER = "is a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned"
+_PIECE = 2**20  # bytes read at a time
 _ABANDONED = 3600  # seconds since the last byte was written to a file that nobody finished
 # Why a file is not replaced.
 _REASONS = {errno.EEXIST: "is there already, and stays as it is", errno.EISDIR: "is a directory",
@@ -26,15 +30,75 @@ _REASONS = {errno.EEXIST: "is there already, and stays as it is", errno.EISDIR: 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def read_file(path: Path, error: type[PyledError]) -> bytes:
-    """Return the bytes of a file. Raises `error` where it cannot be read, or is a pointer of Git LFS."""
+def is_there(path: Path, error: type[PyledError]) -> bool:
+    """Return whether a directory has a name, also a link that leads nowhere. Raises `error` where nobody can tell."""
     try:
-        data = path.read_bytes()
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as e:
+        raise error(f"{path}: cannot be looked up: {reason(path, e)}", "unreadable") from None
+    return True
+
+
+def reason(path: Path, e: Exception) -> str:
+    """Return in words why a path cannot be opened: ValueError is for a name that no file can have."""
+    is_absent = isinstance(e, FileNotFoundError)
+    return (is_absent and broken_link(path)) or getattr(e, "strerror", None) or str(e)
+
+
+def broken_link(path: Path) -> str:
+    """Return in words that a path that is not there goes through a link, and where that leads; "" if it does not."""
+    for link in (path, *path.parents):
+        if link.is_symlink() and not link.exists():
+            name = "it" if link == path else link
+            return f"{name} is a link to {os.path.realpath(link)}, which is not there: fetch it, or remove the link"
+    return ""
+
+
+def open_file(path: Path, error: type[PyledError], *, takes_pipes: bool = False) -> BinaryIO:
+    """Open a regular file to read its bytes; with takes_pipes a pipe, too, which waits for whoever writes to it.
+
+    Raises `error` for anything else that is there, at once. Its message lacks the path.
+    """
+    # subtle: the system opens a pipe only when somebody writes to it, unless it is told not to wait.
+    flag = 0 if takes_pipes else getattr(os, "O_NONBLOCK", 0)
+    try:
+        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | flag))  # noqa: SIM115
+    except (OSError, ValueError) as e:
+        raise error(f"cannot be read: {reason(path, e)}", "unreadable") from None
+    mode = os.fstat(file.fileno()).st_mode
+    if stat.S_ISREG(mode) or (takes_pipes and stat.S_ISFIFO(mode)):
+        return file
+    file.close()
+    raise error(f"is a {'pipe' if stat.S_ISFIFO(mode) else 'device'}: put a file in its place", "no-file")
+
+
+def contents(file: BinaryIO, error: type[PyledError], limit: int) -> bytes:
+    """Return what an open file holds. Raises `error`, whose message lacks the path, for more than `limit` bytes."""
+    size, data = 0, bytearray()
+    with contextlib.suppress(io.UnsupportedOperation):  # a file in memory
+        size = os.fstat(file.fileno()).st_size
+    try:
+        while max(size, len(data)) <= limit and (piece := file.read(_PIECE)):
+            data += piece
     except OSError as e:
-        raise error(f"{path}: cannot be read: {e.strerror or e}", "unreadable") from None
+        raise error(f"cannot be read: {e.strerror or e}", "unreadable") from None
+    if (size := max(size, len(data))) > limit:
+        remedy = "name the right file, or a part of it"
+        raise error(f"has at least {size:,} bytes, at most {limit:,} are read: {remedy}", "file-too-large")
     if data.startswith(GIT_LFS):
-        raise error(f"{path}: {POINTER}", "git-lfs")
-    return data
+        raise error(POINTER, "git-lfs")
+    return bytes(data)
+
+
+def read_file(path: Path, error: type[PyledError], *, limit: int = LIMIT, takes_pipes: bool = False) -> bytes:
+    """Return the bytes of a file. Raises `error`, see `open_file` and `contents`, also for a pointer of Git LFS."""
+    try:
+        with open_file(path, error, takes_pipes=takes_pipes) as file:
+            return contents(file, error, limit)
+    except error as e:
+        raise e.at(path) from None
 
 
 def parse_json(
@@ -91,10 +155,12 @@ def parse_json(
     return value
 
 
-def read_json(path: Path, error: type[PyledError], *, digits: int = DIGITS) -> dict[str, Any]:
+def read_json(
+    path: Path, error: type[PyledError], *, digits: int = DIGITS, takes_pipes: bool = False
+) -> dict[str, Any]:
     """Return the JSON object in a file; see `read_file` and `parse_json`. Raises `error`, also for another value."""
     try:
-        value = parse_json(read_file(path, error), str(path), error, digits=digits)
+        value = parse_json(read_file(path, error, takes_pipes=takes_pipes), str(path), error, digits=digits)
     except error as e:
         raise (error(f"{e}: mend the file, or fetch it again", e.rule) if e.rule == "not-json" else e) from None
     if not isinstance(value, dict):

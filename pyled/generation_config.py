@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from .errors import GenerationError, brief
-from .files import json_text, read_json, write_json
+from .files import is_there, json_text, read_json, write_json
 from .hub import located, other_keywords
 
 # 1. What a value must be
@@ -302,7 +302,7 @@ class GenerationConfig:
         overrides = other_keywords(overrides)
         refuse_unknown(overrides)
         path = located(directory, None) / (config_file_name or "generation_config.json")
-        if not path.exists():
+        if not is_there(path, GenerationError):
             raise GenerationError(
                 f"{directory} holds no {path.name}: GenerationConfig.from_model_config reads a config.json instead"
             )
@@ -337,7 +337,7 @@ class GenerationConfig:
     @classmethod
     def of_checkpoint(cls, directory: Path, model_config: Any) -> Self:
         """Return what `generation_config.json` of a checkpoint says, or, where there is none, its `config.json`."""
-        is_stated = (directory / "generation_config.json").exists()
+        is_stated = is_there(directory / "generation_config.json", GenerationError)
         return cls.from_pretrained(directory) if is_stated else cls.from_model_config(model_config)
 
     def to_dict(self) -> dict[str, Any]:

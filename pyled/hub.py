@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import CheckpointError, InputError, brief
-from .files import read_json
+from .files import broken_link, read_json, reason
 
 # A small LED that writes the one-line synopsis of a software description or a manual page; its README.md says the rest.
 SYNOPSIS = Path(__file__).parent / "synopsis"
@@ -62,12 +62,14 @@ def located(name: str | Path | None, file: str | None = "config.json") -> Path:
     try:
         files = {path.name for path in directory.iterdir()}
     except FileNotFoundError:
-        raise CheckpointError(f"{name} is no directory: {_remedy(str(name))}", "no-directory") from None
+        remedy = broken_link(directory) or _remedy(str(name))
+        raise CheckpointError(f"{name} is no directory: {remedy}", "no-directory") from None
     except NotADirectoryError:
         raise CheckpointError(f"{name} is a file: {_REMEDY}", "no-directory") from None
-    except (OSError, ValueError) as e:  # no permission, or a name that no file can have
-        reason = getattr(e, "strerror", None) or e
-        raise CheckpointError(f"{name} cannot be looked up ({reason}): {_REMEDY}", "no-directory") from None
+    except (OSError, ValueError) as e:
+        raise CheckpointError(
+            f"{name} cannot be looked up ({reason(directory, e)}): {_REMEDY}", "no-directory"
+        ) from None
     if file is not None and file not in files:
         raise incomplete(directory, files, f"no {file}: {_REMEDY}")
     return directory

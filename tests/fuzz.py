@@ -270,7 +270,7 @@ def make_index(rng: Rng) -> Files:
 
 def read_shards(folder: Path, rng: Rng) -> None:
     """No tensor appears from nowhere."""
-    assert set(read_directory(folder)) <= set(WEIGHTS)
+    assert {name for shard in read_directory(folder).values() for name in shard} <= set(WEIGHTS)
 
 
 def make_config(rng: Rng) -> Files:

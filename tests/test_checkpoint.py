@@ -339,13 +339,6 @@ def test_an_adapter_inside_the_weights_is_to_be_merged_first():
     assert_refused(tensors, TIED, "lm", said, "lora")
 
 
-def test_layers_beyond_counting_are_refused_before_they_are_counted():
-    for side in ("encoder", "decoder"):
-        config = LEDConfig(**CONFIG | {f"{side}_layers": 10**17})
-        said = r"config.json says 100,000,000,000,000,001 layers, .* only 59 tensors"
-        assert_refused(tensors_of(), config, "lm", said, "too-many-layers")
-
-
 def test_what_has_another_shape_is_named_with_both():
     wrong = {FC1: np.zeros((6, 5), np.float32), "final_logits_bias": np.zeros(13)}
     said = (
@@ -572,7 +565,7 @@ def test_links_are_followed_and_dangling_ones_are_said(tmp_path):
     (tmp_path / "snapshot" / "model.safetensors").symlink_to("../blob")
     assert_equal(load(tmp_path / "snapshot", TIED, "lm")[0], plain(tensors_of()))
     (tmp_path / "blob").unlink()
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read: No such file"):
+    with pytest.raises(CheckpointError, match=r"cannot be read: it is a link to .*/blob, which is not there"):
         load(tmp_path / "snapshot", TIED, "lm")
 
 

@@ -47,11 +47,11 @@ def test_a_text_is_read_as_python_reads_it(tmp_path, data):
 
 
 def test_what_may_not_be_read_is_told(summarize, note, tmp_path, monkeypatch):
-    def refuse(path):
+    def refuse(path, *_):
         raise PermissionError(13, "Permission denied", str(path))
 
-    for read in ("read_bytes", "iterdir"):
-        monkeypatch.setattr(f"pathlib.Path.{read}", refuse)
+    for read in ("os.open", "pathlib.Path.iterdir"):
+        monkeypatch.setattr(read, refuse)
     status, out, err = summarize(note, tmp_path)
     assert (status, out) == (1, "")
     assert err.count("cannot be read: Permission denied") == 2
@@ -109,7 +109,7 @@ def test_a_link_in_a_directory_that_leads_nowhere_is_told(summarize, tmp_path):
     (tmp_path / "b.txt").symlink_to("nowhere")
     status, out, err = summarize(tmp_path)
     assert (status, out) == (1, f"==> {tmp_path / 'a.txt'} <==\n{expected(SHORT)}\n")
-    assert f"{tmp_path / 'b.txt'}: cannot be read: No such file" in err
+    assert f"{tmp_path / 'b.txt'}: cannot be read: it is a link to {tmp_path / 'nowhere'}, which is not there" in err
 
 
 @pytest.mark.parametrize(

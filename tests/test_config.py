@@ -402,7 +402,8 @@ def test_windows_are_one_number_or_one_per_layer():
 @pytest.mark.parametrize("listed", [False, True])
 def test_a_window_is_even(window, listed):
     value = [4, window] if listed else window
-    said = f"attention_window is {value!r}: it must be an even integer of at least 2, or a list of one for each encoder"
+    words = "it must be an even integer from 2 to 2,147,483,646, or a list of one for each encoder layer"
+    said = f"attention_window is {value!r}: {words}"
     with pytest.raises(ConfigError, match=re.escape(said)):
         LEDConfig(encoder_layers=2, attention_window=value)
 
@@ -417,12 +418,13 @@ def test_there_is_a_window_for_each_layer(windows):
 # What is refused
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.0, "8", None, True, [8]])
+@pytest.mark.parametrize("value", [0, -1, 1.0, "8", None, True, [8], 10**17])
 @pytest.mark.parametrize("name", POSITIVE)
 def test_sizes_are_positive_integers(name, value):
     with pytest.raises(ConfigError) as caught:
         LEDConfig.from_dict({name: value})
-    assert str(caught.value) == f"{name} is {value!r}: it must be an integer of at least 1"
+    most = {"encoder_layers": "1,000", "decoder_layers": "1,000", "num_labels": "100,000"}.get(name, "2,147,483,647")
+    assert str(caught.value) == f"{name} is {value!r}: it must be an integer from 1 to {most}"
 
 
 @pytest.mark.parametrize("side", ["encoder", "decoder"])

@@ -9,15 +9,16 @@ from ..config import LEDConfig
 from ..errors import CheckpointError
 from ..files import json_text, read_json, replace_files
 from .directory import read_directory
-from .names import TIED, LoadReport, account, assign, expected_shapes, learned_shapes, upstream_name
+from .names import TIED, LoadReport, account, assign, check_memory, expected_shapes, learned_shapes, upstream_name
 from .rounding import Storage, check_storage, round_decoder
-from .safetensors import in_safetensors, read_safetensors, stored_types, write_safetensors
+from .safetensors import in_safetensors, read_safetensors, type_name, write_safetensors
 
 __all__ = [
     "LoadReport",
     "Storage",
     "account",
     "assign",
+    "check_memory",
     "check_storage",
     "expected_shapes",
     "learned_shapes",
@@ -25,7 +26,7 @@ __all__ = [
     "read_safetensors",
     "round_decoder",
     "save",
-    "stored_types",
+    "type_name",
     "upstream_names",
     "write_safetensors",
 ]
@@ -38,7 +39,8 @@ def load(
 
     Raises CheckpointError, InputError.
     """
-    tensors = read_directory(directory, mmap=mmap)
+    files = read_directory(directory, mmap=mmap)
+    tensors = {name: array for shard in files.values() for name, array in shard.items()}
     try:
         return assign(tensors, config, head, dtype=dtype, copy=False)
     except CheckpointError as e:

@@ -5,6 +5,7 @@ head put `led.` in front; a file is read either way. The four embedding matrices
 them (`_tied_weights_keys`, transformers 5.23.0 modeling_led.py).
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ import numpy as np
 from ..arrays import Floats, Weights
 from ..config import LEDConfig
 from ..errors import CheckpointError, InputError, brief, escaped
+from .safetensors import from_bf16, physical_memory
 
 PREFIX = "led."
 TIED = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
@@ -25,7 +27,7 @@ WRAPPERS = {  # the prefixes of a model that was saved inside a wrapper, and wha
     "base_model.model.": "save model.merge_and_unload() (peft), or ",
 }
 ANCHOR = "encoder.layernorm_embedding.weight"  # of every LED: its name in a file shows the prefix of all names
-LISTED = 1000  # layers of which each weight is looked for by its name, whatever the file holds
+ROWS = 1024  # of two matrices that are compared at a time
 SHOWN = 5  # names that a message lists before it counts the rest
 
 Shapes = dict[str, tuple[int, ...]]
@@ -184,6 +186,7 @@ def assign(
         raise report.refusal()
     shapes = expected_shapes(config, head)
     used = sorted({sources[name] for name in shapes if name in sources})
+    check_memory((tensors[source].shape for source in used if copy or tensors[source].dtype != dtype), dtype)
     arrays = {source: _frozen(_converted(tensors[source], source, dtype, copy)) for source in used}
     if OPTIONAL in shapes and OPTIONAL not in sources:
         report.assumed.append(f"{OPTIONAL} is not in the file: zeros")
@@ -194,12 +197,8 @@ def assign(
 def account(tensors: Weights, config: LEDConfig, head: str | None) -> tuple[dict[str, str], LoadReport]:
     """Return which tensor is which weight, weights to names in the file, and the report, with what is missing.
 
-    Raises CheckpointError where two tensors would be one weight, and where the layers are beyond counting.
+    Raises CheckpointError where two tensors would be one weight.
     """
-    layers = config.encoder_layers + config.decoder_layers
-    if layers > max(LISTED, len(tensors)):
-        said = f"config.json says {layers:,} layers, but there are only {len(tensors):,} tensors"
-        raise CheckpointError(said, "too-many-layers")
     report = LoadReport(head)
     shapes = expected_shapes(config, head)
     plain = _plain_sources(tensors)
@@ -252,9 +251,8 @@ def _embedding_sources(
             )
         return dict.fromkeys(absent, first)
     report.tied = [name for name in group if name in shapes]
-    for name in stored[1:]:
-        other = sources[name]
-        if not _is_same(tensors[first], tensors[other]):
+    for other in (sources[name] for name in stored[1:]):
+        if tensors[other].shape == shapes[TIED[0]] and not _is_same(tensors[first], tensors[other]):
             report.conflicts.append(
                 f"config.json ties {first} and {other}, but they differ: the first is taken for both; "
                 f'"tie_word_embeddings": false keeps both'
@@ -263,11 +261,23 @@ def _embedding_sources(
 
 
 def _is_same(a: Floats, b: Floats) -> bool:
-    are_floats = a.dtype.kind == b.dtype.kind == "f"
-    return a is b or (are_floats and np.array_equal(a, b, equal_nan=True))
+    """Return whether two matrices hold the same numbers, comparing some rows at a time."""
+    if a is b or a.shape != b.shape:
+        return a is b
+    blocks = ((from_bf16(a[i : i + ROWS]), from_bf16(b[i : i + ROWS])) for i in range(0, len(a), ROWS))
+    return all(x.dtype.kind == y.dtype.kind == "f" and np.array_equal(x, y, equal_nan=True) for x, y in blocks)
+
+
+def check_memory(shapes: Iterable[tuple[int, ...]], dtype: str) -> None:
+    """Raise CheckpointError unless new arrays of these shapes fit into the memory of this machine."""
+    size, memory = sum(map(math.prod, shapes)) * np.dtype(dtype).itemsize, physical_memory()
+    if size > memory:
+        said = f"the weights take {size:,} bytes in {dtype}, and this machine has {memory:,} bytes of memory"
+        raise CheckpointError(f"{said}: make the model smaller, or use a larger machine", "memory")
 
 
 def _converted(array: Floats, source: str, dtype: str, copy: bool) -> Floats:
+    array = from_bf16(array)
     if array.dtype.kind != "f":
         said = f"{source} holds {array.dtype} values: weights are floating-point numbers"
         raise CheckpointError(said, "no-floats")

@@ -9,7 +9,7 @@ this one keeps to the specification; docs/differences.md lists the cases.
 import json
 import math
 import os
-import stat
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,14 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError, brief
-from ..files import GIT_LFS, POINTER, parse_json, replace_files
+from ..files import GIT_LFS, POINTER, open_file, parse_json, replace_files
 
-# BF16 is the upper half of a float32; NumPy has no such type, so it is widened when read.
-DTYPES = {
-    "BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "F16": "<f2", "BF16": "<u2", "I32": "<i4",
+# BF16 is the upper half of a float32; NumPy has no such type. `from_bf16` makes float32 of it.
+BF16 = np.dtype([("upper_half", "<u2")])
+_CODES: dict[str, Any] = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "F16": "<f2", "BF16": BF16, "I32": "<i4",
     "U32": "<u4", "F32": "<f4", "C64": "<c8", "I64": "<i8", "U64": "<u8", "F64": "<f8",
 }  # fmt: skip
-DTYPE_NAMES = {np.dtype(code): name for name, code in DTYPES.items() if name != "BF16"}
+DTYPES = {name: np.dtype(code) for name, code in _CODES.items()}
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
 UNREADABLE = {"F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"}
 MAX_HEADER = 100_000_000  # the official reader's limit
 MAX_SIZE = 2**48 - 1  # of a dimension, an offset or a tensor, by the format's JSON schema
@@ -40,23 +42,24 @@ class _DamagedError(CheckpointError):
     """A file breaks a rule of the format; the message still lacks the file's name and the remedy."""
 
 
-def read_safetensors(path: Path, *, mmap: bool = True) -> dict[str, NDArray[Any]]:
+def read_safetensors(path: Path, *, mmap: bool = True, as_stored: bool = False) -> dict[str, NDArray[Any]]:
     """Return the tensors of a file by name, as read-only arrays.
 
     With mmap they are views of the file, which must not change meanwhile: a file cut short then kills the process
     (SIGBUS). BF16 becomes float32, exactly.
 
+    as_stored: of the data, nothing is read yet, though it may be of any size: BF16 stays, and BOOL is not checked
+
     Raises CheckpointError, naming the file, the tensor and the rule it breaks.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise CheckpointError("is no regular file", "no-file")
-        with path.open("rb") as file:
+        with open_file(path, CheckpointError) as file:
             size = os.fstat(file.fileno()).st_size
             header, start = _read_header(file, size)
             entries = _checked_entries(header, size - start)
             data = _data(file, start, size, mmap)
-        return {name: _tensor(data[begin:end], dtype, shape, name) for name, dtype, shape, begin, end in entries}
+        tensors = {name: np.ndarray(shape, DTYPES[dtype], data[a:b]) for name, dtype, shape, a, b in entries}
+        return tensors if as_stored else {name: _with_values(name, array) for name, array in tensors.items()}
     except OSError as e:
         raise CheckpointError(f"{path}: cannot be read: {e.strerror or e}", "unreadable") from None
     except MemoryError:
@@ -68,15 +71,28 @@ def read_safetensors(path: Path, *, mmap: bool = True) -> dict[str, NDArray[Any]
         raise e.at(path) from None
 
 
-def stored_types(path: Path) -> dict[str, int]:
-    """Count the numbers of each type, by the format's names, in a file that `read_safetensors` has read."""
-    with path.open("rb") as file:
-        header, _ = _read_header(file, os.fstat(file.fileno()).st_size)
-    counts: dict[str, int] = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            counts[entry["dtype"]] = counts.get(entry["dtype"], 0) + math.prod(entry["shape"])
-    return counts
+def physical_memory() -> int:
+    """Return the bytes of memory of this machine, or more where it does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return sys.maxsize
+
+
+def type_name(array: NDArray[Any]) -> str:
+    """Return the format's name for the type of an array that is as stored."""
+    return next(name for name, dtype in DTYPES.items() if dtype == array.dtype)
+
+
+def from_bf16(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that is as stored in a type of NumPy's: BF16 as float32, read-only."""
+    if array.dtype != BF16:
+        return array
+    bits = array["upper_half"].astype(np.uint32)
+    np.left_shift(bits, 16, out=bits)
+    numbers = bits.view(np.float32)
+    numbers.flags.writeable = False
+    return numbers
 
 
 def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
@@ -99,6 +115,8 @@ def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
 
 def _data(file: BinaryIO, start: int, size: int, mmap: bool) -> NDArray[np.uint8]:
     """Return the bytes behind the header, read-only."""
+    if not mmap and size > physical_memory():
+        raise MemoryError
     try:
         data = np.memmap(file, np.uint8, "r")[start:] if mmap else np.fromfile(file, np.uint8, size - start)
     except ValueError:  # there is nothing left to map
@@ -155,7 +173,7 @@ def _checked_entry(name: str, entry: Any) -> Entry:
     begin, end = offsets
     if begin > end:
         raise refuse(f"begins at byte {begin:,} and ends before, at {end:,}", "offsets-reversed")
-    itemsize = np.dtype(DTYPES[dtype]).itemsize
+    itemsize = DTYPES[dtype].itemsize
     if math.prod(side for side in shape if side) * itemsize > MAX_SIZE:  # subtle: a 0 hides no size, wherever it stands
         raise refuse(f"the sizes of shape {shape} multiply to more than 2**48 - 1 bytes", "shape-too-large")
     needed = math.prod(shape) * itemsize
@@ -169,16 +187,10 @@ def _are_sizes(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and 0 <= value <= MAX_SIZE for value in values)
 
 
-def _tensor(data: NDArray[np.uint8], dtype: str, shape: tuple[int, ...], name: str) -> NDArray[Any]:
-    if dtype == "BOOL" and np.any(data > 1):
-        raise _DamagedError(f"tensor {brief(name)}: a BOOL byte is {data.max()}, only 0 and 1 are", "bool")
-    array = np.ndarray(shape, DTYPES[dtype], data)
-    if dtype == "BF16":
-        bits = array.astype(np.uint32)
-        np.left_shift(bits, 16, out=bits)
-        array = bits.view(np.float32)
-        array.flags.writeable = False
-    return array
+def _with_values(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype == bool and (largest := array.view(np.uint8).max(initial=0)) > 1:
+        raise _DamagedError(f"tensor {brief(name)}: a BOOL byte is {largest}, only 0 and 1 are", "bool")
+    return from_bf16(array)
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:

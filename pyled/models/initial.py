@@ -13,7 +13,9 @@ def random_weights(config: LEDConfig, head: str | None, seed: int, dtype: str) -
     """Return the weights of a new model, drawn as upstream initialises (modeling_led.py:1050)."""
     rng = np.random.default_rng(seed)
     tensors: dict[str, Floats] = {}
-    for name, shape in checkpoint.expected_shapes(config, head).items():
+    shapes = checkpoint.expected_shapes(config, head)
+    checkpoint.check_memory(shapes.values(), dtype)
+    for name, shape in shapes.items():
         if "layer_norm" in name or "layernorm" in name:
             tensors[name] = np.full(shape, float(name.endswith("weight")), dtype)
         elif name.endswith("bias"):
@@ -28,6 +30,7 @@ def random_weights(config: LEDConfig, head: str | None, seed: int, dtype: str) -
 def resized_weights(weights: Weights, config: LEDConfig, head: str | None, rng: np.random.Generator | None) -> Weights:
     """Return the weights with the shapes that a configuration asks for; new rows are as in `_resized`."""
     shapes = checkpoint.expected_shapes(config, head)
+    checkpoint.check_memory(shapes.values(), "float32")
     resized: dict[int, Floats] = {}  # by the old array, which tied names share
     for name, old in weights.items():
         if old.shape != shapes[name] and id(old) not in resized:

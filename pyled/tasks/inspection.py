@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import account, learned_shapes, stored_types
-from ..checkpoint.directory import INDEX, SINGLE, read_directory
+from ..checkpoint import account, learned_shapes, type_name
+from ..checkpoint.directory import INDEX, read_directory
 from ..checkpoint.names import OPTIONAL, TIED
 from ..config import LEDConfig
-from ..errors import CheckpointError, PyledError
-from ..files import read_json
+from ..errors import PyledError
 from ..generation_config import GenerationConfig
 from ..tokenizer import LEDTokenizer
+from ..tokenizer.bytelevel import SYMBOL_OF_BYTE
 from ..tokenizer.led.lengths import UNLIMITED
 from .planning import plan
 from .reading import Reading
@@ -27,6 +27,7 @@ _FILES = {INDEX, "merges.txt"} | {f"{name}.json" for name in (
     "config", "generation_config", "vocab", "tokenizer", "tokenizer_config", "special_tokens_map", "added_tokens")
 }  # fmt: skip
 
+LONG = 1000  # characters; merges make no token that is so long
 Facts = dict[str, Any]
 
 
@@ -51,9 +52,12 @@ def examine(directory: Path) -> Facts:
     if config is not None:
         facts["configuration"] = config.to_dict()
         facts["parameters"] = parameters(config, _head(config))
-    tensors = attempt(read_directory, directory)
-    if tensors is not None:
-        facts["weights"] = _files(directory)
+    files = attempt(read_directory, directory)
+    if files is not None:
+        tensors = {name: array for shard in files.values() for name, array in shard.items()}
+        facts["weights"] = {"files": {name: (directory / name).stat().st_size for name in files}, "stored": Counter()}
+        for array in tensors.values():
+            facts["weights"]["stored"][type_name(array)] += array.size
         report = None if config is None else attempt(lambda: account(tensors, config, _head(config))[1])
         if report is not None:
             facts["weights"] |= {name: getattr(report, name) for name in ("tied", "missing", "misshaped", "unused")}
@@ -69,6 +73,9 @@ def examine(directory: Path) -> Facts:
             "special_tokens": dict(zip(tokenizer.all_special_tokens, ids, strict=True)),
             "model_max_length": None if limit > UNLIMITED else limit,
         }
+        if unmade := _unmade(tokenizer):
+            problem = f"{len(unmade):,} tokens, such as {unmade[0]!r:.60}, are made by no merge"
+            facts["notes"].append(f"{problem}: the list of merges may be cut short, fetch it again")
     settings = None if config is None else attempt(GenerationConfig.of_checkpoint, directory, config)
     vocabulary = {} if tokenizer is None else tokenizer.get_vocab()
     usual = None if settings is None else attempt(plan, config, settings, vocabulary, Reading(), None, {})
@@ -99,6 +106,15 @@ def parameters(config: LEDConfig, head: str | None) -> dict[str, int]:
     return dict(counts)
 
 
+def _unmade(tokenizer: LEDTokenizer) -> list[str]:
+    """Return the tokens that two others make up but no merge makes; the whole list of merges leaves none."""
+    ids, merges = tokenizer._vocabulary.ids, tokenizer._vocabulary.merges
+    rest = ids.keys() - {left + right for left, right in merges} - {*SYMBOL_OF_BYTE, *tokenizer.get_added_vocab()}
+    parts = {t: [(t[:i], t[i:]) for i in range(1, len(t))] for t in rest if len(t) < LONG}
+    unmade = (t for t, pairs in parts.items() if any(left in ids and right in ids for left, right in pairs))
+    return sorted(unmade, key=ids.__getitem__)
+
+
 def _no_parameters(tensors: Mapping[str, Any], tied: list[str], unused: list[str]) -> dict[str, int]:
     """Return the numbers in the files that no parameter is made of, by their kind."""
     copies = [name for name in tensors if name.endswith(tuple(tied))][1:] if tied else []
@@ -107,14 +123,3 @@ def _no_parameters(tensors: Mapping[str, Any], tied: list[str], unused: list[str
     for name, kind in (kinds | {OPTIONAL: OPTIONAL}).items():
         counts[kind] += tensors[name].size if name in tensors else 0
     return {kind: count for kind, count in counts.items() if count}
-
-
-def _files(directory: Path) -> Facts:
-    """Return the files of weights with their sizes, and the types of what is in them."""
-    names = [SINGLE]
-    if not (directory / SINGLE).exists():
-        names = sorted(set(read_json(directory / INDEX, CheckpointError)["weight_map"].values()))
-    stored: Counter[str] = Counter()
-    for name in names:
-        stored.update(stored_types(directory / name))
-    return {"files": {name: (directory / name).stat().st_size for name in names}, "stored": dict(stored)}

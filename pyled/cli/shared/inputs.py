@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Iterator
-from os.path import exists, isdir, isfile  # which raise nothing, unlike the methods of Path
+from os.path import isdir  # which raises nothing, unlike the method of Path
 from pathlib import Path
 
 from ...errors import LINE_ENDS, InputError, escaped
+from ...files import contents, open_file
 from .console import Console
 from .exit_status import FAILED, OK
 from .words import in_words
@@ -13,6 +14,7 @@ from .words import in_words
 STDIN = "-"
 TEXTS = (".txt", ".md")  # read from a directory ...
 MADE = ".summary"  # ... but not what pyled writes there: notes.summary.txt
+LIMIT = 2**30  # bytes of an input: a thousand long books
 _RULE = "its .txt and .md are read, but no *.summary.*, and nothing in folders below it"
 
 # How files begin that people now and then take for texts, and the remedy.
@@ -64,6 +66,7 @@ class Inputs(Tally):
         self._console, self._may_be_blank = console, may_be_blank
         self.all: list[str] = []
         self.readable: list[str] = []
+        self._walked: set[str] = set()  # names that directories gave, where a pipe is no text
         for argument in arguments:
             try:
                 texts = self._texts_in(argument) if isdir(argument) else [argument]  # noqa: PTH112
@@ -74,8 +77,8 @@ class Inputs(Tally):
             for name in texts:
                 self.all.append(name)
                 try:
-                    if not _is_pipe(name):
-                        read_text(name, may_be_blank)
+                    if not _is_pipe(name) or name in self._walked:
+                        read_text(name, may_be_blank, takes_pipes=False)
                     self.readable.append(name)
                 except Exception as e:
                     self.fail(name, e)
@@ -88,6 +91,7 @@ class Inputs(Tally):
         except OSError as e:
             raise InputError(f"cannot be read: {e.strerror}") from None
         texts = [str(path) for path in paths if _is_text(path)]
+        self._walked.update(texts)
         if not texts:
             raise InputError("holds no .txt or .md (summaries and subfolders are not read)")
         if len(texts) < len(paths):
@@ -99,22 +103,23 @@ class Inputs(Tally):
         """Yield the number, name and text of each that can be read, when its turn comes."""
         for i, name in enumerate(self.readable):
             try:
-                text = read_text(name, self._may_be_blank)
+                text = read_text(name, self._may_be_blank, takes_pipes=name not in self._walked)
             except Exception as e:
                 self.fail(name, e)
                 continue
             yield i, name, text
 
 
-def read_text(name: str, may_be_blank: bool = False) -> str:
+def read_text(name: str, may_be_blank: bool = False, *, takes_pipes: bool = True) -> str:
     """Return the text of a file, or of standard input for `-`, as `open(name, encoding="utf-8-sig").read()` does.
 
     Raises InputError.
     """
-    try:
-        data = _read_stdin() if name == STDIN else Path(name).read_bytes()
-    except (OSError, ValueError) as e:  # ValueError: a name with a NUL
-        raise InputError(f"cannot be read: {getattr(e, 'strerror', None) or e}") from None
+    if name == STDIN:
+        data = _read_stdin()
+    else:
+        with open_file(Path(name), InputError, takes_pipes=takes_pipes) as file:
+            data = contents(file, InputError, LIMIT)
     for beginning, problem in _NO_TEXT.items():
         if data.startswith(beginning):
             raise InputError(problem)
@@ -136,12 +141,15 @@ def read_text(name: str, may_be_blank: bool = False) -> str:
 def _read_stdin() -> bytes:
     if sys.stdin is None:
         raise InputError("is closed: name a file")
-    return sys.stdin.buffer.read()
+    return contents(sys.stdin.buffer, InputError, LIMIT)
 
 
 def _is_pipe(name: str) -> bool:
     """Return True for an input that can be read only once."""
-    return name == STDIN or (exists(name) and not isfile(name))  # noqa: PTH110, PTH113
+    try:
+        return name == STDIN or Path(name).is_fifo()
+    except OSError:  # reading tells why
+        return False
 
 
 def _is_text(path: Path) -> bool:

@@ -79,7 +79,7 @@ def config_of(arguments: argparse.Namespace) -> GenerationConfig | None:
     if arguments.generation_config is None:
         return None
     path = Path(arguments.generation_config)
-    values = read_json(path, GenerationError)
+    values = read_json(path, GenerationError, takes_pipes=True)
     try:
         return GenerationConfig.from_dict(values)
     except GenerationError as e:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import PyledError, TokenizerError, brief
-from ...files import json_text, read_json
+from ...files import is_there, json_text, read_json
 from ..special import AddedToken
 from .roles import ADDITIONAL, NAMES, Token, added_token, as_list, as_stated
 
@@ -81,7 +81,7 @@ def read_options(directory: Path, arguments: Mapping[str, Any], in_file: Mapping
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return read_json(path, TokenizerError, digits=_DIGITS) if path.exists() else {}
+    return read_json(path, TokenizerError, digits=_DIGITS) if is_there(path, TokenizerError) else {}
 
 
 def _add_special_tokens_map(path: Path, options: dict[str, Any], arguments: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from ...config import refuse_keywords
 from ...errors import TokenizerError, brief
-from ...files import json_text, replace_files
+from ...files import is_there, json_text, replace_files
 from ...hub import incomplete, located, other_keywords
 from ..bpe import BPE
 from ..special import AddedToken, AddedTokens
@@ -105,10 +105,10 @@ class TokenTable(Roles):
         """
         path, options = located(directory, None), other_keywords(keywords)
         options.pop("config", None)  # scripts pass the model's, which says nothing of the tokenizer
-        if (path / "tokenizer.json").exists():
+        if is_there(path / "tokenizer.json", TokenizerError):
             file = read_tokenizer_json(path / "tokenizer.json")
             return cls(tokenizer_file=file, **read_options(path, options, file.added_tokens))
-        missing = [name for name in _VOCABULARY if not (path / name).exists()]
+        missing = [name for name in _VOCABULARY if not is_there(path / name, TokenizerError)]
         if missing:
             files = f"copy {' and '.join(_VOCABULARY)}, or tokenizer.json, from the model that it was trained from"
             raise incomplete(path, [file.name for file in path.iterdir()], f"no {' and no '.join(missing)}: {files}")
