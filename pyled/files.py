@@ -205,7 +205,7 @@ def replace_files(
     try:
         for path, pieces in contents.items():
             target = Path(os.path.realpath(path))
-            _remove_abandoned(target)
+            remove_abandoned(target.parent, glob.escape(target.name))
             parts[path] = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part"), target
             _write_beside(*parts[path], pieces, is_new)
         with locked(target.parent):
@@ -269,8 +269,9 @@ def locked(place: Path) -> Iterator[None]:
         yield
 
 
-def _remove_abandoned(target: Path) -> None:
-    for part in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.part"):
+def remove_abandoned(folder: Path, names: str = "*") -> None:
+    """Remove what killed processes left in a folder for files of some names, a pattern; see `replace_files`."""
+    for part in folder.glob(f".{names}.{'[0-9a-f]' * 8}.part"):
         with contextlib.suppress(OSError):  # another process was faster
             if part.stat().st_mtime < time.time() - _ABANDONED:
                 part.unlink()

@@ -160,6 +160,14 @@ OF_FILE = {
         ("residual-missing", "The input of a layer's part is not added to its output.",
          "x[m, e] + y[m, e]", "y[m, e]", NORM),
     ],
+    "kernels/jit.py": [
+        ("machine-code-unchecked", "Machine code is loaded that is damaged, or of another kernel.",
+         "if digest.decode() == _digest(key + code):", "if code:",
+         of("test_processes", "test_machine_code_that_is_damaged_or_of_another_kernel_is_replaced")),
+        ("interrupted-compiler", "Ctrl-C raises its exception in the compiler.",
+         "parallel.compile, serial.compile = ", "_ = ",
+         of("test_processes", "test_an_interrupt_of_a_program_comes_once_and_leaves_kernels_that_work")),
+    ],
     "kernels/rounded.py": [
         ("bf16-truncated", "Numbers are cut to bfloat16, not rounded.",
          "(number + 0x7FFF + (number >> 16 & 1)) >> 16", "number >> 16",

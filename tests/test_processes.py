@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numba
@@ -189,7 +190,11 @@ def test_threads_of_gnu_openmp_soon_sleep_unless_the_user_has_said_else(own):
 # Machine code on disk
 
 MACHINE_CODE = """
-import errno, importlib
+import errno, importlib, resource
+from numba.core.compiler import CompileResult
+
+def no_memory(self):
+    raise MemoryError
 
 def no_writing(event, arguments):
     is_writing = event in ("os.mkdir", "os.rename", "os.link") or event == "open" and arguments[2] & os.O_ACCMODE
@@ -197,21 +202,27 @@ def no_writing(event, arguments):
         print("writing", event, arguments[0])
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-def copied(dtype):
-    from pyled.kernels.rows import select_past
-    out = np.zeros((1, 1, 3, 2), dtype)
-    select_past(np.arange(6, dtype=dtype).reshape(out.shape), 2, np.array([0]), out)
-    return out.ravel().tolist() == [0, 1, 2, 3, 0, 0]
+def parted(dtype):
+    from pyled.kernels.rows import part_into_heads
+    out = np.zeros((2, 1, 2), dtype)
+    part_into_heads(np.arange(4, dtype=dtype).reshape(1, 4), np.ones(4, dtype), out)
+    return out.ravel().tolist() == [1, 2, 3, 4]
 
 for order in sys.argv[1:]:
     if order == "write nothing":
         sys.addaudithook(no_writing)
+    elif order == "one thread":
+        os.environ["NUMBA_NUM_THREADS"] = "1"
+    elif order == "full disk":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+    elif order == "no memory":
+        CompileResult._reduce = no_memory
     elif order == "fork":
-        print(in_child(lambda: copied("float32")))
+        print(in_child(lambda: parted("float32")))
     elif order.startswith("pyled."):
         importlib.import_module(order)
     else:
-        print(order, copied(order))
+        print(order, parted(order))
 """
 
 
@@ -222,7 +233,12 @@ def machine_code(place, *orders, **environment):
 
 
 def compiling(numbers, folder):
-    return f"compiling for this processor ({numbers}), about half a minute, once; kept in {folder}"
+    return f"compiling for this processor ({numbers}), about half a minute, to be kept in {folder}"
+
+
+def not_kept(folder, reason):
+    hint = "name another folder in NUMBA_CACHE_DIR"
+    return f"each process compiles: nothing can be kept in {folder} ({reason}): {hint}"
 
 
 def test_machine_code_is_written_once_and_each_compilation_is_announced(tmp_path):
@@ -237,10 +253,49 @@ def test_machine_code_is_written_once_and_each_compilation_is_announced(tmp_path
         "float64 True",
     ]
     assert machine_code(tmp_path, "write nothing", "float32", "float64") == ["float32 True", "float64 True"]
-    for file in folder.iterdir():
-        file.write_bytes(file.read_bytes()[:1000])
-    assert machine_code(tmp_path, "float32") == [compiling("float32", folder), "float32 True"]
-    assert machine_code(tmp_path, "float32") == ["float32 True"]
+
+
+def test_machine_code_that_is_damaged_or_of_another_kernel_is_replaced(tmp_path):
+    """A file is not loaded in part: damaged machine code would be run."""
+    kinds = ["float32", "int16", "int32", "int64"]
+    done = [f"{kind} True" for kind in kinds]
+    written = []
+    for kind in kinds:
+        machine_code(tmp_path, kind)
+        written += [file for file in tmp_path.glob("pyled/*/*") if file not in written]
+    whole = [file.read_bytes() for file in written]
+    flipped = bytearray(whole[2])
+    flipped[len(flipped) // 2] ^= 1
+    damaged = [b"", whole[1][:1000], bytes(flipped), whole[0]]
+    for file, data in zip(written, damaged, strict=True):
+        file.write_bytes(data)
+    abandoned, younger = (written[0].with_name(f".{kind}.0123abcd.part") for kind in kinds[:2])
+    for file in (abandoned, younger):
+        file.touch()
+    os.utime(abandoned, (0, 0))
+    assert machine_code(tmp_path, *kinds) == [compiling("float32", written[0].parent), *done]
+    assert set(written[0].parent.iterdir()) == {*written, younger}
+    assert machine_code(tmp_path, "write nothing", *kinds) == done
+
+
+def test_processes_that_compile_at_once_leave_code_for_all(tmp_path):
+    orders = [("float32", "int32"), ("int32", "float32"), ("float32", "int32")]
+    with ThreadPoolExecutor() as threads:
+        assert all(said[-1].endswith("True") for said in threads.map(lambda o: machine_code(tmp_path, *o), orders))
+    assert machine_code(tmp_path, "write nothing", *orders[0]) == ["float32 True", "int32 True"]
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"), [("full disk", "File too large"), ("no memory", "MemoryError()")], ids=lambda value: value
+)
+def test_machine_code_that_cannot_be_written_is_told_once_and_run(order, reason, tmp_path):
+    first, *rest = machine_code(tmp_path, order, "float32", "float64")
+    (folder,) = (tmp_path / "pyled").iterdir()
+    float64 = "compiling for this processor (float64), about half a minute, in each process"
+    assert [first, *rest] == [
+        compiling("float32", folder), not_kept(folder, reason), float64, "float32 True", "float64 True",
+    ]  # fmt: skip
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="owners and modes are those of POSIX")
@@ -248,18 +303,26 @@ def test_machine_code_that_another_user_can_have_written_is_neither_loaded_nor_a
     folder = tmp_path / "pyled" / "kernels"
     folder.mkdir(parents=True)
     monkeypatch.setattr(jit, "_folder", lambda: folder)
-    assert jit._has_access(os.R_OK) and jit._has_access(os.W_OK)
+
+    def can_be_used(make):
+        try:
+            jit._check_folder(make=make)
+        except PermissionError:
+            return False
+        return True
+
+    assert can_be_used(False) and can_be_used(True)
     for place in (folder, folder.parent):
         for mode in (0o720, 0o702):
             place.chmod(mode)
-            assert not jit._has_access(os.R_OK) and not jit._has_access(os.W_OK)
+            assert not can_be_used(False) and not can_be_used(True)
         place.chmod(0o700)
     if os.geteuid() == 0:
         os.chown(folder, 12345, -1)
     else:  # the user of this process becomes another one
         monkeypatch.setattr(jit, "__file__", "/")
         monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    assert not jit._has_access(os.R_OK) and not jit._has_access(os.W_OK)
+    assert not can_be_used(False) and not can_be_used(True)
 
 
 @needs_fork
@@ -275,15 +338,134 @@ def test_the_first_compilation_after_a_fork_is_announced(tmp_path):
 def test_where_nothing_can_be_written_kernels_run(tmp_path):
     (tmp_path / "file").touch()  # no folder can be made in it, not even by root
     nowhere = str(tmp_path / "file" / "below")
-    announced, *_, result = machine_code(nowhere, "write nothing", "float32", HOME=nowhere, TMPDIR=nowhere)
-    assert f"in each process: the folder {nowhere}" in announced and "name another in NUMBA_CACHE_DIR" in announced
-    assert result == "float32 True"
+    announced, told, *_, result = machine_code(nowhere, "write nothing", "float32", HOME=nowhere, TMPDIR=nowhere)
+    folder = announced.rpartition(" ")[2]
+    assert (announced, told) == (compiling("float32", folder), not_kept(folder, "Read-only file system"))
+    assert result == "float32 True" and folder.startswith(nowhere)
+
+
+def test_a_number_of_threads_that_is_set_after_the_import_is_no_error(tmp_path):
+    said = machine_code(tmp_path, "pyled.kernels.rows", "one thread", "float32", "float64")
+    assert said[-2:] == ["float32 True", "float64 True"]
 
 
 def test_importing_writes_nothing(tmp_path):
     modules = ("pyled.models", "pyled.tasks", "pyled.kernels.rounded", "pyled.cli.dispatch")
     assert machine_code(tmp_path, "write nothing", *modules) == []
     assert list(tmp_path.iterdir()) == []
+
+
+# Interrupts of a program
+
+INTERRUPTS = """
+import itertools, random, signal
+from llvmlite.binding import executionengine
+
+moments, string_at = [], executionengine.string_at
+
+def in_a_callback(*arguments):  # in one of LLVM, which drops what it raises
+    for pause in moments:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(pause)
+    moments.clear()
+    return string_at(*arguments)
+
+executionengine.string_at = in_a_callback
+from pyled.kernels.rows import part_into_heads
+
+kinds = itertools.product(["f4", "f8", "i4", "i8", "u4", "u8", "i2", "u2"], repeat=3)  # each is compiled
+
+def parted(kind, size=2):
+    x, bias, out = (np.ones(shape, dtype) for shape, dtype in zip(((9, 2 * size), 2 * size, (2, 9, size)), kind))
+    part_into_heads(x, bias, out)
+    return bool((out == 2).all())
+
+def caught(function, error=KeyboardInterrupt):
+    try:
+        function()
+        time.sleep(0.02)
+    except error:
+        return True
+
+def at_a_random_time(kind):
+    timer = threading.Timer(random.uniform(0, 2), os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    parted(kind)
+    timer.join()
+
+random.seed(int(sys.argv[2]))
+for _ in range(int(sys.argv[1])):
+    kind = next(kinds)
+    moments[:] = [0]
+    assert caught(lambda: parted(kind)), "lost"
+    assert parted(kind)
+    kind = next(kinds)
+    assert caught(lambda: at_a_random_time(kind)), "lost"
+    assert parted(kind)
+
+# A second one does not wait; what is compiled goes on.
+kind, count = next(kinds), len(part_into_heads.parallel.overloads)
+moments[:] = [0.2, 1]
+assert caught(lambda: parted(kind))
+assert len(part_into_heads.parallel.overloads) == count
+assert parted(kind) and len(part_into_heads.parallel.overloads) == count + 1
+
+# The handlers are the program's; what they raise is raised once.
+def too_late(*_):
+    calls.append(True)
+    raise TimeoutError
+
+calls, kind = [], next(kinds)
+signal.signal(signal.SIGINT, too_late)
+moments[:] = [0]
+assert caught(lambda: parted(kind), TimeoutError) and calls == [True] and parted(kind)
+assert signal.getsignal(signal.SIGINT) is too_late
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# One thread compiles, the main one is interrupted. (Python can forget a thread when its join is interrupted.)
+kind, right, done = next(kinds), [], threading.Event()
+moments[:] = [0]
+def work():
+    right.append(parted(kind))
+    done.set()
+threading.Thread(target=work).start()
+assert caught(done.wait)
+done.wait()
+assert right == [True] and parted(kind)
+
+# Kernels run, one after the other.
+stop = threading.Event()
+done.clear()
+def interrupt():
+    while not stop.wait(0.002):
+        os.kill(os.getpid(), signal.SIGINT)
+        done.wait(9)
+        done.clear()
+count = 0
+thread = threading.Thread(target=interrupt)
+thread.start()
+while count < 200:
+    try:
+        while True:
+            assert parted(kind, 20000)
+    except KeyboardInterrupt:
+        count += 1
+        done.set()
+stop.set()
+thread.join()
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+assert right == [True, True]
+print("done")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="interrupts are sent as in POSIX")
+def test_an_interrupt_of_a_program_comes_once_and_leaves_kernels_that_work(tmp_path, tries=1):
+    """Also while they are compiled. tries: two interrupts each."""
+    environment = {"NUMBA_DISABLE_JIT": "0", "NUMBA_CACHE_DIR": str(tmp_path)}
+    assert run(INTERRUPTS, tries, 0, **environment).endswith("done\n")
 
 
 # Kills while a checkpoint is saved

@@ -1,6 +1,7 @@
 """How kernels are compiled, kept and run in parallel: the one place that knows Numba's flags, files and threads."""
 
 import contextlib
+import errno
 import functools
 import hashlib
 import logging
@@ -9,14 +10,17 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable
+from concurrent import futures
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from numba.core import compiler, serialize
+from numba.core.compiler_lock import global_compiler_lock
 
 from ..errors import InputError, brief
-from ..files import replace_files
+from ..files import read_file, remove_abandoned, replace_files
+from ..version import __version__
 from . import blas
 
 # `reassoc` and `contract` let a sum run in vector lanes and as fused multiply-adds; `nsz` and `arcp` cost nothing.
@@ -28,8 +32,10 @@ PART = {**CALLED, "forceinline": True}  # of functions that become part of other
 SPINS = "20000"  # some 170 microseconds: longer than from one kernel of a decoding step to the next
 F = TypeVar("F", bound=Callable[..., Any])
 
+_log = logging.getLogger("pyled")
 _launch_lock = threading.RLock()
 _has_lost_its_threads = False
+_cannot_keep = False  # machine code on disk
 _threads: int | None = None
 
 
@@ -58,6 +64,7 @@ def _launched(fastmath: set[str], function: Any) -> Any:
     parallel, serial = (numba.njit(parallel=p, fastmath=fastmath, **CALLED)(function) for p in (True, False))
     name = f"{function.__module__}.{function.__name__}"
     parallel._cache, serial._cache = _Disk(f"{name}-parallel"), _Disk(f"{name}-serial")
+    parallel.compile, serial.compile = _uninterrupted(parallel.compile), _uninterrupted(serial.compile)
 
     @functools.wraps(function)
     def launch(*arguments: Any) -> None:
@@ -74,8 +81,31 @@ def _launched(fastmath: set[str], function: Any) -> Any:
     return launch
 
 
+def _uninterrupted(compile: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that compiles, or loads machine code, in a thread of its own.
+
+    Handlers of signals run in the main thread. What they raise, as Ctrl-C does, can get lost in a callback of LLVM, or
+    leave half a kernel, whose next call crashes. Here it meets a thread that waits: a first signal's exception leaves
+    when the code is complete, a second one's at once. Threads of a pool end before the process does.
+    """
+
+    def run(*arguments: Any) -> Any:
+        try:
+            code = futures.ThreadPoolExecutor(1).submit(compile, *arguments)
+        except RuntimeError:  # no thread can be started, as when the process ends
+            return compile(*arguments)
+        try:
+            return code.result()
+        finally:
+            futures.wait([code])
+
+    return run
+
+
 class _Disk:
     """The machine code of a kernel on disk: a file for each processor and each list of types of arguments.
+
+    A file begins with a hash of the rest and of what that is for. One that is damaged, or another's, is replaced.
 
     Numba's own cache makes folders during import, raises OSError where it cannot write, and does not tell a kernel with
     threads from the same one without. A name tells kernels apart here, so they are functions of modules, not closures.
@@ -84,69 +114,79 @@ class _Disk:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def _path(self, types: Any, codegen: Any) -> Path:
-        return _folder() / f"{self._name}-{_digest(f'{types} {codegen.magic_tuple()}')}"  # of the processor
+    def _place(self, types: Any, codegen: Any) -> tuple[bytes, Path]:
+        """Return what machine code is for, kernel, types and processor, and the path of its file."""
+        key = f"{_VERSION} {self._name} {types} {codegen.magic_tuple()}".encode()
+        return key, _folder() / f"{self._name}-{_digest(key)}"
 
     def load_overload(self, types: Any, context: Any) -> Any:
         """Return the machine code on disk; or announce that there is none, and return None for Numba to compile."""
         context.refresh()
-        with contextlib.suppress(Exception):  # no such file, or a damaged one, which will be replaced
-            if _has_access(os.R_OK):
-                parts = pickle.loads(self._path(types, context.codegen()).read_bytes())
-                return compiler.CompileResult._rebuild(context, *parts)
+        with contextlib.suppress(Exception):  # no such file, or no use in it
+            _check_folder(make=False)
+            key, path = self._place(types, context.codegen())
+            digest, _, code = read_file(path, InputError).partition(b"\n")
+            if digest.decode() == _digest(key + code):
+                return compiler.CompileResult._rebuild(context, *pickle.loads(code))
         numbers = next((n for n in ("float64", "int8", "uint16") if n in str(types)), "float32")
         place = ", on one thread after a fork" if self._name.endswith("serial") else ""
         _announce(numbers.replace("uint16", "bf16") + place)
         return None
 
     def save_overload(self, types: Any, result: Any) -> None:
-        """Write machine code to the disk, if that is possible, and if it holds no address in this process."""
-        if _has_access(os.W_OK) and not result.library.has_dynamic_globals:
-            with contextlib.suppress(OSError):
-                replace_files({self._path(types, result.codegen): [serialize.dumps(result._reduce())]})
+        """Write machine code to the disk, unless it holds an address in this process; tell a failure, and stop then."""
+        global _cannot_keep
+        if result.library.has_dynamic_globals or _cannot_keep:
+            return
+        try:
+            _check_folder(make=True)
+            key, path = self._place(types, result.codegen)
+            code = serialize.dumps(result._reduce())
+            replace_files({path: [_digest(key + code).encode(), b"\n", code]})
+            remove_abandoned(path.parent)
+        except Exception as e:
+            _cannot_keep = True
+            reason, hint = getattr(e, "strerror", None) or repr(e), "name another folder in NUMBA_CACHE_DIR"
+            _log.warning("each process compiles: nothing can be kept in %s (%s): %s", _folder(), reason, hint)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+# subtle: of all kernels, because code of one file becomes part of that of others; as they are at import, because an
+# update can replace the files before these kernels are compiled.
+_VERSION = _digest(
+    f"{__version__} {numba.__version__} {sys.version}".encode()
+    + b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+)
 
 
 @functools.cache
 def _folder() -> Path:
-    """Return the folder of compiled kernels: in NUMBA_CACHE_DIR, else in the user's cache folder. It need not exist.
-
-    Its name has a hash of all kernels, because code of one file becomes part of that of others.
-    """
+    """Return the folder of compiled kernels: in NUMBA_CACHE_DIR, else in the user's cache folder. It need not exist."""
     try:
         base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError:  # the user has no home
-        base = os.devnull  # in which nobody can make a folder
-    sources = "".join(path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))
-    return Path(base, "pyled", f"kernels-{_digest(f'{numba.__version__} {sys.implementation.cache_tag} {sources}')}")
+        return Path(base, "pyled", f"kernels-{_VERSION}").absolute()
+    except (RuntimeError, OSError):  # the user has no home, or the process no working directory
+        return Path(os.devnull, "pyled")  # which nobody can make
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _has_access(mode: int) -> bool:
-    """Return True if this process can read the folder, or write to it, where only its user or root can write.
-
-    Its files are pickles, which can run any code. For writing, the folder is made.
-    """
-    with contextlib.suppress(OSError):
-        for folder in (_folder().parent, _folder()):
-            if mode == os.W_OK:
-                folder.mkdir(0o700, parents=True, exist_ok=True)
-            stat = folder.stat()
-            if os.name == "posix" and (stat.st_mode & 0o022 or stat.st_uid not in {0, os.geteuid()}):
-                return False
-        return os.access(_folder(), mode)
-    return False
+def _check_folder(*, make: bool) -> None:
+    """Raise OSError if another user can write to the folder: its files are pickles, which can run any code."""
+    for folder in (_folder().parent, _folder()):
+        if make:
+            folder.mkdir(0o700, parents=True, exist_ok=True)
+        stat = folder.stat()
+        if os.name == "posix" and (stat.st_mode & 0o022 or stat.st_uid not in {0, os.geteuid()}):
+            raise OSError(errno.EPERM, "another user can write to it")
 
 
 @functools.cache  # once per process
 def _announce(what: str) -> None:
     """Log that kernels are compiled now. A Python warning would fail test suites, with nothing to mend in them."""
-    kept = f"once; kept in {_folder()}"
-    if not _has_access(os.W_OK):
-        kept = f"in each process: the folder {_folder()} cannot be used: name another in NUMBA_CACHE_DIR"
-    logging.getLogger("pyled").warning("compiling for this processor (%s), about half a minute, %s", what, kept)
+    plan = "in each process" if _cannot_keep else f"to be kept in {_folder()}"
+    _log.warning("compiling for this processor (%s), about half a minute, %s", what, plan)
 
 
 @functools.cache
@@ -157,28 +197,28 @@ def _start_threads() -> None:
     1.6 times as long to encode. OpenMP reads the environment once, when it is loaded; what the user has set there
     counts, and children inherit nothing.
     """
+    numba.config.reload_config()  # later Numba refuses a NUMBA_NUM_THREADS that was set after its import
     is_free = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
     if is_free:
         os.environ["GOMP_SPINCOUNT"] = SPINS
-    numba.get_num_threads()
-    if is_free:
-        del os.environ["GOMP_SPINCOUNT"]
+    try:
+        numba.get_num_threads()
+    finally:
+        if is_free:
+            del os.environ["GOMP_SPINCOUNT"]
 
 
 def _in_forked_child() -> None:
-    global _launch_lock, _has_lost_its_threads
-    _launch_lock = threading.RLock()
+    global _has_lost_its_threads
     with contextlib.suppress(ValueError):  # no layer has been started yet
         _has_lost_its_threads = numba.threading_layer() == "omp"
 
 
 if hasattr(os, "register_at_fork"):
-    # A fork waits until no other thread is inside a kernel: its child would inherit Numba's locks without their owner.
-    os.register_at_fork(
-        before=lambda: _launch_lock.acquire(),
-        after_in_parent=lambda: _launch_lock.release(),
-        after_in_child=_in_forked_child,
-    )
+    # A fork waits until no other thread is inside a kernel or compiles: its child would get locks without their owners.
+    for lock in (global_compiler_lock, _launch_lock):  # the second is acquired first
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    os.register_at_fork(after_in_child=_in_forked_child)
 
 
 def set_threads(count: int | None) -> None:
