@@ -146,7 +146,7 @@ class _Disk:
             remove_abandoned(path.parent)
         except Exception as e:
             _cannot_keep = True
-            reason, hint = getattr(e, "strerror", None) or repr(e), "name another folder in NUMBA_CACHE_DIR"
+            reason, hint = getattr(e, "strerror", None) or brief(e), "name another folder in NUMBA_CACHE_DIR"
             _log.warning("each process compiles: nothing can be kept in %s (%s): %s", _folder(), reason, hint)
 
 
