@@ -188,7 +188,7 @@ class LEDConfig(Shape):
         for name in ("pad_token_id", "bos_token_id", "decoder_start_token_id", "eos_token_id"):
             for token in _each(values[name]):
                 if token is not None and token >= V:
-                    raise ConfigError(f"{name} is {token}: it must be an id below vocab_size {V}, or null")
+                    raise ConfigError(f"{name} is {brief(token)}: it must be an id below vocab_size {V}, or null")
 
     def fixed(self) -> Self:
         """Return this configuration for a model: a copy whose shape nobody can change, or itself if it is one."""

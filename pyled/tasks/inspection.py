@@ -10,7 +10,7 @@ from ..checkpoint import account, learned_shapes, type_name
 from ..checkpoint.directory import INDEX, read_directory
 from ..checkpoint.names import OPTIONAL, TIED
 from ..config import LEDConfig
-from ..errors import PyledError
+from ..errors import PyledError, brief
 from ..generation_config import GenerationConfig
 from ..tokenizer import LEDTokenizer
 from ..tokenizer.bytelevel import SYMBOL_OF_BYTE
@@ -74,7 +74,7 @@ def examine(directory: Path) -> Facts:
             "model_max_length": None if limit > UNLIMITED else limit,
         }
         if unmade := _unmade(tokenizer):
-            problem = f"{len(unmade):,} tokens, such as {unmade[0]!r:.60}, are made by no merge"
+            problem = f"{len(unmade):,} tokens, such as {brief(unmade[0])}, are made by no merge"
             facts["notes"].append(f"{problem}: the list of merges may be cut short, fetch it again")
     settings = None if config is None else attempt(GenerationConfig.of_checkpoint, directory, config)
     vocabulary = {} if tokenizer is None else tokenizer.get_vocab()

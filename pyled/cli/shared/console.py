@@ -20,8 +20,8 @@ from .words import in_flags
 if TYPE_CHECKING:
     from ...tasks import Status
 
-# What stays in results on a terminal: line ends, tabs, and the joiners of letters and emoji that are not ASCII.
-_STAYS = re.compile("([\n\t]|(?<=[^\0-\x7f])[\u200c\u200d])")
+# What stays in results on a terminal: line ends, tabs, and joiners behind what they join, as Persian letters or emoji.
+_STAYS = re.compile("([\n\t]|(?<=[^\0-\xff\u2000-\u206f])[\u200c\u200d])")
 
 
 class Console:
@@ -110,12 +110,12 @@ def _columns() -> int:
 
 def set_encoding() -> None:
     """Let both streams take any text: as UTF-8; on a terminal as that takes it, with escapes for what it does not."""
-    for stream in (sys.stdout, sys.stderr):
+    # the bytes of an odd file name survive in results, and so do the line ends of a text
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper) and stream.isatty():
             stream.reconfigure(errors="backslashreplace", newline="\n")
         elif isinstance(stream, io.TextIOWrapper):
-            # the bytes of an odd file name survive, and so do the line ends of a text
-            stream.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
+            stream.reconfigure(encoding="utf-8", errors=errors, newline="\n")
 
 
 def for_terminal(text: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ...errors import InputError
 from ...files import replace_files
 from .chunks import remove_chunks
-from .console import Console, OutputError, put
+from .console import Console, OutputError, for_terminal, put
 from .forms import FORMS, Record, between, rendered, together
 from .inputs import Inputs
 from .interrupts import held
@@ -71,7 +71,8 @@ def _replace(path: Path, text: str, is_new: bool) -> None:
     data = text.encode("utf-8", "surrogateescape")
     try:
         if is_device(path):
-            path.write_bytes(data)
+            with path.open("wb") as file:
+                file.write(for_terminal(text).encode("utf-8") if file.isatty() else data)
             return
         with held():
             path.parent.mkdir(parents=True, exist_ok=True)

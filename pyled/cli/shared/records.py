@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError, brief
 from ...files import locked, parse_json, replace_files
-from .console import OutputError
+from .console import OutputError, for_terminal
 from .forms import as_json
 from .inputs import STDIN
 from .interrupts import held
@@ -100,7 +100,7 @@ class Records(dict[str, Any]):
         if is_device(path):
             if self._device is None:  # it stays open: a pipe would end
                 self._device = os.open(path, os.O_WRONLY)
-            _write_all(self._device, line)
+            _write_all(self._device, for_terminal(line.decode()).encode() if os.isatty(self._device) else line)
             return
         if self._replaces or not path.exists():
             with contextlib.suppress(FileExistsError):  # another process was faster

@@ -68,7 +68,8 @@ def read_options(directory: Path, arguments: Mapping[str, Any], in_file: Mapping
     if listed is None:
         _add_special_tokens_map(directory / "special_tokens_map.json", options, arguments)
         roles = [options.get(name) for name in NAMES] + as_list(options[ADDITIONAL], ADDITIONAL)
-        special = set(map(str, roles))  # tokens; 4.57.6 does not read the objects of tokenizer_config.json here
+        # 4.57.6 does not read the objects of tokenizer_config.json here
+        special = {str(role) for role in roles if isinstance(role, str | AddedToken)}
         with_flags = dict(in_file)
         added = _read_added_tokens(directory / "added_tokens.json", special) | with_flags
     else:
