@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
+from .annotations import Directory, checked_arguments
 from .errors import ConfigError, InputError, brief
 from .files import json_text, read_json, write_json
 from .generation_config import KNOWN, NOT_RETURNED
@@ -40,9 +41,11 @@ Size = Annotated[int, _from_1_to(2**31 - 1), "an integer from 1 to 2,147,483,647
 Layers = Annotated[int, _from_1_to(1000), "an integer from 1 to 1,000"]
 Labels = Annotated[int, _from_1_to(100_000), "an integer from 1 to 100,000"]
 Rate = Annotated[float, lambda value: type(value) in (int, float) and 0 <= value <= 1, "a number from 0 to 1"]
-Deviation = Annotated[float, lambda value: type(value) in (int, float) and value >= 0, "a number of at least 0"]
+Deviation = Annotated[float, lambda value: type(value) in (int, float) and 0 <= value <= 1e9, "a number from 0 to 1e9"]
 Flag = Annotated[bool, lambda value: type(value) is bool, "true or false"]
-Activation = Annotated[str, lambda value: value in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"]
+Activation = Annotated[
+    str, lambda value: type(value) is str and value in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"
+]
 Windows = Annotated[
     int | list[int],
     lambda value: all(type(w) is int and 2 <= w < 2**31 and w % 2 == 0 for w in _each(value)),
@@ -134,12 +137,13 @@ class LEDConfig(Shape):
             return {label: number for number, label in self.id2label.items()}
         raise AttributeError(f"LEDConfig has no {brief(name)}")
 
+    @checked_arguments
     def update(self, values: Mapping[str, Any], /) -> None:
         """Set several values, all or none of them. Raises ConfigError, also for a setting of generation."""
         for name in values:
             if name in _OF_GENERATION:
                 raise ConfigError(f"{name} is a setting of generation: {_TO_GENERATION}")
-            if values[name] not in (None, _OF_CALLS.get(name, values[name])):
+            if name in _OF_CALLS and values[name] is not None and values[name] is not _OF_CALLS[name]:
                 raise ConfigError(f"{name}={brief(values[name])} has no effect here: pass it to the call of the model")
         self._set(values)
 
@@ -147,7 +151,7 @@ class LEDConfig(Shape):
         # subtle: an alias counts before its field, as in transformers 5.23.0.
         rest = {name: value for name, value in values.items() if name not in ALIASES}
         rest |= {ALIASES[name]: value for name, value in values.items() if name in ALIASES}
-        if rest.pop("model_type", "led") != "led":
+        if not isinstance(kind := rest.pop("model_type", "led"), str) or kind != "led":
             raise ConfigError(f"model_type {brief(values['model_type'])}: pyled reads LED only ('led')")
         if rest.get("id2label") is not None:
             rest = {"label2id": None, **rest, "id2label": _labels(rest["id2label"])}
@@ -210,15 +214,18 @@ class LEDConfig(Shape):
     def one_sided_window(self, layer: int) -> int:
         """Return on how many tokens of each side an encoder layer attends."""
         windows = (self._fixed or vars(self))["attention_window"]
-        return int(windows[layer] if isinstance(windows, list) else windows) // 2
+        window = int(windows[layer] if isinstance(windows, list) else windows)
+        return min(window // 2, self.max_encoder_position_embeddings)  # a wider one reaches no further token
 
     @classmethod
+    @checked_arguments
     def from_dict(cls, values: Mapping[str, Any], /, **overrides: Any) -> Self:
         """Return a configuration of the keys of a `config.json`, with others in their place.
 
         Raises ConfigError, also for a file of another model family; InputError for an override that is no key.
         """
-        config = cls(**{name: value for name, value in values.items() if name != "extra"})
+        config = cls()
+        config._set({name: value for name, value in values.items() if name != "extra"})
         names = {*_CHECKS, *ALIASES, *_UNSTATED, *values, "id2label", "label2id"} - {"torch_dtype"}
         refuse_keywords("from_pretrained", overrides, names)
         config.update(overrides)
@@ -252,7 +259,8 @@ class LEDConfig(Shape):
         """Return the text of a `config.json`."""
         return json_text(self.to_dict())
 
-    def save_pretrained(self, directory: str | Path, **keywords: Any) -> None:
+    @checked_arguments
+    def save_pretrained(self, directory: Directory, **keywords: Any) -> None:
         """Write `config.json` into `directory`, which is made if missing; keywords as those of `other_keywords`."""
         refuse_keywords("save_pretrained", other_keywords(keywords), ())
         write_json(Path(directory) / "config.json", self.to_dict())

@@ -2,12 +2,12 @@
 
 import difflib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, fields
-from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from .annotations import Directory, File, checked_arguments
 from .errors import GenerationError, brief
 from .files import is_there, json_text, read_json, write_json
 from .hub import located, other_keywords
@@ -23,8 +23,9 @@ def _plain(value: Any, depth: int = 3) -> Any:
     >>> _plain({(3, 4): 0.5})
     [[[3, 4], 0.5]]
     """
-    value = list(value.items()) if isinstance(value, Mapping) else value.tolist() if hasattr(value, "tolist") else value
-    if depth == 0 or not isinstance(value, Iterable) or isinstance(value, str | bytes):
+    is_of_numpy = hasattr(value, "tolist") and not isinstance(value, type)
+    value = list(value.items()) if isinstance(value, Mapping) else value.tolist() if is_of_numpy else value
+    if depth == 0 or not isinstance(value, list | tuple | Set):
         return value
     return [_plain(part, depth - 1) for part in value]
 
@@ -59,7 +60,10 @@ _COUNT: Check = (_integer(1), "an integer of at least 1")
 _COUNT_OR_0: Check = (_integer(0), "an integer of at least 0 (0 turns it off)")
 _NUMBER: Check = (_is_number, "a finite number (0 leaves sums of log-probabilities as they are)")
 _PENALTY: Check = (_is_positive, "a number above 0 (1 turns it off)")
-_EARLY: Check = (lambda value: type(value) is bool or value == "never", "True, False or 'never'")
+_EARLY: Check = (
+    lambda value: type(value) is bool or (type(value) is str and value == "never"),
+    "True, False or 'never'",
+)
 _DECAY: Check = (_pair_of(_integer(0), _is_positive), "a pair of an integer of at least 0 and a number above 0")
 _FLAG: Check = (lambda value: type(value) is bool, "True or False")
 _TOKEN: Check = (_integer(0), "the id of a token, an integer of at least 0, or None")
@@ -182,7 +186,8 @@ _METADATA = {"transformers_version", "_from_model_config"}  # keys that files ha
 
 def is_neutral(name: str, value: Any) -> bool:
     """Return whether a setting that pyled does not act on has a value at which it does nothing anyway."""
-    return value is None or value in {**NOT_IMPLEMENTED, **NOT_RETURNED, **WITHOUT_EFFECT}[name]
+    plain, neutral = _plain(value), {**NOT_IMPLEMENTED, **NOT_RETURNED, **WITHOUT_EFFECT}[name]
+    return plain is None or (isinstance(plain, int | float | str | list) and plain in neutral)
 
 
 def checked(name: str, value: Any) -> Any:
@@ -268,6 +273,7 @@ class GenerationConfig:
         stated = {name: value for name, value in vars(self).items() if name in SETTINGS and value is not None}
         return f"GenerationConfig({', '.join(f'{name}={value!r}' for name, value in (stated | self.extra).items())})"
 
+    @checked_arguments
     def origin(self, name: str) -> str:
         """Return who set a setting: "generation_config.json", "config.json", or "generation_config" for code."""
         return self.origins.get(name, "generation_config")
@@ -280,6 +286,7 @@ class GenerationConfig:
         return {name: value for name, value in settings.items() if name not in known}
 
     @classmethod
+    @checked_arguments
     def from_dict(cls, values: Mapping[str, Any], /, **overrides: Any) -> Self:
         """Return a configuration of the keys of a `generation_config.json`, with others in their place.
 
@@ -292,9 +299,8 @@ class GenerationConfig:
         return config
 
     @classmethod
-    def from_pretrained(
-        cls, directory: str | Path, config_file_name: str | PathLike[str] | None = None, **overrides: Any
-    ) -> Self:
+    @checked_arguments
+    def from_pretrained(cls, directory: str | Path, config_file_name: File | None = None, **overrides: Any) -> Self:
         """Return the configuration in a checkpoint directory's `generation_config.json`, or in another file there.
 
         Raises GenerationError where the file is missing or wrong, CheckpointError for no directory, InputError.
@@ -325,11 +331,13 @@ class GenerationConfig:
 
         model_config: an LEDConfig, or its dictionary
         """
-        stated = model_config if isinstance(model_config, Mapping) else model_config.to_dict()
+        stated = model_config.to_dict() if hasattr(model_config, "to_dict") else model_config
+        if not isinstance(stated, Mapping):
+            raise GenerationError(f"model_config is {brief(model_config)}: pass an LEDConfig, or its dictionary")
         names = KNOWN - NOT_RETURNED.keys() - {"use_cache"}
         settings = {name: value for name, value in stated.items() if name in names}
         if stated.get("force_bos_token_to_be_generated"):
-            settings["forced_bos_token_id"] = settings["bos_token_id"]
+            settings["forced_bos_token_id"] = settings.get("bos_token_id")
         config = cls.from_dict(settings)
         config.origins.update(dict.fromkeys(settings, "config.json"))
         return config
@@ -349,9 +357,8 @@ class GenerationConfig:
         """Return the text of a `generation_config.json`."""
         return json_text(self.to_dict())
 
-    def save_pretrained(
-        self, directory: str | Path, config_file_name: str | PathLike[str] | None = None, **keywords: Any
-    ) -> None:
+    @checked_arguments
+    def save_pretrained(self, directory: Directory, config_file_name: File | None = None, **keywords: Any) -> None:
         """Write `generation_config.json`, or another file, into `directory`, which is made if missing.
 
         Raises GenerationError for a keyword that is not of `other_keywords`, and for what was changed within a list.

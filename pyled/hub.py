@@ -110,6 +110,6 @@ def other_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name, value in keywords.items():
         values, remedy = _NEUTRAL.get(name, ((), ""))
-        if remedy and not any(value is neutral or value == neutral for neutral in values):
+        if remedy and (not isinstance(value, bool | str | None) or value not in values):
             raise InputError(f"{name}={brief(value)} has no effect here: {remedy}")
     return {name: value for name, value in keywords.items() if name not in _IGNORED and name not in _NEUTRAL}

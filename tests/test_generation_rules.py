@@ -173,7 +173,7 @@ def test_what_users_functions_return_is_checked():
         )
         with pytest.raises(GenerationError, match=f"{said} for example, all from 0 to 3"):
             rules.prefix_allowed_tokens(ids, scores, lambda document, ids, tokens=tokens: tokens, beams=1)
-    with pytest.raises(GenerationError, match=r"a logits_processor returned an array of shape \(4,\): it must return "):
+    with pytest.raises(GenerationError, match=r"a logits_processor returned an array of shape \(4,\) and "):
         rules.users_rule(ids, scores, lambda ids, scores: scores[0])
 
 

@@ -15,7 +15,7 @@ PACKAGE = Path(pyled.__file__).parent
 # From the ground up: a place imports from places above it in this table only, and these packages from outside.
 RINGS = [
     {"errors": set(), "version": set(), "arrays": {"numpy"}, "reference": {"numpy"}},
-    {"files": set(), "output": set()},
+    {"files": set(), "output": set(), "annotations": set()},
     {"hub": set()},
     {"generation_config": set()},
     {"config": set(), "kernels": {"numpy", "numba", "llvmlite"}},  # llvmlite comes with Numba

@@ -316,7 +316,7 @@ def test_float32_is_what_none_is_and_a_model_without_head_has_it_too():
 @pytest.mark.parametrize(
     "given, message",
     [
-        ({"weights": "fp16"}, "weights is 'fp16': it is one of 'float32', 'bf16', 'int8'"),
+        ({"weights": "fp16"}, "weights is 'fp16': 'float32' or 'bf16' or 'int8' or None was expected"),
         ({"weights": ["bf16"]}, "weights is"),
         ({"weights": "int8", "dtype": "float64"}, "weights 'int8' with dtype 'float64': they are computed with in"),
         ({"weights": "float32", "dtype": "float64"}, "weights 'float32' with dtype 'float64'"),

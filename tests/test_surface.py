@@ -54,7 +54,10 @@ def test_inputs_is_the_first_argument_of_generate(model):
         (lambda model: model.half(), "load the model with weights='bf16'"),
         (lambda model: type(model).from_pretrained(TINY, torch_dtype="float16"), "computes in 'float32' or 'float64'"),
         (lambda model: type(model).from_pretrained(TINY, num_beams=2), "num_beams.* generate"),
-        (lambda model: type(model).from_pretrained(TINY, config={}), "config is a dict: pass an LEDConfig"),
+        (
+            lambda model: type(model).from_pretrained(TINY, config={}),
+            "config is {}: an LEDConfig, a string, a path or",
+        ),
         (lambda model: setattr(model, "generation_config", {}), "generation_config is a dict: pass a GenerationConfig"),
         (lambda model: model({"input_ids": IDS}), r"input_ids is a dict: pass what it holds as arguments, with \*\*"),
     ],

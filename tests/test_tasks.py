@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import pyled
 from pyled import GenerationConfig, LEDConfig
 from pyled.checkpoint import read_safetensors, write_safetensors
-from pyled.errors import CheckpointError, ConfigError, GenerationError, InputError, PyledWarning
+from pyled.errors import CheckpointError, ConfigError, GenerationError, InputError, PyledError, PyledWarning
 from pyled.kernels import jit
 from pyled.models import LEDForConditionalGeneration, LEDModel
 from pyled.tasks import Reading, Summarizer, Work, load
@@ -110,7 +110,7 @@ def test_a_summarizer_loads_once_and_takes_texts_from_any_iterable(monkeypatch):
 
 def test_a_bad_text_is_named_and_stops_the_others_unless_it_is_recorded():
     texts = ["a lamp"] * 5 + ["bad \ud83d here", "", SHORT]
-    with pytest.raises(InputError, match=r"^text\[5\]: character 4 is U\+D83D, half of a surrogate pair: remove it"):
+    with pytest.raises(PyledError, match=r"^text\[5\]: character 4 is U\+D83D, half of a surrogate pair: remove it"):
         pyled.summarize(texts, TINY, max_length=5)
     results = pyled.summarize(texts[4:], TINY, max_length=5, errors="record")
     assert [str(result) for result in results[1:3]] == [
@@ -118,7 +118,7 @@ def test_a_bad_text_is_named_and_stops_the_others_unless_it_is_recorded():
         "errors='replace'",
         "text[2]: the text is empty: there is nothing to read",
     ]
-    assert all(isinstance(result, InputError) for result in results[1:3])
+    assert all(isinstance(result, PyledError) for result in results[1:3])
     assert results[3].text == summary(SHORT, max_length=5).text
 
 
@@ -642,12 +642,12 @@ def test_chunks_that_are_done_are_not_written_again(monkeypatch):
     ("arguments", "kind", "message"),
     [
         ({"text": b"bytes"}, InputError, "text is a bytes: pass a string"),
-        ({"text": [SHORT, None]}, InputError, r"text\[1\]: a text is a string, not NoneType"),
+        ({"text": [SHORT, None]}, InputError, r"text\[1\]: a text is NoneType: pass a string"),
         ({"text": " \n\u3000"}, InputError, "^the text is empty"),
         ({"text": {SHORT: 1}}, InputError, "text is a dict: pass a string"),
         ({"text": io.StringIO(SHORT)}, InputError, "text is a StringIO: pass a string"),
-        ({"progress": 5}, InputError, "progress is 5: pass a function"),
-        ({"errors": "ignore"}, InputError, "errors is 'ignore': it must be 'raise' or 'record'"),
+        ({"progress": 5}, InputError, "progress is 5: a function or None was expected"),
+        ({"errors": "ignore"}, InputError, "errors is 'ignore': 'raise' or 'record' was expected"),
         ({"too_long": "cut"}, InputError, "too_long is 'cut': it must be 'error' or 'truncate' or 'chunk'"),
         ({"combine": "all"}, InputError, "combine is 'all': it must be 'concat' or 'again'"),
         ({"too_long": "chunk", "chunk_tokens": 15}, InputError, "chunk_tokens is 15: .* integer of at least 16"),
@@ -669,11 +669,15 @@ def test_chunks_that_are_done_are_not_written_again(monkeypatch):
         ({"global_attention": "tokens:7-5"}, InputError, "tokens:7-5': a range goes from its smaller place"),
         ({"global_attention": "tokens:0,1024"}, InputError, "only 1,024 tokens are read at a time"),
         ({"global_attention": "doc-sep"}, InputError, "this vocabulary has no <doc-sep>"),
-        ({"model": 3}, InputError, "model is a int: pass a directory"),
+        ({"model": 3}, InputError, "model is 3: a string, a path, an LEDForConditionalGeneration"),
         ({"model": "allenai/led-base-16384"}, CheckpointError, "is no directory: pyled downloads nothing"),
         ({"tokenizer": TINY / "documents"}, CheckpointError, "vocab.json"),
-        ({"tokenizer": 3}, InputError, "the tokenizer is a int"),
-        ({"generation_config": {"num_beams": 2}}, InputError, "generation_config is a dict"),
+        ({"tokenizer": 3}, InputError, "tokenizer is 3: a string, a path, an LEDTokenizer or None was expected"),
+        (
+            {"generation_config": {"num_beams": 2}},
+            InputError,
+            "generation_config is .*: a GenerationConfig or None was",
+        ),
         ({"num_beam": 2}, GenerationError, "did you mean 'num_beams'"),
         ({"num_return_sequences": 2}, GenerationError, "num_return_sequences is not for a summary"),
     ],
@@ -688,7 +692,7 @@ def test_a_model_in_memory_needs_its_tokenizer_and_keeps_its_dtype(model, tokeni
         pyled.summarize(SHORT, model)
     with pytest.raises(InputError, match=r"dtype is 'float64', .* the model is in float32"):
         pyled.summarize(SHORT, model, tokenizer, dtype="float64")
-    with pytest.raises(InputError, match="model is a LEDModel"):
+    with pytest.raises(InputError, match=r"model is .*: .* an LEDForConditionalGeneration"):
         pyled.summarize(SHORT, LEDModel(model.config), tokenizer)
 
 

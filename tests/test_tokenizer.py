@@ -293,7 +293,7 @@ def test_what_is_no_text_is_refused(text):
         ({"text": ["a", "b"], "text_pair": "c"}, "text_pair is str"),
         ({"text": ["a"], "text_pair": [None]}, r"text_pair\[0\] is NoneType"),
         ({"padding": "longst"}, "padding='longst'"),
-        ({"padding": None}, "padding=None"),
+        ({"padding": None}, "padding is None"),
         ({"truncation": "first"}, "truncation='first'"),
         ({"truncation": True, "max_length": -1}, "max_length is -1"),
         ({"truncation": True, "max_length": True}, "max_length is True"),

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..arrays import Floats, Weights
+from ..arrays import Floats, Weights, physical_memory
 from ..config import LEDConfig
 from ..errors import CheckpointError, InputError, brief, escaped
-from .safetensors import from_bf16, physical_memory
+from .safetensors import from_bf16
 
 PREFIX = "led."
 TIED = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import Weights
 from ..errors import CheckpointError, InputError, brief
-from ..kernels.rounded import rounded
+from ..kernels.rounded import frozen, rounded
 
 Storage = Literal["float32", "bf16", "int8"]
 
@@ -44,9 +44,7 @@ def round_decoder(weights: Weights, storage: str) -> dict[str, Any]:
     stored = dict(weights)
     for name in filter(READ_BY_A_STEP.fullmatch, weights):
         stored[name] = matrix = rounded(weights[name], storage)
-        matrix.values.flags.writeable = False
-        if matrix.scale is not None:
-            matrix.scale.flags.writeable = False
-            if not np.isfinite(matrix.scale).all():
-                raise CheckpointError(f"{name} holds NaN or infinity, which int8 lacks: load it with weights 'float32'")
+        if matrix.scale is not None and not np.isfinite(matrix.scale).all():
+            raise CheckpointError(f"{name} holds NaN or infinity, which int8 lacks: load it with weights 'float32'")
+        frozen(matrix)
     return stored

@@ -9,7 +9,6 @@ this one keeps to the specification; docs/differences.md lists the cases.
 import json
 import math
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import physical_memory
 from ..errors import CheckpointError, brief
 from ..files import GIT_LFS, POINTER, open_file, parse_json, replace_files
 
@@ -69,14 +69,6 @@ def read_safetensors(path: Path, *, mmap: bool = True, as_stored: bool = False) 
         raise CheckpointError(f"{path}: {e}. The file is damaged: fetch it again, or write it anew", e.rule) from None
     except CheckpointError as e:
         raise e.at(path) from None
-
-
-def physical_memory() -> int:
-    """Return the bytes of memory of this machine, or more where it does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return sys.maxsize
 
 
 def type_name(array: NDArray[Any]) -> str:

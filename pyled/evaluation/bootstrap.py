@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ..annotations import Count, Seed, checked_arguments
+
 RESAMPLES = 10_000
 LEVEL = 0.95  # of the resampled means lie in the interval, as many above it as below it
 
@@ -11,7 +13,8 @@ _NUMBERS = 4_000_000  # drawn at a time
 Means = NDArray[np.float64]
 
 
-def resampled_means(values: Means, resamples: int = RESAMPLES, seed: int = 0) -> Means:
+@checked_arguments
+def resampled_means(values: Means, resamples: Count = RESAMPLES, seed: Seed = 0) -> Means:
     """Return means over as many documents as there are, drawn from them with replacement, again and again.
 
     All columns of a resample are means over the same documents, so that their differences are paired.
@@ -20,7 +23,7 @@ def resampled_means(values: Means, resamples: int = RESAMPLES, seed: int = 0) ->
     returns: (resamples, columns) float
     """
     documents, columns = values.shape
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(int(seed))
     means = np.empty((resamples, columns), np.float64)
     block = max(1, _NUMBERS // documents)
     for start in range(0, resamples, block):

@@ -83,7 +83,8 @@ def beam_search(decoding: Decoding, prompt: Ids, settings: Settings) -> Generate
         # The score that the best running hypothesis will have is guessed: that of stopping now, or, where it looks
         # ahead, that of losing nothing more up to the limit. A score that only equals the worst slot does not beat it.
         guess = _per_length(running.scores[:, 0], max_new_tokens if looks_ahead else generated, length_penalty)  # (B,)
-        is_done |= ~(guess > finished.scores.min(axis=1)) | is_stopped.all(axis=1)
+        worst = np.where(finished.is_finished, finished.scores.min(axis=1, keepdims=True), ABSENT).min(axis=1)  # (B,)
+        is_done |= ~(guess > worst) | is_stopped.all(axis=1)
         if settings.early_stopping is True:
             is_done |= finished.is_finished.all(axis=1)
         decoding.progress(generated, max_new_tokens)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Bools, Ids
+from ..arrays import Bools, Ids, as_array
 from ..errors import GenerationError
 from .contract import Progress, Rule, Scores, Step, StoppingCriterion
 from .settings import Settings
@@ -66,7 +66,7 @@ class Decoding:
         rows, length = ids.shape
         is_stopped = np.isin(ids[:, -1], self.settings.eos_token_id) | (length >= self.settings.max_length)
         for criterion in self.criteria:
-            answer = np.asarray(criterion(ids, self.scores))
+            answer = as_array(criterion(ids, self.scores))
             if answer.dtype != bool or answer.shape not in ((), (rows,)):
                 raise GenerationError(
                     f"a stopping criterion returned {answer.dtype} of shape {answer.shape}: "

@@ -9,14 +9,15 @@ To add a rule: write its function here, add it to `rules_for` at its place in th
 generation_config.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Ids
-from ..errors import GenerationError
+from ..annotations import is_integer
+from ..arrays import Ids, as_array
+from ..errors import GenerationError, brief
 from .contract import PrefixAllowedTokens, Rule, Scores
 from .settings import Settings
 
@@ -114,11 +115,13 @@ def prefix_allowed_tokens(ids: Ids, scores: Scores, allowed: PrefixAllowedTokens
     """
     mask = np.full_like(scores, FORBIDDEN)
     for row, sequence in enumerate(ids):
-        tokens = list(allowed(row // beams, sequence))
-        if not tokens or min(tokens) < 0 or max(tokens) >= scores.shape[1]:
+        answer = allowed(row // beams, sequence)
+        tokens = list(answer) if isinstance(answer, Iterable) and getattr(answer, "ndim", 1) == 1 else []
+        if not tokens or not all(is_integer(token, 0) and token < scores.shape[1] for token in tokens):
             raise GenerationError(
-                f"prefix_allowed_tokens_fn allows {tokens} after {sequence.tolist()} (document {row // beams}): let "
-                f"it return one id or more, the end of sequence for example, all from 0 to {scores.shape[1] - 1}"
+                f"prefix_allowed_tokens_fn allows {brief(answer)} after {brief(sequence.tolist())} (document "
+                f"{row // beams}): let it return one id or more, the end of sequence for example, all from 0 to "
+                f"{scores.shape[1] - 1}"
             )
         mask[row, tokens] = 0
     result = scores + mask
@@ -186,12 +189,13 @@ def users_rule(ids: Ids, scores: Scores, rule: Any) -> Scores:
     >>> users_rule(np.array([[2]]), np.float32([[4, 4]]), lambda ids, scores: scores / 2)
     array([[2., 2.]], dtype=float32)
     """
-    result = np.asarray(rule(ids, scores.copy()), np.float32)
-    if result.shape != scores.shape:
+    result = as_array(rule(ids, scores.copy()))
+    if result.shape != scores.shape or result.dtype.kind not in "iuf":
         raise GenerationError(
-            f"a logits_processor returned an array of shape {result.shape}: it must return scores of {scores.shape}"
+            f"a logits_processor returned an array of shape {result.shape} and type {result.dtype}: it must return "
+            f"scores of shape {scores.shape}"
         )
-    return result
+    return result.astype(np.float32)
 
 
 def renormalize(ids: Ids, scores: Scores) -> Scores:

@@ -1,7 +1,9 @@
 """The one entry: from settings to the search they ask for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from ..arrays import Ids
 from ..errors import GenerationError, brief
@@ -54,7 +56,7 @@ def generate(
 
 def _functions(name: str, value: Any) -> list[Any]:
     """Return what a user plugged in as a list. Raises GenerationError where it is no list of functions."""
-    functions = list(value or ()) if value is None or isinstance(value, Iterable) else [None]
-    if all(callable(function) for function in functions):
+    functions = [] if value is None else list(value) if np.iterable(value) else [None]
+    if all(map(callable, functions)):
         return functions
     raise GenerationError(f"{name} is {brief(value)}: it must be a list of functions of (ids, scores)")

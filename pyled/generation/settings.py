@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Ids
+from ..arrays import Ids, as_array, physical_memory
 from ..errors import GenerationError, InputError, brief
 from ..generation_config import (
     HOLD_IDS,
@@ -81,7 +81,7 @@ def resolve(
     prompt = _prompt(values, batch_size, vocab_size, decoder_input_ids)
     _settle_lengths(values, origin, notes, prompt.shape[1], positions)
     _settle_tokens(values, notes)
-    _settle_beams(values, origin, notes, prompt.shape[1], vocab_size)
+    _settle_beams(values, origin, notes, prompt, vocab_size)
     _turn_off(values, notes, has_encoder_ids)
     decided = {field.name: values[field.name] for field in fields(Settings) if field.name in values}
     return Settings(**decided, prompt_length=prompt.shape[1], origin=origin, notes=tuple(notes)), prompt
@@ -121,7 +121,8 @@ def _as_list(ids: Any) -> list[int]:
 def _prompt(values: Mapping[str, Any], batch_size: int, vocab_size: int, decoder_input_ids: Any) -> Ids:
     """Return the ids that the generation of each document begins with: the start token, and then the user's ids.
 
-    As upstream, the start token is put in front of the user's ids only where none of the rows begins with it.
+    As upstream, the start token is put in front of the user's ids unless they begin with it. The rows must agree on
+    this: rows of unequal length have no place in a batch, and a document has the same prompt alone and in any batch.
     """
     start = values["decoder_start_token_id"]
     start = values["bos_token_id"] if start is None else start
@@ -134,21 +135,24 @@ def _prompt(values: Mapping[str, Any], batch_size: int, vocab_size: int, decoder
     starts = np.broadcast_to(np.array(start, np.int64), batch_size)[:, None]  # (B, 1)
     if decoder_input_ids is None:
         return starts.copy()
-    try:
-        ids = np.asarray(decoder_input_ids)
-    except ValueError:
-        raise InputError("decoder_input_ids has rows of unequal length: give all documents as many ids") from None
+    ids = as_array(decoder_input_ids)
     if ids.ndim != 2 or len(ids) != batch_size or ids.shape[1] == 0 or ids.dtype.kind not in "iu":
         raise InputError(
             f"decoder_input_ids has shape {ids.shape} and type {ids.dtype}: it must hold integers, "
-            f"({batch_size}, at least 1)"
+            f"({batch_size}, at least 1), as many for each document"
         )
     if ids.min() < 0 or ids.max() >= vocab_size:
         raise InputError(
             f"decoder_input_ids holds ids from {ids.min()} to {ids.max()}: they must be in 0..{vocab_size - 1}"
         )
     ids = ids.astype(np.int64)
-    return np.concatenate([starts, ids], axis=1) if (ids[:, :1] != starts).all() else ids
+    begins_with_start = ids[:, 0] == starts[:, 0]  # (B,)
+    if begins_with_start.any() and not begins_with_start.all():
+        raise InputError(
+            f"decoder_input_ids begins with the start token, {brief(start)}, in some rows and not in row "
+            f"{begins_with_start.argmin()}: let all rows begin with it, or none"
+        )
+    return ids if begins_with_start.all() else np.concatenate([starts, ids], axis=1)
 
 
 def _settle_lengths(
@@ -216,9 +220,9 @@ def _settle_tokens(values: dict[str, Any], notes: list[str]) -> None:
 
 
 def _settle_beams(
-    values: Mapping[str, Any], origin: Mapping[str, str], notes: list[str], prompt_length: int, vocab_size: int
+    values: Mapping[str, Any], origin: Mapping[str, str], notes: list[str], prompt: Ids, vocab_size: int
 ) -> None:
-    """Raise GenerationError where the number of beams contradicts other settings."""
+    """Raise GenerationError where the number of beams contradicts other settings, or the memory of this machine."""
     beams, returned, penalty = values["num_beams"], values["num_return_sequences"], values["length_penalty"]
     if returned > beams:
         raise GenerationError(
@@ -233,7 +237,13 @@ def _settle_beams(
     ends = len(values["eos_token_id"])
     if max(ends, 1) >= vocab_size:
         raise GenerationError(f"eos_token_id lists {ends} of {vocab_size} tokens: beam search needs one that goes on")
-    longest = values["max_length"] - prompt_length
+    size, memory = 4 * len(prompt) * beams * vocab_size, physical_memory()
+    if size > memory:
+        raise GenerationError(
+            f"num_beams={beams:,} ({origin['num_beams']}) makes {size:,} bytes of scores at each step, but this "
+            f"machine has {memory:,} bytes of memory: pass fewer"
+        )
+    longest = values["max_length"] - prompt.shape[1]
     if abs(penalty * math.log(longest)) > _LARGEST_EXPONENT:  # the exponent of e in the divisor of the scores
         raise GenerationError(
             f"length_penalty={penalty} makes {longest} ** {penalty}, which float32 cannot hold: pass one nearer to 0"

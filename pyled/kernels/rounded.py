@@ -64,6 +64,14 @@ def widened(matrix: Matrix) -> Floats:
     return matrix.widened() if isinstance(matrix, Rounded) else matrix
 
 
+def frozen(matrix: Matrix) -> Matrix:
+    """Make the arrays of a matrix read-only, and return it."""
+    for array in (matrix.values, matrix.scale) if isinstance(matrix, Rounded) else (matrix,):
+        if array is not None:
+            array.flags.writeable = False
+    return matrix
+
+
 def rounded(x: Floats, storage: str) -> Rounded:
     """Round each number to the nearest that the storage has, of two the even one.
 

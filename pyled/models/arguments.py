@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import Bools, Floats, Ids
+from ..arrays import Bools, Floats, Ids, as_array
 from ..config import LEDConfig
 from ..errors import InputError
 from ..network.losses import IGNORED_LABEL
@@ -63,10 +63,10 @@ def _run_length(is_key: Bools) -> int:
 def _as_array(value: ArrayLike | None, name: str, remedy: str) -> Any:
     if isinstance(value, Mapping):
         raise InputError(f"{name} is a {type(value).__name__}: pass what it holds as arguments, with ** in front of it")
-    try:
-        return np.asarray(value)
-    except ValueError:
-        raise InputError(f"{name}: rows of different lengths; {remedy}") from None
+    array = as_array(value)
+    if array.dtype == object:
+        raise InputError(f"{name}: rows of different lengths, or no numbers; {remedy}")
+    return array
 
 
 def checked_mask(

@@ -11,27 +11,31 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checkpoint
+from ..annotations import Count, Directory, Seed, checked_arguments
 from ..arrays import Floats, Ids, Weights
 from ..checkpoint import Storage
 from ..config import LEDConfig, refuse_keywords
 from ..errors import ConfigError, InputError, brief, warn
 from ..generation_config import GenerationConfig
 from ..hub import located, other_keywords
-from ..kernels.rounded import widened
+from ..kernels.rounded import frozen, widened
 from .arguments import checked_labels, shift_right
 from .initial import random_weights, resized_weights
 
 DType = Literal["float32", "float64"]
 
 
-def _dtype_name(dtype: Any) -> str:
+def dtype_name(dtype: Any) -> str:
     """Return "float32" or "float64" for a dtype of any library. Raises InputError for another one."""
     if dtype is None or (isinstance(dtype, str) and dtype == "auto"):
         return "float32"
-    name = np.dtype(dtype).name if isinstance(dtype, type) else str(dtype).removeprefix("torch.")
+    try:
+        name = np.dtype(dtype).name if isinstance(dtype, type) else str(dtype).removeprefix("torch.")
+    except Exception:  # NumPy makes no type of a class, or a value has no words
+        name = ""
     if name not in ("float32", "float64"):
         raise InputError(
-            f"dtype is {brief(name)}: pyled computes in 'float32' or 'float64'; weights='bf16' or 'int8' makes the "
+            f"dtype is {brief(dtype)}: pyled computes in 'float32' or 'float64'; weights='bf16' or 'int8' makes the "
             "weights that decoding reads smaller"
         )
     return name
@@ -68,6 +72,8 @@ class Network:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._config = self._config.fixed()  # subtle: a copy of a configuration belongs to no model until now
+        for weight in self.weights.values():
+            frozen(weight)  # subtle: NumPy's copies of an array can be written, and what it unpickles, too
 
     def _warn_once(self, cause: str, message: str) -> None:
         if cause not in self._warned:
@@ -88,14 +94,16 @@ class PreTrainedModel(Network):
     load_report: checkpoint.LoadReport | None = None
     device = "cpu"
 
-    def __init__(self, config: LEDConfig, seed: int = 0, *, dtype: Any = "float32") -> None:
+    @checked_arguments
+    def __init__(self, config: Any, seed: Seed = 0, *, dtype: Any = "float32") -> None:
         """Make a model with random weights, drawn as upstream initialises (modeling_led.py:1050)."""
         _check_kind(config, LEDConfig, "config", "an LEDConfig; from_pretrained takes a directory")
         config = copy.copy(config)  # two models never share one
-        super().__init__(random_weights(config, self.head, seed, _dtype_name(dtype)), config)
+        super().__init__(random_weights(config, self.head, seed, dtype_name(dtype)), config)
         self.generation_config = GenerationConfig.from_model_config(config)
 
     @classmethod
+    @checked_arguments
     def from_pretrained(
         cls,
         directory: str | Path,
@@ -120,25 +128,33 @@ class PreTrainedModel(Network):
 
         Raises ConfigError, CheckpointError, InputError.
         """
-        dtype = _dtype_name(overrides.pop("torch_dtype", dtype))
-        checkpoint.check_storage(weights, dtype)
+        dtype = dtype_name(overrides.pop("torch_dtype", dtype))
         directory = located(directory)
         if config is None or isinstance(config, str | Path):
             config = LEDConfig.from_pretrained(config or directory, **overrides)
         else:
-            _check_kind(config, LEDConfig, "config", "an LEDConfig; from_pretrained takes a directory")
             config = LEDConfig.from_dict(config.to_dict(), **other_keywords(overrides))
+        model = cls.of_checkpoint(directory, config, dtype, weights, mmap)
+        for line in model.load_report.surprises() if model.load_report else ():
+            model._warn_once(line, f"{directory}: {line}")
+        return model
+
+    @classmethod
+    def of_checkpoint(
+        cls, directory: Path, config: LEDConfig, dtype: str, weights: Storage | None, mmap: bool = True
+    ) -> Self:
+        """Return what `from_pretrained` does, without a warning: `load_report` has what it would tell."""
+        checkpoint.check_storage(weights, dtype)
         loaded, report = checkpoint.load(directory, config, cls.head, dtype=dtype, mmap=mmap)
         model = cls.__new__(cls)
         model.stored_as = None if weights == "float32" else weights
         Network.__init__(model, model._as_stored(loaded), config)
         model.load_report = report
         model.generation_config = GenerationConfig.of_checkpoint(directory, config)
-        for line in report.surprises():
-            model._warn_once(line, f"{directory}: {line}")
         return model
 
-    def save_pretrained(self, directory: str | Path, **keywords: Any) -> None:
+    @checked_arguments
+    def save_pretrained(self, directory: Directory, **keywords: Any) -> None:
         """Write `model.safetensors`, `generation_config.json` and `config.json`, together.
 
         keywords: those of Hugging Face's that mean nothing here
@@ -172,6 +188,7 @@ class PreTrainedModel(Network):
         wide = {name: widened(weight) for name, weight in self.weights.items()}
         return checkpoint.upstream_names(wide, self.head)
 
+    @checked_arguments
     def load_state_dict(self, tensors: Mapping[str, Floats]) -> None:
         """Replace all weights by copies of arrays under upstream's names, rounded where the model's weights are.
 
@@ -210,13 +227,14 @@ class PreTrainedModel(Network):
         """Return how many numbers the model learns; what is tied counts once."""
         return sum(map(math.prod, checkpoint.learned_shapes(self.config, self.head).values()))
 
+    @checked_arguments
     def resize_token_embeddings(
         self,
-        new_num_tokens: int | None = None,
-        pad_to_multiple_of: int | None = None,
+        new_num_tokens: Count | None = None,
+        pad_to_multiple_of: Count | None = None,
         mean_resizing: bool = True,
         *,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> Floats:
         """Grow or shrink the vocabulary: the rows of all embeddings and of the head, and `config.vocab_size`.
 
@@ -234,13 +252,10 @@ class PreTrainedModel(Network):
         cut off.
         """
         self._refuse_rounded("resize")
-        for name, value in (("new_num_tokens", new_num_tokens), ("pad_to_multiple_of", pad_to_multiple_of)):
-            if value is not None and (type(value) is not int or value < 1):
-                raise InputError(f"{name} is {brief(value)}: an integer of at least 1, or None, was expected")
-        multiple = pad_to_multiple_of or 1
-        V = -(-(new_num_tokens or self.config.vocab_size) // multiple) * multiple
+        multiple = int(pad_to_multiple_of or 1)
+        V = -(-int(new_num_tokens or self.config.vocab_size) // multiple) * multiple
         config = replace(self.config, vocab_size=V)
-        rng = None if mean_resizing else np.random.default_rng(seed)
+        rng = None if mean_resizing else np.random.default_rng(int(seed))
         self.weights = resized_weights(self.weights, config, self.head, rng)
         self._config = config.fixed()
         return self.get_input_embeddings()
@@ -253,6 +268,7 @@ class PreTrainedModel(Network):
         """Return the model: it always runs without dropout."""
         return self
 
+    @checked_arguments
     def train(self, mode: bool = True) -> Self:
         """Raise InputError, except for mode=False: pyled does not train."""
         if mode:

@@ -5,6 +5,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..annotations import checked_arguments
 from ..arrays import Floats, Ids
 from ..errors import InputError
 from ..generation import (
@@ -14,7 +15,7 @@ from ..generation import (
     generate,
     resolve,
 )
-from ..generation.contract import Progress
+from ..generation.contract import PrefixAllowedTokens, Progress
 from ..generation_config import GenerationConfig
 from ..network.cache import Cache
 from ..network.heads import lm_logits
@@ -59,6 +60,7 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
     ) -> Generated: ...
     @overload
     def generate(self, inputs: Any = ..., generation_config: Any = ..., **more: Any) -> Ids: ...
+    @checked_arguments
     def generate(
         self,
         inputs: ArrayLike | None = None,
@@ -72,7 +74,7 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
         encoder_outputs: LEDEncoderBaseModelOutput | tuple[ArrayLike, ...] | None = None,
         logits_processor: Any = (),
         stopping_criteria: Any = (),
-        prefix_allowed_tokens_fn: Any = None,
+        prefix_allowed_tokens_fn: PrefixAllowedTokens | None = None,
         encoder_progress: Progress | None = None,
         progress: Progress | None = None,
         **settings: Any,

@@ -11,7 +11,7 @@ from ..config import LEDConfig
 
 def random_weights(config: LEDConfig, head: str | None, seed: int, dtype: str) -> Weights:
     """Return the weights of a new model, drawn as upstream initialises (modeling_led.py:1050)."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(int(seed))
     tensors: dict[str, Floats] = {}
     shapes = checkpoint.expected_shapes(config, head)
     checkpoint.check_memory(shapes.values(), dtype)

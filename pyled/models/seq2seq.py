@@ -4,6 +4,7 @@ from typing import Generic
 
 from numpy.typing import ArrayLike
 
+from ..annotations import checked_arguments
 from ..arrays import Ids
 from ..errors import InputError, brief
 from ..network.cache import Cache
@@ -18,6 +19,7 @@ Targets = dict[str, Ids]  # what a loss is computed from, by the name of the arg
 class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
     """A model of an encoder and a decoder; a class for each head says what it makes of the decoder's states."""
 
+    @checked_arguments
     def __call__(
         self,
         input_ids: ArrayLike | None = None,

@@ -2,11 +2,11 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..annotations import checked_arguments
 from ..arrays import Bools, Floats, Ids
 from ..errors import InputError
 from ..generation.contract import Progress
@@ -41,6 +41,7 @@ class _Watch(Stages):
 class LEDEncoder(Network):
     """The encoder alone: `model.get_encoder()`."""
 
+    @checked_arguments
     def __call__(
         self,
         input_ids: ArrayLike | None = None,
@@ -131,6 +132,7 @@ def _attentions(watches: Sequence[_Watch], layers: int, S: int, G: int) -> tuple
 class LEDDecoder(Network):
     """The decoder alone: `model.get_decoder()`."""
 
+    @checked_arguments
     def __call__(
         self,
         input_ids: ArrayLike | None = None,
@@ -234,11 +236,7 @@ class LEDDecoder(Network):
             is_key.append(masks.is_key[rows[0], :length] if len(rows) else np.ones(length, np.bool_))
         return is_key
 
-    def _check_past(self, past: Any, R: int) -> None:
-        if not isinstance(past, Cache):
-            raise InputError(
-                f"past_key_values is a {type(past).__name__}: pass the past_key_values that a call returned"
-            )
+    def _check_past(self, past: Cache, R: int) -> None:
         H, layers = self.config.decoder_attention_heads, self.config.decoder_layers
         buffer = past.pasts[0][0].buffer
         shape = len(past), buffer.shape[1], buffer.shape[3], buffer.dtype

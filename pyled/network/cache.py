@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ..arrays import Floats, Ids
+from ..errors import InputError, brief
 from ..kernels.rounded import Matrix, widened
 from ..kernels.rows import select_past
 
@@ -107,9 +108,13 @@ class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
         """Return the past of some rows, in that order; documents are shared, not copied.
 
         A call that goes on from it takes encoder_outputs and attention_mask of the same rows in the same order.
-        Raises IndexError for what is no row.
+        Raises InputError for what is no row.
         """
-        rows = np.arange(len(self.document_of_row))[rows]
+        try:
+            rows = np.arange(len(self.document_of_row))[np.asarray(rows)].reshape(-1)
+        except Exception as e:
+            count = len(self.document_of_row)
+            raise InputError(f"rows is {brief(rows)}: a list of rows was expected, each from 0 to {count - 1}") from e
         pasts = tuple((keys.select(rows), values.select(rows)) for keys, values in self.pasts)
         return replace(self, pasts=pasts, document_of_row=self.document_of_row[rows])
 

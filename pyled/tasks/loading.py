@@ -1,13 +1,16 @@
 """4. What every task needs: a model, its tokenizer, and what their files said."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ..annotations import checked_arguments
 from ..checkpoint import Storage
-from ..errors import InputError, PyledWarning, brief
+from ..config import LEDConfig
+from ..errors import InputError, brief
 from ..hub import UNNAMED, located
-from ..models import DType, LEDForConditionalGeneration
+from ..models import LEDForConditionalGeneration
+from ..models.base import dtype_name
 from ..tokenizer import LEDTokenizer
 
 
@@ -26,22 +29,19 @@ Model = str | Path | LEDForConditionalGeneration | None
 Tokenizer = str | Path | LEDTokenizer | None
 
 
-def load(
-    model: Model = None, tokenizer: Tokenizer = None, dtype: DType | None = None, weights: Storage | None = None
-) -> Loaded:
+@checked_arguments
+def load(model: Model = None, tokenizer: Tokenizer = None, dtype: Any = None, weights: Storage | None = None) -> Loaded:
     """Return the model of a directory, or one in memory; None is the checkpoint in the package.
 
     Raises CheckpointError, ConfigError, TokenizerError, GenerationError for the files, InputError for arguments.
     """
+    dtype = None if dtype is None else dtype_name(dtype)
     notes, surprises, name = [UNNAMED] if model is None else [], [], "in memory"
     if isinstance(model, str | Path | None):
         directory = located(model)
         name, tokenizer = str(directory), directory if tokenizer is None else tokenizer
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PyledWarning)  # the notes tell what is surprising
-            model = LEDForConditionalGeneration.from_pretrained(directory, dtype=dtype or "float32", weights=weights)
-    elif not isinstance(model, LEDForConditionalGeneration):
-        raise InputError(f"model is a {type(model).__name__}: pass a directory, or an LEDForConditionalGeneration")
+        config = LEDConfig.from_pretrained(directory)
+        model = LEDForConditionalGeneration.of_checkpoint(directory, config, dtype or "float32", weights)
     elif dtype not in (None, model.dtype.name) or weights not in (None, stored_as(model)):
         asked = {"dtype": dtype, "weights": weights}
         words = " and ".join(f"{name} is {brief(value)}" for name, value in asked.items() if value is not None)

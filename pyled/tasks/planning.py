@@ -44,8 +44,6 @@ def plan(
 
     Raises GenerationError, InputError for a reading beyond this model or its vocabulary, ConfigError for a prefix.
     """
-    if not isinstance(generation_config, GenerationConfig | None):
-        raise InputError(f"generation_config is a {type(generation_config).__name__}: pass a GenerationConfig")
     if fixed := sorted(settings.keys() & FIXED):
         raise GenerationError(f"{fixed[0]} is not for a summary, which is one text with its score: leave it out")
     positions, size = config.max_decoder_position_embeddings, config.vocab_size

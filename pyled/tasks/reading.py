@@ -13,6 +13,7 @@ import numpy as np
 from ..arrays import Ids
 from ..errors import InputError, brief
 from ..tokenizer import BatchEncoding, LEDTokenizer
+from ..tokenizer.bytelevel import check_text
 from .cutting import cut
 
 FEWEST = 16  # the least chunk_tokens: room for some characters, of four tokens each at worst, and an overlap
@@ -48,12 +49,12 @@ class Reading:
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in allowed:
                 choices = " or ".join(map(repr, allowed))
                 raise InputError(f"{name} is {brief(getattr(self, name))}: it must be {choices}")
         for name, least in (("chunk_tokens", FEWEST), ("overlap", 0)):
             value = getattr(self, name)
-            if (type(value) is not int or value < least) and (name, value) != ("chunk_tokens", None):
+            if (type(value) is not int or value < least) and not (name == "chunk_tokens" and value is None):
                 raise InputError(f"{name} is {brief(value)}: it must be an integer of at least {least}")
         for name in ("chunk_tokens", "overlap", "combine"):
             value, how = getattr(self, name), self.too_long
@@ -111,7 +112,8 @@ class Reader:
 
     def __call__(self, text: str) -> Source:
         """Return a text as tokens, in chunks if it is too long for one and the reading says so. Raises InputError."""
-        _check_text(text)
+        if not check_text(text, "").strip():
+            raise InputError("the text is empty: there is nothing to read")
         limit, prefix = self.limit, len(self.reading.prefix or "")
         encoded = self._encoded(text)
         pieces, notes, truncated = [(0, len(text), encoded["input_ids"])], [], 0
@@ -155,16 +157,3 @@ class Reader:
         if self.reading.global_attention == "doc-sep":
             is_global[row == self.tokenizer.convert_tokens_to_ids(DOC_SEP)] = 1
         return Chunk(start, stop, row, is_global)
-
-
-def _check_text(text: str) -> None:
-    """Raise InputError unless a text can be read."""
-    if not isinstance(text, str):
-        raise InputError(f"a text is a string, not {type(text).__name__}")
-    if not text.strip():
-        raise InputError("the text is empty: there is nothing to read")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as e:
-        problem = "half of a surrogate pair: remove it, or decode the text's source with errors='replace'"
-        raise InputError(f"character {e.start:,} is U+{ord(text[e.start]):04X}, {problem}") from None

@@ -8,10 +8,10 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from ..annotations import checked_arguments
 from ..checkpoint import Storage
-from ..errors import InputError, PyledError, brief
+from ..errors import InputError, PyledError
 from ..generation_config import GenerationConfig
-from ..models import DType
 from .cost import TYPICAL, Estimate, Rates, estimate
 from .loading import Loaded, Model, Tokenizer, load, stored_as
 from .planning import plan
@@ -29,12 +29,13 @@ class Summarizer:
     loaded: the model, its tokenizer, and notes on them; plan: how texts are read and summaries generated
     """
 
+    @checked_arguments
     def __init__(
         self,
         model: Model | Loaded = None,
         tokenizer: Tokenizer = None,
         *,
-        dtype: DType | None = None,
+        dtype: Any = None,
         weights: Storage | None = None,
         generation_config: GenerationConfig | None = None,
         **options: Any,
@@ -66,6 +67,7 @@ class Summarizer:
     ) -> list[Summary | PyledError]: ...
     @overload
     def __call__(self, text: Iterable[str], *, errors: Errors = ..., progress: Watch | None = ...) -> list[Summary]: ...
+    @checked_arguments
     def __call__(self, text: Any, *, errors: Errors = "raise", progress: Watch | None = None) -> Any:
         """Return the summary of a text, or a list of them for several texts, all of which are read first.
 
@@ -74,10 +76,6 @@ class Summarizer:
 
         Raises InputError for a text that is empty or too long.
         """
-        if errors not in ("raise", "record"):
-            raise InputError(f"errors is {brief(errors)}: it must be 'raise' or 'record'")
-        if progress is not None and not callable(progress):
-            raise InputError(f"progress is {brief(progress)}: pass a function, which is called with a Status")
         work = Work() if progress is None else Work(progress)
         if isinstance(text, str):
             results: Any = self.write(self.read(text), work)
@@ -112,6 +110,7 @@ class Summarizer:
             again=plan.limit if plan.reading.combine == "again" else None,
         )
 
+    @checked_arguments
     def write(self, source: Source, work: Work | None = None, finished: Finished | None = None) -> Summary:
         """Return the summary of one text.
 

@@ -64,14 +64,14 @@ def check_text(text: object, name: str = "text") -> str:
 decode the text's source with errors='replace'
     """
     if not isinstance(text, str):
-        raise InputError(f"{name} is {type(text).__name__}: pass a string, or a list of strings")
+        raise InputError(f"{name or 'a text'} is {type(text).__name__}: pass a string, or a list of strings")
     if not text.isascii():
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as e:
             problem = f"character {e.start} is U+{ord(text[e.start]):04X}, half of a surrogate pair"
             remedy = "remove it, or decode the text's source with errors='replace'"
-            raise TokenizerError(f"{name}: {problem}: {remedy}") from None
+            raise TokenizerError(f"{name}{': ' * bool(name)}{problem}: {remedy}") from None
     return text
 
 

@@ -42,7 +42,7 @@ class AddedToken:
             raise TokenizerError("a token needs at least one character")  # an empty one would stand everywhere
         for name in FLAGS:
             flag = getattr(self, name)
-            if type(flag) is not bool and (name, flag) != ("normalized", None):
+            if type(flag) is not bool and not (name == "normalized" and flag is None):
                 raise TokenizerError(f"{name} is {brief(flag)}, but a flag of a token is True or False")
         object.__setattr__(self, "_follows", self.normalized is None)  # subtle: this way a frozen class can be set
         if self.normalized is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...annotations import checked_arguments, is_integer
 from ...errors import InputError, TokenizerError, brief
 from ..bytelevel import check_text
 
@@ -14,16 +15,19 @@ Row = dict[str, Any]  # the lists of one text: input_ids, attention_mask, ...
 Text = str | list[str]  # or the list of its words
 
 
-def is_list_of_texts(text: Any, is_split: bool) -> bool:
-    """Return whether a call has several texts, a row each. is_split: a text is a list of its words."""
-    return isinstance(text, list | tuple) and (not is_split or bool(text and isinstance(text[0], list | tuple)))
+@checked_arguments
+def is_list_of_texts(text: Any, is_split_into_words: bool) -> bool:
+    """Return whether a call has several texts, a row each; or where a text is a list of its words, such lists."""
+    is_list = isinstance(text, list | tuple)
+    return is_list and (not is_split_into_words or bool(text and isinstance(text[0], list | tuple)))
 
 
 def text_pairs(text: Any, pair: Any, is_split: bool) -> list[tuple[Text, Text | None]]:
     """Return each text of a call with its pair. An empty pair of a single text counts as none, as in transformers."""
     check = _check_words if is_split else check_text
     if not is_list_of_texts(text, is_split):
-        return [(check(text, "text"), check(pair, "text_pair") if pair else None)]
+        is_single = pair is None or (isinstance(pair, str | list | tuple) and not pair)
+        return [(check(text, "text"), None if is_single else check(pair, "text_pair"))]
     if pair is not None and (not isinstance(pair, list | tuple) or len(pair) != len(text)):
         n = f"{len(pair)} texts" if isinstance(pair, list | tuple) else type(pair).__name__
         raise InputError(f"text is a list of {len(text)} texts and text_pair is {n}: pass a list as long")
@@ -55,7 +59,7 @@ def rows_to_pad(inputs: Any) -> tuple[Row, bool]:
     lists: Row = {}
     has_arrays = False
     for name, value in inputs.items():
-        if not isinstance(value, list | tuple | np.ndarray):
+        if not isinstance(value, list | tuple | np.ndarray) or not np.iterable(value):
             raise InputError(f"{name} is {type(value).__name__}: a list or an array was expected")
         has_arrays |= isinstance(value, np.ndarray) or any(isinstance(row, np.ndarray) for row in value)
         lists[name] = [_as_list(row, name) for row in value]
@@ -77,10 +81,19 @@ def _as_list(row: Any, name: str) -> Any:
 def row_of_ids(ids: Any) -> list[int]:
     """Return a row of ids as Python integers of at least 0."""
     try:
-        row = [operator.index(i) for i in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]
+        row = list(ids.tolist() if isinstance(ids, np.ndarray) else ids)
     except TypeError:
+        row = [None]
+    if not all(map(is_integer, row)):
         problem = f"a row of ids is a list of integers, not {brief(ids)}"
-        raise InputError(f"{problem}: for several rows call batch_decode") from None
+        raise InputError(f"{problem}: for several rows call batch_decode")
     if row and min(row) < 0:
         raise TokenizerError(f"{min(row)} is no id: replace negative ids, such as the -100 of labels, by the pad id")
-    return row
+    return [*map(operator.index, row)]
+
+
+def strings(values: Any, name: str) -> list[str]:
+    """Return a list of strings. Raises InputError for anything else."""
+    if isinstance(values, str | bytes | Mapping) or not np.iterable(values):
+        raise InputError(f"{name} is {brief(values)}: a list of strings was expected")
+    return [check_text(value, f"{name}[{i}]") for i, value in enumerate(values)]

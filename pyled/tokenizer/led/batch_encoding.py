@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ...annotations import checked_arguments, is_integer
 from ...arrays import Ids
 from ...errors import InputError, brief
 from .lengths import Window
@@ -109,6 +110,7 @@ class Encoding:
         spans = np.array(self.offsets, dtype=np.int64).reshape(-1, 2)
         return np.concatenate([np.array(numbers, dtype=np.int64), spans.T])
 
+    @checked_arguments
     def _place(self, token: int) -> tuple[Index, Index, CharSpan | None]:
         """Return the text, the word and the characters of a token, or None for each."""
         sequence, word, *span = self._places[:, token].tolist() if 0 <= token < len(self) else [-1, -1]
@@ -133,6 +135,7 @@ class Encoding:
         """Return the characters of its text that a token is."""
         return self._place(token)[2]
 
+    @checked_arguments
     def char_to_token(self, char: int, sequence_index: int = 0) -> Index:
         """Return the first token that a character of a text is in: trimmed white space is in none."""
         start, stop = self._places[2:]
@@ -144,6 +147,7 @@ class Encoding:
         token = self.char_to_token(char, sequence_index)
         return None if token is None else self.token_to_word(token)
 
+    @checked_arguments
     def word_to_tokens(self, word: int, sequence_index: int = 0) -> TokenSpan | None:
         """Return the tokens of a word of a text."""
         return self._tokens_where(self._places[1] == word, sequence_index)
@@ -165,6 +169,7 @@ class BatchEncoding(UserDict[str, Any]):
     They answer as an `Encoding`, and raise InputError where there is no such row.
     """
 
+    @checked_arguments
     def __init__(self, data: Mapping[str, Any] | None = None, encoding: Any = None, tensor_type: str | None = None):
         super().__init__(data)
         self.encodings: Sequence[Encoding] | None = [encoding] if isinstance(encoding, Encoding) else encoding
@@ -174,7 +179,7 @@ class BatchEncoding(UserDict[str, Any]):
         """Return the value of a key, the row of an index, the rows of a slice; without rows a slice of each value."""
         if isinstance(item, slice):
             return {k: v[item] for k, v in self.data.items()} if self.encodings is None else self.encodings[item]
-        return self._row(item) if isinstance(item, int | np.integer) else self.data[item]
+        return self._row(item) if is_integer(item) else self.data[item]
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -229,7 +234,8 @@ class BatchEncoding(UserDict[str, Any]):
         """Return the characters of a word of a text."""
         return self._ask(Encoding.word_to_chars, batch_or_word_index, word_index, sequence_index)
 
-    def _row(self, index: Any) -> Encoding:
+    @checked_arguments
+    def _row(self, index: int) -> Encoding:
         if not self.encodings:
             raise InputError("this encoding has no rows that know their texts: take the result of a call")
         if index not in range(-len(self.encodings), len(self.encodings)):
@@ -239,17 +245,20 @@ class BatchEncoding(UserDict[str, Any]):
     def _ask(self, question: Callable[..., Any], first: int, second: Index, *sequence_index: int) -> Any:
         """Ask a row: (first, second) is (batch_index, index), or `first` alone is an index in the first row."""
         row, index = (0, first) if second is None else (first, second)
-        if not isinstance(index, int | np.integer) or index < 0:
+        if not is_integer(index, 0):
             raise InputError(f"the index {brief(index)}: an integer of at least 0 was expected")
         return question(self._row(row), int(index), *sequence_index)
 
     def convert_to_tensors(self, tensor_type: str | None = None) -> Self:
         """Make every value an array (None: leave the lists). Rows of several lengths make an array of arrays."""
-        if tensor_type not in (None, "np"):
+        if not isinstance(tensor_type, str | None) or tensor_type not in (None, "np"):
             problem = "pyled gives NumPy arrays ('np') or lists (None); torch.from_numpy makes tensors of the arrays"
             raise InputError(f"return_tensors={brief(tensor_type)}: {problem}")
         if tensor_type == "np":
-            self.data = {name: _as_array(value) for name, value in self.items()}
+            try:
+                self.data = {name: _as_array(value) for name, value in self.items()}
+            except (TypeError, ValueError):
+                raise InputError("some rows are lists of numbers and others are not: give each a list") from None
         return self
 
     def to(self, device: Any) -> Self:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from numbers import Integral
 from typing import Any
 
+from ...annotations import is_integer
 from ...errors import InputError, brief
 
 # The values of two arguments, and what each stands for.
@@ -13,6 +13,7 @@ TRUNCATIONS = {True: "longest_first", False: None, "do_not_truncate": None, None
 TRUNCATIONS |= {name: name for name in ("longest_first", "only_first", "only_second")}
 PADDINGS = {True: "longest", False: None, "do_not_pad": None, "longest": "longest", "max_length": "max_length"}
 UNLIMITED = 10**20  # a model_max_length above it means that there is none
+_LONGEST = 10**8  # tokens of a padded row
 SPECIAL_OF_ONE = 2  # special tokens of a row with one text, <s> and </s>; a pair has twice as many
 
 Window = tuple[slice, ...]  # what a row has of the tokens of its text and, if there are two, of the other
@@ -84,7 +85,10 @@ class Lengths:
         """Return the length to which rows of these lengths are padded; a longer row stays as it is."""
         longest = max(lengths, default=0) if self.pad_to == "longest" else self.pad_to
         assert isinstance(longest, int)
-        return longest if self.multiple is None else -(-longest // self.multiple) * self.multiple
+        length = longest if self.multiple is None else -(-longest // self.multiple) * self.multiple
+        if length > _LONGEST:
+            raise InputError(f"padding to {length:,} tokens: pass max_length and pad_to_multiple_of that make fewer")
+        return length
 
 
 def _share(n: int, m: int, room: int) -> list[int]:
@@ -117,8 +121,7 @@ def resolve_lengths(
     """
     numbers = (("max_length", max_length, 0), ("pad_to_multiple_of", multiple, 1), ("stride", stride, 0))
     for name, value, least in numbers:
-        is_right = isinstance(value, Integral | int) and not isinstance(value, bool) and value >= least
-        if not is_right and (value is not None or name == "stride"):
+        if not is_integer(value, least) and (value is not None or name == "stride"):
             raise InputError(f"{name} is {brief(value)}: an integer of at least {least} was expected")
     if max_length is not None and padding is False and truncation is None:
         tell("max_length is given without truncation: rows are cut to it, as with truncation=True")

@@ -5,14 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from ...annotations import Directory, File, checked_arguments, is_integer
 from ...config import refuse_keywords
-from ...errors import TokenizerError, brief
+from ...errors import InputError, TokenizerError, brief
 from ...files import is_there, json_text, replace_files
 from ...hub import incomplete, located, other_keywords
 from ..bpe import BPE
 from ..special import AddedToken, AddedTokens
 from ..vocabulary import read_vocabulary, vocabulary_files
-from .arguments import row_of_ids
+from .arguments import row_of_ids, strings
 from .pretrained import OPTIONS, check_option, option_files, read_options
 from .roles import ADDITIONAL, NAMES, Roles, Token, added_token, as_list
 from .tokenizer_json import TokenizerFile, in_tokenizer_json, read_tokenizer_json
@@ -42,11 +43,12 @@ class TokenTable(Roles):
     clean_up_tokenization_spaces: bool
     split_special_tokens: bool
 
+    @checked_arguments
     def __init__(
         self,
-        vocab_file: str | Path | None = None,
-        merges_file: str | Path | None = None,
-        tokenizer_file: str | Path | TokenizerFile | None = None,
+        vocab_file: File | None = None,
+        merges_file: File | None = None,
+        tokenizer_file: File | TokenizerFile | None = None,
         *,
         name_or_path: str = "",
         **options: Any,
@@ -56,7 +58,10 @@ class TokenTable(Roles):
         self.model_input_names = ["input_ids", "attention_mask"]
         self._warned: set[str] = set()
         super().__init__(options)
-        listed = options.get("added_tokens_decoder") or {}
+        listed = options.get("added_tokens_decoder")
+        listed = {} if listed is None else listed
+        if not isinstance(listed, Mapping) or not all(map(is_integer, listed)):
+            raise TokenizerError(f"added_tokens_decoder is {brief(listed)}: a dictionary with ids as keys was expected")
         listed = {number: added_token(token, "added_tokens_decoder") for number, token in listed.items()}
         in_text = [str(token) for token in (*self.all_special_tokens, *listed.values())]
         file = _read(vocab_file, merges_file, tokenizer_file, in_text)
@@ -114,10 +119,16 @@ class TokenTable(Roles):
             raise incomplete(path, [file.name for file in path.iterdir()], f"no {' and no '.join(missing)}: {files}")
         return cls(path / "vocab.json", path / "merges.txt", **read_options(path, options, {}))
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OPTIONS:
+            value = check_option(name, value, InputError)
+        super().__setattr__(name, strings(value, name) if name == "model_input_names" else value)
+
     __copy__ = copy.deepcopy  # so that tokens added to one are not in the other
 
     # Tokens and ids
 
+    @checked_arguments
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """Return the token of an id, or those of a row of ids; None where no token has the id."""
         if isinstance(ids, int):
@@ -130,7 +141,7 @@ class TokenTable(Roles):
         """Return the id of a token, or those of a list of tokens; the id of `<unk>` for what is no token."""
         if isinstance(tokens, str):
             return self._special.ids.get(tokens, self._special.ids.get(self.unk_token))
-        return [self.convert_tokens_to_ids(token) for token in tokens]
+        return [self.convert_tokens_to_ids(token) for token in strings(tokens, "tokens")]
 
     # The vocabulary
 
@@ -159,6 +170,7 @@ class TokenTable(Roles):
 
     added_tokens_encoder = property(get_added_vocab)
 
+    @checked_arguments
     def add_tokens(self, new_tokens: Token | Sequence[Token], special_tokens: bool = False) -> int:
         """Add tokens behind the vocabulary, or change the flags of those there. Return how many were new or changed.
 
@@ -166,11 +178,12 @@ class TokenTable(Roles):
         `model.resize_token_embeddings(len(tokenizer))`. Raises TokenizerError for what is no token.
         """
         values = [new_tokens] if isinstance(new_tokens, Token) else as_list(new_tokens, "new_tokens")
-        tokens = [added_token(value, "new_tokens") for value in values if value != ""]
+        tokens = [added_token(value, "new_tokens") for value in values if not isinstance(value, str) or value]
         return self._special.add([token.as_special() for token in tokens] if special_tokens else tokens)
 
     # Roles
 
+    @checked_arguments
     def add_special_tokens(
         self, special_tokens_dict: Mapping[str, Any], replace_additional_special_tokens: bool = True
     ) -> int:
@@ -203,14 +216,20 @@ class TokenTable(Roles):
 
     # Files
 
-    def save_vocabulary(self, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str, str]:
+    @checked_arguments
+    def save_vocabulary(self, save_directory: Directory, filename_prefix: str | None = None) -> tuple[str, str]:
         """Write `vocab.json` and `merges.txt` into a directory. Return their paths."""
         vocab, merges = _paths(save_directory, filename_prefix, *_VOCABULARY)
         replace_files(vocabulary_files(self._vocabulary, vocab, merges))
         return str(vocab), str(merges)
 
+    @checked_arguments
     def save_pretrained(
-        self, save_directory: str | Path, legacy_format: Any = None, filename_prefix: str | None = None, **keywords: Any
+        self,
+        save_directory: Directory,
+        legacy_format: bool | None = None,
+        filename_prefix: str | None = None,
+        **keywords: Any,
     ) -> tuple[str, ...]:
         """Write all files of the tokenizer into a directory, which is made if missing. Return their paths.
 

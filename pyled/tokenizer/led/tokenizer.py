@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
+from ...annotations import checked_arguments
 from ...errors import InputError, brief, warn
 from ..bytelevel import bytes_of_token
-from .arguments import Text, is_list_of_texts, row_of_ids, rows_to_pad, text_pairs
+from .arguments import Text, is_list_of_texts, row_of_ids, rows_to_pad, strings, text_pairs
 from .batch_encoding import BatchEncoding, Encoding, SpecialToken
 from .lengths import SPECIAL_OF_ONE, Lengths, resolve_lengths
 from .offsets import EncodedPiece, EncodedText
@@ -51,6 +54,7 @@ class LEDTokenizer(TokenTable):
 
     # Text to ids
 
+    @checked_arguments
     def __call__(
         self,
         text: str | Sequence[Any] | None = None,
@@ -198,13 +202,14 @@ class LEDTokenizer(TokenTable):
 
     def _option(self, name: str, argument: str | None = None) -> Any:
         """Return an option, or the argument that takes its place. Raises InputError for a value it cannot have."""
-        return check_option(name, getattr(self, name) if argument is None else argument, InputError)
+        return getattr(self, name) if argument is None else check_option(name, argument, InputError)
 
     def _warn(self, message: str) -> None:
         if message not in self._warned:
             self._warned.add(message)
             warn(message)
 
+    @checked_arguments
     def pad(
         self,
         encoded_inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
@@ -251,19 +256,21 @@ class LEDTokenizer(TokenTable):
     max_len_single_sentence = property(lambda self: self.model_max_length - SPECIAL_OF_ONE)
     max_len_sentences_pair = property(lambda self: self.model_max_length - 2 * SPECIAL_OF_ONE)
 
+    @checked_arguments
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """Return how many tokens a call puts round a text, or round a text and its pair."""
         return 2 * SPECIAL_OF_ONE if pair else SPECIAL_OF_ONE
 
     def build_inputs_with_special_tokens(self, token_ids_0: list[int], token_ids_1: Any = None) -> list[int]:
         """Return the row of a text's ids, and its pair's: `<s> A </s>`, `<s> A </s></s> B </s>`."""
-        row = [self.bos_token_id, *token_ids_0, self.eos_token_id]
-        return row if token_ids_1 is None else [*row, self.eos_token_id, *token_ids_1, self.eos_token_id]
+        row = [self.bos_token_id, *row_of_ids(token_ids_0), self.eos_token_id]
+        return row if token_ids_1 is None else [*row, self.eos_token_id, *row_of_ids(token_ids_1), self.eos_token_id]
 
     def create_token_type_ids_from_sequences(self, token_ids_0: list[int], token_ids_1: Any = None) -> list[int]:
         """Return 0 for every token of that row."""
         return [0] * len(self.build_inputs_with_special_tokens(token_ids_0, token_ids_1))
 
+    @checked_arguments
     def get_special_tokens_mask(
         self, token_ids_0: Any, token_ids_1: Any = None, already_has_special_tokens: bool = False
     ) -> list[int]:
@@ -273,11 +280,12 @@ class LEDTokenizer(TokenTable):
                 raise InputError("a row that has its special tokens is one list: pass no token_ids_1")
             special = set(self.all_special_ids)
             return [int(i in special) for i in row_of_ids(token_ids_0)]
-        mask = [1, *[0] * len(token_ids_0), 1]
+        mask = [1, *[0] * len(row_of_ids(token_ids_0)), 1]
         return mask if token_ids_1 is None else mask + self.get_special_tokens_mask(token_ids_1)
 
     # Ids to text
 
+    @checked_arguments
     def decode(
         self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
     ) -> str:
@@ -289,7 +297,7 @@ class LEDTokenizer(TokenTable):
         ids = row_of_ids([token_ids] if is_one else token_ids)
         skipped = self._special.special_ids if skip_special_tokens else set()
         tokens = self._special.tokens
-        text = self.convert_tokens_to_string([tokens[i] for i in ids if i < len(tokens) and i not in skipped])
+        text = _text_of([tokens[i] for i in ids if i < len(tokens) and i not in skipped])
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
         return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text
@@ -298,18 +306,25 @@ class LEDTokenizer(TokenTable):
         self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
     ) -> list[str]:
         """Return the text of each row of ids."""
+        if not np.iterable(sequences):
+            raise InputError(f"sequences is {brief(sequences)}: a list of rows of ids was expected")
         return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in sequences]
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """Return the text of the bytes of all tokens; U+FFFD stands for what is no UTF-8."""
-        return b"".join(map(bytes_of_token, tokens)).decode("utf-8", errors="replace")
+        return _text_of(strings(tokens, "tokens"))
 
     @staticmethod
+    @checked_arguments
     def clean_up_tokenization(out_string: str) -> str:
         """Return a text without the spaces that old tokenizers put before punctuation and contractions."""
         for spaced in _SPACED:
             out_string = out_string.replace(spaced, spaced.strip())
         return out_string
+
+
+def _text_of(tokens: Sequence[str]) -> str:
+    return b"".join(map(bytes_of_token, tokens)).decode("utf-8", errors="replace")
 
 
 LEDTokenizerFast = LEDTokenizer  # it is fast, and has offsets
