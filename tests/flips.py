@@ -220,6 +220,7 @@ LEFT_OUT = {
     "network/encoder.py encoder_layer: buffers or Buffers()": TIME,
     "network/layers.py Buffers.array: array.dtype != dtype": TIME,
     "network/layers.py product: x.shape[-2] <= FEW_ROWS": TIME,
+    "network/layers.py heads: len(x) <= FEW_ROWS": TIME,
     "network/layers.py feed_forward_in_slices: min(len(x), SLICE_ROWS)": "a buffer has more room",
     "kernels/banded.py _absorb: score > largest": "equal scores are the same",
     "kernels/banded.py _banded: Q + query_tile - 1": "there is a tile without a query",

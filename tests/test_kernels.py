@@ -83,6 +83,11 @@ def dots(x, weight, first, stop, out):
     vectors.dots(x, weight, first, stop, out)
 
 
+@numba.njit
+def transpose(a, b):
+    vectors.transpose(a, b)
+
+
 def stored_as(kind, seed, shape, dtype):
     """Random numbers as they are stored, and the same as floats."""
     (numbers,) = random_arrays(seed, dtype, shape)
@@ -279,16 +284,66 @@ def test_grouped_is_dense_attention_within_each_group(N, R, H, S, D, spare, key_
             assert_within("context", got[n, h], truth, FLOAT32_ERROR, dtype)
 
 
+def product(multiply, x, weight, bias, H=1, activate=False):
+    out = np.full((H, len(x), len(weight) // H), np.nan, x.dtype)
+    multiply(x, weight, bias, out, activate=activate)
+    return out
+
+
 @EXAMPLE
-@given(R=st.integers(1, 6), K=st.integers(1, 50), M=st.integers(1, 70), dtype=DTYPES, seed=st.integers(0, 2**32 - 1))
-def test_few_rows_is_a_product_and_a_row_does_not_depend_on_its_company(R, K, M, dtype, seed):
-    x, weight, bias = random_arrays(seed, dtype, (R, K), (M, K), (M,))
+@given(
+    multiply=st.sampled_from([products.few_rows, products.many_rows]),
+    R=st.integers(1, 6) | st.integers(90, 110),
+    K=st.integers(1, 50) | st.integers(250, 260),
+    H=st.integers(1, 4),
+    D=st.integers(1, 40),
+    dtype=DTYPES,
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_products_of_rows_are_parted_into_heads_and_a_row_does_not_depend_on_its_company(
+    multiply, R, K, H, D, dtype, seed
+):
+    x, weight, bias = random_arrays(seed, dtype, (R, K), (H * D, K), (H * D,))
     exact = x.astype(np.float64) @ weight.T.astype(np.float64) + bias
     for truth, activate in ((exact, False), (reference.activation(exact, "gelu"), True)):
-        got = products.few_rows(x, weight, bias, activate=activate)
-        assert_within("product", got, truth, FLOAT32_ERROR, dtype)
-        for r in range(R):
-            assert np.array_equal(products.few_rows(x[r : r + 1], weight, bias, activate=activate)[0], got[r])
+        got = product(multiply, x, weight, bias, H, activate)
+        assert_within("product", got, truth.reshape(R, H, D).swapaxes(0, 1), FLOAT32_ERROR, dtype)
+        for r in range(0, R, 7):
+            assert np.array_equal(product(multiply, x[r : r + 1], weight, bias, H, activate)[:, 0], got[:, r])
+
+
+def test_many_rows_are_all_computed_whatever_the_size_of_a_chunk(monkeypatch):
+    x, weight, bias = random_arrays(1, np.float32, (301, 20), (70, 20), (70,))
+    one = product(products.many_rows, x, weight, bias)
+    for chunk in (1, 64, 100, 300, 301):
+        monkeypatch.setattr(products, "CHUNK", chunk)
+        assert np.array_equal(product(products.many_rows, x, weight, bias), one)
+
+
+@EXAMPLE
+@given(
+    H=st.integers(1, 3),
+    R=st.integers(1, 20),
+    U=st.integers(0, 50) | st.integers(250, 260),
+    M=st.integers(1, 110),
+    dtype=DTYPES,
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_weighted_sums_are_products_head_by_head(H, R, U, M, dtype, seed):
+    x, y = random_arrays(seed, dtype, (H, R, U), (H, U, M))
+    truth = x.astype(np.float64) @ y.astype(np.float64)
+    assert_within("sums", products.weighted_sums(x, y), truth, FLOAT32_ERROR, dtype)
+
+
+@EXAMPLE
+@given(M=st.integers(1, 40), U=st.integers(1, 40), stored=STORED, seed=st.integers(0, 2**32 - 1))
+def test_transpose_exchanges_rows_and_columns_and_widens(M, U, stored, seed):
+    kind, dtype = stored
+    a, exact = stored_as(kind, seed, (M, U), dtype)
+    b = np.full((U, M + 3), np.nan, dtype)
+    transpose(a, b[:, :M])
+    assert np.array_equal(b[:, :M], exact.T)
+    assert np.isnan(b[:, M:]).all()
 
 
 @EXAMPLE
@@ -299,27 +354,6 @@ def test_a_row_of_grouped_attention_does_not_depend_on_its_company(R, S, D, seed
     for r in range(R):
         alone = grouped.grouped(np.ascontiguousarray(q[:, :, r : r + 1]), k, v, np.ones((1, S), bool))
         assert np.array_equal(alone[:, :, 0], together[:, :, r])
-
-
-@EXAMPLE
-@given(N=st.integers(1, 5), F=st.integers(1, 20), dtype=DTYPES, seed=st.integers(0, 2**32 - 1))
-def test_bias_and_gelu_in_one_pass(N, F, dtype, seed):
-    x, bias = random_arrays(seed, dtype, (N, F), (F,))
-    x *= 4
-    truth = reference.activation(x.astype(np.float64) + bias, "gelu")
-    rows.add_bias(x, bias, activate=True)
-    assert_within("gelu", x, truth, FLOAT32_ERROR, dtype)
-
-
-@EXAMPLE
-@given(N=st.integers(1, 5), H=st.integers(1, 4), D=st.integers(1, 9), dtype=DTYPES, seed=st.integers(0, 2**32 - 1))
-def test_bias_alone_and_on_the_way_to_heads(N, H, D, dtype, seed):
-    x, bias = random_arrays(seed, dtype, (N, H * D), (H * D,))
-    truth, parted = x + bias, np.full((H, N, D), np.nan, dtype)
-    rows.part_into_heads(x, bias, parted)
-    assert np.array_equal(parted, truth.reshape(N, H, D).swapaxes(0, 1))
-    rows.add_bias(x, bias)
-    assert np.array_equal(x, truth)
 
 
 @EXAMPLE
@@ -371,7 +405,7 @@ import sys
 import numpy as np
 import pyled
 from pyled.kernels import banded, grouped, jit, products, rounded, rows
-ids = np.arange(20).reshape(2, 10) + 4
+ids = np.arange(60).reshape(2, 30) % 20 + 4
 mask, marks = np.ones_like(ids), np.zeros_like(ids)
 mask[0, 3], mask[1, 8:], marks[:, 0], marks[0, 5] = 0, 0, 1, 1
 for dtype in ("float32", "float64"):
@@ -392,7 +426,7 @@ for module in (banded, grouped, rounded, products, rows):
 def test_models_have_each_kernel_compiled_once_per_float_type():
     """An array that is cut, strided, unaligned or not read-only where others are would add a signature."""
     lines = output_of(SPECIALISATIONS, TINY).splitlines()
-    kernels = ("_banded", "_grouped", "_few_rows", "_add_bias", "_add_norm", "part_into_heads", "select_past")
+    kernels = ("_banded", "_grouped", "_few_rows", "_many_rows", "_weighted_sums", "_add_norm", "select_past")
     of_rounded_weights = ("_bf16", "_int8", "_widen")
     assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), *of_rounded_weights])
 
@@ -423,7 +457,8 @@ def test_any_number_of_threads_gives_the_same_bits(S, H, D, w, threads, dtype, s
         for count in (1, threads):
             jit.set_threads(count)
             context = within_band(q, k, v, np.ones(S, bool), k_extra, v_extra, w)
-            results.append((context, products.few_rows(x, weight, bias)))
+            both = (products.few_rows, products.many_rows)
+            results.append((context, *(product(multiply, x, weight, bias) for multiply in both)))
     finally:
         jit.set_threads(None)
     for one, many in zip(*results, strict=True):
@@ -443,11 +478,9 @@ def test_without_threads_kernels_give_the_same_bits(dtype, monkeypatch):
             yield within_band(q, k, v, np.arange(S) % 7 > 0, k_extra, v_extra, 40)
             yield grouped.grouped(np.ascontiguousarray(q[None, :, :4]), k[None], v[None], np.ones((1, S), bool))
             for activate in (False, True):
-                yield products.few_rows(x[:4], weight, bias, activate=activate)
-                rows.add_bias(x, shift, activate=activate)
-                yield x.copy()
-            rows.part_into_heads(x, shift, q)
-            yield q
+                yield product(products.few_rows, x[:4], weight, bias, activate=activate)
+                yield product(products.many_rows, x, weight, bias, activate=activate)
+            yield products.weighted_sums(x[None], y.T[None].copy())
             rows.add_norm(x, y, scale, shift, 1e-5, x)
             yield x
             rows.select_past(q[None], S, np.zeros(2, np.int64), both := np.empty((2, H, S, D), dtype))
@@ -463,11 +496,11 @@ def test_a_wrong_number_of_threads_is_refused_and_changes_nothing(count):
     with pytest.raises(InputError, match="a whole number between 1 and"):
         jit.set_threads(count)
     x, weight, bias = random_arrays(4, np.float32, (2, 6), (5, 6), (5,))
-    assert products.few_rows(x, weight, bias).shape == (2, 5)
+    assert np.isfinite(product(products.few_rows, x, weight, bias)).all()
 
 
 ALL_KERNELS = """
-import hashlib, sys
+import hashlib, itertools, sys
 import numpy as np
 from pyled.kernels import banded, grouped, jit, products, rows
 if sys.argv[1:]:
@@ -475,19 +508,16 @@ if sys.argv[1:]:
 rng = np.random.default_rng(0)
 def some(*shape):
     return rng.standard_normal(shape).astype(np.float32)
-q, k, v, x, y, z = some(4, 76, 6), some(4, 76, 6), some(4, 76, 6), some(76, 40), some(76, 24), some(76, 24)
-parted, context = np.empty_like(q), np.empty_like(y)
-rows.part_into_heads(y, some(24), parted)
-rows.add_bias(x, some(40), activate=True)
-rows.add_bias(z, some(24))
+q, k, v, x, y = some(4, 76, 6), some(4, 76, 6), some(4, 76, 6), some(2076, 40), some(76, 24)
+context = np.empty_like(y)
 rows.add_norm(some(76, 24), y, some(24), some(24), 1e-5, y)
 rows.select_past(q[None], 70, np.array([0, 0]), both := np.zeros((2, 4, 76, 6), np.float32))
 banded.banded(q, k, v, np.ones(76, bool), some(4, 2, 6), some(4, 2, 6), 4, context)
-results = [
-    x, y, z, z @ y.T, parted, both, context,
-    *[products.few_rows(some(4, 24), some(60, 24), some(60), activate=activate) for activate in (False, True)],
-    grouped.grouped(some(1, 4, 4, 6), some(1, 4, 76, 6), some(1, 4, 76, 6), np.ones((1, 76), bool)),
-]
+results = [y, both, context, products.weighted_sums(q, some(4, 6, 200))]
+for multiply, activate in itertools.product((products.few_rows, products.many_rows), (False, True)):
+    results.append(np.empty((2, len(x), 30), np.float32))
+    multiply(x, some(60, 40), some(60), results[-1], activate=activate)
+results.append(grouped.grouped(some(1, 4, 4, 6), some(1, 4, 76, 6), some(1, 4, 76, 6), np.ones((1, 76), bool)))
 print([hashlib.sha256(np.ascontiguousarray(result).tobytes()).hexdigest() for result in results])
 """
 
@@ -499,26 +529,10 @@ def test_the_process_that_compiles_gets_the_bits_of_those_that_load(tmp_path):
     assert runs[0] == runs[1]
 
 
-def test_nobody_outside_the_kernels_knows_numba_its_files_or_openblas():
+def test_nobody_outside_the_kernels_knows_numba_its_files_or_its_threads():
     package = Path(pyled.__file__).parent
     for path in set(package.rglob("*.py")) - set((package / "kernels").glob("*.py")):
         text = path.read_text(encoding="utf-8")
         assert re.findall(r"import numba|NUMBA_|openblas|_num_threads|kernels-|GOMP|OMP_", text, re.IGNORECASE) == [], (
             path
         )
-
-
-def test_the_number_of_threads_is_told_to_numpys_openblas(monkeypatch):
-    told = []
-    monkeypatch.setattr(jit, "_threads", None)
-    monkeypatch.setattr(jit.blas, "set_threads", told.append)
-    jit.set_threads(1)
-    jit.set_threads(None)
-    most = numba.config.NUMBA_NUM_THREADS
-    assert (jit._threads, told) == (most, [1, most])
-
-
-@pytest.mark.skipif(not list(Path(np.__file__).parent.parent.glob("numpy.libs/*openblas*")), reason="another BLAS")
-def test_numpys_openblas_is_there():
-    assert jit.blas.set_threads(1)
-    jit.set_threads(None)

@@ -23,7 +23,6 @@ from pyled.kernels import grouped, products, rounded
 from pyled.kernels.rounded import Rounded
 from pyled.models import LEDForConditionalGeneration, LEDModel, stacks
 from pyled.network.cache import SourceKeys
-from pyled.network.layers import product
 from pyled.tasks import cost
 
 EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
@@ -147,16 +146,16 @@ def test_a_narrow_product_is_that_of_the_widened_matrix_and_rows_are_alone(R, K,
     weight *= np.float32(K**-0.5)
     weight = stored(weight, storage)
     assert np.array_equal(weight.widened(), meant(weight))
-    got = products.few_rows(x, weight, bias, activate=activate)
     truth = x.astype(np.float64) @ meant(weight).astype(np.float64).T + bias
     if activate:
         truth = reference.activation(truth, "gelu")
-    assert_within("product", got, truth, FLOAT32_ERROR, np.float32)
-    for r in range(R):
-        alone = products.few_rows(x[r : r + 1], weight, bias, activate=activate)
-        assert np.array_equal(alone[0], got[r])
-    many = np.concatenate([x] * 5)  # more than FEW_ROWS of one document
-    assert_within("many", product(many, weight, bias, gelu=activate)[:R], truth, FLOAT32_ERROR)
+    for multiply in (products.few_rows, products.many_rows):
+        together, alone = np.empty((2, 1, R, M), np.float32)
+        multiply(x, weight, bias, together, activate=activate)
+        assert_within("product", together[0], truth, FLOAT32_ERROR, np.float32)
+        for r in range(R):
+            multiply(x[r : r + 1], weight, bias, alone[:, r : r + 1], activate=activate)
+        assert np.array_equal(alone, together)
 
 
 @EXAMPLE

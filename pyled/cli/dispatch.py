@@ -6,7 +6,6 @@ import os
 import sys
 
 from ..errors import GenerationError, InputError, PyledError, brief
-from ..kernels.blas import let_threads_sleep
 from . import evaluate, inspect, summarize, tokenize
 from .shared.console import Console, OutputError, noting, put, set_encoding
 from .shared.exit_status import BAD_CHECKPOINT, FAILED
@@ -47,7 +46,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str] | None) -> int:
     """Run a command, and return its exit status. An interrupt that raises KeyboardInterrupt leaves the screen clean."""
-    let_threads_sleep()
     set_encoding()
     console = Console(quiet=False)
     try:

@@ -11,7 +11,7 @@ from numba import prange
 from ..arrays import Bools, Floats
 from .elementary import exp
 from .jit import FAST_SUMS, kernel
-from .rounded import Matrix, Rounded
+from .rounded import Matrix, parts
 from .vectors import add_product_once, dots
 
 VALUE_TILE = 64  # values at a time: they stay in the first cache while all their columns are summed
@@ -109,7 +109,6 @@ def grouped(q: Floats, k: Matrix, v: Matrix, is_key: Bools) -> Floats:
     returns: (N, H, Q, D) float
     """
     context = np.empty_like(q)
-    keys, key_scale = (k.values, k.scale) if isinstance(k, Rounded) else (k, None)
-    values, value_scale = (v.values, v.scale) if isinstance(v, Rounded) else (v, None)
+    (keys, key_scale), (values, value_scale) = parts(k), parts(v)
     _grouped(q, keys, values, is_key, key_scale, value_scale, q.dtype.type(1 / math.sqrt(q.shape[3])), context)
     return context

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 import numba
 from numba.core import compiler, serialize
 from numba.core.compiler_lock import global_compiler_lock
+from numba.extending import overload
 
 from ..errors import InputError, brief
 from ..files import read_file, remove_abandoned, replace_files
 from ..version import __version__
-from . import blas
 
 # `reassoc` and `contract` let a sum run in vector lanes and as fused multiply-adds; `nsz` and `arcp` cost nothing.
 # `nnan` and `ninf` are never here: masks are infinities.
@@ -37,6 +37,16 @@ _launch_lock = threading.RLock()
 _has_lost_its_threads = False
 _cannot_keep = False  # machine code on disk
 _threads: int | None = None
+
+
+def thread() -> int:
+    """Return the number of the thread that runs a task of a parallel kernel: below `most_threads()`."""
+    return 0
+
+
+@overload(thread, jit_options=PART)
+def _compiled_thread():
+    return lambda: numba.get_thread_id()
 
 
 def kernel(*, parallel: bool = False, fastmath: set[str] = FUSED) -> Callable[[F], F]:
@@ -79,6 +89,11 @@ def _launched(fastmath: set[str], function: Any) -> Any:
 
     launch.parallel = parallel  # type: ignore[attr-defined]
     return launch
+
+
+def most_threads() -> int:
+    """Return how many threads a kernel may run on."""
+    return int(numba.config.NUMBA_NUM_THREADS)
 
 
 def _uninterrupted(compile: Callable[..., Any]) -> Callable[..., Any]:
@@ -222,11 +237,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def set_threads(count: int | None) -> None:
-    """Run kernels and NumPy's OpenBLAS on `count` threads from now on; None stands for all. Raises InputError."""
+    """Run kernels on `count` threads from now on; None stands for all. Raises InputError."""
     global _threads
     most = numba.config.NUMBA_NUM_THREADS
     count = most if count is None else count
     if type(count) is not int or not 1 <= count <= most:
         raise InputError(f"{brief(count)} threads: a whole number between 1 and {most} can be used here")
     _threads = count
-    blas.set_threads(count)

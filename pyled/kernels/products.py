@@ -1,6 +1,8 @@
-"""Products of a few rows with a large matrix, as decoding needs them: the time is that of reading the matrix once.
+"""Matrix products: of few rows, whose time is that of reading the matrix once, and of many.
 
-Letters: R rows being decoded; M rows of the matrix, of U numbers each.
+No row of a result depends on the other rows, on the number of threads, or on NumPy's BLAS, which has neither virtue.
+
+Letters: R rows; M rows of the matrix, of U numbers each; H heads, D head size.
 """
 
 import numpy as np
@@ -8,11 +10,14 @@ from numba import prange
 
 from ..arrays import Floats
 from .elementary import gelu
-from .jit import kernel
-from .rounded import Matrix, Rounded
-from .vectors import dots
+from .jit import kernel, most_threads, thread
+from .rounded import Matrix, parts
+from .vectors import add_product, dots, lanes, transpose
 
+FEW_ROWS = 16  # of so many rows at most, reading the matrix takes longer than the arithmetic
 WEIGHT_TILE = 32  # rows of the matrix per task
+ROW_TILE, DEPTH_TILE = 48, 128  # with so many rows and terms at a time, what is multiplied stays in the first cache
+CHUNK = 1024  # rows per task, for which a part of the matrix is laid out once
 
 
 @kernel(parallel=True)
@@ -31,18 +36,103 @@ def _few_rows(x, weight, scale, bias, activate, out):
                 out[r, m] = gelu(out[r, m] + bias[m]) if activate else out[r, m] + bias[m]
 
 
-def few_rows(x: Floats, weight: Matrix, bias: Floats, *, activate: bool = False) -> Floats:
-    """Return x @ weight.T + bias, or its GELU.
+def few_rows(x: Floats, weight: Matrix, bias: Floats, out: Floats, *, activate: bool = False) -> None:
+    """Write x @ weight.T + bias, or its GELU, to `out`, head by head.
 
-    Equals `reference.linear`, then `reference.activation(..., "gelu")` with `activate`. Each weight is read from memory
-    once, whatever the number of rows.
+    Equals `reference.linear`, then `reference.activation(..., "gelu")` with `activate`; out[h] is columns h * D to
+    (h + 1) * D of the result. Each weight is read from memory once, whatever the number of rows.
 
     x: (R, U) float
-    weight: (M, U) float, or with float32 rows Rounded
-    bias: (M,) float
-    returns: (R, M) float
+    weight: (H*D, U) float, or with float32 rows Rounded
+    bias: (H*D,) float
+    out: (H, R, D) float
     """
-    out = np.empty((x.shape[0], weight.shape[0]), x.dtype)
-    values, scale = (weight.values, weight.scale) if isinstance(weight, Rounded) else (weight, None)
-    _few_rows(x, values, scale, bias, activate, out)
+    H, R, D = out.shape
+    result = out[0] if H == 1 else np.empty((R, H * D), out.dtype)
+    _few_rows(x, *parts(weight), bias, activate, result)
+    if H > 1:
+        out[:] = result.reshape(R, H, D).swapaxes(0, 1)
+
+
+@kernel(parallel=True)
+def _many_rows(x, weight, scale, bias, activate, chunk, panels, tiles, out):
+    _, R, D = out.shape
+    M, U = weight.shape
+    width = panels.shape[2]
+    chunks = (R + chunk - 1) // chunk
+    for task in prange((M + width - 1) // width * chunks):
+        m0, first = task // chunks * width, task % chunks * chunk
+        m1, stop = min(M, m0 + width), min(R, first + chunk)
+        columns = m1 - m0
+        panel, tile = (
+            panels[thread()],
+            tiles[thread()],
+        )  # subtle: cut no columns off, else loops over them are not vectors
+        # pass 1: panel = weight[m0:m1].T
+        transpose(weight[m0:m1], panel[:, :columns])
+        for r0 in range(first, stop, ROW_TILE):
+            rows = min(stop, r0 + ROW_TILE) - r0
+            # pass 2: tile = x[r0 : r0 + rows] @ panel
+            tile[:rows] = 0
+            for u in range(0, U, DEPTH_TILE):
+                terms = slice(u, min(U, u + DEPTH_TILE))
+                add_product(x[r0 : r0 + rows, terms], panel[terms, :columns], tile[:rows, :columns])
+            # pass 3: tile = tile * scale + bias, or its GELU
+            for r in range(rows):
+                if scale is not None:
+                    for m in range(columns):
+                        tile[r, m] *= scale[m0 + m]
+                if activate:
+                    for m in range(columns):
+                        tile[r, m] = gelu(tile[r, m] + bias[m0 + m])
+                else:
+                    for m in range(columns):
+                        tile[r, m] += bias[m0 + m]
+            # pass 4: out = tile, part by part
+            for h in range(m0 // D, (m1 + D - 1) // D):
+                for r in range(rows):
+                    for m in range(max(m0, h * D), min(m1, (h + 1) * D)):
+                        out[h, r0 + r, m - h * D] = tile[r, m - m0]
+
+
+def many_rows(x: Floats, weight: Matrix, bias: Floats, out: Floats, *, activate: bool = False) -> None:
+    """Write what `few_rows` writes, with other last bits; fast for many rows.
+
+    Sums of DEPTH_TILE terms are added one to the other, which loses fewer digits than one long sum.
+
+    x: (R, U) float
+    weight: (H*D, U) float, or with float32 rows Rounded
+    bias: (H*D,) float
+    out: (H, R, D) float
+    """
+    width = lanes(x.dtype)
+    panels = np.empty((most_threads(), x.shape[1], width), x.dtype)
+    tiles = np.empty((most_threads(), ROW_TILE, width), x.dtype)
+    _many_rows(x, *parts(weight), bias, activate, CHUNK, panels, tiles, out)
+
+
+@kernel(parallel=True)
+def _weighted_sums(x, y, width, out):
+    H, _, U = x.shape
+    M = y.shape[2]
+    strips = (M + width - 1) // width
+    for task in prange(H * strips):
+        h, m0 = task // strips, task % strips * width
+        columns = slice(m0, min(M, m0 + width))
+        # out[h] = x[h] @ y[h], of these columns
+        out[h, :, columns] = 0
+        for u in range(0, U, DEPTH_TILE):
+            terms = slice(u, min(U, u + DEPTH_TILE))
+            add_product(x[h, :, terms], y[h, terms, columns], out[h, :, columns])
+
+
+def weighted_sums(x: Floats, y: Floats) -> Floats:
+    """Return x @ y, head by head.
+
+    x: (H, R, U) float
+    y: (H, U, M) float
+    returns: (H, R, M) float
+    """
+    out = np.empty((*x.shape[:2], y.shape[2]), x.dtype)
+    _weighted_sums(x, y, lanes(x.dtype), out)
     return out

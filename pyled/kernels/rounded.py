@@ -66,10 +66,15 @@ def widened(matrix: Matrix) -> Floats:
 
 def frozen(matrix: Matrix) -> Matrix:
     """Make the arrays of a matrix read-only, and return it."""
-    for array in (matrix.values, matrix.scale) if isinstance(matrix, Rounded) else (matrix,):
+    for array in parts(matrix):
         if array is not None:
             array.flags.writeable = False
     return matrix
+
+
+def parts(matrix: Matrix) -> tuple[Any, Floats | None]:
+    """Return what a kernel takes for a matrix: its numbers as they are stored, and their scale or None."""
+    return (matrix.values, matrix.scale) if isinstance(matrix, Rounded) else (matrix, None)
 
 
 def rounded(x: Floats, storage: str) -> Rounded:

@@ -1,7 +1,7 @@
-"""Work on each row alone, compiled, each kernel in one pass over memory: bias, with GELU or on the way to heads;
-residual with LayerNorm; the past of rows in another order.
+"""Work on each row alone, compiled, each kernel in one pass over memory: residual with LayerNorm; the past of rows in
+another order.
 
-Letters: M rows, R rows being decoded, E model size, H heads, D head size, F feed-forward size, P past tokens.
+Letters: M rows, R rows being decoded, E model size, H heads, D head size, P past tokens.
 """
 
 import math
@@ -9,45 +9,7 @@ import math
 from numba import prange
 
 from ..arrays import Floats, Ids
-from .elementary import gelu
 from .jit import FAST_SUMS, kernel
-
-
-@kernel(parallel=True)
-def _add_bias(x, bias, activate):
-    # x = gelu(x + bias) if activate else x + bias
-    for m in prange(x.shape[0]):
-        if activate:
-            for f in range(x.shape[1]):
-                x[m, f] = gelu(x[m, f] + bias[f])
-        else:
-            for f in range(x.shape[1]):
-                x[m, f] += bias[f]
-
-
-def add_bias(x: Floats, bias: Floats, *, activate: bool = False) -> None:
-    """Turn x into x + bias in place; with `activate` into `reference.activation(x + bias, "gelu")`.
-
-    x: (M, F) float
-    bias: (F,) float
-    """
-    _add_bias(x, bias, activate)
-
-
-@kernel(parallel=True)
-def part_into_heads(x: Floats, bias: Floats, out: Floats) -> None:
-    """Write x + bias to `out`, head by head: out[h, m, d] is column h * D + d of row m.
-
-    x: (M, H*D) float
-    bias: (H*D,) float
-    out: (H, M, D) float
-    """
-    H, M, D = out.shape
-    # out = (x + bias).reshape(M, H, D).swapaxes(0, 1)
-    for m in prange(M):
-        for h in range(H):
-            for d in range(D):
-                out[h, m, d] = x[m, h * D + d] + bias[h * D + d]
 
 
 @kernel(fastmath=FAST_SUMS)

@@ -2,7 +2,8 @@
 
 A compiler makes vector instructions of such a loop by itself, but keeps the sums in memory. Here a block of sums stays
 in vector registers during the whole loop, so that each load feeds several multiply-adds. Only the instructions
-themselves can say so. `add_product` and `dots` have a Python body: the lines that they equal, used without compilation.
+themselves can say so. `add_product`, `dots` and `transpose` have a Python body: the lines that they equal, used without
+compilation.
 
 Letters: R rows of the result, M rows of a matrix, U the depth: terms of each sum.
 """
@@ -19,8 +20,11 @@ from numba.types import Array, void
 
 from .jit import FUSED, PART
 
-ROWS, VECTORS = 4, 3  # of a block: 12 sums, 3 operands and a factor fill the 16 registers of AVX2
-VECTOR_BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
+HAS_AVX512 = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
+VECTOR_BYTES = 64 if HAS_AVX512 else 32
+# A block of sums in `add_product`: 12 sums, 3 operands and a factor fill the 16 registers of AVX2; AVX-512 has 32.
+ROWS, VECTORS = (8, 3) if HAS_AVX512 else (4, 3)
+DOT_ROWS, DOT_COLUMNS = 4, 3  # of a block in `dots`, whose time is that of reading memory
 ALONE = 8  # sums at a time for one row: a multiply-add begins before the previous one has ended
 AHEAD = 8192  # the distance of fetches: bytes of a matrix between what is used and what is fetched
 # The cache that fetches go to, and the divisors of the distance. A Zen (3) drops fetches when many are under way, so it
@@ -34,19 +38,30 @@ def lanes(dtype: Any) -> int:
 
 
 def add_product(a: Any, b: Any, c: Any) -> None:
-    """Add a @ b to c. The terms of a sum are added in the order of the depth, whatever the shapes.
+    """Add a @ b to c. The terms of a sum are added to 0 in the order of the depth, whatever the shapes, then to c.
 
     a: (R, U) float
     b: (U, columns) float, or stored as in `dots`; the numbers of a row are neighbours, also in c
     c: (R, columns) float
     """
+    total = np.zeros_like(c)
     for u in range(a.shape[1]):
-        c += a[:, u, None] * _widened(b[u], c.dtype)
+        total += a[:, u, None] * _widened(b[u], c.dtype)
+    c += total
 
 
 def add_product_once(a: Any, b: Any, c: Any) -> None:
     """Add a @ b to c as `add_product` does, and fetch what lies behind b in memory: the caller reads it next."""
     add_product(a, b, c)
+
+
+def transpose(a: Any, b: Any) -> None:
+    """Set b = a.T.
+
+    a: (M, U) float, or stored as in `dots`; the numbers of a row are neighbours, also in b
+    b: (U, M) float
+    """
+    b[:] = _widened(a, b.dtype).T
 
 
 def dots(x: Any, weight: Any, first: int, stop: int, out: Any) -> None:
@@ -97,21 +112,21 @@ def _compile_add(function: Any, add_wide: Any, add_narrow: Any, add_single: Any)
 def _compiled_dots(x, weight, first, stop, out):
     def dot_all(x, weight, first, stop, out):
         R = x.shape[0]
-        width = ALONE if R == 1 else VECTORS
+        width = ALONE if R == 1 else DOT_COLUMNS
         ahead = max(width, AHEAD // max(1, weight.strides[0]))
         whole = stop - (stop - first) % width
         # pass 1: out[:, m : m + width] = x @ weight[m : m + width].T
         for m in range(first, whole, width):
             if R == 1:
                 _dot_one(x, weight, 0, m, ahead, out)
-            elif R <= ROWS:  # without a loop over r, what does not depend on m is computed once
+            elif R <= DOT_ROWS:  # without a loop over r, what does not depend on m is computed once
                 _dot_rows(x, weight, 0, m, ahead, out)
             else:
-                for r in range(0, R, ROWS):
+                for r in range(0, R, DOT_ROWS):
                     _dot_rows(x, weight, r, m, ahead, out)
         # pass 2: the rest of the matrix's rows one by one
         for m in range(whole, stop):
-            for r in range(0, R, ROWS):
+            for r in range(0, R, DOT_ROWS):
                 _dot_last(x, weight, r, m, ahead, out)
 
     return dot_all
@@ -266,8 +281,11 @@ def _add_block(vectors: int, size: int | None = None, *, fetches: bool = False) 
                 return [_multiply_add(builder, total, *pair) for total, pair in zip(sums, products, strict=True)]
 
             flat = [place for row in places for place in row]
-            sums = _loop(builder, x.type(0), A.columns, 1, [C.load(place, count, count) for place in flat], step)
-            for total, place in zip(sums, flat, strict=True):
+            zeros = [ir.Constant(ir.VectorType(C.number, count), [0.0] * count)] * len(flat)
+            sums = _loop(builder, x.type(0), A.columns, 1, zeros, step)
+            # subtle: where rows are missing, the last one stands for them; so all is loaded before any is stored
+            totals = [builder.fadd(C.load(place, count, count), more) for place, more in zip(flat, sums, strict=True)]
+            for total, place in zip(totals, flat, strict=True):
                 C.store(total, place)
             return context.get_dummy_value()
 
@@ -279,6 +297,60 @@ def _add_block(vectors: int, size: int | None = None, *, fetches: bool = False) 
 _add_single = _add_block(1, 1)
 _compile_add(add_product, _add_block(VECTORS), _add_block(1), _add_single)
 _compile_add(add_product_once, _add_block(VECTORS, fetches=True), _add_block(1, fetches=True), _add_single)
+
+
+def _transpose_block(size: int | None = None) -> Any:
+    """Return the intrinsic (a, b, r, x): b[x : x + size, r : r + size] = a[r : r + size, x : x + size].T.
+
+    size: numbers in a vector; None for as many as a register holds
+    """
+
+    @intrinsic
+    def transpose(typing_context: Any, a: Any, b: Any, r: Any, x: Any) -> Any:
+        count = size or VECTOR_BYTES * 8 // b.dtype.bitwidth
+
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            (A, B), (r, x) = _matrices(context, builder, signature, arguments), arguments[2:]
+            lines = [A.load(A.at(A.row(builder.add(r, r.type(i))), x), count, count) for i in range(count)]
+            # Each turn exchanges parts of two vectors: single numbers at first, then pairs, at last halves.
+            part = 1
+            while part < count:
+                is_second = [bool(lane & part) for lane in range(count)]
+                left = [count + lane - part if second else lane for lane, second in enumerate(is_second)]
+                right = [count + lane if second else lane + part for lane, second in enumerate(is_second)]
+                for i in (i for i in range(count) if not i & part):
+                    pair = lines[i], lines[i + part]
+                    lines[i], lines[i + part] = (builder.shuffle_vector(*pair, _indices(p)) for p in (left, right))
+                part *= 2
+            for i, line in enumerate(lines):
+                B.store(line, B.at(B.row(builder.add(x, x.type(i))), r))
+            return context.get_dummy_value()
+
+        return void(a, b, r, x), generate
+
+    return transpose
+
+
+_transpose_wide, _transpose_single = _transpose_block(), _transpose_block(1)
+
+
+@overload(transpose, jit_options=PART)
+def _compiled_transpose(a, b):
+    size = VECTOR_BYTES * 8 // b.dtype.bitwidth
+
+    def transpose_all(a, b):
+        M, U = a.shape
+        rows, columns = M - M % size, U - U % size
+        # pass 1: what fills vectors
+        for r in range(0, rows, size):
+            for x in range(0, columns, size):
+                _transpose_wide(a, b, r, x)
+        # pass 2: the rest one by one
+        for r in range(M):
+            for x in range(columns if r < rows else 0, U):
+                _transpose_single(a, b, r, x)
+
+    return transpose_all
 
 
 def _dot_block(height: int, width: int) -> Any:
@@ -325,4 +397,4 @@ def _dot_block(height: int, width: int) -> Any:
     return dot
 
 
-_dot_one, _dot_rows, _dot_last = _dot_block(1, ALONE), _dot_block(ROWS, VECTORS), _dot_block(ROWS, 1)
+_dot_one, _dot_rows, _dot_last = _dot_block(1, ALONE), _dot_block(DOT_ROWS, DOT_COLUMNS), _dot_block(DOT_ROWS, 1)

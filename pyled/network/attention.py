@@ -4,7 +4,6 @@ Each projects, hands queries, keys and values to a kernel, and projects again. P
 where the observer wants them, so that asking for them changes no result.
 """
 
-import itertools
 import math
 
 import numpy as np
@@ -12,9 +11,10 @@ import numpy as np
 from ..arrays import Bools, Floats, Ids, Weights
 from ..kernels.banded import banded
 from ..kernels.grouped import grouped
+from ..kernels.products import weighted_sums
 from ..kernels.rounded import Rounded, rounded, widened
 from .cache import DocumentKeys, Past, SourceKeys
-from .layers import Buffers, heads, join_heads, linear, split_heads
+from .layers import Buffers, dots, fixed, heads, join_heads, linear, split_heads
 from .observe import Observer
 
 FEW_GLOBAL = 2  # G global queries are few where FEW_GLOBAL * G <= D: `_attend_to_all` is then measured to be faster
@@ -48,9 +48,9 @@ def encoder_self_attention(
     S, E = hidden.shape
     global_places = np.flatnonzero(is_global)  # (G,)
     shape = H, S, E // H
-    context = buffers.array("context", (S, E), hidden.dtype)  # before that, scratch for the projections
+    context = buffers.array("context", (S, E), hidden.dtype)
     q, k, v = (
-        heads(hidden, H, weights, f"{inner}.{part}", out=buffers.array(part, shape, hidden.dtype), scratch=context)
+        heads(hidden, H, weights, f"{inner}.{part}", out=buffers.array(part, shape, hidden.dtype))
         for part in ("query", "key", "value")
     )  # (H, S, D)
     # subtle: the ordinary keys and values of the global tokens, not those of `key_global`: what all others see of them.
@@ -89,18 +89,16 @@ def _attend_to_all(
     S, E = hidden.shape
     G, D = len(global_places), E // H
     inner = f"{name}.longformer_self_attn"
-    rows = max(2, G)  # subtle: NumPy's matmul takes another path for a single row
-    q = np.zeros((H, rows, D), hidden.dtype)
-    q[:, :G] = heads(hidden[global_places], H, weights, f"{inner}.query_global")
+    q = heads(hidden[global_places], H, weights, f"{inner}.query_global")  # (H, G, D)
     W_key, W_value = (weights[f"{inner}.{part}_global.weight"].reshape(H, D, E) for part in ("key", "value"))
-    scores = (q @ W_key).reshape(H * rows, E) @ hidden.T  # (H * rows, S)
+    scores = dots(weighted_sums(q, W_key).reshape(H * G, E), hidden)  # (H * G, S)
     scores /= math.sqrt(D)
     scores[:, ~is_real] = -np.inf
-    probs = softmax(scores)  # (H * rows, S)
-    mean_states = (probs @ hidden).reshape(H, rows, E)
+    probs = softmax(scores)  # (H * G, S)
+    mean_states = weighted_sums(probs[None], fixed(hidden)[None]).reshape(H, G, E)
     if see.wants(f"{name}.probs"):
-        see(f"{name}.probs.global_queries", probs.reshape(H, rows, S)[:, :G])
-    context = join_heads((mean_states @ np.swapaxes(W_value, 1, 2))[:, :G])  # (G, E)
+        see(f"{name}.probs.global_queries", probs.reshape(H, G, S))
+    context = join_heads(np.stack([dots(mean_states[h], W_value[h]) for h in range(H)]))  # (G, E)
     return context + weights[f"{inner}.value_global.bias"]
 
 
@@ -114,7 +112,8 @@ def _attend_to_all_projected(
     context = np.empty((len(global_places), hidden.shape[1]), hidden.dtype)
     banded(q, k, v, is_real, k[:, :0], v[:, :0], len(hidden), context)
     if see.wants(f"{name}.probs"):
-        scores = np.where(is_real, q @ np.swapaxes(k, 1, 2) / math.sqrt(q.shape[2]), -np.inf)  # (H, G, S)
+        scores = np.stack([dots(q[h], k[h]) for h in range(H)])  # (H, G, S)
+        scores = np.where(is_real, scores / math.sqrt(q.shape[2]), -np.inf)
         see(f"{name}.probs.global_queries", softmax(scores))
     return context
 
@@ -135,7 +134,7 @@ def _local_probs(q: Floats, k: Floats, w: int, is_real: Bools, is_global: Bools)
     for h in range(H):
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(k[h], ((w, w), (0, 0))), 2 * w + 1, axis=0)
         scores = np.empty((S, G + 2 * w + 1), q.dtype)
-        scores[:, :G] = q[h] @ k[h, global_places].T
+        scores[:, :G] = dots(q[h], k[h, global_places])
         scores[:, G:] = np.where(is_key, np.einsum("sd,sdk->sk", q[h], windows), -np.inf)
         probs[h] = softmax(scores / math.sqrt(D))
     probs[:, ~is_real | is_global] = 0
@@ -162,14 +161,13 @@ def document_keys(states: Floats, layers: int, H: int, weights: Weights) -> Docu
     names = [f"decoder.layers.{layer}.encoder_attn" for layer in range(layers)]
     weights_of_queries = [weights[f"{name}.q_proj.weight"] for name in names]
     are_floats = not any(isinstance(weight, Rounded) for weight in weights_of_queries)
-    scratch = np.empty_like(states)
     # All layers in one array, since large arrays come in large pages; rounded layers use one float array after another.
     floats = np.empty((layers if are_floats else 1, 2, H, S, E // H), states.dtype)
 
     def of_layer(layer: int) -> SourceKeys:
         keys, values = floats[layer if are_floats else 0]
-        heads(states, H, weights, f"{names[layer]}.k_proj", out=keys, scratch=scratch)
-        heads(states, H, weights, f"{names[layer]}.v_proj", out=values, scratch=scratch)
+        heads(states, H, weights, f"{names[layer]}.k_proj", out=keys)
+        heads(states, H, weights, f"{names[layer]}.v_proj", out=values)
         weight = weights_of_queries[layer]
         if isinstance(weight, Rounded):
             return SourceKeys(rounded(keys, weight.storage), rounded(values, weight.storage))
@@ -201,12 +199,11 @@ def decoder_self_attention(
         is_seen = np.tri(T, length, length - T, dtype=np.bool_)  # (T, P + T): a token sees itself and what came before
         if is_key is not None and T > 1:
             is_seen &= is_key[r]
-        for h in range(H):
-            head_context, head_probs = _attend(q[r, h], keys.view[r, h], values.view[r, h], is_seen)
-            if T > 1:
-                context[r, h] = head_context
-            if probs is not None:
-                probs[r, h] = head_probs
+        context_of_row, probs_of_row = _attend(q[r], keys.view[r], values.view[r], is_seen)
+        if T > 1:
+            context[r] = context_of_row
+        if probs is not None:
+            probs[r] = probs_of_row
     if probs is not None:
         see(f"{name}.probs", probs)
     output = linear(join_heads(context), weights, f"{name}.out_proj")
@@ -249,12 +246,12 @@ def cross_attention(
         if len(rows) and (T > 1 or probs is not None):
             k, v = widened(source.keys), widened(source.values)  # (H, S, D)
             is_seen = np.broadcast_to(is_key[document], (T, k.shape[1]))
-            for r, h in itertools.product(rows, range(H)):
-                head_context, head_probs = _attend(q[r, h], k[h], v[h], is_seen)
+            for r in rows:
+                context_of_row, probs_of_row = _attend(q[r], k, v, is_seen)
                 if T > 1:
-                    context[r, h] = head_context
+                    context[r] = context_of_row
                 if probs is not None:
-                    probs[r, h, :, : k.shape[1]] = head_probs
+                    probs[r, :, :, : k.shape[1]] = probs_of_row
     if probs is not None:
         see(f"{name}.probs", probs)
     output = linear(join_heads(context), weights, f"{name}.out_proj")
@@ -263,15 +260,16 @@ def cross_attention(
 
 
 def _attend(q: Floats, k: Floats, v: Floats, is_seen: Bools) -> tuple[Floats, Floats]:
-    """Return the context of one head, (T, D), and its probabilities, (T, S).
+    """Return the context of each head, (H, T, D), and its probabilities, (H, T, S).
 
     A row without any key attends to all alike.
 
-    q: (T, D) float
-    k, v: (S, D) float
+    q: (H, T, D) float
+    k, v: (H, S, D) float
     is_seen: (T, S) bool
     """
-    scores = np.where(is_seen, q @ k.T / math.sqrt(q.shape[1]), -np.inf)
-    scores[~is_seen.any(axis=1)] = 0
+    scores = np.stack([dots(*pair) for pair in zip(q, k, strict=True)])  # (H, T, S)
+    scores = np.where(is_seen, scores / math.sqrt(q.shape[2]), -np.inf)
+    scores[:, ~is_seen.any(axis=1)] = 0
     probs = softmax(scores)
-    return probs @ v, probs
+    return weighted_sums(probs, fixed(v)), probs

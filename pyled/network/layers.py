@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Floats, Weights
-from ..kernels.products import few_rows
-from ..kernels.rounded import Matrix, widened
-from ..kernels.rows import add_bias, part_into_heads
+from ..kernels.products import FEW_ROWS, few_rows, many_rows
+from ..kernels.rounded import Matrix
 from ..kernels.rows import add_norm as add_norm_rows
 from .observe import Observer
 
 LAYER_NORM_EPSILON = 1e-5  # torch.nn.LayerNorm's default, which LED keeps
-FEW_ROWS = 4  # with so few rows of a document, reading the weights takes longer than the arithmetic
 SLICE_ROWS = 2048  # rows of a feed-forward at a time: the array between, (rows, F), is the largest
 
 
@@ -40,49 +38,47 @@ def linear(x: Floats, weights: Weights, name: str, *, gelu: bool = False, out: F
     return product(x, weights[f"{name}.weight"], weights[f"{name}.bias"], gelu=gelu, out=out)
 
 
-def product(x: Floats, weight: Matrix, bias: Floats | None, *, gelu: bool = False, out: Floats | None = None) -> Floats:
-    """Return x @ weight.T + bias, or its GELU where there is a bias.
-
-    subtle: a document must have the same bits alone and in a batch, but NumPy's matmul gives a single row other bits
-    than the same row among several. So documents are multiplied one by one; and where each has a few rows only, all
-    rows go through `few_rows`, in which no row depends on the others.
+def product(x: Floats, weight: Matrix, bias: Floats, *, gelu: bool = False, out: Floats | None = None) -> Floats:
+    """Return x @ weight.T + bias, or its GELU. No row depends on the others.
 
     x: (..., T, inputs) float
     weight: (outputs, inputs) float, or Rounded
-    bias: (outputs,) float, or None
+    bias: (outputs,) float
     out: (..., T, outputs) float, where to put the result; None for a new array
     returns: (..., T, outputs) float
     """
-    outputs, inputs = weight.shape
-    if x.shape[-2] <= FEW_ROWS:
-        if bias is None:
-            bias = np.zeros(outputs, x.dtype)
-            bias.flags.writeable = False  # as those of weights are: kernels are compiled for each kind of array
-        rows = np.ascontiguousarray(x).reshape(-1, inputs)
-        result = few_rows(rows, weight, bias, activate=gelu).reshape(*x.shape[:-1], outputs)
-        if out is None:
-            return result
-        out[:] = result
-        return out
-    result = np.matmul(x, widened(weight).T, out=out)
-    if bias is not None:
-        add_bias(result.reshape(-1, outputs), bias, activate=gelu)
-    return result
+    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    if out is None:
+        out = np.empty((*x.shape[:-1], len(bias)), x.dtype)
+    # subtle: the rows of a document choose, not those of a batch, because the two kernels differ in the last bits.
+    multiply = few_rows if x.shape[-2] <= FEW_ROWS else many_rows
+    multiply(rows, weight, bias, out.reshape(1, len(rows), len(bias)), activate=gelu)
+    return out
 
 
-def heads(
-    x: Floats, H: int, weights: Weights, name: str, *, out: Floats | None = None, scratch: Floats | None = None
-) -> Floats:
+def heads(x: Floats, H: int, weights: Weights, name: str, *, out: Floats | None = None) -> Floats:
     """Return a linear layer of one document, its output parted into heads: (S, E) -> (H, S, D).
 
     out: (H, S, D) float, where to put the result; None for a new array
-    scratch: (S, E) float, where the output stands before it is parted; None for a new array
     """
     weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
     if out is None:
-        out = np.empty((H, len(x), len(weight) // H), x.dtype)
-    part_into_heads(product(x, weight, None, out=scratch), bias, out)
+        out = np.empty((H, len(x), len(bias) // H), x.dtype)
+    multiply = few_rows if len(x) <= FEW_ROWS else many_rows
+    multiply(x, weight, bias, out)
     return out
+
+
+def dots(x: Floats, y: Floats) -> Floats:
+    """Return x @ y.T: (R, U), (M, U) -> (R, M)."""
+    return product(x, fixed(y), fixed(np.zeros(len(y), x.dtype)))
+
+
+def fixed(x: Floats) -> Floats:
+    """Return an array as weights are, read-only and in order; kernels are compiled anew for each other kind."""
+    view = np.ascontiguousarray(x).view()
+    view.flags.writeable = False
+    return view
 
 
 def split_heads(x: Floats, H: int) -> Floats:
