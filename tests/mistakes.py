@@ -48,8 +48,7 @@ BRANCHES = of(PROPERTIES, "test_a_continuation_keeps_its_tokens_when_the_same_pa
 BAND = of("test_kernels", "test_banded_is_dense_attention_within_the_band")
 GROUPED = of("test_kernels", "test_grouped_is_dense_attention_within_each_group")
 NORM = of("test_kernels", "test_residual_and_norm_in_one_pass")
-GELU = of("test_kernels", "test_bias_and_gelu_in_one_pass")
-HEADS = of("test_kernels", "test_bias_alone_and_on_the_way_to_heads")
+GELU = of("test_kernels", "test_products_of_rows_are_parted_into_heads_and_a_row_does_not_depend_on_its_company")
 SEARCHES = of("test_generation_search", "test_the_search_finds_what_the_reference_finds")
 TABLE = of("test_generation_rules", "test_a_rule_does_what_the_reference_does_and_leaves_its_input_alone")
 TEXTS = of("test_tokenizer", "test_ids_offsets_tokens_and_decoding_of_a_text")
@@ -100,7 +99,7 @@ OF_FILE = {
         ("decoder-mask-missing", "The decoder's own mask has no effect.",
          "is_seen &= is_key[r]", "pass", stored("decoder-mask")),
         ("decoder-scale-missing", "The decoder's scores are not divided by sqrt(D).",
-         " / math.sqrt(q.shape[1])", "", DECODER),
+         "is_seen, scores / math.sqrt(q.shape[2])", "is_seen, scores", DECODER),
         ("cross-mask-missing", "The decoder sees the source's padding.",
          "np.broadcast_to(is_key[document], (", "np.broadcast_to(True, (", HOLES),
         ("cross-mask-missing-in-a-step", "One new token at a time, the decoder sees the source's padding.",
@@ -110,7 +109,7 @@ OF_FILE = {
         ("cross-keys-of-one-layer", "All layers see the source by the projections of the first.",
          '{names[layer]}.k_proj"', '{names[0]}.k_proj"', DECODER),
         ("row-without-keys", "A decoder row that may see nothing becomes 0; it sees all alike.",
-         "scores[~is_seen.any(axis=1)] = 0", "pass", stored("decoder-no-key")),
+         "scores[:, ~is_seen.any(axis=1)] = 0", "pass", stored("decoder-no-key")),
         ("cache-key-is-value", "Past keys are the past values.",
          "past[0].append", "past[1].append", cached("cache-halves")),
     ],
@@ -146,11 +145,15 @@ OF_FILE = {
          "x * 0.5 * math.erfc(-x * math.sqrt(0.5))",
          "0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))", GELU, "gelu"),
     ],
-    "kernels/rows.py": [
+    "kernels/products.py": [
         ("gelu-before-bias", "The bias is added behind the activation.",
-         "gelu(x[m, f] + bias[f])", "gelu(x[m, f]) + bias[f]", GELU),
+         "gelu(tile[r, m] + bias[m0 + m])", "gelu(tile[r, m]) + bias[m0 + m]", GELU),
         ("heads-interleaved", "A head has every H-th column, not D neighbours.",
-         "x[m, h * D + d] + bias[h * D + d]", "x[m, d * H + h] + bias[d * H + h]", HEADS),
+         "result.reshape(R, H, D).swapaxes(0, 1)", "result.reshape(R, D, H).transpose(2, 0, 1)", GELU),
+        ("terms-twice", "Terms of the first part of a sum stand for those of all parts.",
+         "panel[terms, :columns]", "panel[: terms.stop - terms.start, :columns]", GELU),
+    ],
+    "kernels/rows.py": [
         ("variance-unbiased", "The variance is divided by E - 1.",
          "squares / row.dtype.type(E)", "squares / row.dtype.type(E - 1)", DECODER),
         ("epsilon-outside-root", "Epsilon is added to the deviation, not to the variance.",
