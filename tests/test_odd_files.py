@@ -154,17 +154,27 @@ def test_a_file_that_may_not_be_read_is_not_taken_for_none(led, no_rights):
         GenerationConfig.from_pretrained("led")
 
 
+def test_texts_that_may_not_be_looked_up_are_told(tmp_path, run, no_rights):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text(SHORT)
+    (tmp_path / "texts").chmod(0o644)
+    with no_rights():
+        status, out, err = run("tokenize", "texts")
+    assert (status, out) == (1, "") and "pyled: texts/a.txt: cannot be read: Permission denied\n" in err
+
+
 # Texts
 
 
 def test_a_pipe_in_a_directory_of_texts_is_not_waited_for(tmp_path, run):
     (tmp_path / "a.txt").write_text(SHORT)
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "b.txt").symlink_to("pipe")
+    os.mkfifo(tmp_path / "b.txt")
+    (tmp_path / "c.txt").symlink_to("b.txt")
     with bounded():
         status, out, err = run("tokenize", tmp_path)
     assert (status, out.count("\n")) == (1, 1)
-    assert f"pyled: {tmp_path / 'b.txt'}: is a pipe: put a file in its place\n" in err
+    for name in ("b.txt", "c.txt"):
+        assert f"pyled: {tmp_path / name}: is a pipe: put a file in its place\n" in err
 
 
 @pytest.mark.parametrize("command", ["tokenize", "detokenize", "summarize", "evaluate"])

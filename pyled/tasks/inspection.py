@@ -27,7 +27,7 @@ _FILES = {INDEX, "merges.txt"} | {f"{name}.json" for name in (
     "config", "generation_config", "vocab", "tokenizer", "tokenizer_config", "special_tokens_map", "added_tokens")
 }  # fmt: skip
 
-LONG = 1000  # characters; merges make no token that is so long
+LONG = 1000  # characters of a token; merges hardly make a longer one
 Facts = dict[str, Any]
 
 
@@ -110,8 +110,7 @@ def _unmade(tokenizer: LEDTokenizer) -> list[str]:
     """Return the tokens that two others make up but no merge makes; the whole list of merges leaves none."""
     ids, merges = tokenizer._vocabulary.ids, tokenizer._vocabulary.merges
     rest = ids.keys() - {left + right for left, right in merges} - {*SYMBOL_OF_BYTE, *tokenizer.get_added_vocab()}
-    parts = {t: [(t[:i], t[i:]) for i in range(1, len(t))] for t in rest if len(t) < LONG}
-    unmade = (t for t, pairs in parts.items() if any(left in ids and right in ids for left, right in pairs))
+    unmade = (t for t in rest if any(t[:i] in ids and t[i:] in ids for i in range(1, min(len(t), LONG))))
     return sorted(unmade, key=ids.__getitem__)
 
 

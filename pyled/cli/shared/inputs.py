@@ -153,8 +153,9 @@ def _is_pipe(name: str) -> bool:
 
 
 def _is_text(path: Path) -> bool:
-    is_file = path.is_file() or path.is_symlink()  # a link that leads nowhere is told when it is read
-    return is_file and path.suffix.lower() in TEXTS and not path.stem.endswith(MADE)
+    """Say whether a directory's entry has a text's name. What is none, such as a pipe, is told when it is read."""
+    is_named = path.suffix.lower() in TEXTS and not path.stem.endswith(MADE)
+    return is_named and not isdir(path)  # noqa: PTH112
 
 
 def named_or_piped(files: list[str]) -> list[str]:

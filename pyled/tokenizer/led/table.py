@@ -249,7 +249,7 @@ class TokenTable(Roles):
             plain = _paths(save_directory, filename_prefix, *_VOCABULARY)
             files |= vocabulary_files(self._vocabulary, *plain)
             written += [*plain, added]
-            if beyond or added.exists():
+            if beyond or is_there(added, TokenizerError):
                 files[added] = [json_text(beyond).encode()]
         if legacy_format is not True:
             file = TokenizerFile(self._vocabulary, self._special.of_id, (self._cls[1], self._sep[1]))
