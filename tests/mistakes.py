@@ -262,6 +262,12 @@ OF_FILE = {
         ("global-of-first-document", "All documents of a batch have the global tokens of the first.",
          "masks.is_global[b, :length]", "masks.is_global[0, :length]", stored("pattern-uneven")),
     ],
+    "files.py": [
+        ("broken-link-absent", "A link that leads nowhere is no file, so that other settings are taken, in silence.",
+         "path.lstat()", "path.stat()", of("test_odd_files", "test_what_stands_in_the_place_of_a_file_is_told")),
+        ("pipe-waited-for", "A pipe in the place of a file is waited for.",
+         'getattr(os, "O_NONBLOCK", 0)', "0", of("test_odd_files", "test_what_stands_in_the_place_of_a_file_is_told")),
+    ],
     "checkpoint/names.py": [
         ("head-untied", "The head is the file's own, although config.json ties it to the embeddings.",
          "return dict.fromkeys(report.tied, first)", "return {name: sources.get(name, first) for name in report.tied}",

@@ -92,7 +92,7 @@ PUT = {
 
 
 @pytest.mark.parametrize("kind", PUT)
-def test_what_stands_in_the_place_of_a_checkpoints_file_is_named_and_not_waited_for(kind, led, run):
+def test_what_stands_in_the_place_of_a_file_is_told(kind, led, run):
     put, said = PUT[kind]
     for name in FILES:
         if (kind, name) == ("huge", "model.safetensors"):

@@ -24,7 +24,7 @@ def random_weights(config: LEDConfig, head: str | None, seed: int, dtype: str) -
             tensors[name] = (rng.standard_normal(shape) * config.init_std).astype(dtype)
             if name.endswith(("shared.weight", "embed_tokens.weight")) and config.pad_token_id is not None:
                 tensors[name][config.pad_token_id] = 0
-    return checkpoint.assign(tensors, config, head, dtype=dtype)[0]
+    return checkpoint.assign(tensors, config, head, dtype=dtype, copy=False)[0]
 
 
 def resized_weights(weights: Weights, config: LEDConfig, head: str | None, rng: np.random.Generator | None) -> Weights:
