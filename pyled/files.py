@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from .errors import PyledError, brief
 
 LIMIT = 2**25  # bytes of a file that is read whole: ten times LED's largest, a tokenizer.json of 3.5 million
+DEPTH = 200  # lists and objects in one another
 DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own limit of 4,300
 # git puts a few lines in the place of a file that it did not fetch
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
@@ -107,7 +108,7 @@ def parse_json(
     """Return the value of a JSON text, and refuse what `json.loads` lets pass silently.
 
     Refused: bytes that are not UTF-8, a byte order mark, duplicate keys, NaN, Infinity and 1e999, `-0`, integers of
-    more than `digits` digits, lone surrogates unless halves=True, nesting too deep to parse, and, with floats=False,
+    more than `digits` digits, lone surrogates unless halves=True, more than DEPTH levels, and, with floats=False,
     every number that is not a plain integer. `where` opens the message; `error` is the class raised.
     """
 
@@ -141,6 +142,8 @@ def parse_json(
     try:
         text = data.decode("utf-8")
         value = json.loads(text, object_pairs_hook=unique, parse_int=integer, parse_float=real, parse_constant=constant)
+        if text.count("[") + text.count("{") > DEPTH:
+            _check_depth(value)
         if not halves and _SURROGATE_ESCAPE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as e:
@@ -151,8 +154,18 @@ def parse_json(
         problem = f"{e.msg.removesuffix(' at')} at line {e.lineno}, column {e.colno}"
         raise refuse(f"not JSON: {problem}", "not-json") from None
     except RecursionError:
-        raise refuse("nested too deeply", "too-deep") from None
+        raise refuse(f"nested too deeply: at most {DEPTH} levels are read", "too-deep") from None
     return value
+
+
+def _check_depth(value: Any) -> None:
+    """Raise RecursionError for more than DEPTH lists and objects in one another, which a copy could not follow."""
+    level, depth = [value], 0
+    while wholes := [part for part in level if isinstance(part, (dict, list))]:
+        depth += 1
+        if depth > DEPTH:
+            raise RecursionError
+        level = [part for whole in wholes for part in (whole.values() if isinstance(whole, dict) else whole)]
 
 
 def read_json(
@@ -174,7 +187,7 @@ def json_text(value: dict[str, Any]) -> str:
         text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
         text.encode("utf-8")
         return text
-    except (TypeError, ValueError) as e:
+    except (RecursionError, TypeError, ValueError) as e:
         raise PyledError(f"cannot be written as JSON: {e}") from None
 
 

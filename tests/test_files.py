@@ -72,6 +72,7 @@ REFUSED = {
     "too-deep": [
         ("nested too deeply", "[" * 10**5 + "]" * 10**5),
         ("nested too deeply", '{"a":' * 10**5 + "1" + "}" * 10**5),
+        ("nested too deeply: at most 200 levels are read", '{"a":' * 100 + "[" * 101 + "]" * 101 + "}" * 100),
     ],
 }
 
