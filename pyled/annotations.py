@@ -12,6 +12,7 @@ pyled.errors.InputError: times is [0]: an integer of at least 1 was expected
 
 import operator
 import os
+import re
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import wraps
 from inspect import Parameter, signature
@@ -44,9 +45,14 @@ def _is_dictionary(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
 
 
+def is_cpu(device: object) -> bool:
+    """Return whether a device is the CPU: by its name, or as torch has it."""
+    return brief(device) in ("'cpu'", "device(type='cpu')")
+
+
 def _is_path(value: object) -> bool:
     try:
-        return isinstance(value, str | os.PathLike) and b"\0" not in os.fsencode(value) != b""
+        return isinstance(value, str | os.PathLike) and bool(re.fullmatch(rb"[^\0]{1,4095}", os.fsencode(value)))
     except UnicodeEncodeError:
         return False
 

@@ -204,8 +204,9 @@ def checked(name: str, value: Any) -> Any:
     if value is None or name not in SETTINGS:
         return value
     plain, (is_right, words) = _plain(value), SETTINGS[name].check
-    if not is_right(plain):
-        raise GenerationError(f"{name} is {brief(value)}: it must be {words}")
+    is_huge = isinstance(plain, int) and abs(plain) >= 2**63  # where NumPy's integers end
+    if is_huge or not is_right(plain):
+        raise GenerationError(f"{name} is {brief(value)}: it must be {words}{', below 2**63' * is_huge}")
     return plain
 
 

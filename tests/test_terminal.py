@@ -191,10 +191,18 @@ def test_a_terminal_that_cannot_show_every_character(command, screen, run, odd):
 # Messages
 
 
+class Unshown:
+    def __repr__(self):
+        raise RuntimeError("no words")
+
+
 HUGE = {
     "numbers": [0] * 10**5,
     "text": "x" * 10**6,
+    "integer": 10**5000,
     "odd": ODD * 20,
+    "array": np.zeros(999, int),
+    "unshown": Unshown(),
     "mapping": {ODD: dict.fromkeys(range(10**4), ODD)},
 }
 huge = pytest.mark.parametrize("value", HUGE.values(), ids=HUGE)

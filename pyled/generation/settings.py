@@ -109,7 +109,7 @@ def _refuse_ids_beyond(vocab_size: int, values: Mapping[str, Any], origin: Mappi
     for name, ids in ids_of.items():
         if max(ids, default=0) >= vocab_size:
             raise GenerationError(
-                f"{name} holds {max(ids)} ({origin[name]}), but this vocabulary has {vocab_size} ids: "
+                f"{name} holds {brief(max(ids))} ({origin[name]}), but this vocabulary has {vocab_size} ids: "
                 f"give ids below {vocab_size}, or pass {name}=None"
             )
 

@@ -19,7 +19,7 @@ from numba.core import compiler, serialize
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import overload
 
-from ..errors import InputError, brief
+from ..errors import InputError, brief, one_line
 from ..files import read_file, remove_abandoned, replace_files
 from ..version import __version__
 
@@ -162,7 +162,8 @@ class _Disk:
         except Exception as e:
             _cannot_keep = True
             reason, hint = getattr(e, "strerror", None) or brief(e), "name another folder in NUMBA_CACHE_DIR"
-            _log.warning("each process compiles: nothing can be kept in %s (%s): %s", _folder(), reason, hint)
+            folder = one_line(str(_folder()))
+            _log.warning("each process compiles: nothing can be kept in %s (%s): %s", folder, reason, hint)
 
 
 def _digest(data: bytes) -> str:
@@ -200,7 +201,7 @@ def _check_folder(*, make: bool) -> None:
 @functools.cache  # once per process
 def _announce(what: str) -> None:
     """Log that kernels are compiled now. A Python warning would fail test suites, with nothing to mend in them."""
-    plan = "in each process" if _cannot_keep else f"to be kept in {_folder()}"
+    plan = "in each process" if _cannot_keep else f"to be kept in {one_line(str(_folder()))}"
     _log.warning("compiling for this processor (%s), about half a minute, %s", what, plan)
 
 

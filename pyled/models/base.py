@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checkpoint
-from ..annotations import Count, Directory, Seed, checked_arguments
+from ..annotations import Count, Directory, Seed, checked_arguments, is_cpu
 from ..arrays import Floats, Ids, Weights
 from ..checkpoint import Storage
 from ..config import LEDConfig, refuse_keywords
@@ -277,8 +277,8 @@ class PreTrainedModel(Network):
 
     def to(self, device: Any = "cpu", dtype: Any = None) -> Self:
         """Return the model for "cpu", where it is. Raises InputError for another device, and for another dtype."""
-        if str(device) != "cpu" or dtype is not None:
-            words = f"device={brief(str(device))}" + ("" if dtype is None else f", dtype={brief(dtype)}")
+        if not is_cpu(device) or dtype is not None:
+            words = f"device={brief(device)}" + ("" if dtype is None else f", dtype={brief(dtype)}")
             raise InputError(f"to({words}): pyled runs on the CPU; dtype= and weights= are for from_pretrained")
         return self
 

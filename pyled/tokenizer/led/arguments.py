@@ -87,8 +87,8 @@ def row_of_ids(ids: Any) -> list[int]:
     if not all(map(is_integer, row)):
         problem = f"a row of ids is a list of integers, not {brief(ids)}"
         raise InputError(f"{problem}: for several rows call batch_decode")
-    if row and min(row) < 0:
-        raise TokenizerError(f"{min(row)} is no id: replace negative ids, such as the -100 of labels, by the pad id")
+    if (least := min(row, default=0)) < 0:
+        raise TokenizerError(f"{brief(least)} is no id: replace negative ids, such as -100 in labels, by the pad id")
     return [*map(operator.index, row)]
 
 

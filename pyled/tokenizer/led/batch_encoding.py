@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...annotations import checked_arguments, is_integer
+from ...annotations import checked_arguments, is_cpu, is_integer
 from ...arrays import Ids
 from ...errors import InputError, brief
 from .lengths import Window
@@ -263,7 +263,7 @@ class BatchEncoding(UserDict[str, Any]):
 
     def to(self, device: Any) -> Self:
         """Return the encoding for "cpu", where it is. Raises InputError for another device."""
-        if str(device) != "cpu":
+        if not is_cpu(device):
             raise InputError(f"to({brief(device)}): pyled runs on the CPU: leave it out, or pass 'cpu'")
         return self
 
