@@ -7,6 +7,7 @@ import pickle
 import threading
 import warnings
 
+import numba
 import numpy as np
 import pytest
 from budget import assert_within, err
@@ -19,6 +20,7 @@ from pyled.config import ACTIVATIONS, LEDConfig
 from pyled.errors import CheckpointError, GenerationError, InputError, PyledWarning
 from pyled.generation import generate, resolve
 from pyled.generation_config import GenerationConfig
+from pyled.kernels.jit import set_threads
 from pyled.models import LEDForConditionalGeneration, LEDModel
 from pyled.models.arguments import check_length, checked_embeds, checked_ids, checked_mask, source_masks
 from pyled.network import attention, cache, layers, losses
@@ -771,3 +773,32 @@ def test_generation_from_embedded_tokens_is_that_from_their_ids():
 def test_both_ways_know_the_activations_of_a_configuration_and_no_other(activate):
     with pytest.raises(ValueError, match="no activation 'no_such'"):
         activate(np.zeros(2), "no_such")
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="NUMBA_DISABLE_JIT is set: nothing runs in parallel")
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core")
+@pytest.mark.parametrize("E", [192, 768])
+def test_one_thread_gives_the_states_and_tokens_of_two(E):
+    """At sizes of real models, at which a BLAS sums in an order that depends on the number of threads."""
+    config = LEDConfig(
+        vocab_size=211, d_model=E, encoder_layers=2, decoder_layers=1, encoder_attention_heads=4,
+        decoder_attention_heads=4, encoder_ffn_dim=2 * E, decoder_ffn_dim=2 * E, attention_window=32,
+        max_encoder_position_embeddings=256, max_decoder_position_embeddings=64, init_std=0.2,
+    )  # fmt: skip
+    model = LEDForConditionalGeneration(config, seed=0)
+    ids, targets = (np.random.default_rng(E + T).integers(3, 211, (2, T)) for T in (150, 40))
+    marks = np.zeros_like(ids)
+    marks[:, 0] = marks[0, :120] = 1  # in the first document so many that keys are projected for them
+    runs = []
+    try:
+        for threads in (1, 2):
+            set_threads(threads)
+            output = model(ids, decoder_input_ids=targets, global_attention_mask=marks, output_attentions=True)
+            step = model(ids, decoder_input_ids=targets[:, :1], global_attention_mask=marks)
+            tokens = model.generate(ids, global_attention_mask=marks, num_beams=3, max_length=20)
+            states, global_probs = output.encoder_last_hidden_state, output.encoder_global_attentions[1]
+            crossed, probs = output.cross_attentions[0], output.decoder_attentions[0]
+            runs.append([states, global_probs, crossed, probs, output.logits, step.logits, tokens])
+    finally:
+        set_threads(None)
+    assert all(np.array_equal(one, two) for one, two in zip(*runs, strict=True))
