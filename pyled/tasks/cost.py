@@ -17,7 +17,7 @@ from ..checkpoint.names import TIED, expected_shapes
 from ..config import LEDConfig
 from ..models import DType
 from ..network.attention import FEW_GLOBAL
-from ..network.layers import SLICE_ROWS
+from ..network.layers import SLICE_ROWS, dots
 
 # Measured in float32 with seeded weights in LED-base's shape, two threads (AVX2, AVX-512), documents of 1,100 to 16,384
 # tokens, 1 and 4 beams. The seven times of docs/speed.md are off by a fifth at most; other programs may double them.
@@ -60,11 +60,11 @@ class Estimate:
 
 
 def measure(dtype: DType = "float32", *, side: int = 1024, spent: float = 0.2) -> Rates:
-    """Measure the rates of this machine: with square matrices of a side, at least `spent` seconds for each rate."""
-    square, row = np.ones((side, side), dtype), np.ones(1024, dtype)
+    """Measure the rates of pyled's products: with square matrices of a side, at least `spent` seconds for each rate."""
+    square, row = np.ones((side, side), dtype), np.ones((1, 1024), dtype)
     large = np.ones((LARGE // row.nbytes, 1024), dtype)
-    products = 2 * side**3 / _seconds(lambda: square @ square, spent)
-    return Rates(products, large.nbytes / _seconds(lambda: large @ row, spent))
+    products = 2 * side**3 / _seconds(lambda: dots(square, square), spent)
+    return Rates(products, large.nbytes / _seconds(lambda: dots(row, large), spent))
 
 
 def _seconds(work: Callable[[], object], spent: float) -> float:
@@ -172,9 +172,9 @@ def _memory(
     config: LEDConfig, S: int, num_beams: int, max_new_tokens: int, size: int, width: int, global_tokens: int
 ) -> dict[str, int]:
     """Return bytes part by part, when they are most; size, width: of a number, and of one that a step reads."""
-    # scores on the way to probabilities, of at least two queries; or keys, values, and what is on the way to them
-    row = max(2, global_tokens) * config.encoder_attention_heads
-    row = row if _are_few(config, global_tokens) else config.d_model
+    # three arrays of scores on the way to probabilities; or keys and values
+    are_few, scores = _are_few(config, global_tokens), 3 * global_tokens * config.encoder_attention_heads
+    row = scores if are_few else 2 * config.d_model
     state = S * config.d_model * size
     inner = min(S, SLICE_ROWS) * config.encoder_ffn_dim * size
     count = weight_count(config)
@@ -183,10 +183,10 @@ def _memory(
         tied = config.vocab_size * config.d_model if config.tie_word_embeddings else 0
         weights -= (step_weights(config) - tied) * size - step_weights(config) * width
     moments = [
-        # embedded tokens, and what becomes of them; query, key, value; what is on the way to them, then the context
-        {"states": 6 * state, "feed-forward": inner, "global rows": 3 * row * S * size if global_tokens else 0},
+        # embedded tokens, and what becomes of them; query, key, value; the context
+        {"states": 6 * state, "feed-forward": inner, "global rows": row * S * size if global_tokens else 0},
         {
-            "states": 2 * state,  # one of them on the way to keys and values
+            "states": state,
             "source keys": step_keys(config, S) * width,
             # twice, while the beams are put into another order
             "target keys": 2 * 2 * config.decoder_layers * num_beams * max_new_tokens * config.d_model * size,
