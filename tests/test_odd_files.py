@@ -51,8 +51,10 @@ def led(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def no_rights(tmp_path, monkeypatch):
+def no_rights(tmp_path, monkeypatch, run):
     """The current directory, for a user who has no rights beyond those of everyone; root has all."""
+    for command in ("inspect", "tokenize"):  # whose modules may be where only root reads
+        run(command, stdin=b"x")
 
     @contextlib.contextmanager
     def no_rights():
