@@ -1,4 +1,4 @@
-"""Files are opened without waiting, read within limits, parsed strictly, replaced whole, and all of it only here."""
+"""Files are opened without waiting, read within limits, parsed strictly, and replaced whole."""
 
 import contextlib
 import errno
