@@ -23,7 +23,6 @@ DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own l
 # git puts a few lines in the place of a file that it did not fetch
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
 POINTER = "is a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned"
-_PIECE = 2**20  # bytes read at a time
 _ABANDONED = 3600  # seconds since the last byte was written to a file that nobody finished
 # Why a file is not replaced.
 _REASONS = {errno.EEXIST: "is there already, and stays as it is", errno.EISDIR: "is a directory",
@@ -44,8 +43,7 @@ def is_there(path: Path, error: type[PyledError]) -> bool:
 
 def reason(path: Path, e: Exception) -> str:
     """Return in words why a path cannot be opened: ValueError is for a name that no file can have."""
-    is_absent = isinstance(e, FileNotFoundError)
-    return (is_absent and broken_link(path)) or getattr(e, "strerror", None) or str(e)
+    return (isinstance(e, FileNotFoundError) and broken_link(path)) or getattr(e, "strerror", None) or str(e)
 
 
 def broken_link(path: Path) -> str:
@@ -81,13 +79,12 @@ def contents(file: BinaryIO, error: type[PyledError], limit: int) -> bytes:
     with contextlib.suppress(io.UnsupportedOperation):  # a file in memory
         size = os.fstat(file.fileno()).st_size
     try:
-        while max(size, len(data)) <= limit and (piece := file.read(_PIECE)):
+        while max(size, len(data)) <= limit and (piece := file.read(2**20)):
             data += piece
     except OSError as e:
         raise error(f"cannot be read: {e.strerror or e}", "unreadable") from None
     if (size := max(size, len(data))) > limit:
-        remedy = "name the right file, or a part of it"
-        raise error(f"has at least {size:,} bytes, at most {limit:,} are read: {remedy}", "file-too-large")
+        raise error(f"has at least {size:,} bytes, at most {limit:,} are read: name the right file", "file-too-large")
     if data.startswith(GIT_LFS):
         raise error(POINTER, "git-lfs")
     return bytes(data)
