@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from .annotations import Directory, File, checked_arguments
-from .errors import GenerationError, brief
+from .errors import GenerationError, brief, escaped
 from .files import is_there, json_text, read_json, write_json
 from .hub import located, other_keywords
 
@@ -272,7 +272,8 @@ class GenerationConfig:
 
     def __repr__(self) -> str:
         stated = {name: value for name, value in vars(self).items() if name in SETTINGS and value is not None}
-        return f"GenerationConfig({', '.join(f'{name}={value!r}' for name, value in (stated | self.extra).items())})"
+        words = (f"{escaped(name)}={value!r}" for name, value in (stated | self.extra).items())
+        return f"GenerationConfig({', '.join(words)})"
 
     @checked_arguments
     def origin(self, name: str) -> str:

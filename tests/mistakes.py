@@ -262,6 +262,16 @@ OF_FILE = {
         ("global-of-first-document", "All documents of a batch have the global tokens of the first.",
          "masks.is_global[b, :length]", "masks.is_global[0, :length]", stored("pattern-uneven")),
     ],
+    "errors.py": [
+        ("message-as-it-comes", "A message holds what a file brings as it is, however long.",
+         "super().__init__(one_line(message))", "super().__init__(message)",
+         of("test_terminal", "test_no_value_makes_a_message_long[odd]")),
+    ],
+    "cli/shared/console.py": [
+        ("terminal-unescaped", "A terminal gets results as a pipe does.",
+         "for_terminal(text) if _is_terminal(sys.stdout) else text", "text",
+         of("test_terminal", "test_no_name_steers_a_terminal[head]")),
+    ],
     "files.py": [
         ("broken-link-absent", "A link that leads nowhere is no file, so that other settings are taken, in silence.",
          "path.lstat()", "path.stat()", of("test_odd_files", "test_what_stands_in_the_place_of_a_file_is_told")),

@@ -23,6 +23,7 @@ from pyled import cli
 from pyled.checkpoint import read_safetensors, write_safetensors
 from pyled.cli.dispatch import make_parser
 from pyled.generation_config import SETTINGS
+from pyled.kernels import jit
 
 ODD = "a\x1b[2J\x9b31m\r\n\u2028\u202e\u200b\u200d\udce9"
 SHOWN = r"a\u001b[2J\u009b31m\r\n\u2028\u202e\u200b\u200d\udce9"
@@ -242,6 +243,38 @@ def test_no_value_makes_a_message_long(value):
         assert_short(told(cls.from_pretrained, value))
         for name in OF_PRETRAINED:
             assert_short(told(cls.from_pretrained, TINY, **{name: value}))
+
+
+@huge
+def test_no_argument_of_a_call_makes_a_message_long(value):
+    model, tokenizer = pyled.LEDForConditionalGeneration.from_pretrained(TINY), pyled.LEDTokenizer.from_pretrained(TINY)
+    ids = {"input_ids": [[0, 4, 5, 2]]}
+    for call, usual in (
+        (tokenizer, {"text": "A"}),
+        (model, {**ids, "labels": ids["input_ids"]}),
+        (model.generate, ids),
+    ):
+        names = [n for n, p in signatures.signature(call).parameters.items() if p.kind != p.VAR_KEYWORD]
+        for name in [*names, *(SETTINGS if call == model.generate else ())]:
+            length = {"max_new_tokens": 1} if call == model.generate else {}
+            assert_short(told(call, **usual | length | {name: value}))
+    for call in (tokenizer.decode, tokenizer.convert_ids_to_tokens, model.to, model.save_pretrained, tokenizer.pad):
+        if not (call == model.save_pretrained and isinstance(value, str) and len(value) < 4096):
+            assert_short(told(call, value))
+
+
+def test_what_loading_tells_and_what_objects_show_is_readable(odd, caplog, monkeypatch):
+    messages = told(pyled.LEDForConditionalGeneration.from_pretrained, ODD)
+    assert any("no weight of this model" in message for message in messages)
+    assert_short(messages)
+    with pytest.warns(pyled.PyledWarning):
+        report = pyled.LEDForConditionalGeneration.from_pretrained(ODD).load_report
+    assert SHOWN.removesuffix(r"\udce9") in str(report) and steering(str(report)) == set()
+    assert steering(repr(pyled.GenerationConfig.from_dict({f"{ODD}": ODD}))) == set()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(odd / ODD))
+    jit._announce("float32")
+    assert_short([caplog.messages[-1]])
+    assert SHOWN in caplog.messages[-1]
 
 
 def test_the_middle_of_a_long_message_is_left_out():
