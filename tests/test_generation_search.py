@@ -424,6 +424,16 @@ def test_the_only_way_is_found_where_there_are_more_beams_than_ways():
     assert (sequences, scores) == ([[3, 3, 3]], [-25])
 
 
+def test_a_slot_that_is_not_finished_counts_as_absent_whatever_its_score():
+    """What 5.23.0 answers where a bias lifts scores beyond 1e9: a candidate that goes on fills a slot meanwhile."""
+    step = {"kind": "exact", "vocab": 12, "memory": 1, "seeds": [2], "eos": [2], "eos_bonus": 0}
+    call = {"num_beams": 2, "num_return_sequences": 2, "max_new_tokens": 3, "early_stopping": "never"}
+    call |= {"suppress_tokens": [11], "sequence_bias": [[[4], 3 * 2.0**30]]}
+    _, output = run(step, {**IDS, **call}, [[3, 4]])
+    assert output.sequences.tolist() == [[2, 4, 4, 4]] * 2 and len(output.scores) == 3
+    assert output.sequences_scores.tolist() == [3221225472.0, 2887892224.0]
+
+
 # What users plug in
 
 

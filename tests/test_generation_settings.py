@@ -318,6 +318,23 @@ def test_a_prompt_of_the_wrong_shape_or_ids_is_refused(ids, message):
         settle(decoder_input_ids=ids)
 
 
+@pytest.mark.parametrize("rows", [[[2, 7], [5, 6]], [[5, 6], [2, 7], [5, 8]]])
+def test_rows_that_begin_with_the_start_token_and_rows_that_do_not_are_no_batch(rows):
+    """Each row alone gets the start token or has it; together one of them would have another prompt than alone."""
+    assert [settle({}, batch_size=1, decoder_input_ids=[row])[1].shape[1] for row in rows] == [
+        3 - (2 in r) for r in rows
+    ]
+    with pytest.raises(InputError, match=r"begins with the start token, 2, in some rows and not in row [01]: let all"):
+        settle({}, batch_size=len(rows), decoder_input_ids=rows)
+
+
+def test_more_beams_than_the_memory_holds_are_refused():
+    with pytest.raises(
+        GenerationError, match=r"num_beams=100,000,000,000,000,000 \(call\) makes .* memory: pass fewer"
+    ):
+        settle({"num_beams": 10**17})
+
+
 def test_a_prompt_may_be_a_list():
     assert settle(decoder_input_ids=[[2, 3]])[1].tolist() == [[2, 3]]
 

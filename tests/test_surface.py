@@ -2,15 +2,19 @@
 
 import copy
 import inspect
+import math
 import pickle
 import typing
+import warnings
 
 import numpy as np
 import pytest
 from checkpoints import TINY
 
 import pyled
-from pyled.errors import ConfigError, InputError, PyledWarning
+from pyled import checkpoint
+from pyled.errors import ConfigError, InputError, PyledError, PyledWarning
+from pyled.evaluation.bootstrap import resampled_means
 
 IDS = np.arange(4, 24)[None]
 
@@ -105,13 +109,32 @@ def test_copies_belong_to_nobody(model):
     other = pyled.LEDModel(model.config)
     other.config.pad_token_id = 3
     assert (model.config.attention_window, model.config.pad_token_id) != (8, 3) and model.config.pad_token_id == 1
-    for same in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+    for same in (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         with pytest.raises(ConfigError, match="is fixed at"):
             same.config.attention_window = 8
+        with pytest.raises(ValueError, match="read-only"):
+            same.state_dict()["lm_head.weight"][0, 0] = 1
+        assert np.array_equal(same(IDS).logits, model(IDS).logits)
     settings = copy.copy(model.generation_config)
     settings.do_sample, settings.max_length = True, 20
     assert model.generation_config.do_sample is None
     assert model.generation_config.origin("max_length") == "generation_config.json"
+
+
+def test_loading_leaves_the_warning_filters_of_the_process_alone(monkeypatch):
+    """Several threads share them: who replaces them and puts them back later undoes what others did meanwhile."""
+    load, meanwhile = checkpoint.load, []
+
+    def watched(*arguments, **keywords):
+        meanwhile.append(warnings.filters)
+        return load(*arguments, **keywords)
+
+    monkeypatch.setattr(checkpoint, "load", watched)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        filters = warnings.filters
+        pyled.summarize("The keeper wrote it down.", TINY, max_length=3)
+    assert meanwhile and all(one is filters for one in meanwhile)
 
 
 @pytest.mark.parametrize("dtype", [np.dtype("float64"), np.float64, float, "float64", "torch.float64"])
@@ -141,3 +164,106 @@ def test_calls_say_what_they_return():
     for kind in (pyled.LEDForConditionalGeneration, pyled.LEDModel):
         assert inspect.signature(kind.__call__).return_annotation is not inspect.Parameter.empty
         assert typing.get_args(kind.__orig_bases__[0]) != ()
+
+
+# Any argument, any value
+
+SMALL = {
+    "vocab_size": 600, "d_model": 8, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2, "encoder_ffn_dim": 4, "decoder_ffn_dim": 4, "attention_window": 4,
+    "max_encoder_position_embeddings": 32, "max_decoder_position_embeddings": 16,
+}  # fmt: skip
+FEW = [[0, 5, 6, 2]]
+ODD = [
+    None, True, -1, 10**17, 2**63, 10**400, 1.5, math.nan, math.inf, 1j, "", "x", "a\0b", "\ud800", b"x", [], [1],
+    [None],
+    [[1], [1, 2]], ["x"], (), {}, {"a": 1}, {1: 2}, {1}, range(3), object(), int, len, ..., np.zeros(3), np.array(3),
+    np.zeros((0, 4), int), np.array([[np.nan, 1]]), np.array([[1j, 2]]), np.array([["a", "b"]]), np.array([[1, None]]),
+    np.array([["2020-01-01"]], "M8[D]"), np.timedelta64(3, "s"), np.array([[True, False]]), np.zeros(2, [("a", int)]),
+    np.bool_(True), np.float64, [2**70], [-1],
+]  # fmt: skip
+
+
+def whole(function, *arguments, **base):
+    """Return what calls a function with one keyword replaced, and the names of all its keywords."""
+    return [(lambda name, value: function(*arguments, **{**base, name: value}), name) for name in base]
+
+
+def calls(folder):
+    """Every function that users call, with each of its arguments: (function of a name and a value, name)."""
+    config, tokenizer = pyled.LEDConfig(**SMALL), pyled.LEDTokenizer.from_pretrained(TINY)
+    model, batch = pyled.LEDForConditionalGeneration(config), tokenizer(["a b", "c"])
+    encoder, decoder, states = model.get_encoder(), model.get_decoder(), model.get_encoder()(FEW).last_hidden_state
+    reader = pyled.Summarizer(model, tokenizer, max_new_tokens=2, num_beams=1)
+    flags = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
+    masks = {"attention_mask": None, "global_attention_mask": None}
+    ids = {"input_ids": FEW, "inputs_embeds": None, **masks}
+    rest = {"logits_processor": None, "stopping_criteria": None, "prefix_allowed_tokens_fn": None, "progress": None}
+    of_call = {"decoder_input_ids": [[2]], "encoder_outputs": None, "past_key_values": None, "use_cache": None}
+    options = {"padding": False, "truncation": None, "max_length": None, "stride": 0, "pad_to_multiple_of": None}
+    options |= {"padding_side": None, "return_tensors": None, "return_attention_mask": None, "verbose": True}
+    yield from whole(encoder, **ids, **flags, progress=None)
+    yield from whole(decoder, input_ids=FEW, encoder_hidden_states=states, encoder_attention_mask=None, **flags)
+    yield from whole(model, **ids, **of_call, **flags, decoder_attention_mask=None, labels=None)
+    yield from whole(model.generate, **ids, **rest, decoder_input_ids=None, max_new_tokens=2, generation_config=None)
+    yield from whole(
+        model.generate, FEW, num_beams=2, max_length=3, do_sample=False, temperature=1, suppress_tokens=None
+    )
+    yield from whole(pyled.LEDModel, config=config, seed=0, dtype="float32")
+    yield from whole(pyled.LEDModel.from_pretrained, directory=TINY, mmap=True, weights=None, config=None, dtype=None)
+    yield from whole(pyled.LEDModel.from_pretrained, TINY, device_map=None, torch_dtype=None, attention_window=4)
+    yield from whole(copy.copy(model).save_pretrained, directory=folder, push_to_hub=False)
+    yield from whole(copy.copy(model).load_state_dict, tensors=model.state_dict())
+    yield from whole(copy.copy(model).resize_token_embeddings, new_num_tokens=None, mean_resizing=False, seed=0)
+    yield from whole(model.with_attention_window, attention_window=4)
+    yield from whole(model.train, mode=False)
+    yield from whole(model(FEW).past_key_values.select, rows=[0])
+    yield from whole(pyled.LEDConfig, **SMALL, init_std=0.02, num_labels=2, eos_token_id=2, activation_function="gelu")
+    yield from whole(pyled.GenerationConfig, num_beams=1, early_stopping=None, bad_words_ids=None, do_sample=False)
+    for kind in (pyled.LEDConfig, pyled.GenerationConfig):
+        yield lambda name, value, kind=kind: kind.from_dict(value), "values"
+        yield from whole(kind.from_pretrained, directory=TINY)
+        yield from whole(kind().save_pretrained, directory=folder)
+    yield from whole(pyled.GenerationConfig.from_model_config, model_config=config)
+    yield from whole(tokenizer, text="a b", text_pair=None, text_target=None, add_special_tokens=True, **options)
+    yield from whole(tokenizer, "a", is_split_into_words=False, return_overflowing_tokens=False, return_length=False)
+    yield from whole(tokenizer.pad, encoded_inputs={"input_ids": [[1], [1, 2]]}, padding=True, max_length=None)
+    yield from whole(tokenizer.decode, token_ids=[5], skip_special_tokens=False)
+    yield from whole(tokenizer.batch_decode, sequences=[[5]])
+    yield from whole(tokenizer.convert_tokens_to_ids, tokens=["a"])
+    yield from whole(tokenizer.convert_tokens_to_string, tokens=["a"])
+    yield from whole(tokenizer.build_inputs_with_special_tokens, token_ids_0=[5], token_ids_1=None)
+    yield from whole(copy.deepcopy(tokenizer).add_tokens, new_tokens=["x"], special_tokens=False)
+    yield from whole(copy.deepcopy(tokenizer).add_special_tokens, special_tokens_dict={})
+    yield from whole(pyled.LEDTokenizer.from_pretrained, directory=TINY, pad_token="<pad>", added_tokens_decoder=None)
+    for name in ("padding_side", "model_max_length", "add_prefix_space", "model_input_names", "pad_token"):
+        yield lambda name, value: setattr(copy.deepcopy(tokenizer), name, value), name
+    yield from whole(batch.char_to_token, batch_or_char_index=0, char_index=0, sequence_index=0)
+    yield from whole(batch[0].word_to_chars, word=0, sequence_index=0)
+    yield from whole(batch.tokens, batch_index=0)
+    yield from whole(pyled.BatchEncoding, data=None, tensor_type=None)
+    yield from whole(pyled.AddedToken, content="x", lstrip=False, normalized=True)
+    yield from whole(
+        pyled.Summarizer, model=model, tokenizer=tokenizer, dtype=None, weights=None, generation_config=None
+    )
+    yield from whole(reader, text="a b", errors="raise", progress=None)
+    yield from whole(pyled.Reading, too_long="chunk", chunk_tokens=None, overlap=0, global_attention=None, prefix=None)
+    yield from whole(resampled_means, np.ones((3, 2)), 2, seed=0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_any_value_of_any_argument_is_taken_or_told(tmp_path, monkeypatch):
+    """A mistake is a PyledError, whatever the value; functions of users raise what they like."""
+    monkeypatch.chdir(tmp_path)
+    bare = []
+    for call, name in calls(tmp_path / "there"):
+        for value in ODD:
+            if callable(value) and ("progress" in name or name.endswith("_fn")):
+                continue
+            try:
+                call(name, value)
+            except PyledError as e:
+                assert str(e)
+            except Exception as e:
+                bare.append((name, repr(value)[:40], repr(e)[:80]))
+    assert not bare

@@ -79,7 +79,7 @@ class Summarizer:
         work = Work() if progress is None else Work(progress)
         if isinstance(text, str):
             results: Any = self.write(self.read(text), work)
-        elif isinstance(text, bytes | Mapping | io.IOBase) or not isinstance(text, Iterable):
+        elif isinstance(text, bytes | Mapping | io.IOBase) or not np.iterable(text):
             raise InputError(f"text is a {type(text).__name__}: pass a string, or strings in a list or any iterable")
         else:
             results = [_attempt(self.read, i, errors, one) for i, one in enumerate(text)]
