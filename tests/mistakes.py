@@ -277,6 +277,16 @@ OF_FILE = {
          "path.lstat()", "path.stat()", of("test_odd_files", "test_what_stands_in_the_place_of_a_file_is_told")),
         ("pipe-waited-for", "A pipe in the place of a file is waited for.",
          'getattr(os, "O_NONBLOCK", 0)', "0", of("test_odd_files", "test_what_stands_in_the_place_of_a_file_is_told")),
+        ("new-file-replaces", "What comes while a new file is written is replaced by it.",
+         "if not (is_new and _linked(part, target)):", "if True:",
+         of("test_files", "test_what_comes_while_a_new_file_is_written_stays")),
+    ],
+    "cli/shared/records.py": [
+        ("foreign-line-cut", "A last line without its end is cut off, whoever wrote it.",
+         "if is_ours and not is_whole and _may_begin_record(line):", "if not is_whole:",
+         of("test_cli_evaluate", "test_a_file_of_others_is_refused_and_stays")),
+        ("stale-end", "Records are written where the file ended when it was read.", "if _state(path) != self._state:",
+         "if self._state is None:", of("test_cli_evaluate", "test_what_happens_to_the_file_meanwhile_loses_nothing")),
     ],
     "checkpoint/names.py": [
         ("head-untied", "The head is the file's own, although config.json ties it to the embeddings.",

@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import subprocess
 import time
 
 import pytest
 from checkpoints import TINY, changed
-from commands import SHORT, expected, watched
+from commands import SHORT, expected, process, watched
 from test_evaluate import cells
 
 from pyled.evaluation.rouge import scorer
@@ -297,6 +298,140 @@ def test_a_file_that_is_there_is_left_alone_unless_it_may_be_replaced(evaluate, 
     assert (output.read_text(), written) == ('{"a": 1}\n', [])
     assert evaluate(pairs, "-o", output, "--force")[0] == 0
     assert [record["place"] for record in records(output)] == ["line 1", "line 2"]
+
+
+ODD = {
+    "one line without its end": lambda line, record: b'{"a":1}',
+    "two lines of others": lambda line, record: b'{"key": "a", "texts": {}}\n{"key": "b", "te',
+    "indented": lambda line, record: json.dumps(record, indent=2).encode(),
+    "a CSV": lambda line, record: b"key,texts\na,b",
+    "an array": lambda line, record: json.dumps([record]).encode(),
+    "a number": lambda line, record: b"5\n",
+    "deep": lambda line, record: b"[" * 100_000,
+    "NaN": lambda line, record: line.replace(b'"truncated_tokens": 0', b'"truncated_tokens": NaN'),
+    "a key twice": lambda line, record: line.replace(b"{", b'{"key": "a", ', 1),
+    "a byte order mark": lambda line, record: b"\xef\xbb\xbf" + line,
+    "NUL": lambda line, record: line + bytes(4096),
+    "a key that is a list": lambda line, record: json.dumps(record | {"key": [record["key"]]}).encode(),
+    "a short key": lambda line, record: json.dumps(record | {"key": "abc"}).encode(),
+    "texts that are none": lambda line, record: json.dumps(record | {"texts": ["a"]}).encode(),
+    "a text that is none": lambda line, record: json.dumps(record | {"texts": {"model": 5}}).encode(),
+    "the beginning of a first record": lambda line, record: line[:100],
+    "a note behind a record": lambda line, record: line + b"my notes",
+    "JSON behind a record": lambda line, record: line + b'{"mine": 1}',
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_file_of_others_is_refused_and_stays(run, evaluate, pairs, tmp_path, odd):
+    output = tmp_path / "out.jsonl"
+    evaluate(pairs, "-o", output)
+    (line, _), record = output.read_bytes().splitlines(keepends=True), records(output)[0]
+    data = ODD[odd](line, record)
+    assert data != line
+    output.write_bytes(data)
+    for checkpoint in (TINY, tmp_path / "none"):
+        status, out, err = run("evaluate", pairs, "-m", checkpoint, "-o", output, "--skip-existing")
+        assert (status, out) == (2, "") and f"{output} holds no records: line " in err and "pass --force" in err
+    assert output.read_bytes() == data
+
+
+def test_a_line_of_a_gigabyte_is_not_read(evaluate, pairs, tmp_path):
+    output = tmp_path / "out.jsonl"
+    output.touch()
+    os.truncate(output, 2**30)
+    status, _, err = evaluate(pairs, "-o", output, "--skip-existing")
+    assert status == 2 and "line 1 has more than 67,108,864 bytes" in err and output.stat().st_size == 2**30
+
+
+def test_nothing_is_cut_before_a_record_is_written(run, evaluate, pairs, tmp_path):
+    output = tmp_path / "out.jsonl"
+    evaluate(pairs, "-o", output)
+    cut = output.read_bytes()[:-100]
+    output.write_bytes(cut)
+    assert run("evaluate", pairs, "-m", tmp_path / "none", "-o", output, "--skip-existing")[0] == 3
+    assert run("evaluate", pairs, "-m", tmp_path / "none", "-o", output, "--force")[0] == 3
+    assert output.read_bytes() == cut
+
+
+def test_line_ends_of_an_editor_do_no_harm(evaluate, pairs, tmp_path, written):
+    output = tmp_path / "out.jsonl"
+    evaluate(pairs, "-o", output)
+    first, second = output.read_bytes().splitlines()
+    for data in (first + b"\r\n" + second + b"\r\n", first + b"\n\n" + second + b"\n\n", first + b"\n" + second, first):
+        output.write_bytes(data)
+        assert evaluate(pairs, "-o", output, "--skip-existing")[0] == 0
+        assert output.read_bytes().startswith(data) and [json.loads(line) for line in (first, second)] == [
+            json.loads(line) for line in output.read_bytes().splitlines() if line
+        ]
+    assert len(written) == 3
+
+
+def test_records_of_files_with_odd_names_are_records(tmp_path):
+    path, output = os.fsencode(tmp_path) + b"/caf\xe9.jsonl", tmp_path / "out.jsonl"
+    with open(path, "wb") as file:  # noqa: PTH123
+        file.write(lines(*ROWS).encode())
+    for _ in range(2):
+        command = ["evaluate", os.fsdecode(path), "-m", TINY, "--max-length", 5, "-o", output, "--skip-existing"]
+        done = subprocess.run(**process(*command, capture_output=True))
+        assert (done.returncode, done.stderr, len(records(output))) == (0, b"", 2)
+
+
+@pytest.mark.parametrize("event", ["thesis", "note", "rename", "another run"])
+def test_what_happens_to_the_file_meanwhile_loses_nothing(evaluate, pairs, tmp_path, monkeypatch, event):
+    """Something happens before each summary of a run."""
+    from pyled.tasks import Summarizer
+
+    output, other, write = tmp_path / "out.jsonl", tmp_path / "other", Summarizer.write
+    evaluate(pairs, "-o", other)
+    first, second = other.read_bytes().splitlines(keepends=True)
+
+    def disturbed(self, *arguments):
+        if event == "thesis":
+            output.write_text("my thesis")
+        elif event == "rename" and output.exists():
+            output.rename(other)
+        elif event in ("note", "another run") and output.exists():
+            with output.open("ab") as file:
+                file.write(b"my note\n" if event == "note" else first)
+        return write(self, *arguments)
+
+    monkeypatch.setattr(Summarizer, "write", disturbed)
+    status, _, err = evaluate(pairs, "-o", output, "--skip-existing")
+    data = {
+        "thesis": b"my thesis",
+        "note": first + b"my note\n",
+        "rename": second,
+        "another run": first + first + second,
+    }
+    assert (status, output.read_bytes()) == (event in ("thesis", "note"), data[event])
+    assert (f"{output} holds no records: line " in err) is (status == 1)
+    assert event != "rename" or other.read_bytes() == first
+
+
+def test_an_input_is_known_by_all_its_names(evaluate, pairs, tmp_path, monkeypatch):
+    (tmp_path / "hard").hardlink_to(pairs)
+    before = pairs.read_bytes()
+    assert "is an input" in evaluate(pairs, "-o", tmp_path / "hard", "--force")[2]
+    assert "is named twice" in evaluate(pairs, f"{tmp_path}/./{pairs.name}")[2]
+    with pairs.open("rb") as file:
+        done = subprocess.run(**process("evaluate", "-", "-o", pairs, "--force", stdin=file, capture_output=True))
+    assert done.returncode == 2 and b"is an input" in done.stderr
+    with (tmp_path / "out").open("wb") as file:
+        command = process("evaluate", pairs, "-m", TINY, "-o", "/dev/stdout", stdout=file, stderr=subprocess.PIPE)
+        assert b"/dev/stdout is standard output, which is for the table" in subprocess.run(**command).stderr
+    assert pairs.read_bytes() == before
+
+
+def test_a_pipe_gets_all_records(evaluate, pairs, tmp_path):
+    output, pipe = tmp_path / "out.jsonl", tmp_path / "pipe"
+    evaluate(pairs, "-o", output)
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        done = subprocess.run(**process("evaluate", pairs, "-m", TINY, "--max-length", 5, "-o", pipe), timeout=100)
+        assert done.returncode == 0
+        # What was open in the command is closed, so the pipe has ended.
+        assert reader.stdout.read() == output.read_bytes()
 
 
 def test_a_device_is_written_to_and_a_full_disk_is_told(evaluate, pairs):

@@ -378,6 +378,50 @@ def test_force_starts_a_long_text_anew_once_it_has_a_chunk(summarize, run, tmp_p
     assert part.read_bytes().count(b"\n") == before.count(b"\n")
 
 
+@pytest.mark.parametrize("change", [{"text": 5}, {"start": None}, {"more": 1}, None])
+def test_a_file_of_others_with_the_name_of_chunks_stays(summarize, tmp_path, two_at_a_time, note, change):
+    out = tmp_path / "out.txt"
+    part = tmp_path / ".out.txt.chunks.jsonl"
+    assert summarize(*CHUNKED, "-o", out)[0] == 130
+    first = json.loads(part.read_bytes().splitlines()[0])
+    data = (json.dumps(first | {"summary": first["summary"] | change}) if change else "mine").encode()
+    part.write_bytes(data)
+    two_at_a_time.clear()
+    status, _, err = summarize(*CHUNKED, "-o", out)
+    assert status == 1 and f"{part} holds no records: line 1" in err
+    assert summarize(note, "-o", out)[0] == 0  # has no chunks
+    assert part.read_bytes() == data
+    assert summarize(note, part, "-o", out, "--force")[0] == 2  # an input
+
+
+@pytest.mark.parametrize("to_folder", [True, False])
+def test_a_file_that_comes_while_a_run_works_stays(summarize, two, tmp_path, monkeypatch, to_folder):
+    out, write = tmp_path / "out", Summarizer.write
+    out.mkdir()
+    place = out / "b.summary.txt" if to_folder else out / "all.txt"
+
+    def disturbed(self, *arguments):
+        place.write_text("my thesis")
+        return write(self, *arguments)
+
+    monkeypatch.setattr(Summarizer, "write", disturbed)
+    status, _, err = summarize(two, "-o", out if to_folder else place)
+    assert status == 1 and f"{place} has come since this run began, and stays: pass --force to replace it\n" in err
+    assert (place.read_text(), left_in(out)) == ("my thesis", ["a.summary.txt"] * to_folder + [place.name])
+    assert summarize(two, "-o", out if to_folder else place, "--force")[0] == 0
+    assert place.read_text() != "my thesis"
+
+
+def test_an_input_is_known_by_its_other_names(summarize, note, tmp_path):
+    (tmp_path / "hard").hardlink_to(note)
+    assert "is an input" in summarize(note, "-o", tmp_path / "hard", "--force")[2]
+    (tmp_path / "far").symlink_to("none/far")
+    for out in (tmp_path / "far", f"{tmp_path}/far/"):
+        status, _, err = summarize(note, "-o", out)
+        assert status == 2 and ("none is no directory" in err or "far is a link that leads nowhere" in err)
+    assert note.read_text(encoding="utf-8") == SHORT
+
+
 @pytest.mark.parametrize("to_folder", [True, False])
 def test_an_interrupt_leaves_whole_files_only(note, tmp_path, to_folder):
     for i in range(40):
