@@ -205,11 +205,10 @@ def replace_files(
     outdated: a file that would be wrong beside the new content; it is removed just before
     is_new: replace nothing, not even what comes while the content is written
 
-    A killed process leaves `.NAME.xxxxxxxx.part`, which nothing reads. The next write of that path removes it, if it
-    is older than an hour: a younger one may belong to another process that is still writing.
+    A killed process leaves `.NAME.xxxxxxxx.part`, which nothing reads. The next write of that path removes it when it
+    is an hour old: a younger one may belong to another process that is still writing.
 
-    Raises OSError, also for what is there and is read-only or no file. Its message names the path even where the
-    system names no file, as on a full disk.
+    Raises OSError, also for what is read-only or no file. It names the path even where the system does not.
     """
     parts: dict[Path, tuple[Path, Path]] = {}
     try:
@@ -238,11 +237,10 @@ def replace_files(
 def _write_beside(part: Path, target: Path, pieces: Iterable[bytes], is_new: bool) -> None:
     """Write what will replace a file, with its mode and, where the system lets us, its owner."""
     if is_there := os.path.lexists(target):
-        number = (
-            errno.EEXIST if is_new else errno.EISDIR if target.is_dir() else 0 if target.is_file() else errno.EINVAL
-        )
-        if number or not os.access(target, os.W_OK):
-            raise OSError(number or errno.EACCES, _REASONS[number or errno.EACCES])
+        is_file, is_folder = target.is_file(), target.is_dir()
+        number = errno.EEXIST if is_new else errno.EACCES if is_file else errno.EISDIR if is_folder else errno.EINVAL
+        if is_new or not is_file or not os.access(target, os.W_OK):
+            raise OSError(number, _REASONS[number])
     with part.open("xb") as file:
         if is_there:  # before the content comes: it may be private
             old = target.stat()
@@ -257,13 +255,12 @@ def _write_beside(part: Path, target: Path, pieces: Iterable[bytes], is_new: boo
 
 def _linked(part: Path, target: Path) -> bool:
     """Give a file its name, which replaces nothing. Return False where the file system has no hard links."""
-    try:
+    with contextlib.suppress(OSError):
         os.link(part, target)
-    except OSError:
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, _REASONS[errno.EEXIST]) from None
-        return False
-    return True
+        return True
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, _REASONS[errno.EEXIST])
+    return False
 
 
 @contextlib.contextmanager
