@@ -104,7 +104,6 @@ COMMANDS = {
     "output there": ("summarize", "note.txt", *FEW, "-o", f"{ODD}.txt"),
     "no checkpoint": ("summarize", "note.txt", "-m", f"{ODD}.no"),
     "note on a folder": ("tokenize", ODD, "-m", TINY),
-    "note on weights": ("summarize", "note.txt", "-m", ODD, "--dry-run"),
     "tokens": ("tokenize", "note.txt", f"{ODD}.txt", "-m", TINY, "--offsets"),
     "tokens in JSON": ("tokenize", f"{ODD}.txt", "-m", TINY, "--json"),
     "ids": ("detokenize", f"{ODD}.no", "-m", TINY),
@@ -120,7 +119,7 @@ COMMANDS = {
 }
 
 
-AS_REPR_SHOWS_IT = ("Markdown", "note on weights", "command", "choice", "setting", "value")
+AS_REPR_SHOWS_IT = ("Markdown", "command", "choice", "setting", "value")
 
 
 def strings(value):
@@ -147,8 +146,7 @@ def test_a_pipe_gets_names_as_they_are_but_on_one_line(screen, odd):
     assert text.startswith(
         f"pyled: {on_stderr}.no: cannot be read: No such file or directory\n==> {ON_A_LINE}.txt <==\n"
     )
-    for arguments in (["inspect", ODD], ["summarize", f"{ODD}.txt", *FEW, "--dry-run"]):
-        assert screen(*arguments, pipe=True)[1].startswith(ON_A_LINE)
+    assert screen("inspect", ODD, pipe=True)[1].startswith(f"{ON_A_LINE}\n")
     summary = screen("summarize", f"{ODD}.txt", "note.txt", *FEW, pipe=True)[1]
     assert summary == f"==> {ON_A_LINE}.txt <==\n{expected(SHORT)}\n\n==> note.txt <==\n{expected(SHORT)}\n"
     assert f" of {ON_A_LINE}.jsonl\n" in screen("evaluate", f"{ODD}.jsonl", *FEW, pipe=True)[1]
