@@ -1,6 +1,6 @@
 """Matrix products: of few rows, whose time is that of reading the matrix once, and of many.
 
-No row of a result depends on the other rows, on the number of threads, or on NumPy's BLAS, which has neither virtue.
+No row of a result depends on the other rows, nor on the number of threads. With NumPy's BLAS it depends on both.
 
 Letters: R rows; M rows of the matrix, of U numbers each; H heads, D head size.
 """
@@ -64,10 +64,8 @@ def _many_rows(x, weight, scale, bias, activate, chunk, panels, tiles, out):
         m0, first = task // chunks * width, task % chunks * chunk
         m1, stop = min(M, m0 + width), min(R, first + chunk)
         columns = m1 - m0
-        panel, tile = (
-            panels[thread()],
-            tiles[thread()],
-        )  # subtle: cut no columns off, else loops over them are not vectors
+        # subtle: an array whose columns are cut is strided to the compiler, which then makes no vectors of a loop.
+        panel, tile = panels[thread()], tiles[thread()]
         # pass 1: panel = weight[m0:m1].T
         transpose(weight[m0:m1], panel[:, :columns])
         for r0 in range(first, stop, ROW_TILE):
