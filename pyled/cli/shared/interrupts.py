@@ -1,7 +1,7 @@
 """Ctrl-C ends the process at once; while a file is written, as soon as it is whole, or when Ctrl-C comes twice.
 
-No KeyboardInterrupt is raised. It would come between any two steps; in an import, or in Numba's compiler and its
-libraries, it can get lost, become another exception, or crash the process.
+No KeyboardInterrupt is raised. It would come between any two steps; in an import it can get lost, or become another
+exception.
 """
 
 import contextlib
