@@ -202,11 +202,11 @@ def no_writing(event, arguments):
         print("writing", event, arguments[0])
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-def parted(dtype):
-    from pyled.kernels.rows import part_into_heads
-    out = np.zeros((2, 1, 2), dtype)
-    part_into_heads(np.arange(4, dtype=dtype).reshape(1, 4), np.ones(4, dtype), out)
-    return out.ravel().tolist() == [1, 2, 3, 4]
+def copied(dtype):
+    from pyled.kernels.rows import select_past
+    out = np.zeros((1, 1, 3, 2), dtype)
+    select_past(np.arange(6, dtype=dtype).reshape(out.shape), 2, np.array([0]), out)
+    return out.ravel().tolist() == [0, 1, 2, 3, 0, 0]
 
 for order in sys.argv[1:]:
     if order == "write nothing":
@@ -218,11 +218,11 @@ for order in sys.argv[1:]:
     elif order == "no memory":
         CompileResult._reduce = no_memory
     elif order == "fork":
-        print(in_child(lambda: parted("float32")))
+        print(in_child(lambda: copied("float32")))
     elif order.startswith("pyled."):
         importlib.import_module(order)
     else:
-        print(order, parted(order))
+        print(order, copied(order))
 """
 
 
@@ -371,14 +371,14 @@ def in_a_callback(*arguments):  # in one of LLVM, which drops what it raises
     return string_at(*arguments)
 
 executionengine.string_at = in_a_callback
-from pyled.kernels.rows import part_into_heads
+from pyled.kernels.rows import select_past
 
-kinds = itertools.product(["f4", "f8", "i4", "i8", "u4", "u8", "i2", "u2"], repeat=3)  # each is compiled
+kinds = itertools.product(["f4", "f8", "i4", "i8", "u4", "u8", "i2", "u2"], repeat=2)  # each is compiled
 
-def parted(kind, size=2):
-    x, bias, out = (np.ones(shape, dtype) for shape, dtype in zip(((9, 2 * size), 2 * size, (2, 9, size)), kind))
-    part_into_heads(x, bias, out)
-    return bool((out == 2).all())
+def copied(kind, size=2):
+    past, out = (np.full((1, 2, 9, size), i, dtype) for i, dtype in enumerate(kind, 1))
+    select_past(past, 5, np.array([0]), out)
+    return bool((out[:, :, :5] == 1).all() and (out[:, :, 5:] == 2).all())
 
 def caught(function, error=KeyboardInterrupt):
     try:
@@ -390,25 +390,25 @@ def caught(function, error=KeyboardInterrupt):
 def at_a_random_time(kind):
     timer = threading.Timer(random.uniform(0, 2), os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    parted(kind)
+    copied(kind)
     timer.join()
 
 random.seed(int(sys.argv[2]))
 for _ in range(int(sys.argv[1])):
     kind = next(kinds)
     moments[:] = [0]
-    assert caught(lambda: parted(kind)), "lost"
-    assert parted(kind)
+    assert caught(lambda: copied(kind)), "lost"
+    assert copied(kind)
     kind = next(kinds)
     assert caught(lambda: at_a_random_time(kind)), "lost"
-    assert parted(kind)
+    assert copied(kind)
 
 # A second one does not wait; what is compiled goes on.
-kind, count = next(kinds), len(part_into_heads.parallel.overloads)
+kind, count = next(kinds), len(select_past.parallel.overloads)
 moments[:] = [0.2, 1]
-assert caught(lambda: parted(kind))
-assert len(part_into_heads.parallel.overloads) == count
-assert parted(kind) and len(part_into_heads.parallel.overloads) == count + 1
+assert caught(lambda: copied(kind))
+assert len(select_past.parallel.overloads) == count
+assert copied(kind) and len(select_past.parallel.overloads) == count + 1
 
 # The handlers are the program's; what they raise is raised once.
 def too_late(*_):
@@ -418,7 +418,7 @@ def too_late(*_):
 calls, kind = [], next(kinds)
 signal.signal(signal.SIGINT, too_late)
 moments[:] = [0]
-assert caught(lambda: parted(kind), TimeoutError) and calls == [True] and parted(kind)
+assert caught(lambda: copied(kind), TimeoutError) and calls == [True] and copied(kind)
 assert signal.getsignal(signal.SIGINT) is too_late
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -426,12 +426,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 kind, right, done = next(kinds), [], threading.Event()
 moments[:] = [0]
 def work():
-    right.append(parted(kind))
+    right.append(copied(kind))
     done.set()
 threading.Thread(target=work).start()
 assert caught(done.wait)
 done.wait()
-assert right == [True] and parted(kind)
+assert right == [True] and copied(kind)
 
 # Kernels run, one after the other.
 stop = threading.Event()
@@ -447,7 +447,7 @@ thread.start()
 while count < 200:
     try:
         while True:
-            assert parted(kind, 20000)
+            assert copied(kind, 20000)
     except KeyboardInterrupt:
         count += 1
         done.set()
