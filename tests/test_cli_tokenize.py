@@ -6,7 +6,7 @@ import pytest
 from checkpoints import ANSWERS, TINY, changed, document
 from commands import LAMP, SHORT
 
-from pyled.cli.tokenize import ids_of
+from pyled.cli.tokenize import rows_of
 from pyled.errors import InputError
 
 IDS = ANSWERS["lamp.txt"]["input_ids"]  # the reference's
@@ -103,6 +103,13 @@ def test_what_tokenize_prints_is_the_text_again(tokenize, detokenize, text):
         assert detokenize(stdin=printed.encode()) == (0, text, "")
 
 
+def test_what_tokenize_prints_of_several_texts_in_json_are_the_texts_again(tokenize, detokenize, tmp_path):
+    for name, text in (("a", SHORT), ("b", "naïve")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    printed = tokenize("--json", "--no-special-tokens", tmp_path / "a", tmp_path / "b")[1]
+    assert detokenize(stdin=printed.encode()) == (0, f"{SHORT}\nnaïve\n", "")
+
+
 def test_special_tokens_are_printed_or_skipped(detokenize):
     assert detokenize(stdin=LINE.encode())[1] == f"<s>{document('lamp.txt')}</s>"
     assert detokenize("--skip-special-tokens", stdin=LINE.encode())[1] == document("lamp.txt")
@@ -113,11 +120,11 @@ def test_special_tokens_are_printed_or_skipped(detokenize):
     ["0 55 262 2", "0,55,262,2", " 0, 55\n262\r\n2,\n", "[0, 55, 262, 2]", '{"input_ids": [0, 55, 262, 2], "x": 1}\n'],
 )
 def test_ids_are_read_however_they_are_set_apart(text):
-    assert ids_of(text) == [0, 55, 262, 2]
+    assert rows_of(text) == [[0, 55, 262, 2]]
 
 
 def test_no_ids_are_no_text(detokenize, tmp_path):
-    assert ids_of(" \n") == ids_of("[]") == []
+    assert rows_of(" \n") == rows_of("[]") == [[]]
     (tmp_path / "ids").write_text("\n", encoding="utf-8")
     assert detokenize(tmp_path / "ids") == (0, "", "")
 
@@ -135,12 +142,12 @@ def test_no_ids_are_no_text(detokenize, tmp_path):
         ('{"ids": [1]}', "neither a list of ids nor an object"),
         ("[1", "its JSON: not JSON"),
         ("[" * 9999, "its JSON: nested too deeply"),
-        ('{"input_ids": [1]}\n{"input_ids": [2]}', "its JSON: not JSON: Extra data at line 2"),
+        ('{"input_ids": [1]}\n{"ids": [2]}', "neither a list of ids nor an object"),
     ],
 )
 def test_what_is_no_list_of_ids_is_refused(text, message):
     with pytest.raises(InputError) as raised:
-        ids_of(text)
+        rows_of(text)
     assert message in str(raised.value)
 
 

@@ -55,7 +55,7 @@ def add_inverse(commands: Commands) -> None:
         detokenize,
         usage="detokenize [FILE] [-m DIR] [options]",
         about="turn ids into the text",
-        description="Print exactly the text of ids, without a line end of its own.",
+        description="Print exactly the text of ids, without a line end of its own; of several texts each on a line.",
         examples="""
         echo 0 713 16 10 16674 4 2 | pyled detokenize -m DIR --skip-special-tokens
         pyled tokenize report.txt -m DIR | pyled detokenize -m DIR
@@ -65,8 +65,8 @@ def add_inverse(commands: Commands) -> None:
         "file",
         nargs="?",
         metavar="FILE",
-        help="ids between spaces, commas or line ends; or a list of them in JSON, or what tokenize --json prints for "
-        "a text; - or none: standard input",
+        help="ids between spaces, commas or line ends; or a list of them in JSON, or what tokenize --json prints, a "
+        "line for each text; - or none: standard input",
     )
     add_model(parser)
     parser.add_argument("--skip-special-tokens", action="store_true", help="leave <s>, </s> and the like out")
@@ -114,34 +114,40 @@ def detokenize(arguments: argparse.Namespace, console: Console) -> int:
     (name,) = named_or_piped([arguments.file] if arguments.file is not None else [])
     tokenizer = _load(arguments, console)
     try:
-        ids = ids_of(read_text(name, may_be_blank=True))
-        if ids and max(ids) >= len(tokenizer):
-            raise InputError(f"holds the id {max(ids)}, but the ids of this vocabulary end at {len(tokenizer) - 1}")
-        text = tokenizer.decode(ids, arguments.skip_special_tokens, clean_up_tokenization_spaces=False)
+        rows = rows_of(read_text(name, may_be_blank=True))
+        if (largest := max(map(max, filter(None, rows)), default=0)) >= len(tokenizer):
+            raise InputError(f"holds the id {largest}, but the ids of this vocabulary end at {len(tokenizer) - 1}")
+        texts = tokenizer.batch_decode(rows, arguments.skip_special_tokens, clean_up_tokenization_spaces=False)
     except Exception as e:
         console.error(f"{shown(name)}: {in_words(e)}")
         return FAILED
-    put(text)
+    put(texts[0] if len(texts) == 1 else "".join(f"{text}\n" for text in texts))
     return OK
 
 
-def ids_of(text: str) -> list[int]:
-    """Return the ids that a text lists, plainly or in JSON. Raises InputError.
+def rows_of(text: str) -> list[list[int]]:
+    """Return the ids that a text lists: plainly, in JSON, or in several lines of JSON. Raises InputError.
 
-    >>> ids_of("0 713, 2"), ids_of('{"input_ids": [0, 713, 2]}')
-    ([0, 713, 2], [0, 713, 2])
+    >>> rows_of("0 713, 2"), rows_of('{"input_ids": [0, 713, 2]}\\n[0, 2]')
+    ([[0, 713, 2]], [[0, 713, 2], [0, 2]])
     """
     if text.lstrip()[:1] in ("{", "["):
-        value = parse_json(text.encode("utf-8"), "its JSON", InputError)
-        ids: Any = value.get("input_ids") if isinstance(value, dict) else value
-        if not isinstance(ids, list) or not all(type(id_) is int and id_ >= 0 for id_ in ids):
-            raise InputError("its JSON is neither a list of ids nor an object with a list of ids as input_ids")
-        return ids
+        lines = [line for line in text.split("\n") if line.strip()]
+        is_one = not all(line.startswith(("{", "[")) and line.rstrip().endswith(("}", "]")) for line in lines)
+        return [_in_json(one) for one in ([text] if is_one else lines)]
     words = re.findall(r"[^\s,]+", text)
     for word in words:
         if not re.fullmatch("[0-9]{1,18}", word):
             raise InputError(f"{brief(word)} is no id: write whole numbers between spaces, commas or line ends")
-    return [int(word) for word in words]
+    return [[int(word) for word in words]]
+
+
+def _in_json(text: str) -> list[int]:
+    value = parse_json(text.encode("utf-8"), "its JSON", InputError)
+    ids: Any = value.get("input_ids") if isinstance(value, dict) else value
+    if not isinstance(ids, list) or not all(type(id_) is int and id_ >= 0 for id_ in ids):
+        raise InputError("its JSON is neither a list of ids nor an object with a list of ids as input_ids")
+    return ids
 
 
 def _load(arguments: argparse.Namespace, console: Console) -> "LEDTokenizer":
