@@ -7,7 +7,7 @@
 ('abab', 'ababab')
 >>> repeated("ab", times=[0])
 Traceback (most recent call last):
-pyled.errors.InputError: times is [0]: an integer of at least 1 was expected
+pyled.errors.InputError: times is [0]: an integer of at least 1, below 2**63 was expected
 """
 
 import operator
@@ -29,12 +29,12 @@ Check = tuple[Callable[[Any], bool], str]  # whether a value is right, and what 
 
 
 def is_integer(value: object, least: int | None = None) -> bool:
-    """Return whether a value is an integer of Python's or NumPy's, of at least `least`; a bool is none."""
+    """Return whether a value is an integer of Python's or NumPy's, of at least `least`, below 2**63; a bool is none."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except Exception:  # TypeError, or whatever another's class raises
         return False
-    return not isinstance(value, bool) and (least is None or number >= least)
+    return not isinstance(value, bool) and (-(2**63) if least is None else least) <= number < 2**63
 
 
 def _is_flag(value: object) -> bool:
@@ -57,8 +57,8 @@ def _is_path(value: object) -> bool:
         return False
 
 
-Count = Annotated[int, lambda value: is_integer(value, 1), "an integer of at least 1"]
-Seed = Annotated[int, lambda value: is_integer(value, 0), "an integer of at least 0"]
+Count = Annotated[int, lambda value: is_integer(value, 1), "an integer of at least 1, below 2**63"]
+Seed = Annotated[int, lambda value: is_integer(value, 0), "an integer of at least 0, below 2**63"]
 Directory = Annotated[str | Path, _is_path, "the path of a directory"]
 File = Annotated[str | os.PathLike[str], _is_path, "the path of a file"]
 

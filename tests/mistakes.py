@@ -302,6 +302,15 @@ OF_FILE = {
          "old.mean(axis=0, dtype=np.float64) if rng is None", "0 if rng is None",
          of("test_resize", "test_old_tokens_stay_and_new_ones_are_their_mean")),
     ],
+    "models/base.py": [
+        ("copies-writable", "The weights of a copy can be written.", "frozen(weight)", "pass",
+         of("test_surface", "test_copies_belong_to_nobody")),
+    ],
+    "generation/settings.py": [
+        ("prompt-of-others", "Whether a prompt gets the start token depends on the other rows of its batch.",
+         "begins_with_start.any() and not begins_with_start.all()", "False",
+         of("test_generation_settings", "test_rows_that_begin_with_the_start_token_and_rows_that_do_not_are_no_batch")),
+    ],
     "generation/beam.py": [
         ("length-penalty-inverted", "Scores are multiplied by the length's power.",
          "** length_penalty)", "** -length_penalty)", SEARCHES),
@@ -321,6 +330,9 @@ OF_FILE = {
          "is_stopped & (np.arange(is_stopped.shape[1]) < beams)", "is_stopped.copy()", SEARCHES),
         ("done-document-changes", "The answer of a document that is done changes with the others' steps.",
          "order[is_done] = np.arange(beams)", "pass", SEARCHES),
+        ("unfinished-slot", "A slot that is not finished counts with the score of what fills it meanwhile.",
+         "np.where(finished.is_finished, finished.scores.min(axis=1, keepdims=True), ABSENT)", "finished.scores",
+         of("test_generation_search", "test_a_slot_that_is_not_finished_counts_as_absent_whatever_its_score")),
         ("beam-padding", "Behind the end stands 0 where the padding id is 0; upstream has the end of sequence.",
          "(settings.pad_token_id or settings.eos_token_id[0])", "settings.pad_token_id",
          of("test_generation_search", "test_beam_padding_has_the_references_quirk")),
