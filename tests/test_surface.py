@@ -63,6 +63,9 @@ def test_inputs_is_the_first_argument_of_generate(model):
             "config is {}: an LEDConfig, a string, a path or",
         ),
         (lambda model: setattr(model, "generation_config", {}), "generation_config is a dict: pass a GenerationConfig"),
+        (lambda model: pyled.LEDModel(model.config, seed=-1), "seed is -1: an integer of at least 0"),
+        (lambda model: model.resize_token_embeddings(seed=1.5), "seed is 1.5: an integer of at least 0"),
+        (lambda model: pyled.LEDModel(model.config, dtype=True), "dtype is True: pyled computes in 'float32'"),
         (lambda model: model({"input_ids": IDS}), r"input_ids is a dict: pass what it holds as arguments, with \*\*"),
     ],
 )
@@ -164,6 +167,13 @@ def test_calls_say_what_they_return():
     for kind in (pyled.LEDForConditionalGeneration, pyled.LEDModel):
         assert inspect.signature(kind.__call__).return_annotation is not inspect.Parameter.empty
         assert typing.get_args(kind.__orig_bases__[0]) != ()
+
+
+def test_a_window_beyond_the_positions_is_as_wide_as_they_are():
+    wide, same = (pyled.LEDModel(pyled.LEDConfig(**SMALL | {"attention_window": w})) for w in (2**31 - 2, 64))
+    first, second = (model.get_encoder()(FEW, output_attentions=True) for model in (wide, same))
+    assert np.array_equal(first.last_hidden_state, second.last_hidden_state)
+    assert np.array_equal(first.attentions, second.attentions) and first.attentions[0].shape == (1, 2, 4, 65)
 
 
 # Any argument, any value
