@@ -23,6 +23,7 @@ DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own l
 # git puts a few lines in the place of a file that it did not fetch
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
 POINTER = "is a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned"
+_NUMBER = "[0-9a-f]" * 8  # as a pattern: of a file that is being written
 _ABANDONED = 3600  # seconds since the last byte was written to a file that nobody finished
 # Why a file is not replaced.
 _REASONS = {errno.EEXIST: "is there already, and stays as it is", errno.EISDIR: "is a directory",
@@ -201,7 +202,8 @@ def replace_files(
     """Replace files together: write each beside its path and, once all are on the disk, rename them, in order.
 
     Whoever looks at a path sees the old content or the whole of the new. A symbolic link is written through, the other
-    names of a hard link keep the old content, the mode stays. Of several processes only one renames in a folder.
+    names of a hard link keep the old content, the mode stays. Of several processes only one renames in a folder. Where
+    a kill comes between two renamings, `finish_replacing` does the rest.
     outdated: a file that would be wrong beside the new content; it is removed just before
     is_new: replace nothing, not even what comes while the content is written
 
@@ -211,27 +213,44 @@ def replace_files(
     Raises OSError, also for what is read-only or no file. It names the path even where the system does not.
     """
     parts: dict[Path, tuple[Path, Path]] = {}
+    folder, number = next(iter(contents)).parent, secrets.token_hex(4)
+    finish_replacing(folder)
+    mark = folder / f".{number}.whole"
     try:
         for path, pieces in contents.items():
             target = Path(os.path.realpath(path))
             remove_abandoned(target.parent, glob.escape(target.name))
-            parts[path] = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part"), target
+            parts[path] = target.with_name(f".{target.name}.{number}.part"), target
             _write_beside(*parts[path], pieces, is_new)
-        with locked(target.parent):
+        with locked(folder):
+            if len(parts) > 1:
+                mark.touch()  # from here on the new files count
             if outdated is not None:
                 outdated.unlink(missing_ok=True)
             for path in parts:
                 part, target = parts[path]
                 if not (is_new and _linked(part, target)):
                     part.replace(target)
+            mark.unlink(missing_ok=True)
     except OSError as e:
         if str(e.filename).endswith(".part"):
             raise OSError(e.errno, e.strerror, str(path)) from None
         e.filename = e.filename or str(path)
         raise
     finally:
-        for part, _ in parts.values():
+        for part, _ in parts.values() if not mark.exists() else ():
             part.unlink(missing_ok=True)
+
+
+def finish_replacing(folder: Path) -> None:
+    """Rename what `replace_files` had written whole before its process was killed. Raises OSError."""
+    for mark in folder.glob(f".{_NUMBER}.whole"):
+        with locked(folder):  # until a process that is alive is done
+            for part in folder.glob(f".*.{mark.stem[1:]}.part") if mark.exists() else ():
+                target = folder / part.name[1 : -len(".01234567.part")]
+                if not target.is_symlink():  # subtle: a folder that others made must not change files elsewhere
+                    part.replace(target)
+            mark.unlink(missing_ok=True)
 
 
 def _write_beside(part: Path, target: Path, pieces: Iterable[bytes], is_new: bool) -> None:
@@ -278,7 +297,7 @@ def locked(place: Path) -> Iterator[None]:
 
 def remove_abandoned(folder: Path, names: str = "*") -> None:
     """Remove what killed processes left in a folder for files of some names, a pattern; see `replace_files`."""
-    for part in folder.glob(f".{names}.{'[0-9a-f]' * 8}.part"):
+    for part in folder.glob(f".{names}.{_NUMBER}.part"):
         with contextlib.suppress(OSError):  # another process was faster
             if part.stat().st_mtime < time.time() - _ABANDONED:
                 part.unlink()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import CheckpointError, InputError, brief
-from .files import broken_link, read_json, reason
+from .files import broken_link, finish_replacing, read_json, reason
 
 # A small LED that writes the one-line synopsis of a software description or a manual page; its README.md says the rest.
 SYNOPSIS = Path(__file__).parent / "synopsis"
@@ -60,6 +60,7 @@ def located(name: str | Path | None, file: str | None = "config.json") -> Path:
         raise InputError(f"a checkpoint's name is {brief(name)}: pass its directory, a string or a Path")
     directory = Path(name)
     try:
+        finish_replacing(directory)
         files = {path.name for path in directory.iterdir()}
     except FileNotFoundError:
         remedy = broken_link(directory) or _remedy(str(name))

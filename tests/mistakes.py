@@ -281,6 +281,10 @@ OF_FILE = {
          "if not (is_new and _linked(part, target)):", "if True:",
          of("test_files", "test_what_comes_while_a_new_file_is_written_stays")),
     ],
+    "hub.py": [
+        ("save-unfinished", "What a kill between two renamings leaves is read as it is.", "finish_replacing(directory)",
+         "pass", of("test_processes", "test_a_kill_at_any_moment_of_saving_leaves_files_that_are_whole")),
+    ],
     "cli/shared/records.py": [
         ("foreign-line-cut", "A last line without its end is cut off, whoever wrote it.",
          "if is_ours and not is_whole and _may_begin_record(line):", "if not is_whole:",

@@ -15,6 +15,7 @@ from pyled import checkpoint
 from pyled.checkpoint import assign, expected_shapes, load, read_safetensors, save, write_safetensors
 from pyled.config import LEDConfig
 from pyled.errors import CheckpointError, InputError
+from pyled.files import finish_replacing
 from pyled.hub import located
 
 FILES = golden.FOLDER / "weight_files"
@@ -418,31 +419,45 @@ def test_weights_of_a_mapped_file_are_not_copied(tmp_path):
 
 @pytest.mark.parametrize("renamings", [0, 1, 2, 3])
 def test_a_configuration_goes_with_the_weights_it_describes(renamings, tmp_path, monkeypatch):
-    """A save that is interrupted between two renamings leaves no configuration of other weights."""
+    """A save that is killed between two renamings leaves no configuration of other weights, and can be finished."""
     stated, of_generation = tmp_path / "config.json", tmp_path / "generation_config.json"
     weights, _ = assign(tensors_of(), TIED, "lm")
 
-    def interrupted_save(settings=None):
+    def after_a_kill(settings=None):
+        """The configuration that an interrupted save leaves."""
         left = [*[Path.replace] * renamings, None]
         with monkeypatch.context() as patch:
             patch.setattr(Path, "replace", lambda part, target: left.pop(0)(part, target))
             with contextlib.suppress(TypeError):
                 save(tmp_path, weights, TIED, "lm", settings)
+        text = stated.read_text(encoding="utf-8") if stated.exists() else None
+        finish_replacing(tmp_path)
+        assert json.loads(stated.read_text(encoding="utf-8")) == TIED.to_dict()
+        assert settings is None or json.loads(of_generation.read_text(encoding="utf-8")) == settings
+        assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+        return text
 
     save(tmp_path, weights, TIED, "lm")
-    interrupted_save()
-    assert stated.exists()
+    now = stated.read_text(encoding="utf-8")
+    assert after_a_kill() == now
     for other in (json.dumps({**TIED.to_dict(), "attention_window": 6}), "{", "[]"):
         stated.write_text(other, encoding="utf-8")
-        interrupted_save()
-        assert (json.loads(stated.read_text("utf-8")) == TIED.to_dict()) if renamings > 1 else not stated.exists()
+        assert after_a_kill() == (now if renamings > 1 else None)
     for before, settings in ((None, {}), ({}, {"num_beams": 2}), ({"num_beams": 2}, {"num_beams": 2})):
-        TIED.save_pretrained(tmp_path)
         of_generation.unlink(missing_ok=True)
         if before is not None:
             of_generation.write_text(json.dumps(before), encoding="utf-8")
-        interrupted_save(settings)
-        assert stated.exists() is (before == settings or renamings > 2)
+        assert after_a_kill(settings) == (now if before == settings or renamings > 2 else None)
+
+
+def test_finishing_a_save_changes_no_file_elsewhere(tmp_path):
+    (tmp_path / "led").mkdir()
+    (tmp_path / "mine").write_text("old")
+    (tmp_path / "led" / "config.json").symlink_to("../mine")
+    for name in (".01234567.whole", ".config.json.01234567.part"):
+        (tmp_path / "led" / name).touch()
+    finish_replacing(tmp_path / "led")
+    assert (tmp_path / "led" / "config.json").is_symlink() and (tmp_path / "mine").read_text() == "old"
 
 
 def test_a_file_read_while_it_is_replaced_stays_as_it_was(tmp_path):

@@ -165,10 +165,13 @@ def test_what_is_there_is_kept_or_replaced_as_asked(summarize, two, tmp_path):
     assert (status, out) == (2, "")
     assert f"{folder / 'a.summary.txt'} is there already: pass --force to replace it, --skip-existing to keep it" in err
     assert left_in(folder) == ["a.summary.txt"]
+    (folder / ".a.summary.txt.0123abcd.part").write_text("of a run that was killed")
+    os.utime(folder / ".a.summary.txt.0123abcd.part", (0, 0))
     said = "pyled: 1 of 2 summaries are there already and are kept\n"
     assert summarize(two, "-o", folder, "--skip-existing") == (0, "", said)
     assert (folder / "a.summary.txt").read_text(encoding="utf-8") == "old"
     assert (folder / "b.summary.txt").read_text(encoding="utf-8") == expected(OTHER) + "\n"
+    assert left_in(folder) == ["a.summary.txt", "b.summary.txt"]
     assert summarize(two, "-o", folder, "--force") == (0, "", "")
     assert (folder / "a.summary.txt").read_text(encoding="utf-8") == expected(SHORT) + "\n"
     (folder / "b.summary.txt").write_text("older", encoding="utf-8")

@@ -59,8 +59,8 @@ def save(
     settings: the content of `generation_config.json`, which is replaced, too
 
     `config.json` is removed just before, unless it and `generation_config.json` have their coming content already, and
-    comes last. So a checkpoint whose saving was interrupted is the old one, the new one or, if a kill hits the moment
-    between two renamings, has no configuration: it is never read as new weights with old settings.
+    comes last. So what a kill between two renamings leaves is never read as new weights with old settings, and pyled
+    finishes it when the directory is read or written the next time: see `replace_files`.
 
     Raises CheckpointError, OSError.
     """

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import InputError
-from ...files import replace_files
+from ...files import remove_abandoned, replace_files
 from .chunks import remove_chunks
 from .console import Console, OutputError, for_terminal, put
 from .forms import FORMS, Record, between, rendered, together
-from .inputs import Inputs
+from .inputs import MADE, Inputs
 from .interrupts import held
 from .places import check_names, check_writable, file_names, is_device
 
@@ -109,6 +109,7 @@ def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console)
         if is_folder:
             names = file_names(inputs.all, FORMS[arguments.format], console)
             paths = {name: path / file for name, file in names.items()}
+            remove_abandoned(path, f"*{MADE}.*")
         check_writable(path, is_folder)
         check_names(paths, paths.values())
         _settle_existing(paths, arguments, inputs, console)
