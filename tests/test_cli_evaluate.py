@@ -319,6 +319,7 @@ ODD = {
     "the beginning of a first record": lambda line, record: line[:100],
     "a note behind a record": lambda line, record: line + b"my notes",
     "JSON behind a record": lambda line, record: line + b'{"mine": 1}',
+    "another record behind one": lambda line, record: line + json.dumps(record | {"texts": 5}).encode(),
 }
 
 

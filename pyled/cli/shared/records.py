@@ -60,7 +60,7 @@ class Records(dict[str, Any]):
                     try:
                         is_ours |= self._take(line, f"line {number:,}")
                     except InputError as e:
-                        if is_ours and not is_whole and _may_begin_record(line):
+                        if is_ours and not is_whole and e.rule and _may_begin_record(line):  # no JSON: it was cut off
                             return
                         remedy = "pass --force to replace it, or name another output"
                         raise InputError(f"{path} holds no records: {e}: {remedy}") from None
