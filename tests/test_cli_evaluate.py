@@ -265,7 +265,7 @@ def test_what_is_known_is_scored_anew_and_the_rest_is_written(evaluate, pairs, t
     ]
 
 
-@pytest.mark.parametrize("change", ["settings", "document", "checkpoint", "name"])
+@pytest.mark.parametrize("change", ["settings", "document", "checkpoint", "name", "a file beside it"])
 def test_records_are_of_one_model_with_one_set_of_settings(run, pairs, tmp_path, written, change):
     led, output = changed(tmp_path / "led", generation={}), tmp_path / "out.jsonl"
     pairs.write_text(lines(ROWS[0]), encoding="utf-8")
@@ -278,11 +278,13 @@ def test_records_are_of_one_model_with_one_set_of_settings(run, pairs, tmp_path,
     elif change == "checkpoint":
         now = time.time_ns() + 10**10
         os.utime(led / "model.safetensors", ns=(now, now))
+    elif change == "a file beside it":  # as the records are, where they are written there
+        (led / "table.txt").touch()
     else:
         led = (tmp_path / "other").symlink_to(led) or tmp_path / "other"
     written.clear()
     assert run(*options, led, "--skip-existing")[0] == 0
-    assert len(written) == len(records(output)) - 1 == (change != "name")
+    assert len(written) == len(records(output)) - 1 == (change not in ("name", "a file beside it"))
 
 
 def test_a_file_that_is_there_is_left_alone_unless_it_may_be_replaced(evaluate, pairs, tmp_path, written):

@@ -23,7 +23,7 @@ from .summary import settings_record
 _HEADS = {"LEDModel": None, "LEDForQuestionAnswering": "qa", "LEDForSequenceClassification": "classification"}
 
 # Files that are read beside those of the weights.
-_FILES = {INDEX, "merges.txt"} | {f"{name}.json" for name in (
+FILES = {INDEX, "merges.txt"} | {f"{name}.json" for name in (
     "config", "generation_config", "vocab", "tokenizer", "tokenizer_config", "special_tokens_map", "added_tokens")
 }  # fmt: skip
 
@@ -84,7 +84,7 @@ def examine(directory: Path) -> Facts:
         facts["notes"] += usual.notes
     if config is not None and tokenizer is not None and len(tokenizer) != config.vocab_size:
         facts["notes"].append(f"the tokenizer has {len(tokenizer):,} tokens, the model {config.vocab_size:,}")
-    read = _FILES | set((facts["weights"] or {}).get("files", ()))
+    read = FILES | set((facts["weights"] or {}).get("files", ()))
     facts["skipped"] = sorted(path.name for path in directory.iterdir() if path.name not in read)
     return facts
 

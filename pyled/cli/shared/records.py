@@ -159,8 +159,11 @@ def identity_of(setup: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def fingerprint(directory: Path) -> str:
-    """Return a value that changes with the names, sizes and times of a checkpoint's files."""
-    files = sorted((path.name, path.stat()) for path in directory.iterdir() if path.is_file())
+    """Return a value that changes with the names, sizes and times of a checkpoint's files; others lie beside them."""
+    from ...tasks.inspection import FILES
+
+    paths = (path for path in directory.iterdir() if path.name in FILES or path.suffix == ".safetensors")
+    files = sorted((path.name, path.stat()) for path in paths if path.is_file())
     return _sha256(as_json([[name, status.st_size, status.st_mtime_ns] for name, status in files]))
 
 
