@@ -206,6 +206,8 @@ def test_a_bad_input_leaves_the_others_in_the_file(summarize, two, tmp_path):
         (["a.summary.txt", "a.txt", "-o", "."], "a.summary.txt is an input: name another output"),
         (["a.txt", "./a.txt", "-o", "out/"], "a.txt is named twice: leave one out"),
         (["a.txt", "-o", "none/out.txt"], "none is no directory: make it, or name another output"),
+        (["a.txt", "-o", "loop.txt"], "loop.txt is a link that leads nowhere: name another output"),
+        (["a.txt", "-o", "links"], "none is no directory: make it, or name another output"),
         (["a.txt", "-o", "a.txt/"], "a.txt is a file: name another output"),
         (["a.txt", "-o", "a.txt/b.txt"], "a.txt is a file: name another output"),
         (["a.txt", "-o", ""], "--output names no file"),
@@ -221,11 +223,14 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(run, tmp_path, monk
     texts = ["a.txt", "a.summary.txt", "x" * 214 + ".txt"]
     for name in texts:
         Path(name).write_text(SHORT, encoding="utf-8")
-    Path("link.txt").symlink_to("a.txt")
+    Path("links").mkdir()
+    links = {"link.txt": "a.txt", "loop.txt": "loop.txt", "links/a.summary.txt": "../none/x"}
+    for name, target in links.items():
+        Path(name).symlink_to(target)
     status, out, err = run("summarize", *arguments, "-m", "no checkpoint")
     assert (status, out) == (2, "")
     assert message in err
-    assert left_in(tmp_path) == sorted([*texts, "link.txt"])
+    assert left_in(tmp_path) == sorted([*texts, "link.txt", "links", "loop.txt"])
     assert Path("a.txt").read_text(encoding="utf-8") == SHORT
 
 

@@ -39,6 +39,8 @@ def check_names(inputs: Iterable[str], paths: Iterable[Path]) -> None:
             raise InputError(f"{path} is a directory, where a summary would be: name another output")
         if path.is_file() and not os.access(path, os.W_OK):
             raise InputError(f"{path} is read-only: name another output")
+        if path.is_symlink():
+            check_writable(path, is_folder=False)
 
 
 def identity(name: str | Path | int) -> Any:
@@ -56,10 +58,12 @@ def check_writable(path: Path, is_folder: bool) -> None:
     """Raise InputError unless a file can be made: in this folder, which may be missing, or at this path."""
     if not is_folder and is_device(path):
         return
-    folder = path if is_folder else Path(os.path.realpath(path) if path.is_symlink() else path).parent
+    target = Path(os.path.realpath(path) if path.is_symlink() and not is_folder else path)
+    # subtle: links that lead to one another have no target, and `realpath` returns one of them.
+    folder = target if is_folder or target.is_symlink() else target.parent
     place = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     if not place.is_dir():
-        kind = "a file" if place.is_file() else "a link that leads nowhere" if place.is_symlink() else "no directory"
+        kind = "a file" if place.is_file() else "no directory" if place.exists() else "a link that leads nowhere"
         raise InputError(f"{place} is {kind}: name another output")
     if place != folder and not is_folder:
         raise InputError(f"{folder} is no directory: make it, or name another output")
