@@ -459,12 +459,24 @@ def test_an_interrupt_leaves_whole_files_only(note, tmp_path, to_folder):
     assert all(name.endswith(".summary.txt") for name in left_in(out))
 
 
-def test_a_folder_in_the_place_of_a_summary_is_told_before_any_work(run, two, tmp_path):
-    (tmp_path / "out" / "a.summary.txt").mkdir(parents=True)
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+@pytest.mark.parametrize("place", ["out/a.summary.txt", ".all.txt.chunks.jsonl"])
+def test_what_is_no_file_in_the_place_of_one_is_told_before_any_work(run, two, tmp_path, make, place):
+    (tmp_path / "out").mkdir()
+    make(tmp_path / place)
+    output = f"{tmp_path}/out/" if place.startswith("out") else tmp_path / "all.txt"
     for option in ("--force", "--skip-existing"):
-        status, out, err = run("summarize", two, "-m", tmp_path / "none", "-o", f"{tmp_path / 'out'}/", option)
+        status, out, err = run("summarize", two, "-m", tmp_path / "none", "-o", output, option)
         assert (status, out) == (2, "")
-        assert "a.summary.txt is a directory, where a summary would be: name another output" in err
+        assert f"{tmp_path / place} is no regular file, where one would be written: name another output" in err
+
+
+@pytest.mark.parametrize("command", ["summarize", "evaluate"])
+def test_a_pipe_of_others_is_told_before_any_work(run, note, tmp_path, monkeypatch, command):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(os, "access", lambda path, *_: Path(path) != tmp_path / "pipe")  # as for a user without rights
+    status, out, err = run(command, note, "-m", tmp_path / "none", "-o", tmp_path / "pipe")
+    assert (status, out) == (2, "") and f"{tmp_path / 'pipe'} is read-only: name another output" in err
 
 
 def test_a_link_to_a_text_beside_it_has_a_summary_of_its_own(summarize, two, tmp_path):

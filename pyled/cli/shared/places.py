@@ -22,12 +22,15 @@ def chunks_file(path: Path) -> Path:
 
 
 def is_device(path: Path) -> bool:
-    """Say whether a path is something to write to that is no file, such as a terminal or a pipe."""
+    """Say whether a path is there and no regular file, such as a terminal, a pipe or a directory."""
     return path.exists() and not path.is_file()
 
 
-def check_names(inputs: Iterable[str], paths: Iterable[Path]) -> None:
-    """Raise InputError where a result would take the place of an input or a directory, or have too long a name."""
+def check_names(inputs: Iterable[str], paths: Iterable[Path], is_folder: bool) -> None:
+    """Raise InputError where a result would take the place of an input, or have too long a name.
+
+    is_folder: the paths lie in one that --output names; only a path that it names itself leads to a pipe or a device
+    """
     sources = {identity(name) for name in inputs}
     for path in paths:
         if len(os.fsencode(path.name)) > LONGEST:
@@ -35,9 +38,9 @@ def check_names(inputs: Iterable[str], paths: Iterable[Path]) -> None:
         for place in (path, chunks_file(path)):
             if identity(place) in sources:
                 raise InputError(f"{place} is an input: name another output")
-        if path.is_dir():
-            raise InputError(f"{path} is a directory, where a summary would be: name another output")
-        if path.is_file() and not os.access(path, os.W_OK):
+            if is_device(place) and (is_folder or place != path):
+                raise InputError(f"{place} is no regular file, where one would be written: name another output")
+        if path.exists() and not os.access(path, os.W_OK):
             raise InputError(f"{path} is read-only: name another output")
         if path.is_symlink():
             check_writable(path, is_folder=False)

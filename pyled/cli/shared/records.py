@@ -187,7 +187,7 @@ def open_records(arguments: argparse.Namespace, inputs: Sequence[str]) -> Record
     if arguments.output.endswith(os.sep) or path.is_dir():
         raise InputError(f"{arguments.output} is a directory: name a file for the records")
     try:
-        check_names(inputs, [path])
+        check_names(inputs, [path], is_folder=False)
         check_writable(path, is_folder=False)
         is_there = path.is_file() and path.stat().st_size > 0
         if path.is_file() and identity(path) == identity(1):
