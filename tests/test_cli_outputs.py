@@ -402,14 +402,6 @@ def test_a_file_of_others_with_the_name_of_chunks_stays(summarize, tmp_path, two
     assert summarize(note, part, "-o", out, "--force")[0] == 2  # an input
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_in_the_place_of_chunks_is_told(summarize, tmp_path, make):
-    part = tmp_path / ".out.txt.chunks.jsonl"
-    make(part)
-    status, _, err = summarize(*CHUNKED, "-o", tmp_path / "out.txt")
-    assert status == 1 and f"{part} is no file: remove it" in err and part.exists()
-
-
 @pytest.mark.parametrize("to_folder", [True, False])
 def test_a_file_that_comes_while_a_run_works_stays(summarize, two, tmp_path, monkeypatch, to_folder):
     out, write = tmp_path / "out", Summarizer.write

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
-from .places import chunks_file, is_device
+from .places import chunks_file
 from .records import Records, identity_of, key_of, setup_of
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ class Chunks(dict[str, "ChunkSummary"]):
 
 
 def _records(path: Path, starts_anew: bool = False) -> Records:
-    if is_device(path):  # a pipe would wait for somebody who reads it
-        raise InputError(f"{path} is no file: remove it, or name another output")
     return Records(path, "summary", _is_summary, starts_anew)
 
 

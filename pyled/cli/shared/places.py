@@ -11,9 +11,7 @@ from ...errors import InputError
 from .console import Console
 from .inputs import MADE, STDIN
 
-LONGEST = (
-    225  # bytes of a file's name: most file systems take 255, and that of its chunks has 29 more while it is written
-)
+LONGEST = 225  # bytes of a file's name: most systems take 255, that of its chunks has 29 more while it is written
 
 
 def chunks_file(path: Path) -> Path:
@@ -27,10 +25,7 @@ def is_device(path: Path) -> bool:
 
 
 def check_names(inputs: Iterable[str], paths: Iterable[Path], is_folder: bool) -> None:
-    """Raise InputError where a result would take the place of an input, or have too long a name.
-
-    is_folder: the paths lie in one that --output names; only a path that it names itself leads to a pipe or a device
-    """
+    """Raise InputError for a result in the place of an input or, in a folder, of a pipe, or with too long a name."""
     sources = {identity(name) for name in inputs}
     for path in paths:
         if len(os.fsencode(path.name)) > LONGEST:
@@ -62,8 +57,7 @@ def check_writable(path: Path, is_folder: bool) -> None:
     if not is_folder and is_device(path):
         return
     target = Path(os.path.realpath(path) if path.is_symlink() and not is_folder else path)
-    # subtle: links that lead to one another have no target, and `realpath` returns one of them.
-    folder = target if is_folder or target.is_symlink() else target.parent
+    folder = target if is_folder or target.is_symlink() else target.parent  # subtle: in a loop, a link leads to a link
     place = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     if not place.is_dir():
         kind = "a file" if place.is_file() else "no directory" if place.exists() else "a link that leads nowhere"

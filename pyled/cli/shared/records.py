@@ -163,8 +163,7 @@ def fingerprint(directory: Path) -> str:
     from ...tasks.inspection import FILES
 
     paths = (path for path in directory.iterdir() if path.name in FILES or path.suffix == ".safetensors")
-    files = sorted((path.name, path.stat()) for path in paths if path.is_file())
-    return _sha256(as_json([[name, status.st_size, status.st_mtime_ns] for name, status in files]))
+    return _sha256(as_json(sorted([p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in paths if p.is_file())))
 
 
 def _sha256(text: str) -> str:
@@ -189,13 +188,12 @@ def open_records(arguments: argparse.Namespace, inputs: Sequence[str]) -> Record
     try:
         check_names(inputs, [path], is_folder=False)
         check_writable(path, is_folder=False)
-        is_there = path.is_file() and path.stat().st_size > 0
         if path.is_file() and identity(path) == identity(1):
             raise InputError(f"{path} is standard output, which is for the table: name another output")
+        if path.is_file() and path.stat().st_size and not (arguments.force or arguments.skip_existing):
+            raise InputError(f"{path} is there already: pass --force to replace it, --skip-existing to go on from it")
     except OSError as e:
         raise InputError(f"{e.filename or path}: {e.strerror}: name another output") from None
-    if is_there and not (arguments.force or arguments.skip_existing):
-        raise InputError(f"{path} is there already: pass --force to replace it, --skip-existing to go on from it")
     return Records(path, "texts", _are_texts, arguments.force)
 
 
