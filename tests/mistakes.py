@@ -287,10 +287,15 @@ OF_FILE = {
     ],
     "cli/shared/records.py": [
         ("foreign-line-cut", "A last line without its end is cut off, whoever wrote it.",
-         "if is_ours and not is_whole and _may_begin_record(line):", "if not is_whole:",
+         "if is_ours and not is_whole and e.rule and _may_begin_record(line):", "if not is_whole:",
          of("test_cli_evaluate", "test_a_file_of_others_is_refused_and_stays")),
         ("stale-end", "Records are written where the file ended when it was read.", "if _state(path) != self._state:",
          "if self._state is None:", of("test_cli_evaluate", "test_what_happens_to_the_file_meanwhile_loses_nothing")),
+    ],
+    "cli/shared/places.py": [
+        ("pipe-among-outputs", "A pipe in a folder of outputs is written to, which waits for somebody who reads it.",
+         "if is_device(place) and (is_folder or place != path):", "if path.is_dir():",
+         of("test_cli_outputs", "test_what_is_no_file_in_the_place_of_one_is_told_before_any_work")),
     ],
     "checkpoint/names.py": [
         ("head-untied", "The head is the file's own, although config.json ties it to the embeddings.",
