@@ -137,7 +137,7 @@ OF_FILE = {
         ("step-maximum-of-some", "One new token at a time, the maximum is that of some scores.",
          "tops.max()", "tops[0]", of("test_kernels", "test_attention_survives_scores_of_any_size")),
         ("int8-scale-missing", "int8 keys are used without their scales.",
-         "scores[i] *= key_scale", "pass",
+         "scores[i, j] *= key_scale[j]", "pass",
          of("test_rounded", "test_narrow_keys_and_values_are_those_of_the_widened_ones")),
     ],
     "kernels/elementary.py": [

@@ -423,12 +423,18 @@ for module in (banded, grouped, rounded, products, rows):
 
 
 @pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: there is nothing compiled to count")
-def test_models_have_each_kernel_compiled_once_per_float_type():
-    """An array that is cut, strided, unaligned or not read-only where others are would add a signature."""
+def test_models_have_each_kernel_compiled_once_per_float_type_and_without_allocations():
+    """An array that is cut, strided, unaligned or not read-only where others are would add a signature.
+
+    Machine code that cannot allocate leaves its task undone, and nobody is told: it names no function that allocates.
+    """
     lines = output_of(SPECIALISATIONS, TINY).splitlines()
     kernels = ("_banded", "_grouped", "_few_rows", "_many_rows", "_weighted_sums", "_add_norm", "select_past")
     of_rounded_weights = ("_bf16", "_int8", "_widen")
     assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), *of_rounded_weights])
+    allocates = re.compile(rb"NRT_(?:Allocate|Reallocate|MemInfo_(?:alloc|new|varsize))")
+    names = {path.name.split("-")[0]: allocates.findall(path.read_bytes()) for path in jit._folder().iterdir()}
+    assert len(names) >= len(kernels) and set().union(*names.values()) == set(), names
 
 
 @pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: nothing runs in parallel")

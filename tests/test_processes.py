@@ -187,6 +187,55 @@ def test_threads_of_gnu_openmp_soon_sleep_unless_the_user_has_said_else(own):
     assert all(f"{name} = '{value}'" in told for name, value in waits.items())
 
 
+MEMORY = """
+import resource
+from collections import Counter
+
+def model(E, S, heads):
+    shape = {"vocab_size": 100, "d_model": E, "encoder_layers": 1, "decoder_layers": 1, "init_std": 0.5}
+    shape |= {f"{stack}_{name}": n for stack in ("encoder", "decoder")
+              for name, n in (("attention_heads", heads), ("ffn_dim", 16))}
+    positions = {"max_encoder_position_embeddings": S, "max_decoder_position_embeddings": 9, "attention_window": 64}
+    ids = np.arange(S)[None] % 90 + 5
+    return pyled.LEDForConditionalGeneration(pyled.LEDConfig(**shape, **positions), 0), ids
+
+# What their kernels compute in takes more memory than their arrays: a head of many numbers, and many beams.
+(wide, few), (narrow, many) = model(1024, 48, 1), model(16, 1500, 2)
+
+def forward():
+    return wide(few, decoder_input_ids=few[:, :1]).logits.tobytes()
+
+def generate():
+    return narrow.generate(many, num_beams=64, max_length=3).tobytes()
+
+for call in (forward, generate):
+    expected, counts = call(), Counter()
+    call()
+    for room in range(0, 3_000_000, 50_000):
+        with open("/proc/self/statm") as statm:
+            used = int(statm.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + room, resource.RLIM_INFINITY))
+        try:
+            counts[call() == expected] += 1
+        except MemoryError:
+            counts["MemoryError"] += 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    print(*sorted(map(str, counts)), call() == expected)
+"""
+
+
+@pytest.mark.skipif(not COMPILED or not sys.platform.startswith("linux"), reason="machine code on Linux is asked")
+@pytest.mark.parametrize("layer", ["workqueue", "omp"])
+def test_without_memory_an_answer_is_right_or_a_memory_error(layer):
+    if not is_available(layer):
+        pytest.skip(f"Numba has no {layer} here")
+    # Blocks from this size on go back to the system, so that each call asks anew; OpenBLAS on threads ends the process.
+    returned = {f"MALLOC_{name}_": "65536" for name in ("MMAP_THRESHOLD", "TRIM_THRESHOLD")} | {"MALLOC_ARENA_MAX": "1"}
+    told = run(MEMORY, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2", OPENBLAS_NUM_THREADS="1", **returned)
+    assert told == "MemoryError True True\n" * 2
+
+
 # Machine code on disk
 
 MACHINE_CODE = """

@@ -10,7 +10,7 @@ from numba import prange
 
 from ..arrays import Bools, Floats
 from .elementary import exp
-from .jit import kernel
+from .jit import kernel, scratch, thread
 from .vectors import add_product, lanes
 
 QUERY_TILE = 96  # queries are the vector lanes; with 64 keys, a tile's scores and sums stay in the second cache
@@ -18,24 +18,24 @@ KEY_TILE = 64
 
 
 @kernel()
-def _absorb(scores, values, top, total, output):
+def _absorb(scores, values, sums, output):
     """Add a tile of keys to a streaming softmax: to its running maximum, sum of powers and weighted sum of values.
 
     scores: (keys, lanes) float, -inf where a query may not attend; overwritten by the powers
     values: (keys, D) float
-    top: (lanes,) float, the largest score so far
-    total: (lanes,) float
+    sums: (4, lanes) float: the largest score so far, the sum of the powers, and two rows of scratch
     output: (D, lanes) float
     """
     keys, lanes = scores.shape
+    top, total, shift, scale = sums[0], sums[1], sums[2], sums[3]
     # pass 1: shift = np.maximum(top, scores.max(axis=0))
-    shift = top.copy()
+    for x in range(lanes):
+        shift[x] = top[x]
     for j in range(keys):
         for x in range(lanes):
             score, largest = scores[j, x], shift[x]
             shift[x] = score if score > largest else largest  # subtle: a vector instruction treats NaN so, max() not
     # pass 2: scale = np.exp(top - shift); top = shift; total *= scale
-    scale = np.empty_like(shift)
     for x in range(lanes):
         earlier = top[x]
         top[x] = shift[x]
@@ -75,21 +75,21 @@ def _mask(scores, first, j0, is_key, w):
 
 
 @kernel()
-def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, query_tile, key_tile, context):
-    """Compute the context of one head for up to `query_tile` queries from `first` on; see `banded`.
+def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, memory, context):
+    """Compute the context of one head for as many queries from `first` on as `memory` has lanes; see `banded`.
 
     q: (Q, D) float
     k, v: (S, D) float
     k_extra, v_extra: (G, D) float
+    memory: (4 + 2D + keys at a time, lanes) float, scratch
     context: (Q, D) float
     """
-    D = q.shape[1]
+    D, query_tile = q.shape[1], memory.shape[1]
     lanes = min(query_tile, q.shape[0] - first)
-    queries = np.zeros((D, query_tile), q.dtype)  # lanes without a query compute with zeros
-    scores = np.empty((key_tile, query_tile), q.dtype)
-    top = np.full(query_tile, -np.inf, q.dtype)
-    total = np.zeros(query_tile, q.dtype)
-    output = np.zeros((D, query_tile), q.dtype)
+    sums, output, queries, scores = memory[:4], memory[4 : 4 + D], memory[4 + D : 4 + 2 * D], memory[4 + 2 * D :]
+    key_tile = scores.shape[0]
+    memory[: 4 + 2 * D] = 0  # lanes without a query compute with zeros
+    sums[0] = -np.inf
     # pass 1: queries = q[first : first + lanes].T * scale
     for i in range(lanes):
         for d in range(D):
@@ -103,16 +103,17 @@ def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, query_tile, k
         tile[:] = 0
         add_product(k[j0:j1], queries, tile)
         _mask(tile, first, j0, is_key, w)
-        _absorb(tile, v[j0:j1], top, total, output)
+        _absorb(tile, v[j0:j1], sums, output)
     # pass 3: the global keys; all of them are real, so no mask is needed
     for j0 in range(0, k_extra.shape[0], key_tile):
         j1 = min(k_extra.shape[0], j0 + key_tile)
         tile = scores[: j1 - j0]
         tile[:] = 0
         add_product(k_extra[j0:j1], queries, tile)
-        _absorb(tile, v_extra[j0:j1], top, total, output)
+        _absorb(tile, v_extra[j0:j1], sums, output)
 
     # pass 4: context[first : first + lanes] = (output / total).T, and 0 for a query without any key
+    total = sums[1]
     for i in range(query_tile):
         total[i] = 1 / total[i] if total[i] != 0 else 0  # NaN stays NaN
     for i in range(lanes):
@@ -121,27 +122,20 @@ def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, query_tile, k
 
 
 @kernel(parallel=True)
-def _banded(q, k, v, is_key, k_extra, v_extra, w, scale, query_tile, key_tile, context):
+def _banded(q, k, v, is_key, k_extra, v_extra, w, scale, memory, context):
     H, Q, D = q.shape
+    query_tile = memory.shape[2]
     tiles = (Q + query_tile - 1) // query_tile
     for task in prange(H * tiles):
         h, first = task // tiles, task % tiles * query_tile
         columns = context[:, h * D : (h + 1) * D]
-        _band_tile(q[h], k[h], v[h], is_key, k_extra[h], v_extra[h], w, scale, first, query_tile, key_tile, columns)
+        _band_tile(q[h], k[h], v[h], is_key, k_extra[h], v_extra[h], w, scale, first, memory[thread()], columns)
 
 
 def banded(
-    q: Floats,
-    k: Floats,
-    v: Floats,
-    is_key: Bools,
-    k_extra: Floats,
-    v_extra: Floats,
-    w: int,
-    context: Floats,
-    query_tile: int | None = None,
-    key_tile: int | None = None,
-) -> None:
+    q: Floats, k: Floats, v: Floats, is_key: Bools, k_extra: Floats, v_extra: Floats, w: int, context: Floats,
+    query_tile: int | None = None, key_tile: int | None = None,
+) -> None:  # fmt: skip
     """Write the context of every query i over the keys j with |i - j| <= w and is_key[j], and over all extra keys.
 
     It equals, head by head, `softmax(scores) @ values` of `reference.encoder_attention` with those keys. A query
@@ -160,4 +154,5 @@ def banded(
     _, Q, D = q.shape
     unit, scale = lanes(q.dtype), q.dtype.type(1 / math.sqrt(D))
     query_tile = query_tile or min(QUERY_TILE, (min(Q, w) + unit - 1) // unit * unit)
-    _banded(q, k, v, is_key, k_extra, v_extra, w, scale, query_tile, key_tile or KEY_TILE, context)
+    memory = scratch((4 + 2 * D + (key_tile or KEY_TILE), query_tile), q.dtype)
+    _banded(q, k, v, is_key, k_extra, v_extra, w, scale, memory, context)

@@ -10,7 +10,7 @@ from numba import prange
 
 from ..arrays import Bools, Floats
 from .elementary import exp
-from .jit import FAST_SUMS, kernel
+from .jit import FAST_SUMS, kernel, scratch, thread
 from .rounded import Matrix, parts
 from .vectors import add_product_once, dots
 
@@ -19,17 +19,18 @@ LANES = 32  # scores that are compared at a time
 
 
 @kernel(fastmath=FAST_SUMS)
-def _powers(row, is_key, scale):
+def _powers(row, is_key, scale, tops):
     """Turn a row of scores into the powers of its softmax, in place, and return their sum.
 
     What is no key has the power 0. Where there is no key at all, every power is 1, as in transformers 5.23.0.
 
     row: (S,) float
     is_key: (S,) bool
+    tops: (LANES,) float, scratch for the largest of every LANES-th score: one maximum would take all one by one
     """
     S = row.shape[0]
     # pass 1: row = np.where(is_key, row * scale, -np.inf); top = row.max()
-    tops = np.full(LANES, -np.inf, row.dtype)  # of every LANES-th score: one maximum would take all one by one
+    tops[:] = -np.inf
     whole = S - S % LANES
     for j0 in range(0, whole, LANES):
         for x in range(LANES):
@@ -52,7 +53,7 @@ def _powers(row, is_key, scale):
 
 
 @kernel()
-def _attend_rows(q, k, v, is_key, key_scale, value_scale, scale, context):
+def _attend_rows(q, k, v, is_key, key_scale, value_scale, scale, scores, memory, context):
     """Compute the context of a few queries of one head. Each key and each value is read once, for all queries.
 
     The arithmetic of a query does not depend on the number of queries.
@@ -61,19 +62,21 @@ def _attend_rows(q, k, v, is_key, key_scale, value_scale, scale, context):
     k, v: (capacity, D), of which the first S are read
     is_key: (S,) bool
     key_scale, value_scale: (S,) float, for int8; or None
+    scores, memory: scratch, (Q, S) and (at least LANES + Q,) float
     """
     Q, S = q.shape[0], is_key.shape[0]
     # pass 1: scores = q @ k[:S].T
-    scores = np.empty((Q, S), q.dtype)
     dots(q, k, 0, S, scores)
     # pass 2: scores = softmax(scores * key_scale * scale) * value_scale, but for the division by `totals`
-    totals = np.empty(Q, q.dtype)
+    tops, totals = memory[:LANES], memory[LANES:]
     for i in range(Q):
         if key_scale is not None:
-            scores[i] *= key_scale
-        totals[i] = _powers(scores[i], is_key, scale)
+            for j in range(S):
+                scores[i, j] *= key_scale[j]
+        totals[i] = _powers(scores[i], is_key, scale, tops)
         if value_scale is not None:
-            scores[i] *= value_scale
+            for j in range(S):
+                scores[i, j] *= value_scale[j]
     # pass 3: context = scores @ v[:S]
     context[:] = 0
     for j0 in range(0, S, VALUE_TILE):
@@ -86,15 +89,15 @@ def _attend_rows(q, k, v, is_key, key_scale, value_scale, scale, context):
 
 
 @kernel(parallel=True)
-def _grouped(q, k, v, is_key, key_scale, value_scale, scale, context):
+def _grouped(q, k, v, is_key, key_scale, value_scale, scale, scores, memory, context):
     N, H = k.shape[:2]
     for task in prange(N * H):
         n, h = task // H, task % H
+        rest = scale, scores[thread()], memory[thread()], context[n, h]
         if key_scale is None:
-            _attend_rows(q[n, h], k[n, h], v[n, h], is_key[n], None, None, scale, context[n, h])
+            _attend_rows(q[n, h], k[n, h], v[n, h], is_key[n], None, None, *rest)
         else:
-            scales = key_scale[n, h], value_scale[n, h]
-            _attend_rows(q[n, h], k[n, h], v[n, h], is_key[n], *scales, scale, context[n, h])
+            _attend_rows(q[n, h], k[n, h], v[n, h], is_key[n], key_scale[n, h], value_scale[n, h], *rest)
 
 
 def grouped(q: Floats, k: Matrix, v: Matrix, is_key: Bools) -> Floats:
@@ -110,5 +113,7 @@ def grouped(q: Floats, k: Matrix, v: Matrix, is_key: Bools) -> Floats:
     """
     context = np.empty_like(q)
     (keys, key_scale), (values, value_scale) = parts(k), parts(v)
-    _grouped(q, keys, values, is_key, key_scale, value_scale, q.dtype.type(1 / math.sqrt(q.shape[3])), context)
+    scale, scores = q.dtype.type(1 / math.sqrt(q.shape[3])), scratch((q.shape[2], is_key.shape[1]), q.dtype)
+    memory = scratch(((2 + q.shape[2] // LANES) * LANES,), q.dtype)  # subtle: whole lines of the caches for each thread
+    _grouped(q, keys, values, is_key, key_scale, value_scale, scale, scores, memory, context)
     return context

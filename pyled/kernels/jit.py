@@ -5,6 +5,7 @@ import errno
 import functools
 import hashlib
 import logging
+import math
 import os
 import pickle
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
 from numba.core import compiler, serialize
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import overload
@@ -40,7 +42,7 @@ _threads: int | None = None
 
 
 def thread() -> int:
-    """Return the number of the thread that runs a task of a parallel kernel: below `most_threads()`."""
+    """Return the number of the thread that runs a task of a parallel kernel."""
     return 0
 
 
@@ -91,9 +93,17 @@ def _launched(fastmath: set[str], function: Any) -> Any:
     return launch
 
 
-def most_threads() -> int:
-    """Return how many threads a kernel may run on."""
-    return int(numba.config.NUMBA_NUM_THREADS)
+def scratch(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return memory for a parallel kernel, whose tasks use part `thread()` of it: (threads, *shape).
+
+    No compiled code allocates: without memory it would leave its tasks undone, and nobody would be told. Here NumPy
+    raises MemoryError, before anything is computed. The first part begins with a line of the caches.
+    """
+    threads = numba.config.NUMBA_NUM_THREADS
+    size = threads * math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + 64, np.uint8)
+    first = -memory.__array_interface__["data"][0] % 64
+    return memory[first : first + size].view(dtype).reshape(threads, *shape)
 
 
 def _uninterrupted(compile: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from numba import prange
 
 from ..arrays import Floats
 from .elementary import gelu
-from .jit import kernel, most_threads, thread
+from .jit import kernel, scratch, thread
 from .rounded import Matrix, parts
 from .vectors import add_product, dots, lanes, transpose
 
@@ -104,8 +104,7 @@ def many_rows(x: Floats, weight: Matrix, bias: Floats, out: Floats, *, activate:
     out: (H, R, D) float
     """
     width = lanes(x.dtype)
-    panels = np.empty((most_threads(), x.shape[1], width), x.dtype)
-    tiles = np.empty((most_threads(), ROW_TILE, width), x.dtype)
+    panels, tiles = scratch((x.shape[1], width), x.dtype), scratch((ROW_TILE, width), x.dtype)
     _many_rows(x, *parts(weight), bias, activate, CHUNK, panels, tiles, out)
 
 

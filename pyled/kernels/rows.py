@@ -62,4 +62,6 @@ def select_past(past: Floats, P: int, rows: Ids, out: Floats) -> None:
     # out[:, :, :P] = past[rows, :, :P]
     for task in prange(rows.shape[0] * H):
         i, h = task // H, task % H
-        out[i, h, :P] = past[rows[i], h, :P]
+        for p in range(P):
+            for d in range(past.shape[3]):
+                out[i, h, p, d] = past[rows[i], h, p, d]
