@@ -41,6 +41,7 @@ def layer_norm(x: Floats, weights: Weights, name: str) -> Floats:
     """Each row shifted to mean 0 and scaled to (biased) variance 1, then scaled and shifted by the weights."""
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
+    variance = np.where(np.isinf(variance), np.nan, variance)  # too large for the float type: what follows is unknown
     return centred / np.sqrt(variance + LAYER_NORM_EPSILON) * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 

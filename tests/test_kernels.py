@@ -260,6 +260,20 @@ def test_what_is_no_number_reaches_every_query_that_attends_to_it_and_no_other(d
     assert are_no_numbers(grouped.grouped(few, keys, values, np.array([[True, True, False, True]]))[0, 0]) == []
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64] if COMPILED else [np.float64])
+def test_a_query_whose_scores_are_all_beyond_the_float_type_is_no_number_and_one_without_keys_is_0(dtype):
+    q, v, none = random_arrays(1, dtype, (1, 30, 4), (1, 30, 4), (1, 0, 4))
+    q[:] = np.sqrt(np.finfo(dtype).max)
+    k, is_key = -q, np.arange(30) < 20
+    with np.errstate(all="ignore"):
+        context = within_band(q, k, v, is_key, none, none, 2, 4, 8)
+        assert np.isnan(context[:22]).all() and not context[22:].any()
+        assert np.isnan(within_band(q, k, v, is_key, k[:, :1], v[:, :1], 2, 4, 8)).all()
+        for is_any in (True, False):
+            few = grouped.grouped(q[None, :, :6], k[None], v[None], np.full((1, 30), is_any))
+            assert np.isnan(few).all() == is_any == np.isnan(few).any()
+
+
 @EXAMPLE
 @given(
     N=st.integers(1, 3),
@@ -366,6 +380,23 @@ def test_residual_and_norm_in_one_pass(N, E, dtype, seed):
     # For a variance near 0 the sum's own rounding is divided by it: seen with E = 2 and near-equal elements.
     spread = max(1.0, float(np.max(np.abs(weight)) / np.sqrt(1e-5 + (x + y).var(axis=1).min())))
     assert_within("norm", y, truth, FLOAT32_ERROR * spread, dtype)
+
+
+@pytest.mark.parametrize("E", [2, 7, 100])
+@pytest.mark.parametrize(("size", "is_number"), [(1e17, True), (1e21, False), (3e38, False), (np.inf, False)])
+def test_a_norm_beyond_float32_is_no_number_and_never_the_bias(E, size, is_number):
+    x, weight, bias = random_arrays(E, np.float32, (2, E), (E,), (E,))
+    x[0] = np.where(np.arange(E) % 2, size, -size)
+    with np.errstate(all="ignore"):
+        exact = reference.layer_norm(x.astype(np.float64), {"n.weight": weight, "n.bias": bias}, "n")
+        truth = reference.layer_norm(x, {"n.weight": weight, "n.bias": bias}, "n")
+        rows.add_norm(x, np.zeros_like(x), weight, bias, reference.LAYER_NORM_EPSILON, out=x)
+    for got in (x, truth):
+        assert_within("ordinary row", got[1], exact[1], 1e-5, np.float32)
+        if is_number:
+            assert_within("large row", got[0], exact[0], 1e-5, np.float32)
+        else:
+            assert np.isnan(got[0]).all()
 
 
 @EXAMPLE

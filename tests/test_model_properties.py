@@ -290,6 +290,26 @@ def test_few_global_queries_go_without_keys_of_their_own(G, D, expected, monkeyp
     assert_within("attended", got, truth, 0.0)
 
 
+def test_a_softmax_is_that_of_the_definition_also_beyond_the_float_type():
+    scores = np.array([[0, 1, -np.inf], [-np.inf] * 3, [np.inf, 0, 1], [np.nan, 0, 1], [np.inf, -np.inf, np.inf]])
+    with np.errstate(invalid="ignore"):
+        assert np.array_equal(attention.softmax(scores), reference.softmax(scores), equal_nan=True)
+    assert np.isnan(attention.softmax(scores)).any(axis=1).tolist() == [False, True, True, True, True]
+
+
+def test_states_beyond_float32_are_no_numbers_and_calls_say_so():
+    model = small_model(dtype="float32")
+    embeds = np.random.default_rng(0).standard_normal((1, 9, model.config.d_model)).astype(np.float32) * 1e25
+    with np.errstate(all="ignore"):
+        assert np.isnan(model.get_encoder()(inputs_embeds=embeds).last_hidden_state).all()
+        with pytest.raises(InputError, match=r"encoder_hidden_states holds nan.*check the model's weights"):
+            model(inputs_embeds=embeds, decoder_input_ids=[[2, 0]])
+        with pytest.raises(GenerationError, match="scores of token 1 are not numbers; check the model's weights"):
+            model.generate(inputs_embeds=embeds, max_length=4)
+        states, embeds = embeds[:, :3] / 1e25, embeds[:, :2]
+        assert np.isnan(model(encoder_outputs=states, decoder_inputs_embeds=embeds).logits).all()
+
+
 def test_two_threads_calling_one_model_get_the_right_answers():
     model = small_model()
     inputs = [some_ids(seed, 2, 25) for seed in range(8)]

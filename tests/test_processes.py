@@ -233,7 +233,7 @@ def test_without_memory_an_answer_is_right_or_a_memory_error(layer):
     # Blocks from this size on go back to the system, so that each call asks anew; OpenBLAS on threads ends the process.
     returned = {f"MALLOC_{name}_": "65536" for name in ("MMAP_THRESHOLD", "TRIM_THRESHOLD")} | {"MALLOC_ARENA_MAX": "1"}
     told = run(MEMORY, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2", OPENBLAS_NUM_THREADS="1", **returned)
-    assert told == "MemoryError True True\n" * 2
+    assert told.endswith("MemoryError True True\n" * 2)
 
 
 # Machine code on disk

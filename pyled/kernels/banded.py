@@ -114,8 +114,11 @@ def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, memory, conte
 
     # pass 4: context[first : first + lanes] = (output / total).T, and 0 for a query without any key
     total = sums[1]
-    for i in range(query_tile):
-        total[i] = 1 / total[i] if total[i] != 0 else 0  # NaN stays NaN
+    for i in range(lanes):
+        if total[i] != 0:  # NaN stays NaN
+            total[i] = 1 / total[i]
+        elif k_extra.shape[0] > 0 or is_key[max(0, first + i - w) : first + i + w + 1].any():
+            total[i] = np.nan  # all scores are -inf, products beyond the float type
     for i in range(lanes):
         for d in range(D):
             context[first + i, d] = output[d, i] * total[i]

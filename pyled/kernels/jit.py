@@ -97,12 +97,12 @@ def scratch(shape: tuple[int, ...], dtype: Any) -> Any:
     """Return memory for a parallel kernel, whose tasks use part `thread()` of it: (threads, *shape).
 
     No compiled code allocates: without memory it would leave its tasks undone, and nobody would be told. Here NumPy
-    raises MemoryError, before anything is computed. The first part begins with a line of the caches.
+    raises MemoryError, before anything is computed.
     """
     threads = numba.config.NUMBA_NUM_THREADS
     size = threads * math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + 64, np.uint8)
-    first = -memory.__array_interface__["data"][0] % 64
+    first = -memory.__array_interface__["data"][0] % 64  # bytes before a line of the caches begins
     return memory[first : first + size].view(dtype).reshape(threads, *shape)
 
 

@@ -6,6 +6,7 @@ Letters: M rows, R rows being decoded, E model size, H heads, D head size, P pas
 
 import math
 
+import numpy as np
 from numba import prange
 
 from ..arrays import Floats, Ids
@@ -26,6 +27,8 @@ def _norm_row(row, weight, bias, epsilon):
     for e in range(E):
         row[e] -= mean
         squares += row[e] * row[e]
+    if math.isinf(squares):  # subtle: a row divided by infinity would become its bias, and nobody would see the loss
+        squares = row.dtype.type(np.nan)
     # pass 3: row = row / np.sqrt(squares / E + epsilon) * weight + bias
     scale = row.dtype.type(1) / math.sqrt(squares / row.dtype.type(E) + epsilon)
     for e in range(E):

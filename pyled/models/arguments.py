@@ -126,7 +126,8 @@ def checked_embeds(embeds: ArrayLike | None, name: str, E: int, dtype: Any) -> F
     is_finite = np.isfinite(floats)
     if not is_finite.all():
         raise InputError(
-            f"{name} holds {array[~is_finite][0]}: numbers that are finite in {floats.dtype} were expected"
+            f"{name} holds {array[~is_finite][0]}: numbers that are finite in {floats.dtype} were expected; "
+            "where the model itself has computed it, check the model's weights"
         )
     return floats
 

@@ -142,11 +142,11 @@ def _local_probs(q: Floats, k: Floats, w: int, is_real: Bools, is_global: Bools)
 
 
 def softmax(scores: Floats) -> Floats:
-    """Return rows of probabilities for rows of scores; a row of nothing but -inf becomes 0."""
-    top = scores.max(axis=-1, keepdims=True)
-    powers = np.exp(scores - np.where(np.isfinite(top), top, 0))
-    total = powers.sum(axis=-1, keepdims=True)
-    return np.divide(powers, total, out=powers, where=total > 0)
+    """Return rows of probabilities for rows of scores; a row of nothing but -inf, or with +inf, becomes NaN."""
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    powers /= powers.sum(axis=-1, keepdims=True)
+    return powers
 
 
 # The decoder
