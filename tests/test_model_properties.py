@@ -306,7 +306,7 @@ def test_states_beyond_float32_are_no_numbers_and_calls_say_so():
             model(inputs_embeds=embeds, decoder_input_ids=[[2, 0]])
         with pytest.raises(GenerationError, match="scores of token 1 are not numbers; check the model's weights"):
             model.generate(inputs_embeds=embeds, max_length=4)
-        states, embeds = embeds[:, :3] / 1e25, embeds[:, :2]
+        states, embeds = (embeds[:, :3] / 1e25,), embeds[:, :2]
         assert np.isnan(model(encoder_outputs=states, decoder_inputs_embeds=embeds).logits).all()
 
 
