@@ -566,6 +566,12 @@ def test_the_process_that_compiles_gets_the_bits_of_those_that_load(tmp_path):
     assert runs[0] == runs[1]
 
 
+def test_vectors_are_those_of_the_processor_that_numba_compiles_for():
+    code = "from pyled.kernels import vectors; print(vectors.VECTOR_BYTES, vectors.CACHE)"
+    assert output_of(code, NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES="") == "32 2\n"
+    assert output_of(code, NUMBA_CPU_NAME="znver4", NUMBA_CPU_FEATURES="+avx512f") == "64 1\n"
+
+
 def test_nobody_outside_the_kernels_knows_numba_its_files_or_its_threads():
     package = Path(pyled.__file__).parent
     for path in set(package.rglob("*.py")) - set((package / "kernels").glob("*.py")):

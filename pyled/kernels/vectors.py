@@ -12,15 +12,17 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload
 from numba.types import Array, void
 
 from .jit import FUSED, PART
 
-HAS_AVX512 = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
+# Of the target that Numba compiles for: NUMBA_CPU_NAME can name another processor than this one.
+_, CPU, FEATURES = cpu_target.target_context.codegen().magic_tuple()
+HAS_AVX512 = "+avx512f" in FEATURES.split(",")
 VECTOR_BYTES = 64 if HAS_AVX512 else 32
 # A block of sums in `add_product`: 12 sums, 3 operands and a factor fill the 16 registers of AVX2; AVX-512 has 32.
 ROWS, VECTORS = (8, 3) if HAS_AVX512 else (4, 3)
@@ -29,7 +31,7 @@ ALONE = 8  # sums at a time for one row: a multiply-add begins before the previo
 AHEAD = 8192  # the distance of fetches: bytes of a matrix between what is used and what is fetched
 # The cache that fetches go to, and the divisors of the distance. A Zen (3) drops fetches when many are under way, so it
 # gets each one three times, at shorter distances. A Xeon needs each once, and its second cache is better.
-CACHE, NEARER = (1, (1, 2, 4)) if llvmlite.binding.get_host_cpu_name().startswith("znver") else (2, (1,))
+CACHE, NEARER = (1, (1, 2, 4)) if CPU.startswith("znver") else (2, (1,))
 
 
 def lanes(dtype: Any) -> int:
