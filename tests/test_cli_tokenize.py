@@ -1,6 +1,7 @@
 """`pyled tokenize` and `pyled detokenize`: as the reference's tokenizer has it, and back."""
 
 import json
+import os
 
 import pytest
 from checkpoints import ANSWERS, TINY, changed, document
@@ -104,9 +105,10 @@ def test_what_tokenize_prints_is_the_text_again(tokenize, detokenize, text):
 
 
 def test_what_tokenize_prints_of_several_texts_in_json_are_the_texts_again(tokenize, detokenize, tmp_path):
-    for name, text in (("a", SHORT), ("b", "naïve")):
+    odd = os.fsdecode(b"caf\xe9")  # a name that is not UTF-8, whose JSON has half of a surrogate pair
+    for name, text in (("a", SHORT), (odd, "naïve")):
         (tmp_path / name).write_text(text, encoding="utf-8")
-    printed = tokenize("--json", "--no-special-tokens", tmp_path / "a", tmp_path / "b")[1]
+    printed = tokenize("--json", "--no-special-tokens", tmp_path / "a", tmp_path / odd)[1]
     assert detokenize(stdin=printed.encode()) == (0, f"{SHORT}\nnaïve\n", "")
 
 

@@ -143,7 +143,7 @@ def rows_of(text: str) -> list[list[int]]:
 
 
 def _in_json(text: str) -> list[int]:
-    value = parse_json(text.encode("utf-8"), "its JSON", InputError)
+    value = parse_json(text.encode("utf-8"), "its JSON", InputError, halves=True)  # names of files may hold them
     ids: Any = value.get("input_ids") if isinstance(value, dict) else value
     if not isinstance(ids, list) or not all(type(id_) is int and id_ >= 0 for id_ in ids):
         raise InputError("its JSON is neither a list of ids nor an object with a list of ids as input_ids")
