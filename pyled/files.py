@@ -24,6 +24,7 @@ DIGITS = 18  # enough for every 2**48 a header may hold, far from Python's own l
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
 POINTER = "is a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned"
 _NUMBER = "[0-9a-f]" * 8  # as a pattern: of a file that is being written
+TRIES = 6000  # to lock a file, in a minute: much longer than pyled keeps one locked
 _ABANDONED = 3600  # seconds since the last byte was written to a file that nobody finished
 # Why a file is not replaced.
 _REASONS = {errno.EEXIST: "is there already, and stays as it is", errno.EISDIR: "is a directory",
@@ -284,14 +285,24 @@ def _linked(part: Path, target: Path) -> bool:
 
 @contextlib.contextmanager
 def locked(place: Path) -> Iterator[None]:
-    """Keep other processes that lock the same file or folder waiting until the block is done, where the system can."""
+    """Keep other processes that lock the same file or folder waiting until the block is done, where the system can.
+
+    Raises OSError where another program keeps it locked, as `flock FILE pyled ...` does, which waits for this process.
+    """
+    tries = 0
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError, ImportError):  # ImportError: Windows
             import fcntl
 
             handle = os.open(place, os.O_RDONLY)
             stack.callback(os.close, handle)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            while (tries := tries + 1) < TRIES:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                time.sleep(0.01)
+        if tries == TRIES:
+            raise OSError(errno.ETIMEDOUT, f"another program has locked {place}: end it, or lock another file")
         yield
 
 

@@ -275,6 +275,21 @@ def test_a_device_is_written_to_and_not_replaced(summarize, note, tmp_path):
     assert pipe.is_fifo()
 
 
+@pytest.mark.parametrize(("command", "place"), [("summarize", "out"), ("evaluate", "records.jsonl")])
+def test_a_lock_of_another_program_is_told_after_a_while(run, tmp_path, monkeypatch, command, place):
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr("pyled.files.TRIES", 10)
+    text, place = tmp_path / "text", tmp_path / place
+    text.write_text(json.dumps({"document": SHORT, "summary": SHORT}), encoding="utf-8")
+    place.touch() if place.suffix else place.mkdir()
+    handle = os.open(place, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # as `flock PLACE pyled ...` has it while pyled runs
+    status, _, err = run(command, text, "-m", TINY, "--max-length", 3, "-o", place)
+    os.close(handle)
+    assert status == 1 and f"cannot be written: another program has locked {place}: end it, or lock another" in err
+    assert not (place.read_bytes() if place.suffix else left_in(place))
+
+
 # Names
 
 
