@@ -242,7 +242,7 @@ def test_a_run_goes_on_from_its_records(evaluate, pairs, tmp_path, written):
     whole = evaluate(pairs, "-o", output)
     both = output.read_bytes()
     first, second = both.splitlines(keepends=True)
-    for rest in (second[:1], second[:40], second[:-2]):  # cut off by a kill
+    for rest in (second[:1], second[:40], second[:-2], second[:75] + b'"a": -0'):  # cut off by a kill
         output.write_bytes(first + rest)
         written.clear()
         again = evaluate(pairs, "-o", output, "--skip-existing")
@@ -322,6 +322,7 @@ ODD = {
     "a note behind a record": lambda line, record: line + b"my notes",
     "JSON behind a record": lambda line, record: line + b'{"mine": 1}',
     "another record behind one": lambda line, record: line + json.dumps(record | {"texts": 5}).encode(),
+    "a record with NaN behind one": lambda line, record: line + json.dumps(record | {"mine": float("nan")}).encode(),
 }
 
 

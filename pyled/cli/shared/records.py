@@ -22,7 +22,6 @@ from .words import name_origins
 if TYPE_CHECKING:
     from ...tasks import Summarizer
 
-
 _HEAD = b'{"key": "'
 _LONGEST = 2**26  # bytes of a line
 
@@ -60,7 +59,7 @@ class Records(dict[str, Any]):
                     try:
                         is_ours |= self._take(line, f"line {number:,}")
                     except InputError as e:
-                        if is_ours and not is_whole and e.rule and _may_begin_record(line):  # no JSON: it was cut off
+                        if is_ours and not is_whole and _is_cut_off(line, e.rule):
                             return
                         remedy = "pass --force to replace it, or name another output"
                         raise InputError(f"{path} holds no records: {e}: {remedy}") from None
@@ -131,9 +130,10 @@ def _state(path: Path) -> Any:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _may_begin_record(line: bytes) -> bool:
-    """Return True for a line that a record can begin with."""
-    return _HEAD.startswith(line[: len(_HEAD)]) and not line[len(_HEAD) : len(_HEAD) + 64].strip(b"0123456789abcdef")
+def _is_cut_off(line: bytes, rule: str | None) -> bool:
+    """Return True for the beginning of a record: what is no JSON by the rule that it breaks, or ends as no object."""
+    begins = _HEAD.startswith(line[: len(_HEAD)]) and not line[len(_HEAD) : len(_HEAD) + 64].strip(b"0123456789abcdef")
+    return begins and (rule in ("not-json", "not-utf8") or not line.rstrip().endswith(b"}"))
 
 
 def key_of(document: str, setup: Mapping[str, Any]) -> str:
