@@ -245,11 +245,12 @@ def replace_files(
 
 def finish_replacing(folder: Path) -> None:
     """Rename what `replace_files` had written whole before its process was killed. Raises OSError."""
-    for mark in folder.glob(f".{_NUMBER}.whole"):
+    for mark in filter(Path.is_file, folder.glob(f".{_NUMBER}.whole")):
         with locked(folder):  # until a process that is alive is done
             for part in folder.glob(f".*.{mark.stem[1:]}.part") if mark.exists() else ():
                 target = folder / part.name[1 : -len(".01234567.part")]
-                if not target.is_symlink():  # subtle: a folder that others made must not change files elsewhere
+                # subtle: a folder that others made must not change files elsewhere
+                if part.is_file() and not target.is_symlink() and not target.is_dir():
                     part.replace(target)
             mark.unlink(missing_ok=True)
 

@@ -456,8 +456,12 @@ def test_finishing_a_save_changes_no_file_elsewhere(tmp_path):
     (tmp_path / "led" / "config.json").symlink_to("../mine")
     for name in (".01234567.whole", ".config.json.01234567.part"):
         (tmp_path / "led" / name).touch()
+    for name in (".89abcdef.whole", "...01234567.part", ".merges.txt.01234567.part", "vocab.json"):  # not pyled's
+        (tmp_path / "led" / name).mkdir()
+    (tmp_path / "led" / ".vocab.json.01234567.part").touch()
     finish_replacing(tmp_path / "led")
     assert (tmp_path / "led" / "config.json").is_symlink() and (tmp_path / "mine").read_text() == "old"
+    assert not (tmp_path / "led" / "merges.txt").exists() and (tmp_path / "led" / "vocab.json").is_dir()
 
 
 def test_a_file_read_while_it_is_replaced_stays_as_it_was(tmp_path):
