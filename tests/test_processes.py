@@ -230,11 +230,29 @@ for call in (forward, generate):
 def test_without_memory_an_answer_is_right_or_a_memory_error(layer):
     if not is_available(layer):
         pytest.skip(f"Numba has no {layer} here")
-    # Blocks from this size on go back to the system, so that each call asks anew; OpenBLAS on threads ends the process.
+    # Blocks from this size on go back to the system, so that each call asks anew.
     returned = {f"MALLOC_{name}_": "65536" for name in ("MMAP_THRESHOLD", "TRIM_THRESHOLD")} | {"MALLOC_ARENA_MAX": "1"}
-    environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "1", **returned}
+    environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2", **returned}
     run(MEMORY, 0, **environment)  # compiles, which would leave much memory free
     assert run(MEMORY, 3_000_000, **environment) == "MemoryError True True\n" * 2
+
+
+FEW_THREADS = """
+import hashlib, resource
+if sys.argv[1:] and resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+    resource.setrlimit(resource.RLIMIT_STACK, (8 << 30, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, resource.RLIM_INFINITY))
+    os.execv(sys.executable, sys.orig_argv)
+print(hashlib.sha256(answer(small_model(0))).hexdigest())
+"""
+
+
+@pytest.mark.skipif(not COMPILED or not sys.platform.startswith("linux"), reason="machine code on Linux is asked")
+def test_where_no_more_threads_can_be_started_answers_are_the_same(layer):
+    """As where their number is limited; here a thread's stack is larger than all the memory that may be used."""
+    environment = {"NUMBA_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "1", **layer}
+    expected, limited = (run(FEW_THREADS, *arguments, **environment) for arguments in ([], ["limited"]))
+    assert limited[-65:] == expected[-65:]
 
 
 # Machine code on disk
@@ -381,7 +399,7 @@ def test_the_first_compilation_after_a_fork_is_announced(tmp_path):
         pytest.skip("Numba has no omp here")
     lines = machine_code(tmp_path, "float32", "fork", NUMBA_THREADING_LAYER="omp")
     (folder,) = (tmp_path / "pyled").iterdir()
-    announced = [compiling(numbers, folder) for numbers in ("float32", "float32, on one thread after a fork")]
+    announced = [compiling(numbers, folder) for numbers in ("float32", "float32, on one thread")]
     assert lines == [*announced, "float32 True", "0"]
 
 

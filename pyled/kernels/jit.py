@@ -81,10 +81,9 @@ def _launched(fastmath: set[str], function: Any) -> Any:
     @functools.wraps(function)
     def launch(*arguments: Any) -> None:
         with _launch_lock:
-            if _has_lost_its_threads:
+            if _has_lost_its_threads or not _start_threads():
                 serial(*arguments)
                 return
-            _start_threads()
             if _threads is not None:
                 numba.set_num_threads(_threads)  # Numba keeps this number per Python thread
             parallel(*arguments)
@@ -154,7 +153,7 @@ class _Disk:
             if digest.decode() == _digest(key + code):
                 return compiler.CompileResult._rebuild(context, *pickle.loads(code))
         numbers = next((n for n in ("float64", "int8", "uint16") if n in str(types)), "float32")
-        place = ", on one thread after a fork" if self._name.endswith("serial") else ""
+        place = ", on one thread" if self._name.endswith("serial") else ""
         _announce(numbers.replace("uint16", "bf16") + place)
         return None
 
@@ -216,14 +215,26 @@ def _announce(what: str) -> None:
 
 
 @functools.cache
-def _start_threads() -> None:
+def _start_threads() -> bool:
     """Have Numba start its threads, and those of GNU OpenMP sleep soon after a loop is done.
+
+    Return False where the system does not start as many: workqueue would wait for them for ever, and GNU OpenMP end the
+    process.
 
     They else look for work 300,000 times, some 2.5 ms, on the processors that NumPy's OpenBLAS then wants: a page took
     1.6 times as long to encode. OpenMP reads the environment once, when it is loaded; what the user has set there
     counts, and children inherit nothing.
     """
     numba.config.reload_config()  # later Numba refuses a NUMBA_NUM_THREADS that was set after its import
+    ready = threading.Barrier(numba.config.NUMBA_NUM_THREADS)
+    with futures.ThreadPoolExecutor(ready.parties) as pool:
+        try:
+            for _ in range(ready.parties):
+                pool.submit(ready.wait)
+        except BaseException as e:
+            ready.abort()
+            if not isinstance(e, RuntimeError):
+                raise
     is_free = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
     if is_free:
         os.environ["GOMP_SPINCOUNT"] = SPINS
@@ -232,6 +243,7 @@ def _start_threads() -> None:
     finally:
         if is_free:
             del os.environ["GOMP_SPINCOUNT"]
+    return not ready.broken
 
 
 def _in_forked_child() -> None:
