@@ -216,14 +216,13 @@ def _announce(what: str) -> None:
 
 @functools.cache
 def _start_threads() -> bool:
-    """Have Numba start its threads, and those of GNU OpenMP sleep soon after a loop is done.
+    """Have Numba start its threads. Return False where the system does not start as many.
 
-    Return False where the system does not start as many: workqueue would wait for them for ever, and GNU OpenMP end the
-    process.
+    There workqueue would wait for them for ever, and GNU OpenMP end the process.
 
-    They else look for work 300,000 times, some 2.5 ms, on the processors that NumPy's OpenBLAS then wants: a page took
-    1.6 times as long to encode. OpenMP reads the environment once, when it is loaded; what the user has set there
-    counts, and children inherit nothing.
+    Threads of GNU OpenMP are told to sleep soon after a loop is done. They else look for work 300,000 times, some
+    2.5 ms, on processors that NumPy or another process could use. OpenMP reads the environment once, when it is loaded;
+    what the user has set there counts, and children inherit nothing.
     """
     numba.config.reload_config()  # later Numba refuses a NUMBA_NUM_THREADS that was set after its import
     ready = threading.Barrier(numba.config.NUMBA_NUM_THREADS)
