@@ -391,7 +391,7 @@ def test_a_selected_cache_goes_on_as_its_rows_would():
 @pytest.mark.parametrize("row", [2, -3])
 def test_what_is_no_row_cannot_be_selected(row):
     past = small_model()(some_ids(10, 2, 9), decoder_input_ids=some_ids(11, 2, 5)).past_key_values
-    with pytest.raises(IndexError):
+    with pytest.raises(InputError, match="each from 0 to 1"):
         past.select(np.array([0, row]))
 
 
@@ -611,7 +611,7 @@ def test_a_past_of_other_documents_is_refused():
 @pytest.mark.parametrize(
     ("past", "message"),
     [
-        ((), "past_key_values is a tuple: pass the past_key_values that a call returned"),
+        ((), r"past_key_values is \(\): a Cache or None was expected"),
         ({"decoder_layers": 1}, "with 1 layers of 3 heads of size 4 in float32, this one has 2 of 3 of 4 in float32"),
         ({"decoder_layers": 3}, "with 3 layers"),
         ({"decoder_attention_heads": 6}, "of 6 heads of size 2"),

@@ -64,7 +64,7 @@ def _as_array(value: ArrayLike | None, name: str, remedy: str) -> Any:
     if isinstance(value, Mapping):
         raise InputError(f"{name} is a {type(value).__name__}: pass what it holds as arguments, with ** in front of it")
     array = as_array(value)
-    if array.dtype == object:
+    if array.dtype == object and array.ndim == 0:
         raise InputError(f"{name}: rows of different lengths, or no numbers; {remedy}")
     return array
 
