@@ -285,7 +285,7 @@ def _converted(array: Floats, source: str, dtype: str, copy: bool) -> Floats:
     if is_fit and not copy:
         return array
     try:
-        with np.errstate(over="raise", under="ignore"):
+        with np.errstate(over="raise", under="ignore", invalid="ignore"):  # invalid: a signalling NaN
             return np.array(array, dtype, order="C")
     except FloatingPointError:
         said = f"{source} holds values beyond the range of {dtype}: load it with dtype float64"
