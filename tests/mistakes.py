@@ -296,8 +296,9 @@ OF_FILE = {
         ("foreign-line-cut", "A last line without its end is cut off, whoever wrote it.",
          "if is_ours and not is_whole and _is_cut_off(line, e.rule):", "if not is_whole:",
          of("test_cli_evaluate", "test_a_file_of_others_is_refused_and_stays")),
-        ("stale-end", "Records are written where the file ended when it was read.", "if _state(path) != self._state:",
-         "if self._state is None:", of("test_cli_evaluate", "test_what_happens_to_the_file_meanwhile_loses_nothing")),
+        ("notes-ignored", "What somebody has added since the file was read is not looked at.",
+         "if _state(file.fileno()) != self._state:", "if self._state and not self._end:",
+         of("test_cli_evaluate", "test_what_happens_to_the_file_meanwhile_loses_nothing")),
     ],
     "cli/shared/places.py": [
         ("pipe-among-outputs", "A pipe in a folder of outputs is written to, which waits for somebody who reads it.",

@@ -413,6 +413,20 @@ def test_what_happens_to_the_file_meanwhile_loses_nothing(evaluate, pairs, tmp_p
     assert event != "rename" or other.read_bytes() == first
 
 
+def test_a_file_that_is_moved_away_as_it_appears_loses_nothing(evaluate, pairs, tmp_path, monkeypatch):
+    from pyled.cli.shared import records as module
+
+    output, moved, replace_files = tmp_path / "out.jsonl", tmp_path / "moved", module.replace_files
+
+    def replaced(contents, **how):
+        replace_files(contents, **how)
+        output.rename(moved) if not moved.exists() else None
+
+    monkeypatch.setattr(module, "replace_files", replaced)
+    assert evaluate(pairs, "-o", output)[0] == 0
+    assert [len(records(path)) for path in (moved, output)] == [1, 1]
+
+
 def test_an_input_is_known_by_all_its_names(evaluate, pairs, tmp_path, monkeypatch):
     (tmp_path / "hard").hardlink_to(pairs)
     before = pairs.read_bytes()

@@ -53,7 +53,7 @@ class Records(dict[str, Any]):
         is_ours = False
         try:
             with path.open("rb") as file:
-                self._state, self._end, self._gap = _state(path), 0, b""
+                self._state, self._end, self._gap = _state(file.fileno()), 0, b""
                 for number, line in enumerate(iter(lambda: file.readline(_LONGEST), b""), 1):
                     is_whole = line.endswith(b"\n")
                     try:
@@ -104,10 +104,10 @@ class Records(dict[str, Any]):
         if self._replaces or not path.exists():
             with contextlib.suppress(FileExistsError):  # another process was faster
                 replace_files({path: [line]}, is_new=not self._replaces)
-                self._replaces, self._end, self._gap, self._state = False, len(line), b"", _state(path)
+                self._replaces, self._state = False, None
                 return
         with locked(path), path.open("ab", buffering=0) as file:
-            if _state(path) != self._state:
+            if _state(file.fileno()) != self._state:
                 self._read(path)
             if self._state[1] > self._end:
                 file.truncate(self._end)
@@ -116,7 +116,7 @@ class Records(dict[str, Any]):
             except OSError:
                 file.truncate(self._end)
                 raise
-            self._end, self._gap, self._state = file.tell(), b"", _state(path)
+            self._end, self._gap, self._state = file.tell(), b"", _state(file.fileno())
 
 
 def _write_all(file: int, data: bytes) -> None:
@@ -124,9 +124,9 @@ def _write_all(file: int, data: bytes) -> None:
         data = data[os.write(file, data) :]
 
 
-def _state(path: Path) -> Any:
+def _state(file: Path | int) -> Any:
     """Return what changes when a file is replaced or written to; its size is the second."""
-    status = path.stat()
+    status = os.stat(file)  # noqa: PTH116
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
