@@ -175,6 +175,7 @@ SAFETENSORS = of(
     "test_safetensors", "test_a_file_that_breaks_a_rule_is_refused_by_it", "test_an_odd_file_within_the_rules_is_read",
     "test_what_the_format_lacks_is_not_written", "test_a_header_is_as_long_as_can_be_read",
     "test_large_arrays_are_written_a_part_at_a_time", "test_a_file_that_cannot_be_opened",
+    "test_a_file_that_memory_does_not_hold_is_mapped_or_refused",
 )  # fmt: skip
 FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled code only
     "network/attention.py": ATTENTIONS,
@@ -232,8 +233,17 @@ LEFT_OUT = {
     "kernels/elementary.py _compiled_gelu: getattr(x, 'bitwidth', 64) == 32": "it runs when compiled",
     "kernels/elementary.py gelu_float32: x < np.float32(0)": "0 times either share is 0",
     "kernels/products.py _few_rows: M + WEIGHT_TILE - 1": "there is a tile without a row",
+    "kernels/products.py few_rows: H > 1": TIME,
+    "kernels/products.py _many_rows: R + chunk - 1": "there is a task without a row",
+    "kernels/products.py _many_rows: M + width - 1": "there is a task without a column",
+    "kernels/products.py _many_rows: m1 + D - 1": "there is a head without a column",
+    "kernels/products.py _weighted_sums: M + width - 1": "there is a task without a column",
+    "kernels/products.py _weighted_sums: min(M, m0 + width)": TIME,
+    "tokenizer/led/lengths.py Lengths.padded: length > _LONGEST": "no test pads a hundred million tokens",
     "kernels/rounded.py _int8: size <= largest": "equal sizes are the same",
     "models/stacks.py _stacked: len(arrays) > 1": TIME,
+    "generation/beam.py beam_search: np.where(finished.is_finished, finished.scores.min(axis=1, keepdims=True), ABSENT)"
+    ".min(axis=1)": "a slot that is not finished makes the least score absent, but for scores beyond 1e9",
     "generation/beam.py beam_search: length_penalty > 0": "any length to the power of 0 is 1",
     "generation/beam.py beam_search: candidates.scores[:, 0] <= ABSENT / 2": "no score is just that number",
     "generation/beam.py _candidates: sums.max(axis=1)": "NaN is the least, too",

@@ -167,7 +167,7 @@ def test_an_allowed_list_that_leaves_a_document_nothing_decides_alone():
 
 def test_what_users_functions_return_is_checked():
     ids, scores = np.array([[2, 3]]), zeros(1, 4)
-    for tokens in ([], [0, 4], [0, -1]):
+    for tokens in ([], [0, 4], [0, -1], 2, [[0]]):
         said = re.escape(
             f"allows {tokens} after [2, 3] (document 0): let it return one id or more, the end of sequence"
         )

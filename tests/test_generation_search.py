@@ -417,6 +417,15 @@ def test_a_hope_that_only_equals_the_worst_finished_score_is_given_up():
     assert search_by_hand(table)[0] == [[3, 3, 2]]
 
 
+def test_a_document_is_not_done_while_a_slot_is_empty():
+    table = {
+        (): {2: -25, 3: -40},  # [2] ends with -25, and nothing that goes on is better
+        (3,): {3: -40},
+        (3, 3): {2: -40},  # and yet the second slot is for what ends with -120 / 3
+    }
+    assert search_by_hand(table, num_return_sequences=2) == ([[2, 1, 1], [3, 3, 2]], [-25, -40])
+
+
 def test_the_only_way_is_found_where_there_are_more_beams_than_ways():
     """Beams that do not exist (about -1e9) must not keep the search going beyond the limit."""
     call = {"suppress_tokens": [0, 1, 2, 4, 5], "num_beams": 4, "length_penalty": 1.0}

@@ -36,6 +36,18 @@ def named(name: bytes, second: bytes = b"") -> bytes:
     return file_of(b'{"%b":%b%b}' % (name, F32, second), bytes(8))
 
 
+def test_a_file_that_memory_does_not_hold_is_mapped_or_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(entry())
+    for memory in (path.stat().st_size, path.stat().st_size - 1):
+        monkeypatch.setattr(module, "physical_memory", lambda memory=memory: memory)
+        assert read_safetensors(path)["a"].shape == (2,)
+        if memory == path.stat().st_size:
+            assert read_safetensors(path, mmap=False)["a"].shape == (2,)
+    with pytest.raises(CheckpointError, match="do not fit into memory: read it with mmap=True"):
+        read_safetensors(path, mmap=False)
+
+
 def two(first, second, size=8):
     """A file of two U8 tensors that lie from offset to offset."""
     line = '"{}":{{"dtype":"U8","shape":[{}],"data_offsets":[{},{}]}}'
