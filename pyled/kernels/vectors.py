@@ -84,8 +84,11 @@ def _widened(stored: Any, dtype: Any) -> Any:
     return stored.astype(dtype)
 
 
-def _compile_add(function: Any, add_wide: Any, add_narrow: Any, add_single: Any) -> None:
+def _compile_add(function: Any, rows: int, *, fetches: bool) -> None:
     """Have compiled code call, for a function of (a, b, c) above, one that is made of these blocks."""
+
+    add_wide, add_narrow = (_add_block(rows, vectors, fetches=fetches) for vectors in (VECTORS, 1))
+    add_single = _add_block(rows, 1, 1)
 
     @overload(function, jit_options=PART)
     def compiled(a, b, c):
@@ -94,17 +97,17 @@ def _compile_add(function: Any, add_wide: Any, add_narrow: Any, add_single: Any)
 
         def add(a, b, c):
             columns = c.shape[1]
-            # pass 1: c[:, x : x + wide] += a @ b[:, x : x + wide], ROWS rows at a time
+            # pass 1: c[:, x : x + wide] += a @ b[:, x : x + wide], some rows at a time
             for x in range(0, columns - columns % wide, wide):
-                for r in range(0, c.shape[0], ROWS):
+                for r in range(0, c.shape[0], rows):
                     add_wide(a, b, c, r, x)
             # pass 2: the rest of the columns by single vectors
             for x in range(columns - columns % wide, columns - columns % size, size):
-                for r in range(0, c.shape[0], ROWS):
+                for r in range(0, c.shape[0], rows):
                     add_narrow(a, b, c, r, x)
             # pass 3: the rest of them one by one
             for x in range(columns - columns % size, columns):
-                for r in range(0, c.shape[0], ROWS):
+                for r in range(0, c.shape[0], rows):
                     add_single(a, b, c, r, x)
 
         return add
@@ -251,8 +254,8 @@ def _matrices(context: Any, builder: ir.IRBuilder, signature: Any, arguments: An
     return [_Matrix(context, builder, kind, value, number) for kind, value in arrays]
 
 
-def _add_block(vectors: int, size: int | None = None, *, fetches: bool = False) -> Any:
-    """Return the intrinsic (a, b, c, r, x): c += a @ b, for ROWS rows from r, and `vectors` vectors of columns from x.
+def _add_block(height: int, vectors: int, size: int | None = None, *, fetches: bool = False) -> Any:
+    """Return the intrinsic (a, b, c, r, x): c += a @ b, of `height` rows from r, `vectors` vectors of columns from x.
 
     size: numbers in a vector; None for as many as the registers hold
     fetches: True where as many numbers as these columns hold are fetched from behind b
@@ -265,7 +268,7 @@ def _add_block(vectors: int, size: int | None = None, *, fetches: bool = False) 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
             (A, B, C), (r, x) = _matrices(context, builder, signature, arguments), arguments[3:]
             columns = [builder.add(x, x.type(j * count)) for j in range(vectors)]
-            rows = [builder.add(r, r.type(i)) for i in range(ROWS)]
+            rows = [builder.add(r, r.type(i)) for i in range(height)]
             factors = [A.row_or_last(row) for row in rows]
             behind = [B.row(builder.sdiv(A.columns, A.columns.type(part))) for part in NEARER if fetches]
             places = [[C.at(C.row_or_last(row), column) for column in columns] for row in rows]
@@ -296,9 +299,8 @@ def _add_block(vectors: int, size: int | None = None, *, fetches: bool = False) 
     return add
 
 
-_add_single = _add_block(1, 1)
-_compile_add(add_product, _add_block(VECTORS), _add_block(1), _add_single)
-_compile_add(add_product_once, _add_block(VECTORS, fetches=True), _add_block(1, fetches=True), _add_single)
+_compile_add(add_product, ROWS, fetches=False)
+_compile_add(add_product_once, DOT_ROWS, fetches=True)  # for the few rows of decoding
 
 
 def _transpose_block(size: int | None = None) -> Any:
