@@ -5,6 +5,7 @@ A function gives what the one of the same name in `reference.py` gives; some ove
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,17 @@ def product(x: Floats, weight: Matrix, bias: Floats, *, gelu: bool = False, out:
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     if out is None:
         out = np.empty((*x.shape[:-1], len(bias)), x.dtype)
-    # subtle: the rows of a document choose, not those of a batch, because the two kernels differ in the last bits.
-    multiply = few_rows if x.shape[-2] <= FEW_ROWS else many_rows
+    multiply = _multiplication(x.shape[-2])
     multiply(rows, weight, bias, out.reshape(1, len(rows), len(bias)), activate=gelu)
     return out
+
+
+def _multiplication(T: int) -> Callable[..., None]:
+    """Return the kernel that multiplies documents of T rows.
+
+    subtle: the rows of a document choose, not those of a batch, because the two kernels differ in the last bits.
+    """
+    return few_rows if T <= FEW_ROWS else many_rows
 
 
 def heads(x: Floats, H: int, weights: Weights, name: str, *, out: Floats | None = None) -> Floats:
@@ -64,7 +72,7 @@ def heads(x: Floats, H: int, weights: Weights, name: str, *, out: Floats | None 
     weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
     if out is None:
         out = np.empty((H, len(x), len(bias) // H), x.dtype)
-    multiply = few_rows if len(x) <= FEW_ROWS else many_rows
+    multiply = _multiplication(len(x))
     multiply(x, weight, bias, out)
     return out
 
