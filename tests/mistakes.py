@@ -239,7 +239,8 @@ OF_FILE = {
          "np.repeat(np.arange(len(documents)), R // len(documents))", "np.arange(R) % len(documents)", BEAMS),
     ],
     "network/heads.py": [
-        ("logits-bias-missing", "final_logits_bias is not added.", 'weights["final_logits_bias"][0]', "None", DECODER),
+        ("logits-bias-missing", "final_logits_bias is not added.", 'weights["final_logits_bias"][0]',
+         'weights["final_logits_bias"][0] * 0', DECODER),
     ],
     "network/losses.py": [
         ("loss-without-padding", "The loss leaves padding out; it leaves -100 out.",

@@ -387,7 +387,7 @@ def test_what_happens_to_the_file_meanwhile_loses_nothing(evaluate, pairs, tmp_p
     from pyled.tasks import Summarizer
 
     output, other, write = tmp_path / "out.jsonl", tmp_path / "other", Summarizer.write
-    evaluate(pairs, "-o", other)
+    assert evaluate(pairs, "-o", other)[0] == 0
     first, second = other.read_bytes().splitlines(keepends=True)
 
     def disturbed(self, *arguments):
