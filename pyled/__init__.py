@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .models import AutoModelForSeq2SeqLM, LEDForConditionalGeneration, LEDModel
     from .models.outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput
     from .network.cache import Cache
-    from .tasks import Reading, Summarizer, Summary, summarize
+    from .tasks import Documents, Reading, Summarizer, Summary, summarize
     from .tokenizer import AddedToken, AutoTokenizer, BatchEncoding, LEDTokenizer, LEDTokenizerFast
     from .version import __version__
 
@@ -27,6 +27,7 @@ _MODULES = {
     "AutoModelForSeq2SeqLM": "models",
     "BatchEncoding": "tokenizer",
     "Cache": "network.cache",
+    "Documents": "tasks",
     "GenerationConfig": "generation_config",
     "LEDConfig": "config",
     "LEDEncoderBaseModelOutput": "models.outputs",
@@ -52,6 +53,7 @@ __all__ = [
     "AutoTokenizer",
     "BatchEncoding",
     "Cache",
+    "Documents",
     "GenerationConfig",
     "LEDConfig",
     "LEDEncoderBaseModelOutput",

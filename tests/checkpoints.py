@@ -64,3 +64,10 @@ def changed(directory: Path, *, config: dict[str, Any] | None = None, generation
             tensors[name] = np.pad(tensor, [(0, 0), (0, stated["vocab_size"] - tensor.shape[1])])
     write_safetensors(directory / "model.safetensors", tensors)
     return directory
+
+
+def primera(directory: Path, positions: int = 64) -> Path:
+    """The tiny checkpoint with `<doc-sep>`, as PRIMERA has it."""
+    changed(directory, config={"vocab_size": 601, "max_encoder_position_embeddings": positions}, generation={})
+    (directory / "added_tokens.json").write_text('{"<doc-sep>": 600}', encoding="utf-8")
+    return directory

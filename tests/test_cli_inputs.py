@@ -1,12 +1,14 @@
 """What `pyled summarize` reads: files that are no texts, pipes, directories; each when its turn comes."""
 
+import json
 import os
 import threading
 
 import pytest
-from checkpoints import TINY, summary
+from checkpoints import TINY, primera, summary
 from commands import SHORT, expected
 
+import pyled
 from pyled.cli.shared.console import Console
 from pyled.cli.shared.inputs import Inputs, read_text
 from pyled.errors import InputError
@@ -124,3 +126,45 @@ def test_a_link_in_a_directory_that_leads_nowhere_is_told(summarize, tmp_path):
 def test_an_empty_name_is_no_directory(run, arguments, message):
     status, out, err = run(*arguments)
     assert (status, out) == (2, "") and message in err
+
+
+# Documents that are read together
+
+
+@pytest.fixture
+def group(tmp_path):
+    """A checkpoint with <doc-sep>, and a folder with two texts."""
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text(SHORT, encoding="utf-8")
+    (tmp_path / "texts" / "b.md").write_text(OTHER, encoding="utf-8")
+    return "summarize", "-m", primera(tmp_path / "led"), "--max-length", 5, "--docs", tmp_path / "texts"
+
+
+def test_documents_have_one_summary(run, group, tmp_path):
+    text = pyled.summarize(pyled.Documents([SHORT, OTHER]), tmp_path / "led", max_length=5).text
+    status, out, err = run(*group)
+    assert (status, out) == (0, f"{text}\n")
+    assert err.startswith(f"pyled: {tmp_path / 'texts'}: 2 documents are read together, at most 30 tokens of each")
+    (record,) = json.loads(run(*group, "--format", "json")[1])
+    assert record["input"] == str(tmp_path / "texts") and record["text"] == text
+    assert record["documents"] == [str(tmp_path / "texts" / name) for name in ("a.txt", "b.md")]
+    assert run(*group, "--output", f"{tmp_path}/out/")[0] == 0
+    assert (tmp_path / "out" / "texts.summary.txt").read_text(encoding="utf-8") == f"{text}\n"
+    assert len(run(*group, "--dry-run")[1].splitlines()) == 1
+
+
+def test_a_group_without_one_of_its_documents_is_not_summarized(run, group, tmp_path):
+    status, out, err = run(*group, tmp_path / "gone.txt")
+    assert (status, out) == (1, "")
+    assert err.endswith("\npyled: 1 of 3 documents failed: nothing is summarized\n")
+
+
+def test_no_document_of_a_group_is_written_to(run, group, tmp_path):
+    for name in ("a.txt", "b.md"):
+        status, _, err = run(*group, "--output", tmp_path / "texts" / name, "--force")
+        assert status == 2 and "is an input: name another output" in err
+
+
+def test_documents_are_not_cut_into_chunks(run, group):
+    status, _, err = run(*group, "--too-long", "chunk")
+    assert status == 2 and "documents are read together, in one piece: leave --too-long chunk out" in err

@@ -1,4 +1,4 @@
-"""docs/cli.md: its sessions are run by a shell and print what it says; its table is that of the parser."""
+"""Pages of docs/: a shell runs their sessions, which print what they say; the table of cli.md is that of the parser."""
 
 import doctest
 import os
@@ -6,28 +6,30 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from checkpoints import TINY, TRAINED
+from checkpoints import TINY, TRAINED, primera
 from commands import PACKAGE
 
 from pyled.cli.shared.exit_status import EXIT_STATUS
 
-PAGE = (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
-SESSIONS = re.findall(r"^```console\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in (PACKAGE.parent / "docs").glob("*.md")}
+SESSIONS = {
+    name: re.findall(r"^```console\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE) for name, page in PAGES.items()
+}
 END = "--- end ---"  # printed behind each command
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def folder(tmp_path_factory):
-    """A folder as the page describes it, with a `pyled` that runs this package."""
+    """A folder as the pages describe it, with a `pyled` that runs this package."""
     folder = tmp_path_factory.mktemp("page")
     for name in ("lamp.txt", "minutes.txt"):
         (folder / name).write_bytes((TINY / "documents" / name).read_bytes())
     (folder / "ferrypostd.txt").write_bytes((TRAINED / "documents" / "ferrypostd.txt").read_bytes())
     (folder / "paper.pdf").write_bytes(b"%PDF-1.7\n\x80\x81")
     (folder / "led").symlink_to(TINY)
+    primera(folder / "primera", positions=1024)
     (folder / "bin").mkdir()
     (folder / "bin" / "python3").symlink_to(sys.executable)
     command = folder / "bin" / "pyled"
@@ -55,9 +57,10 @@ def run(folder, commands):
     return printed.split(f"{END}\n")[:-1]
 
 
-def test_the_sessions_print_what_they_say(folder):
+@pytest.mark.parametrize("name", [name for name, sessions in SESSIONS.items() if sessions])
+def test_the_sessions_print_what_they_say(folder, name):
     same = doctest.OutputChecker().check_output
-    for session in SESSIONS:
+    for session in SESSIONS[name]:
         pieces = re.split(r"^\$ (.*)\n", session, flags=re.MULTILINE)
         assert pieces[0] == ""
         commands, wanted = pieces[1::2], pieces[2::2]
@@ -68,9 +71,9 @@ def test_the_sessions_print_what_they_say(folder):
 
 def test_every_command_is_on_the_page():
     for command in ("summarize", "inspect", "tokenize", "detokenize", "evaluate"):
-        assert any(re.search(rf"^\$.*\bpyled {command}\b", session, re.MULTILINE) for session in SESSIONS)
+        assert any(re.search(rf"^\$.*\bpyled {command}\b", session, re.MULTILINE) for session in SESSIONS["cli.md"])
 
 
 def test_the_exit_statuses_are_those_of_the_parser():
-    rows = re.findall(r"^\| (\d+) \| ([^|;]+?)(?:;[^|]*)? \|$", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| ([^|;]+?)(?:;[^|]*)? \|$", PAGES["cli.md"], re.MULTILINE)
     assert {int(status): meaning for status, meaning in rows} == EXIT_STATUS

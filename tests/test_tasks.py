@@ -9,7 +9,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 from budget import budget, err
-from checkpoints import ANSWERS, DOCUMENTS, FLOAT32_ERROR, TINY, changed, document, summary
+from checkpoints import ANSWERS, DOCUMENTS, FLOAT32_ERROR, TINY, changed, document, primera, summary
 from examples import EXAMPLES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -414,6 +414,53 @@ def test_doc_sep_counts_where_the_vocabulary_has_it(tmp_path):
     for chunk in chunks:
         assert np.flatnonzero(chunk.is_global[0]).tolist() == [0, *np.flatnonzero(chunk.ids[0] == 600)]
     assert sum((chunk.ids == 600).sum() for chunk in chunks) == 6
+
+
+def test_documents_are_read_together_as_primera_reads_them(tmp_path):
+    cases = [json.loads(line) for line in (TINY.parent / "together.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(cases) == 6
+    for i, case in enumerate(cases):
+        directory = primera(tmp_path / str(i), case["positions"])
+        source = read(directory, pyled.Documents(case["documents"]))
+        (chunk,) = source.chunks
+        assert chunk.ids[0].tolist() == case["ids"]
+        assert np.flatnonzero(chunk.is_global[0]).tolist() == [0, *np.flatnonzero(chunk.ids[0] == 600)]
+        assert source.tokens - source.truncated == len(case["ids"])
+    whole = (
+        sum(len(pyled.LEDTokenizer.from_pretrained(directory)(one)["input_ids"]) - 1 for one in case["documents"]) + 2
+    )
+    assert (source.tokens, source.truncated) == (whole, whole - len(case["ids"]))
+
+
+def test_documents_have_one_summary_and_a_note_on_what_was_cut_off(tmp_path):
+    directory = primera(tmp_path / "led")
+    documents = pyled.Documents(["One lamp on the desk.", "Two lamps on the bench. " * 9])
+    one, other = pyled.summarize([documents, SHORT], directory, max_length=5)
+    assert one.text == pyled.summarize(documents, directory, max_length=5).text
+    assert other.text == pyled.summarize(SHORT, directory, max_length=5).text
+    assert (one.global_tokens, one.source_tokens - one.truncated_tokens) == (3, one.chunks[0].source_tokens)
+    (note,) = [note for note in one.notes if "documents" in note]
+    assert note.startswith("2 documents are read together, at most 30 tokens of each: ") and "of document 2)" in note
+
+
+def test_one_document_alone_fits_into_the_positions(tmp_path):
+    (chunk,) = read(primera(tmp_path / "led"), pyled.Documents([SHORT * 30])).chunks
+    assert chunk.ids.size == 64
+
+
+def test_documents_that_cannot_be_read_together_are_refused(tmp_path):
+    directory = primera(tmp_path / "led")
+    for texts, options, message in [
+        ([], {}, "texts is empty: pass at least one document"),
+        (["a", " "], {}, r"texts\[1\] is empty: pass a document, a string"),
+        (["a", 3], {}, r"texts"),
+        (["a"] * 22, {}, "22 documents, but there is room for 21: pass fewer"),
+        (["a"], {"too_long": "chunk"}, "documents are read together, in one piece: leave too_long='chunk' out"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            read(directory, pyled.Documents(texts), **options)
+    with pytest.raises(InputError, match="this vocabulary has no <doc-sep>"):
+        read(TINY, pyled.Documents(["a"]))
 
 
 def test_places_behind_the_end_of_a_chunk_are_told():

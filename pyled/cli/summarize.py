@@ -9,7 +9,7 @@ from .shared.chunks import Chunks
 from .shared.console import Console, OutputError, put
 from .shared.dry_run import costs
 from .shared.forms import FORMS
-from .shared.inputs import STDIN, Inputs, named_or_piped, shown
+from .shared.inputs import STDIN, Cluster, Inputs, named_or_piped, shown
 from .shared.interrupts import before_leaving
 from .shared.loading import add_options, load, prepare
 from .shared.outputs import Output, TakenError, open_output
@@ -37,6 +37,7 @@ def add(commands: Commands) -> None:
         pyled summarize report.txt -m led-large-16384-arxiv
         pdftotext paper.pdf - | pyled summarize -m PRIMERA --num-beams 5
         pyled summarize papers/ -m DIR -o summaries/ --format md --skip-existing
+        pyled summarize reports/ -m PRIMERA --docs
         pyled summarize book.txt -m DIR --too-long chunk --overlap 64
         pyled summarize *.txt -m DIR --format jsonl | jq -r .text
         """,
@@ -46,6 +47,12 @@ def add(commands: Commands) -> None:
         nargs="*",
         metavar="FILE",
         help="a text in UTF-8; a directory: its *.txt and *.md; - or none: standard input",
+    )
+    parser.add_argument(
+        "--docs",
+        action="store_true",
+        help="write one summary of all texts together, as PRIMERA does: each is cut to its share of the encoder's "
+        "positions, <doc-sep> stands behind each and is global",
     )
     add_model(parser)
     _add_outputs(parser.add_argument_group("output"))
@@ -82,13 +89,15 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
     """Do what the command asks, and return its exit status."""
     files = named_or_piped(arguments.files)
     options = prepare(arguments)
-    inputs = Inputs(files, console)
+    if arguments.docs and arguments.too_long == "chunk":
+        raise InputError("documents are read together, in one piece: leave too_long='chunk' out")
+    inputs = Cluster(files, console) if arguments.docs else Inputs(files, console)
     output = open_output(arguments, inputs, console)
     if inputs.readable:
         summarizer = load(arguments, options, console)
         if arguments.dry_run:
             ways = [summarizer]
-            if summarizer.plan.reading.too_long == "error":
+            if summarizer.plan.reading.too_long == "error" and not arguments.docs:
                 remedies = [{**options, "too_long": remedy} for remedy in ("truncate", "chunk")]
                 ways = [type(summarizer)(summarizer.loaded, **remedy) for remedy in remedies]
             put(costs(inputs, ways, arguments.format))
@@ -124,7 +133,7 @@ def _summarize_all(summarizer: "Summarizer", inputs: Inputs, output: Output, con
         record = summary.record()
         name_origins(record["settings"])
         try:
-            output.put({"input": name, **record})
+            output.put({"input": name, **inputs.parts, **record})
         except TakenError as e:
             inputs.fail(name, InputError(str(e)))
 

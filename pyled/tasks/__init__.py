@@ -1,9 +1,10 @@
 """Text in, text and a record of what was done out. The first line of a file tells its place in the order of reading."""
 
+from .documents import Documents
 from .loading import load
 from .progress import Status, Work
 from .reading import Reading, Source
 from .summarizing import Summarizer, summarize
 from .summary import Summary
 
-__all__ = ["Reading", "Source", "Status", "Summarizer", "Summary", "Work", "load", "summarize"]
+__all__ = ["Documents", "Reading", "Source", "Status", "Summarizer", "Summary", "Work", "load", "summarize"]

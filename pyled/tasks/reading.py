@@ -15,6 +15,7 @@ from ..errors import InputError, brief
 from ..tokenizer import BatchEncoding, LEDTokenizer
 from ..tokenizer.bytelevel import check_text
 from .cutting import cut
+from .documents import Documents, Text, together
 
 FEWEST = 16  # the least chunk_tokens: room for some characters, of four tokens each at worst, and an overlap
 DOC_SEP = "<doc-sep>"  # stands between the documents of one input; PRIMERA's vocabulary has it
@@ -110,8 +111,10 @@ class Reader:
     reading: Reading  # in effect
     limit: int  # the most tokens of a chunk
 
-    def __call__(self, text: str) -> Source:
+    def __call__(self, text: Text) -> Source:
         """Return a text as tokens, in chunks if it is too long for one and the reading says so. Raises InputError."""
+        if isinstance(text, Documents):
+            return self._together(text)
         if not check_text(text, "").strip():
             raise InputError("the text is empty: there is nothing to read")
         limit, prefix = self.limit, len(self.reading.prefix or "")
@@ -139,6 +142,19 @@ class Reader:
         if any(places.stop > shortest for places in self.reading.global_places()):
             notes.append(f"global_attention={brief(where)} has no effect from {shortest:,} on: a chunk ends there")
         return Source(tuple(self._chunk(*piece) for piece in pieces), count, truncated, tuple(notes))
+
+    def _together(self, documents: Documents) -> Source:
+        """Return documents as one chunk. Raises InputError."""
+        if self.reading.too_long == "chunk":
+            raise InputError("documents are read together, in one piece: leave too_long='chunk' out")
+        if DOC_SEP not in self.tokenizer.get_vocab():
+            raise InputError(f"this vocabulary has no {DOC_SEP}, which PRIMERA reads between documents: pass one text")
+        separator = self.tokenizer.convert_tokens_to_ids(DOC_SEP)
+        ids, count, truncated, note = together(
+            documents, lambda text: self._encoded(text)["input_ids"], separator, self.limit
+        )
+        chunk = self._chunk(0, sum(map(len, documents.texts)), ids)
+        return Source((chunk,), count, truncated, (note,))
 
     def _encoded(self, text: str, **arguments: Any) -> BatchEncoding:
         """Return the tokens of a text and their places, behind the prefix; with max_length no limit is warned of."""

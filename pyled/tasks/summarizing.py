@@ -13,6 +13,7 @@ from ..checkpoint import Storage
 from ..errors import InputError, PyledError
 from ..generation_config import GenerationConfig
 from .cost import TYPICAL, Estimate, Rates, estimate
+from .documents import Documents, Text
 from .loading import Loaded, Model, Tokenizer, load, stored_as
 from .planning import plan
 from .progress import Place, Watch, Work
@@ -59,28 +60,33 @@ class Summarizer:
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings, too
-        self, text: str, *, errors: Errors = ..., progress: Watch | None = ...
+        self, text: Text, *, errors: Errors = ..., progress: Watch | None = ...
     ) -> Summary: ...
     @overload
     def __call__(  # type: ignore[overload-overlap]  # "record" is one of Errors, too
-        self, text: Iterable[str], *, errors: Literal["record"], progress: Watch | None = ...
+        self, text: Iterable[Text], *, errors: Literal["record"], progress: Watch | None = ...
     ) -> list[Summary | PyledError]: ...
     @overload
-    def __call__(self, text: Iterable[str], *, errors: Errors = ..., progress: Watch | None = ...) -> list[Summary]: ...
+    def __call__(
+        self, text: Iterable[Text], *, errors: Errors = ..., progress: Watch | None = ...
+    ) -> list[Summary]: ...
     @checked_arguments
     def __call__(self, text: Any, *, errors: Errors = "raise", progress: Watch | None = None) -> Any:
         """Return the summary of a text, or a list of them for several texts, all of which are read first.
 
+        text: a string, or Documents, which have one summary; or several of these in a list or any iterable
         errors: "raise"; or "record", to put the error of a text in its place in the list, and go on with the others
         progress: called with the Status at each step
 
         Raises InputError for a text that is empty or too long.
         """
         work = Work() if progress is None else Work(progress)
-        if isinstance(text, str):
+        if isinstance(text, str | Documents):
             results: Any = self.write(self.read(text), work)
         elif isinstance(text, bytes | Mapping | io.IOBase) or not np.iterable(text):
-            raise InputError(f"text is a {type(text).__name__}: pass a string, or strings in a list or any iterable")
+            raise InputError(
+                f"text is a {type(text).__name__}: pass a string, or strings or Documents in a list or any iterable"
+            )
         else:
             results = [_attempt(self.read, i, errors, one) for i, one in enumerate(text)]
             work.sizes = [self.estimate(one.chunks).seconds if isinstance(one, Source) else 0.0 for one in results]
@@ -91,7 +97,7 @@ class Summarizer:
         work.end()
         return results
 
-    def read(self, text: str) -> Source:
+    def read(self, text: Text) -> Source:
         """Return a text as tokens, in chunks where it is too long for one and the plan says so. Raises InputError."""
         return Reader(self.loaded.tokenizer, self.plan.reading, self.plan.limit)(text)
 
@@ -208,10 +214,10 @@ def _joined(summaries: tuple[ChunkSummary, ...]) -> str:
 
 
 @overload
-def summarize(text: str, model: Model = None, tokenizer: Tokenizer = None, **options: Any) -> Summary: ...
+def summarize(text: Text, model: Model = None, tokenizer: Tokenizer = None, **options: Any) -> Summary: ...
 @overload
 def summarize(
-    text: Iterable[str], model: Model = None, tokenizer: Tokenizer = None, **options: Any
+    text: Iterable[Text], model: Model = None, tokenizer: Tokenizer = None, **options: Any
 ) -> list[Summary]: ...
 def summarize(
     text: Any,

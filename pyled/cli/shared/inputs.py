@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from os.path import isdir  # which raises nothing, unlike the method of Path
 from pathlib import Path
+from typing import Any
 
 from ...errors import LINE_ENDS, InputError, escaped
 from ...files import contents, open_file
@@ -55,6 +56,7 @@ class Inputs(Tally):
     """The inputs of a run.
 
     all: their names, texts of directories by their own
+    files: the names of what is read for them
     readable: the names of those that can be read, as far as is known; failed: how many others there are
     """
 
@@ -82,7 +84,8 @@ class Inputs(Tally):
                     self.readable.append(name)
                 except Exception as e:
                     self.fail(name, e)
-        self.total = len(self.all)
+        self.total, self.files = len(self.all), self.all
+        self.parts: dict[str, list[str]] = {}  # of an input, for its record
 
     def _texts_in(self, directory: str) -> list[str]:
         """Return the texts in a directory, and tell how many other files it has. Raises InputError."""
@@ -99,7 +102,7 @@ class Inputs(Tally):
             self._console.note(f"{directory}: {skipped:,} of its {len(paths):,} entries are skipped: {_RULE}")
         return texts
 
-    def texts(self) -> Iterator[tuple[int, str, str]]:
+    def texts(self) -> Iterator[tuple[int, str, Any]]:
         """Yield the number, name and text of each that can be read, when its turn comes."""
         for i, name in enumerate(self.readable):
             try:
@@ -108,6 +111,32 @@ class Inputs(Tally):
                 self.fail(name, e)
                 continue
             yield i, name, text
+
+
+class Cluster(Inputs):
+    """Several inputs that are read together: they are one input, named after the first argument."""
+
+    def __init__(self, arguments: list[str], console: Console) -> None:
+        """Look up the arguments, as Inputs does; without one of them nothing is summarized."""
+        super().__init__(arguments, console)
+        self.all, self._documents = arguments[:1], self.readable
+        self.readable = [] if self.failed else self.all
+        if self.failed:
+            console.error(f"{self.failed:,} of {self.total:,} documents failed: nothing is summarized")
+        self.total, self.parts = 1, {"documents": self.files}
+
+    def texts(self) -> Iterator[tuple[int, str, Any]]:
+        """Yield the documents as one text, a `pyled.Documents`, under the number and name of the input."""
+        from ...tasks import Documents
+
+        texts = []
+        for name in self._documents:
+            try:
+                texts.append(read_text(name, takes_pipes=name not in self._walked))
+            except Exception as e:
+                self.fail(name, e)
+                return
+        yield 0, self.all[0], Documents(texts)
 
 
 def read_text(name: str, may_be_blank: bool = False, *, takes_pipes: bool = True) -> str:

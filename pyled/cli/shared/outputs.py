@@ -111,7 +111,7 @@ def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console)
             paths = {name: path / file for name, file in names.items()}
             remove_abandoned(path, f"*{MADE}.*")
         check_writable(path, is_folder)
-        check_names(paths, paths.values(), is_folder)
+        check_names(inputs.files, paths.values(), is_folder)
         _settle_existing(paths, arguments, inputs, console)
     except OSError as e:
         raise InputError(f"{e.filename or path}: {e.strerror}: name another output") from None
