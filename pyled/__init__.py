@@ -13,8 +13,22 @@ if TYPE_CHECKING:
     from .errors import PyledError, PyledWarning
     from .generation_config import GenerationConfig
     from .hub import SYNOPSIS
-    from .models import AutoModelForSeq2SeqLM, LEDForConditionalGeneration, LEDModel
-    from .models.outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput
+    from .models import (
+        AutoModelForQuestionAnswering,
+        AutoModelForSeq2SeqLM,
+        AutoModelForSequenceClassification,
+        LEDForConditionalGeneration,
+        LEDForQuestionAnswering,
+        LEDForSequenceClassification,
+        LEDModel,
+    )
+    from .models.outputs import (
+        LEDEncoderBaseModelOutput,
+        LEDSeq2SeqLMOutput,
+        LEDSeq2SeqModelOutput,
+        LEDSeq2SeqQuestionAnsweringModelOutput,
+        LEDSeq2SeqSequenceClassifierOutput,
+    )
     from .network.cache import Cache
     from .tasks import Documents, Reading, Summarizer, Summary, summarize
     from .tokenizer import AddedToken, AutoTokenizer, BatchEncoding, LEDTokenizer, LEDTokenizerFast
@@ -24,7 +38,9 @@ _MODULES = {
     "SYNOPSIS": "hub",
     "AddedToken": "tokenizer",
     "AutoTokenizer": "tokenizer",
+    "AutoModelForQuestionAnswering": "models",
     "AutoModelForSeq2SeqLM": "models",
+    "AutoModelForSequenceClassification": "models",
     "BatchEncoding": "tokenizer",
     "Cache": "network.cache",
     "Documents": "tasks",
@@ -32,9 +48,13 @@ _MODULES = {
     "LEDConfig": "config",
     "LEDEncoderBaseModelOutput": "models.outputs",
     "LEDForConditionalGeneration": "models",
+    "LEDForQuestionAnswering": "models",
+    "LEDForSequenceClassification": "models",
     "LEDModel": "models",
     "LEDSeq2SeqLMOutput": "models.outputs",
     "LEDSeq2SeqModelOutput": "models.outputs",
+    "LEDSeq2SeqQuestionAnsweringModelOutput": "models.outputs",
+    "LEDSeq2SeqSequenceClassifierOutput": "models.outputs",
     "LEDTokenizer": "tokenizer",
     "LEDTokenizerFast": "tokenizer",
     "PyledError": "errors",
@@ -49,7 +69,9 @@ _MODULES = {
 __all__ = [
     "SYNOPSIS",
     "AddedToken",
+    "AutoModelForQuestionAnswering",
     "AutoModelForSeq2SeqLM",
+    "AutoModelForSequenceClassification",
     "AutoTokenizer",
     "BatchEncoding",
     "Cache",
@@ -58,9 +80,13 @@ __all__ = [
     "LEDConfig",
     "LEDEncoderBaseModelOutput",
     "LEDForConditionalGeneration",
+    "LEDForQuestionAnswering",
+    "LEDForSequenceClassification",
     "LEDModel",
     "LEDSeq2SeqLMOutput",
     "LEDSeq2SeqModelOutput",
+    "LEDSeq2SeqQuestionAnsweringModelOutput",
+    "LEDSeq2SeqSequenceClassifierOutput",
     "LEDTokenizer",
     "LEDTokenizerFast",
     "PyledError",

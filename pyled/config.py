@@ -14,6 +14,7 @@ from .generation_config import KNOWN, NOT_RETURNED
 from .hub import located, other_keywords
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish")
+PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
 
 # Other names under which Hugging Face's LEDConfig offers the same values (attribute_map, transformers 5.23.0).
 ALIASES = {
@@ -25,7 +26,7 @@ ALIASES = {
 }
 _OF_CALLS = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}  # and their values here
 # Attributes of other names, with the value that each has unless it is stated.
-_UNSTATED = dict.fromkeys(("architectures", "dtype", "problem_type", "torch_dtype", "transformers_version")) | _OF_CALLS
+_UNSTATED = dict.fromkeys(("architectures", "dtype", "torch_dtype", "transformers_version")) | _OF_CALLS
 
 
 def _each(value: Any) -> list[Any]:
@@ -45,6 +46,11 @@ Deviation = Annotated[float, lambda value: type(value) in (int, float) and 0 <= 
 Flag = Annotated[bool, lambda value: type(value) is bool, "true or false"]
 Activation = Annotated[
     str, lambda value: type(value) is str and value in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"
+]
+Problem = Annotated[
+    str | None,
+    lambda value: value is None or (type(value) is str and value in PROBLEMS),
+    f"one of {', '.join(PROBLEMS)}, or null",
 ]
 Windows = Annotated[
     int | list[int],
@@ -82,6 +88,7 @@ class Shape:
     attention_window: Windows = 512
     activation_function: Activation = "gelu"
     tie_word_embeddings: Flag = True
+    num_labels: Labels = 2
 
 
 @dataclass(init=False)
@@ -109,7 +116,7 @@ class LEDConfig(Shape):
     activation_dropout: Rate = 0.0
     classifier_dropout: Rate = 0.0
     init_std: Deviation = 0.02
-    num_labels: Labels = 2
+    problem_type: Problem = None
     use_cache: Flag = True
     is_encoder_decoder: Flag = True
     decoder_start_token_id: Id = 2

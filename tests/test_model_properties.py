@@ -493,8 +493,23 @@ MISTAKES = [
     ({"input_ids": [[5.0]]}, "float64"),
     ({"input_ids": [[5, 31]]}, "holds 31: this model's ids go from 0 to 30"),
     ({"input_ids": [[5, -1]]}, "holds -1"),
-    ({"input_ids": np.full((1, 41), 5)}, "41 tokens, but this encoder has 40 positions"),
-    ({"input_ids": np.full((2, 41), 5), "attention_mask": np.tri(2, 41, k=39, dtype=int)}, "41 tokens, but this enc"),
+    (
+        {"input_ids": np.full((1, 41), 5), "decoder_input_ids": IDS[:1]},
+        "41 tokens, but this encoder has 40 positions",
+    ),
+    (
+        {"input_ids": np.full((1, 13), 5)},
+        "13 tokens, but this decoder, in which LEDForConditionalGeneration reads the whole text, too, has 12 positions: "
+        "truncate the text, or pass decoder_input_ids",
+    ),
+    (
+        {
+            "input_ids": np.full((2, 41), 5),
+            "attention_mask": np.tri(2, 41, k=39, dtype=int),
+            "decoder_input_ids": np.full((2, 1), 5),
+        },
+        "41 tokens, but this enc",
+    ),
     ({"input_ids": IDS, "attention_mask": [[1, 1]]}, r"attention_mask has shape \(1, 2\): \(1, 3\) was expected"),
     ({"input_ids": IDS, "attention_mask": [[1, 2, 1]]}, "holds 2: only 0, 1.*global_attention_mask"),
     ({"input_ids": IDS, "attention_mask": [[1, 0.5, 1]]}, "holds 0.5"),

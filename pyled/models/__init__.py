@@ -2,17 +2,26 @@
 
 from .base import DType, PreTrainedModel
 from .conditional_generation import LEDForConditionalGeneration
+from .question_answering import LEDForQuestionAnswering
 from .seq2seq import LEDModel
+from .sequence_classification import LEDForSequenceClassification
 from .stacks import LEDDecoder, LEDEncoder
 
-AutoModelForSeq2SeqLM = LEDForConditionalGeneration  # the name by which scripts of transformers load any such model
+# The names by which scripts of transformers load any such model.
+AutoModelForSeq2SeqLM = LEDForConditionalGeneration
+AutoModelForQuestionAnswering = LEDForQuestionAnswering
+AutoModelForSequenceClassification = LEDForSequenceClassification
 
 __all__ = [
+    "AutoModelForQuestionAnswering",
     "AutoModelForSeq2SeqLM",
+    "AutoModelForSequenceClassification",
     "DType",
     "LEDDecoder",
     "LEDEncoder",
     "LEDForConditionalGeneration",
+    "LEDForQuestionAnswering",
+    "LEDForSequenceClassification",
     "LEDModel",
     "PreTrainedModel",
 ]

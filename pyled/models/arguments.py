@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Bools, Floats, Ids, as_array
 from ..config import LEDConfig
@@ -108,6 +108,41 @@ def checked_labels(labels: ArrayLike, config: LEDConfig) -> Ids:
     return checked_ids(labels, "labels", config.vocab_size, also=(IGNORED_LABEL,))
 
 
+def checked_classes(labels: ArrayLike, count: int) -> Ids:
+    """Return the numbers of labels, each below `count` or -100, which the loss leaves out. Raises InputError."""
+    array = checked_places(labels, "labels")
+    is_wrong = ((array < 0) | (array >= count)) & (array != IGNORED_LABEL)
+    if is_wrong.any():
+        raise InputError(
+            f"labels holds {array[is_wrong][0]}: this model's labels go from 0 to {count - 1}, and {IGNORED_LABEL} is "
+            "left out of the loss"
+        )
+    return array
+
+
+def checked_places(places: ArrayLike, name: str) -> Ids:
+    """Return integers, of any shape and size. Raises InputError for anything else."""
+    array = _as_array(places, name, "an integer per row was expected")
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{name} holds {array.dtype} values: integers were expected, one per row")
+    return array.astype(np.int64)
+
+
+def checked_values(values: ArrayLike, name: str, dtype: Any) -> Floats:
+    """Return numbers of the model's dtype, of any shape. Raises InputError for what is no number, or not finite."""
+    array = _as_array(values, name, "numbers were expected")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} holds {array.dtype} values: numbers were expected")
+    return _finite(array, name, dtype)
+
+
+def one_per_row(array: NDArray[Any], name: str, B: int) -> NDArray[Any]:
+    """Return an array of shape (B,), also from (B, 1), as upstream. Raises InputError for any other."""
+    if array.shape not in ((B,), (B, 1)):
+        raise InputError(f"{name} has shape {array.shape}: {(B,)} was expected, one per row")
+    return array.reshape(B)
+
+
 def checked_embeds(embeds: ArrayLike | None, name: str, E: int, dtype: Any) -> Floats:
     """Return embedded tokens as an array (B, S, E) of the model's dtype, copied.
 
@@ -121,13 +156,17 @@ def checked_embeds(embeds: ArrayLike | None, name: str, E: int, dtype: Any) -> F
         raise InputError(
             f"{name} has shape {array.shape}: (batch, tokens, {E}) was expected, with at least one of each"
         )
+    return _finite(array, name, dtype, "; where the model itself has computed it, check the model's weights")
+
+
+def _finite(array: NDArray[Any], name: str, dtype: Any, hint: str = "") -> Floats:
+    """Return a copy of that dtype. Raises InputError for numbers that are infinite in it, or NaN."""
     with np.errstate(over="ignore"):  # numbers too large for the dtype become infinite, and are refused below
         floats = np.array(array, dtype=dtype, order="C")
     is_finite = np.isfinite(floats)
     if not is_finite.all():
         raise InputError(
-            f"{name} holds {array[~is_finite][0]}: numbers that are finite in {floats.dtype} were expected; "
-            "where the model itself has computed it, check the model's weights"
+            f"{name} holds {array[~is_finite].flat[0]}: numbers that are finite in {floats.dtype} were expected{hint}"
         )
     return floats
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..annotations import checked_arguments
-from ..arrays import Floats, Ids
+from ..arrays import Bools, Floats, Ids
 from ..errors import InputError
 from ..generation import (
     GenerateBeamEncoderDecoderOutput,
@@ -42,7 +42,7 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
             return shift_right(targets["labels"], self.config)
         return super()._decoder_input_ids(input_ids, targets)
 
-    def _output(self, states: LEDSeq2SeqModelOutput, targets: Targets) -> LEDSeq2SeqLMOutput:
+    def _output(self, states: LEDSeq2SeqModelOutput, targets: Targets, is_end: Bools | None) -> LEDSeq2SeqLMOutput:
         fields = dict(states.items())
         logits, loss = lm_logits(fields.pop("last_hidden_state"), self.weights), None
         labels = targets.get("labels")

@@ -79,3 +79,20 @@ class LEDSeq2SeqLMOutput(Seq2SeqOutput):
 
     loss: Floats | None = None
     logits: Floats
+
+
+@dataclass(kw_only=True)
+class LEDSeq2SeqQuestionAnsweringModelOutput(Seq2SeqOutput):
+    """What LEDForQuestionAnswering returns: `loss` (), `start_logits`, `end_logits` (B, T), then as Seq2SeqOutput."""
+
+    loss: Floats | None = None
+    start_logits: Floats
+    end_logits: Floats
+
+
+@dataclass(kw_only=True)
+class LEDSeq2SeqSequenceClassifierOutput(Seq2SeqOutput):
+    """What LEDForSequenceClassification returns: `loss` (), `logits` (B, num_labels), then as Seq2SeqOutput."""
+
+    loss: Floats | None = None
+    logits: Floats

@@ -1,23 +1,25 @@
 """The call that all models share, from ids to an output, and LEDModel, which has no head."""
 
-from typing import Generic
+from typing import Any, Generic
 
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..annotations import checked_arguments
-from ..arrays import Ids
+from ..arrays import Bools, Ids
 from ..errors import InputError, brief
 from ..network.cache import Cache
-from .arguments import as_encoder_output, checked_ids, shift_right
+from .arguments import as_encoder_output, check_length, checked_ids, shift_right
 from .base import PreTrainedModel
 from .outputs import AnyOutput, LEDEncoderBaseModelOutput, LEDSeq2SeqModelOutput, in_form
 from .stacks import LEDDecoder, LEDEncoder
 
-Targets = dict[str, Ids]  # what a loss is computed from, by the name of the argument
+Targets = dict[str, NDArray[Any]]  # what a loss is computed from, by the name of the argument
 
 
 class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
     """A model of an encoder and a decoder; a class for each head says what it makes of the decoder's states."""
+
+    _if_too_long = "truncate the text, or pass decoder_input_ids"
 
     @checked_arguments
     def __call__(
@@ -49,13 +51,16 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
         global_attention_mask: (B, S) of 0 and 1; -1 stands for padding; None makes no token global
         past_key_values: the Cache of an earlier call with the same source
         use_cache: whether the output has a Cache; None is as the configuration says
-        targets: what the class computes a loss from: `labels` (B, T) int of LEDForConditionalGeneration, where -100 is
-            left out of the loss and padding is not; no Cache comes with a loss
+        targets: what the class computes a loss from; no Cache comes with a loss
+            LEDForConditionalGeneration: `labels` (B, T) int, where -100 is left out of the loss and padding is not
+            LEDForQuestionAnswering: `start_positions`, `end_positions` (B,) int, places in the decoder's input; one
+            below 0 is as 0, one behind the end is left out
+            LEDForSequenceClassification: `labels` (B,) int, or (B, num_labels) float, as `problem_type` has it
         returns: the class's output, or its tuple with return_dict=False
 
         Raises InputError.
         """
-        checked = self._checked_targets(targets)
+        checked, is_end = self._checked_targets(targets), self._is_end(input_ids)
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self._decoder_input_ids(input_ids, checked)
         if encoder_outputs is None:
@@ -90,7 +95,7 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
             encoder_attentions=source.attentions,
             encoder_global_attentions=source.global_attentions,
         )
-        return in_form(self._output(states, checked), return_dict)
+        return in_form(self._output(states, checked, is_end), return_dict)
 
     forward = __call__
 
@@ -104,9 +109,16 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
         """Return what the decoder reads where the call does not say it, (B, T)."""
         if input_ids is None:
             raise InputError("no decoder_input_ids, and no input_ids to make them from: pass decoder_input_ids")
-        return shift_right(checked_ids(input_ids, "input_ids", self.config.vocab_size), self.config)
+        ids = checked_ids(input_ids, "input_ids", self.config.vocab_size)
+        side = f"decoder, in which {type(self).__name__} reads the whole text, too,"
+        check_length(ids.shape[1], self.config.max_decoder_position_embeddings, side, self._if_too_long)
+        return shift_right(ids, self.config)
 
-    def _output(self, states: LEDSeq2SeqModelOutput, targets: Targets) -> AnyOutput:
+    def _is_end(self, input_ids: ArrayLike | None) -> Bools | None:
+        """Return which tokens end a text, (B, S), for a head that reads one state of it; None for any other."""
+        return None
+
+    def _output(self, states: LEDSeq2SeqModelOutput, targets: Targets, is_end: Bools | None) -> AnyOutput:
         """Return what the head makes of the decoder's states."""
         raise NotImplementedError
 
@@ -122,5 +134,5 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
 class LEDModel(Seq2SeqModel[LEDSeq2SeqModelOutput]):
     """Encoder and decoder without a head: the decoder's states."""
 
-    def _output(self, states: LEDSeq2SeqModelOutput, targets: Targets) -> LEDSeq2SeqModelOutput:
+    def _output(self, states: LEDSeq2SeqModelOutput, targets: Targets, is_end: Bools | None) -> LEDSeq2SeqModelOutput:
         return states

@@ -12,8 +12,8 @@ def cross_entropy(logits: Floats, labels: Ids) -> Floats:
 
     Equals `reference.loss`.
 
-    logits: (B, T, V) float
-    labels: (B, T) int
+    logits: (..., V) float, or a number for each place or class
+    labels: (...) int
     returns: () float
     """
     is_counted = labels != IGNORED_LABEL
@@ -23,3 +23,34 @@ def cross_entropy(logits: Floats, labels: Ids) -> Floats:
     top = scores.max(axis=1)
     log_total = np.log(np.exp(scores - top[:, None]).sum(axis=1)) + top
     return np.asarray(np.mean(log_total - scores[np.arange(len(targets)), targets]))
+
+
+def span_loss(start_logits: Floats, end_logits: Floats, starts: Ids, ends: Ids) -> Floats:
+    """Return the mean of the cross-entropies of where answers start and end; equals `reference.span_loss`.
+
+    start_logits, end_logits: (B, T) float
+    starts, ends: (B,) int; below 0 is as 0, and T or more is left out
+    returns: () float
+    """
+    T = start_logits.shape[1]
+    of_start, of_end = (
+        cross_entropy(logits, np.where(places < T, np.maximum(places, 0), IGNORED_LABEL))
+        for logits, places in ((start_logits, starts), (end_logits, ends))
+    )
+    return np.asarray((of_start + of_end) / 2)
+
+
+def squared_error(logits: Floats, values: Floats) -> Floats:
+    """Return the mean of (logit - value)^2, of arrays of one shape; equals `reference.squared_error`."""
+    return np.asarray(np.mean((logits - values) ** 2))
+
+
+def binary_cross_entropy(logits: Floats, values: Floats) -> Floats:
+    """Return the mean of -log p, where p is of a label being there (1) or not (0); equals its namesake in `reference`.
+
+    logits, values: (B, num_labels) float
+    returns: () float
+    """
+    # -value * log(sigmoid(x)) - (1 - value) * log(sigmoid(-x)), without a number beyond the type on the way
+    losses = np.maximum(logits, 0) - logits * values + np.log1p(np.exp(-np.abs(logits)))
+    return np.asarray(np.mean(losses))
