@@ -499,8 +499,8 @@ MISTAKES = [
     ),
     (
         {"input_ids": np.full((1, 13), 5)},
-        "13 tokens, but this decoder, in which LEDForConditionalGeneration reads the whole text, too, has 12 positions: "
-        "truncate the text, or pass decoder_input_ids",
+        "13 tokens, but this decoder, in which LEDForConditionalGeneration reads the whole text, too, has 12 "
+        "positions: truncate the text, or pass decoder_input_ids",
     ),
     (
         {
