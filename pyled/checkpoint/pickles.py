@@ -130,7 +130,9 @@ class Machine:
             if code == b".":
                 return self._result()
             if code not in _INSTRUCTIONS:
-                raise self._foreign_error(f"has the instruction {code!r}, which no state dict needs", "pickle-instruction")
+                raise self._foreign_error(
+                    f"has the instruction {code!r}, which no state dict needs", "pickle-instruction"
+                )
             _INSTRUCTIONS[code](self)
             if len(self._stack) + len(self._marks) > DEEPEST:
                 raise self._foreign_error(f"has more than {DEEPEST:,} values on its stack", "pickle-limit")
@@ -208,7 +210,9 @@ class Machine:
     def _long_integer(self) -> None:
         length = self._take(1)[0]
         if length > LONGEST_INTEGER:
-            raise self._damaged_error(f"has an integer of {length} bytes, at most {LONGEST_INTEGER} are read", "pickle-limit")
+            raise self._damaged_error(
+                f"has an integer of {length} bytes, at most {LONGEST_INTEGER} are read", "pickle-limit"
+            )
         self._stack.append(int.from_bytes(self._take(length), "little", signed=True))
 
     def _tuple(self, count: int) -> None:
