@@ -34,6 +34,9 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
         inputs_embeds: ArrayLike | None = None,
         decoder_inputs_embeds: ArrayLike | None = None,
         *,
+        head_mask: ArrayLike | None = None,
+        decoder_head_mask: ArrayLike | None = None,
+        cross_attn_head_mask: ArrayLike | None = None,
         use_cache: bool | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
@@ -50,6 +53,8 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
         encoder_outputs: an earlier LEDEncoderBaseModelOutput or its tuple, instead of running the encoder
         global_attention_mask: (B, S) of 0 and 1; -1 stands for padding; None makes no token global
         past_key_values: the Cache of an earlier call with the same source
+        head_mask, decoder_head_mask, cross_attn_head_mask: (layers, H) float, factors on the heads' probabilities:
+            the encoder's, those of the decoder's self-attention, and those of its cross-attention
         use_cache: whether the output has a Cache; None is as the configuration says
         targets: what the class computes a loss from; no Cache comes with a loss
             LEDForConditionalGeneration: `labels` (B, T) int, where -100 is left out of the loss and padding is not
@@ -71,6 +76,7 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
                 inputs_embeds=inputs_embeds,
                 output_attentions=output_attentions,
                 output_hidden_states=output_hidden_states,
+                head_mask=head_mask,
             )
         source = as_encoder_output(encoder_outputs)
         target = self.get_decoder()(
@@ -83,6 +89,8 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
             use_cache=False if checked else use_cache,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            head_mask=decoder_head_mask,
+            cross_attn_head_mask=cross_attn_head_mask,
         )
         states = LEDSeq2SeqModelOutput(
             last_hidden_state=target.last_hidden_state,

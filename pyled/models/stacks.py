@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,19 +18,26 @@ from ..network.encoder import encoder
 from ..network.observe import Stages
 from .arguments import check_either, check_length, checked_embeds, checked_ids, checked_mask, source_masks
 from .base import Network
+from .head_masks import Factors, factors, masked
 from .outputs import BaseModelOutputWithPastAndCrossAttentions, LEDEncoderBaseModelOutput, PerLayer, in_form
 
 
 class _Watch(Stages):
-    """An observer that keeps the stages that an output shows, and calls `layer_done` after each layer."""
+    """An observer that keeps the stages that an output shows, and calls `layer_done` after each layer.
 
-    def __init__(self, hidden_states: bool, attentions: bool, layer_done: Callable[[], object] = lambda: None) -> None:
+    factors: of heads, by which their probabilities are multiplied
+    """
+
+    def __init__(
+        self, hidden_states: bool, attentions: bool, factors: Factors, layer_done: Callable[[], object] = lambda: None
+    ) -> None:
         ends = ("layernorm_embedding", "final_layer_norm") if hidden_states else ()
         super().__init__(lambda name: name.endswith(ends) or (attentions and ".probs" in name))
-        self._layer_done = layer_done
+        self._factors, self._layer_done = factors, layer_done
 
     def __call__(self, name: str, array: Floats) -> None:
-        super().__call__(name, array)
+        heads = self._factors.get(name.partition(".probs")[0])
+        super().__call__(name, array if heads is None else array * heads[:, None, None])  # (..., H, queries, keys)
         if name.endswith("final_layer_norm"):
             self._layer_done()
 
@@ -52,6 +60,8 @@ class LEDEncoder(Network):
         output_hidden_states: bool = False,
         return_dict: bool | None = True,
         progress: Progress | None = None,
+        *,
+        head_mask: ArrayLike | None = None,
     ) -> LEDEncoderBaseModelOutput:
         """Return the states of a batch of documents.
 
@@ -61,6 +71,7 @@ class LEDEncoder(Network):
         attention_mask: (B, S) of 0 and 1; None takes every token as real
         global_attention_mask: (B, S) of 0 and 1; -1 stands for padding
         progress: called with the layers done and the layers there are
+        head_mask: (layers, H) float, factors on the probabilities of each head
         returns: an LEDEncoderBaseModelOutput, or its tuple with return_dict=False
 
         Raises InputError.
@@ -78,6 +89,9 @@ class LEDEncoder(Network):
         check_length(max(masks.lengths), positions, "encoder", "truncate the text, or cut it")
         if masks.dropped:
             self._warn_once("dropped", f"{masks.dropped} global marks stand on padding and have no effect")
+        shape = self.config.encoder_layers, self.config.encoder_attention_heads
+        heads = factors(head_mask, "head_mask", shape, self.dtype)
+        weights = masked(self.weights, heads)
         layers_done, layers = itertools.count(1), B * self.config.encoder_layers
 
         def layer_done() -> None:
@@ -87,15 +101,15 @@ class LEDEncoder(Network):
         states, watches = [], []
         for b, length in enumerate(masks.lengths):
             tokens = embeds[b, :length] if input_ids is None else table[ids[b, :length]]
-            watch = _Watch(output_hidden_states, output_attentions, layer_done)
+            watch = _Watch(output_hidden_states, output_attentions, heads, layer_done)
             is_real, is_global = masks.is_real[b, :length], masks.is_global[b, :length]
-            states.append(encoder(tokens, is_real, is_global, self.weights, self.config, watch))
+            states.append(encoder(tokens, is_real, is_global, weights, self.config, watch))
             watches.append(watch)
-        shape = S, self.config.d_model
-        output = LEDEncoderBaseModelOutput(last_hidden_state=_stacked(states, shape))
+        rows = S, self.config.d_model
+        output = LEDEncoderBaseModelOutput(last_hidden_state=_stacked(states, rows))
         if output_hidden_states:
             per_layer = zip(*(watch.hidden_states() for watch in watches), strict=True)
-            output.hidden_states = tuple(_stacked(layer, shape) for layer in per_layer)
+            output.hidden_states = tuple(_stacked(layer, rows) for layer in per_layer)
         if output_attentions:
             G = int(masks.is_global.sum(axis=1).max())
             output.attentions, to_all = _attentions(watches, self.config.encoder_layers, S, G)
@@ -130,7 +144,12 @@ def _attentions(watches: Sequence[_Watch], layers: int, S: int, G: int) -> tuple
 
 
 class LEDDecoder(Network):
-    """The decoder alone: `model.get_decoder()`."""
+    """The decoder alone: `model.get_decoder()`.
+
+    factors: of the heads that are masked
+    """
+
+    factors: Factors = MappingProxyType({})
 
     @checked_arguments
     def __call__(
@@ -145,6 +164,9 @@ class LEDDecoder(Network):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
         return_dict: bool | None = True,
+        *,
+        head_mask: ArrayLike | None = None,
+        cross_attn_head_mask: ArrayLike | None = None,
     ) -> BaseModelOutputWithPastAndCrossAttentions:
         """Return the states of target tokens, given those of their source.
 
@@ -153,6 +175,7 @@ class LEDDecoder(Network):
         encoder_hidden_states: (B, S, E) float
         encoder_attention_mask: (B, S) of 0 and 1
         past_key_values: the Cache of an earlier call with the same source
+        head_mask, cross_attn_head_mask: (layers, H) float, factors on the probabilities of each head
         returns: a BaseModelOutputWithPastAndCrossAttentions, or its tuple with return_dict=False
 
         Raises InputError.
@@ -163,7 +186,7 @@ class LEDDecoder(Network):
         E = self.config.d_model
         states = checked_embeds(encoder_hidden_states, "encoder_hidden_states", E, self.dtype)
         if input_ids is not None:
-            tokens = self._embedded(checked_ids(input_ids, "decoder_input_ids", self.config.vocab_size))
+            tokens = self.embedded(checked_ids(input_ids, "decoder_input_ids", self.config.vocab_size))
         else:
             tokens = checked_embeds(inputs_embeds, "decoder_inputs_embeds", E, self.dtype)
         B, T, _ = tokens.shape
@@ -179,17 +202,25 @@ class LEDDecoder(Network):
         is_key = None
         if attention_mask is not None:
             is_key = checked_mask(attention_mask, "decoder_attention_mask", (B, P + T), (0, 1)) == 1
-        see = _Watch(output_hidden_states, output_attentions)
-        hidden, cache = decoder(tokens, past, is_key, is_source_key, self.weights, self.config, see)
-        output = BaseModelOutputWithPastAndCrossAttentions(
-            last_hidden_state=hidden,
-            past_key_values=cache if (self.config.use_cache if use_cache is None else use_cache) else None,
-            hidden_states=tuple(see.hidden_states()) if output_hidden_states else None,
+        output = self.with_head_masks(head_mask, cross_attn_head_mask).step(
+            tokens, past, is_key, is_source_key, states.shape[1], output_attentions, output_hidden_states
         )
-        if output_attentions:
-            output.attentions = tuple(see.ending(".self_attn.probs"))
-            output.cross_attentions = _widened_to(see.ending(".encoder_attn.probs"), states.shape[1])
+        if not (self.config.use_cache if use_cache is None else use_cache):
+            output.past_key_values = None
         return in_form(output, return_dict)
+
+    def with_head_masks(self, head_mask: ArrayLike | None, cross_attn_head_mask: ArrayLike | None) -> "LEDDecoder":
+        """Return the decoder with factors for its heads: two of (layers, H) float, or None. Raises InputError."""
+        shape = self.config.decoder_layers, self.config.decoder_attention_heads
+        heads = {
+            **factors(head_mask, "decoder_head_mask", shape, self.dtype),
+            **factors(cross_attn_head_mask, "cross_attn_head_mask", shape, self.dtype),
+        }
+        if not heads:
+            return self
+        decoder = LEDDecoder(masked(self.weights, heads), self.config, self._warned)
+        decoder.factors = heads
+        return decoder
 
     def begin(self, states: Floats, mask: ArrayLike | None, R: int) -> tuple[Cache, list[Bools]]:
         """Return an empty past for R rows, spread evenly over the documents, and per document which tokens are keys.
@@ -207,11 +238,29 @@ class LEDDecoder(Network):
         past = Cache.empty(R, documents, layers, H, self.config.d_model // H, self.dtype)
         return past, [masks.is_key[b, :length] for b, length in enumerate(masks.lengths)]
 
-    def step(self, ids: Ids, past: Cache, is_source_key: list[Bools]) -> tuple[Floats, Cache]:
-        """Decode the ids behind the past, (R, T), for R rows that are spread over the past's documents."""
-        return decoder(self._embedded(ids), past, None, is_source_key, self.weights, self.config)
+    def step(
+        self, tokens: Floats, past: Cache, is_key: Bools | None, is_source_key: list[Bools], S: int,
+        attentions: bool, hidden_states: bool,
+    ) -> BaseModelOutputWithPastAndCrossAttentions:  # fmt: skip
+        """Return the output for tokens behind the past, of R rows that are spread over the past's documents.
 
-    def _embedded(self, ids: Ids) -> Floats:
+        tokens: (R, T, E) float
+        is_key: (R, P + T) bool, or None
+        is_source_key: per document (any,) bool, at most S
+        attentions, hidden_states: whether the output shows them
+        """
+        see = _Watch(hidden_states, attentions, self.factors)
+        hidden, cache = decoder(tokens, past, is_key, is_source_key, self.weights, self.config, see)
+        return BaseModelOutputWithPastAndCrossAttentions(
+            last_hidden_state=hidden,
+            past_key_values=cache,
+            hidden_states=tuple(see.hidden_states()) if hidden_states else None,
+            attentions=tuple(see.ending(".self_attn.probs")) if attentions else None,
+            cross_attentions=_widened_to(see.ending(".encoder_attn.probs"), S) if attentions else None,
+        )
+
+    def embedded(self, ids: Ids) -> Floats:
+        """Return the rows of the embeddings: (R, T) -> (R, T, E)."""
         embeddings: Floats = self.weights["decoder.embed_tokens.weight"][ids]
         return embeddings
 
