@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Self, get_type_hints
 from .annotations import Directory, checked_arguments
 from .errors import ConfigError, InputError, brief
 from .files import json_text, read_json, write_json
-from .generation_config import KNOWN, NOT_RETURNED
+from .generation_config import KNOWN, OF_CALLS
 from .hub import located, other_keywords
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish")
@@ -278,7 +278,7 @@ _CHECKS = {
     for name, h in get_type_hints(LEDConfig, include_extras=True).items()
     if hasattr(h, "__metadata__")
 }
-_OF_GENERATION = KNOWN - NOT_RETURNED.keys() - _CHECKS.keys()
+_OF_GENERATION = KNOWN - OF_CALLS - _CHECKS.keys()
 _TO_GENERATION = "set it on model.generation_config, or pass it to generate"
 
 

@@ -133,6 +133,8 @@ class Settings:
     # The form of the result.
     output_scores: bool = _setting(False, _FLAG, "whether the scores of each step are returned")
     output_logits: bool = _setting(False, _FLAG, "whether the logits of each step are returned")
+    output_attentions: bool = _setting(False, _FLAG, "whether the attentions of each step are returned")
+    output_hidden_states: bool = _setting(False, _FLAG, "whether the states of each step are returned")
     return_dict_in_generate: bool = _setting(False, _FLAG, "whether more than the ids is returned")
     # What is no setting.
     prompt_length: int = 1
@@ -163,9 +165,6 @@ NOT_IMPLEMENTED: dict[str, tuple[Any, ...]] = {
     "synced_gpus": (False,), "custom_generate": (), "negative_prompt_ids": (), "negative_prompt_attention_mask": (),
 }  # fmt: skip
 
-# The same for what they would only add to the result: a file that asks for it is no reason not to generate.
-NOT_RETURNED: dict[str, tuple[Any, ...]] = {"output_attentions": (False,), "output_hidden_states": (False,)}
-
 # Settings that change nothing in greedy and beam search; most act when sampling.
 WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
     "temperature": (1,), "top_k": (50,), "top_p": (1,), "min_p": (), "top_h": (), "typical_p": (1,),
@@ -173,7 +172,9 @@ WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
     "cache_implementation": (), "prefill_chunk_size": (),
 }  # fmt: skip
 
-KNOWN = frozenset(SETTINGS) | NOT_IMPLEMENTED.keys() | NOT_RETURNED.keys() | WITHOUT_EFFECT.keys()
+KNOWN = frozenset(SETTINGS) | NOT_IMPLEMENTED.keys() | WITHOUT_EFFECT.keys()
+OF_CALLS = {"output_attentions", "output_hidden_states"}  # where a config.json has them, they are those of a call
+ADD_FIELDS = ("output_scores", "output_logits", *sorted(OF_CALLS))  # to the output of a generation
 
 # Arguments of the call of a model, which are no settings.
 _OF_A_CALL = (
@@ -186,7 +187,7 @@ _METADATA = {"transformers_version", "_from_model_config"}  # keys that files ha
 
 def is_neutral(name: str, value: Any) -> bool:
     """Return whether a setting that pyled does not act on has a value at which it does nothing anyway."""
-    plain, neutral = _plain(value), {**NOT_IMPLEMENTED, **NOT_RETURNED, **WITHOUT_EFFECT}[name]
+    plain, neutral = _plain(value), {**NOT_IMPLEMENTED, **WITHOUT_EFFECT}[name]
     return plain is None or (isinstance(plain, int | float | str | list) and plain in neutral)
 
 
@@ -336,7 +337,7 @@ class GenerationConfig:
         stated = model_config.to_dict() if hasattr(model_config, "to_dict") else model_config
         if not isinstance(stated, Mapping):
             raise GenerationError(f"model_config is {brief(model_config)}: pass an LEDConfig, or its dictionary")
-        names = KNOWN - NOT_RETURNED.keys() - {"use_cache"}
+        names = KNOWN - OF_CALLS - {"use_cache"}
         settings = {name: value for name, value in stated.items() if name in names}
         if stated.get("force_bos_token_to_be_generated"):
             settings["forced_bos_token_id"] = settings.get("bos_token_id")

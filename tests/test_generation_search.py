@@ -341,7 +341,7 @@ def test_the_output_has_hugging_faces_fields(beams):
     assert bare.scores is None and bare.logits is None
     if beams > 1:  # upstream has them with output_scores only, which keeps every step's scores too
         assert bare.sequences_scores.tolist() == output.sequences_scores.tolist()
-        assert bare.keys() == ["sequences", "sequences_scores", "beam_indices"]
+        assert bare.keys() == ["sequences", "sequences_scores", "beam_indices", "past_key_values"]
     assert bare.sequences.tolist() == output.sequences.tolist()
     _, ignored = run(EASY, {**call, "return_dict_in_generate": False})
     assert ignored.scores is None and ignored.logits is None

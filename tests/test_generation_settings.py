@@ -15,7 +15,7 @@ from pyled.config import LEDConfig
 from pyled.errors import GenerationError, InputError, PyledError
 from pyled.generation import resolve
 from pyled.generation.settings import Settings
-from pyled.generation_config import NOT_IMPLEMENTED, NOT_RETURNED, SETTINGS, WITHOUT_EFFECT, GenerationConfig
+from pyled.generation_config import ADD_FIELDS, NOT_IMPLEMENTED, SETTINGS, WITHOUT_EFFECT, GenerationConfig
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "generation.json").read_text())
 IDS = GOLDEN["ids"]
@@ -26,7 +26,7 @@ DEFAULTS = {
     **dict.fromkeys(("length_penalty", "repetition_penalty", "encoder_repetition_penalty"), 1.0),
     **dict.fromkeys(("min_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), 0),
     "max_length": 20,
-    **dict.fromkeys(("output_scores", "output_logits", "return_dict_in_generate"), False),
+    **dict.fromkeys((*ADD_FIELDS, "return_dict_in_generate"), False),
 }
 
 
@@ -202,8 +202,7 @@ BAD = {
     "eos_token_id": [[], -2, [2, -2], 2.0],
     "decoder_start_token_id": [-2, []],
     "use_cache": [1],
-    "output_scores": [1],
-    "output_logits": [1],
+    **{name: [1] for name in ADD_FIELDS},
     "return_dict_in_generate": [1],
 }
 
@@ -245,7 +244,6 @@ def test_numpy_numbers_and_tuples_are_values():
         ({"num_beam_groups": 2}, "num_beam_groups=2 (call) asks for what pyled does not implement: pass"),
         ({"constraints": [1]}, "pass constraints=[]"),
         ({"assistant_model": object}, "pass assistant_model=None"),
-        ({"output_attentions": True}, "pass output_attentions=False"),
         ({"num_return_sequences": 3, "num_beams": 2}, "num_return_sequences=3 (call) is more than num_beams=2 (call): "
          "pass num_beams of at least 3"),
         ({"num_beams": 2, "length_penalty": 90.0}, "length_penalty=90.0 makes 20 ** 90.0, which float32 cannot hold"),
@@ -273,9 +271,9 @@ def test_beams_need_a_token_that_goes_on():
         settle({"num_beams": 2, "eos_token_id": [0, 1, 2]}, vocab_size=3)
 
 
-@pytest.mark.parametrize("name", [*NOT_IMPLEMENTED, *NOT_RETURNED, *WITHOUT_EFFECT])
+@pytest.mark.parametrize("name", [*NOT_IMPLEMENTED, *WITHOUT_EFFECT])
 def test_what_pyled_lacks_passes_at_its_neutral_values(name):
-    neutral = (*{**NOT_IMPLEMENTED, **NOT_RETURNED, **WITHOUT_EFFECT}[name], None)
+    neutral = (*{**NOT_IMPLEMENTED, **WITHOUT_EFFECT}[name], None)
     for value in neutral:
         assert len(settle({name: value})[0].notes) == 1  # that of the default length
         assert len(settle(own=GenerationConfig(**IDS, **{name: value}))[0].notes) == 1
@@ -291,13 +289,13 @@ def test_what_pyled_lacks_is_refused_from_a_file_too_and_a_call_overrules_it(nam
     settle({name: None}, None, own)
 
 
-def test_a_file_may_ask_for_what_is_not_returned():
-    own = GenerationConfig.from_dict({**IDS, "max_length": 5, "output_attentions": True})
-    own.origins["output_attentions"] = "generation_config.json"
-    note = "output_attentions=True (generation_config.json) is ignored: generation does not return it here"
-    assert settle(own=own)[0].notes == (note,)
-    with pytest.raises(GenerationError, match="pass output_attentions=False"):
-        settle({}, own)
+@pytest.mark.parametrize("name", ADD_FIELDS)
+def test_a_field_needs_an_output_to_stand_in(name):
+    own = GenerationConfig(**IDS, max_length=5, **{name: True})
+    settings, _ = settle(own=own)
+    assert settings.notes == (f"{name}=True is ignored: pass return_dict_in_generate=True with it",)
+    assert getattr(settings, name) is False
+    assert getattr(settle({"return_dict_in_generate": True}, own=own)[0], name) is True
 
 
 @pytest.mark.parametrize(
@@ -403,7 +401,7 @@ def test_old_config_json_names_forcing_the_first_token():
 # Attributes
 
 
-@pytest.mark.parametrize(("name", "value"), [("do_sample", True), ("max_time", 3.0), ("output_attentions", True)])
+@pytest.mark.parametrize(("name", "value"), [("do_sample", True), ("max_time", 3.0)])
 def test_a_setting_that_pyled_lacks_is_stored_and_then_refused(name, value, tmp_path):
     """The references act on it, and save it."""
     config = GenerationConfig(max_length=5, **IDS)
@@ -496,7 +494,7 @@ def test_an_argument_of_a_model_is_told_as_that(name):
 
 def test_every_argument_of_a_model_is_known():
     arguments = inspect.signature(pyled.LEDForConditionalGeneration.__call__).parameters.keys() - {"self", "targets"}
-    for name in arguments - SETTINGS.keys() - NOT_RETURNED.keys():
+    for name in arguments - SETTINGS.keys():
         with pytest.raises(GenerationError, match="pass it to the call of the model"):
             GenerationConfig(**{name: 1})
 

@@ -77,8 +77,8 @@ def test_a_remedy_for_what_is_not_here(model, action, message):
 def test_an_argument_that_does_not_exist_is_a_type_error_as_anywhere(model):
     with pytest.raises(TypeError, match=r"LEDModel\(\) got an unexpected keyword argument 'labels'"):
         pyled.LEDModel.from_pretrained(TINY)(IDS, labels=IDS)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'head_mask'"):
-        model(IDS, head_mask=None)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'cache_position'"):
+        model(IDS, cache_position=None)
 
 
 def test_usual_arguments_of_from_pretrained_and_save_pretrained(model, tmp_path):
@@ -208,14 +208,19 @@ def calls(folder):
     flags = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
     masks = {"attention_mask": None, "global_attention_mask": None}
     ids = {"input_ids": FEW, "inputs_embeds": None, **masks}
+    heads = dict.fromkeys(("head_mask", "decoder_head_mask", "cross_attn_head_mask"))
     rest = {"logits_processor": None, "stopping_criteria": None, "prefix_allowed_tokens_fn": None, "progress": None}
     of_call = {"decoder_input_ids": [[2]], "encoder_outputs": None, "past_key_values": None, "use_cache": None}
     options = {"padding": False, "truncation": None, "max_length": None, "stride": 0, "pad_to_multiple_of": None}
     options |= {"padding_side": None, "return_tensors": None, "return_attention_mask": None, "verbose": True}
-    yield from whole(encoder, **ids, **flags, progress=None)
+    yield from whole(encoder, **ids, **flags, progress=None, head_mask=None)
     yield from whole(decoder, input_ids=FEW, encoder_hidden_states=states, encoder_attention_mask=None, **flags)
-    yield from whole(model, **ids, **of_call, **flags, decoder_attention_mask=None, labels=None)
-    yield from whole(model.generate, **ids, **rest, decoder_input_ids=None, max_new_tokens=2, generation_config=None)
+    yield from whole(decoder, FEW, None, states, head_mask=None, cross_attn_head_mask=None)
+    yield from whole(model, **ids, **of_call, **flags, **heads, decoder_attention_mask=None, labels=None)
+    yield from whole(
+        model.generate, **ids, **rest, **heads, decoder_input_ids=None, max_new_tokens=2, generation_config=None
+    )
+    yield from whole(model.generate, FEW, num_beams=2, output_attentions=False, decoder_attention_mask=None)
     yield from whole(
         model.generate, FEW, num_beams=2, max_length=3, do_sample=False, temperature=1, suppress_tokens=None
     )

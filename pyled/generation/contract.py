@@ -33,8 +33,27 @@ PrefixAllowedTokens = Callable[[int, Ids], Sequence[int]]  # (document, its ids:
 Progress = Callable[[int, int], object]  # (tokens generated, the most there can be)
 
 
+@dataclass(kw_only=True)
+class _Shown(Output):
+    """What a model shows of a generation, behind the fields of the search; where the settings ask for it.
+
+    encoder_attentions, encoder_hidden_states: as the encoder's output has them, a row per document.
+    decoder_attentions, cross_attentions: per step, per layer (R, H, T, P + T) and (R, H, T, S); the first step has the
+        T tokens of the prompt, every other has one.
+    decoder_hidden_states: per step, per layer, the embedding first, (R, T, E).
+    past_key_values: the state behind the last step, of R rows.
+    """
+
+    encoder_attentions: tuple[Floats, ...] | None = None
+    encoder_hidden_states: tuple[Floats, ...] | None = None
+    decoder_attentions: tuple[tuple[Floats, ...], ...] | None = None
+    cross_attentions: tuple[tuple[Floats, ...], ...] | None = None
+    decoder_hidden_states: tuple[tuple[Floats, ...], ...] | None = None
+    past_key_values: Any = None
+
+
 @dataclass
-class GenerateEncoderDecoderOutput(Output):
+class GenerateEncoderDecoderOutput(_Shown):
     """The result of greedy search.
 
     sequences: (B, any) int64, prompt included; rows that end early are filled with the padding id.
@@ -48,7 +67,7 @@ class GenerateEncoderDecoderOutput(Output):
 
 
 @dataclass
-class GenerateBeamEncoderDecoderOutput(Output):
+class GenerateBeamEncoderDecoderOutput(_Shown):
     """The result of beam search: `num_return_sequences` rows per document, best first.
 
     sequences: (B * num_return_sequences, any) int64, prompt included.

@@ -54,12 +54,17 @@ def encoder_repetition_penalty(ids: Ids, scores: Scores, source: Ids, penalty: f
     return repetition_penalty(source, scores, 1 / penalty)
 
 
-def repetition_penalty(ids: Ids, scores: Scores, penalty: float) -> Scores:
+def repetition_penalty(ids: Ids, scores: Scores, penalty: float, skipped: Ids | None = None) -> Scores:
     """Disfavour, for a penalty above 1, every token that is there already, the prompt's included.
+
+    skipped: (R,) int64, the first tokens of each row that count as absent; fewer than T
 
     >>> repetition_penalty(np.array([[1, 0, 0]]), np.float32([[6, -6, 6]]), penalty=2)
     array([[  3., -12.,   6.]], dtype=float32)
     """
+    if skipped is not None:  # the first token that counts stands in the place of those that do not
+        first = skipped[:, None]
+        ids = np.where(np.arange(ids.shape[1]) < first, np.take_along_axis(ids, first, axis=1), ids)
     old = np.take_along_axis(scores, ids, axis=1)
     result = scores.copy()
     with np.errstate(all="ignore"):  # a penalty near 0 or beyond float32 gives infinities, as upstream
@@ -214,8 +219,13 @@ def rules_for(
     encoder_ids: Ids | None,
     prefix_allowed_tokens_fn: PrefixAllowedTokens | None = None,
     users_rules: Sequence[Rule] = (),
+    skipped: Ids | None = None,
 ) -> list[Rule]:
-    """Return the rules that `settings` ask for, in the order of transformers 5.23.0. encoder_ids: (B, S)."""
+    """Return the rules that `settings` ask for, in the order of transformers 5.23.0.
+
+    encoder_ids: (B, S)
+    skipped: (B,), as in `repetition_penalty`
+    """
     s, eos, rules = settings, settings.eos_token_id, list[Rule]()
 
     def add(is_asked_for: object, rule: Callable[..., Scores], **arguments: Any) -> None:
@@ -228,7 +238,8 @@ def rules_for(
     source = None if encoder_ids is None else np.repeat(encoder_ids, s.num_beams, axis=0)  # (R, S)
     has_source, penalty, n = source is not None, s.encoder_repetition_penalty, s.encoder_no_repeat_ngram_size
     add(has_source and penalty != 1, encoder_repetition_penalty, source=source, penalty=penalty)
-    add(s.repetition_penalty != 1, repetition_penalty, penalty=s.repetition_penalty)
+    of_rows = None if skipped is None else np.repeat(skipped, s.num_beams)  # (R,)
+    add(s.repetition_penalty != 1, repetition_penalty, penalty=s.repetition_penalty, skipped=of_rows)
     add(s.no_repeat_ngram_size, no_repeat_ngram, n=s.no_repeat_ngram_size)
     add(has_source and n, encoder_no_repeat_ngram, source=source, n=n)
     add(s.bad_words_ids, sequence_bias, biases=[(word, FORBIDDEN) for word in s.bad_words_ids])

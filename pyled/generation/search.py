@@ -30,6 +30,7 @@ def generate(
     settings: Settings,
     *,
     encoder_ids: Ids | None = None,
+    skipped: Ids | None = None,
     prefix_allowed_tokens_fn: PrefixAllowedTokens | None = None,
     logits_processor: Sequence[Rule] | None = None,
     stopping_criteria: Sequence[StoppingCriterion] | None = None,
@@ -43,15 +44,19 @@ def generate(
         greedy search never does.
     prompt: (B, any) int64.
     encoder_ids: (B, S) int64, padding included, for the rules that look at the source.
+    skipped: (B,) int64, the first tokens of each prompt that repetition_penalty passes over.
 
     Raises GenerationError when no token is left, when scores are NaN, and for what users' functions return.
     """
     users_rules = _functions("logits_processor", logits_processor)
     criteria = _functions("stopping_criteria", stopping_criteria)
-    rules = rules_for(settings, encoder_ids, prefix_allowed_tokens_fn, users_rules)
+    rules = rules_for(settings, encoder_ids, prefix_allowed_tokens_fn, users_rules, skipped)
     decoding = Decoding(step, state, rules, criteria, settings, progress or (lambda generated, limit: None))
     search = greedy_search if settings.num_beams == 1 else beam_search
-    return search(decoding, prompt, settings)
+    result = search(decoding, prompt, settings)
+    if settings.return_dict_in_generate:
+        result.past_key_values = decoding.state
+    return result
 
 
 def _functions(name: str, value: Any) -> list[Any]:

@@ -10,9 +10,9 @@ import numpy as np
 from ..arrays import Ids, as_array, physical_memory
 from ..errors import GenerationError, InputError, brief
 from ..generation_config import (
+    ADD_FIELDS,
     HOLD_IDS,
     NOT_IMPLEMENTED,
-    NOT_RETURNED,
     SETTINGS,
     WITHOUT_EFFECT,
     GenerationConfig,
@@ -69,7 +69,8 @@ def resolve(
         value = checked(name, getattr(config_of_model, name))
         return value, "default" if value is None else config_of_model.origin(name)
 
-    notes = _notes_on_the_missing({name: stated(name) for name in (*NOT_IMPLEMENTED, *NOT_RETURNED)})
+    _refuse_missing({name: stated(name) for name in NOT_IMPLEMENTED})
+    notes = []
     for name in WITHOUT_EFFECT:
         if name in call and not is_neutral(name, call[name]):
             notes.append(f"{name}={brief(call[name])} has no effect on greedy and beam search")
@@ -87,18 +88,14 @@ def resolve(
     return Settings(**decided, prompt_length=prompt.shape[1], origin=origin, notes=tuple(notes)), prompt
 
 
-def _notes_on_the_missing(stated: Mapping[str, tuple[Any, str]]) -> list[str]:
-    """Return notes on results that a file asks for in vain; raise GenerationError where more is missing."""
-    notes = []
+def _refuse_missing(stated: Mapping[str, tuple[Any, str]]) -> None:
+    """Raise GenerationError where a setting that pyled does not implement does something."""
     for name, (value, origin) in stated.items():
-        shown = f"{name}={brief(value)} ({origin})"
-        if is_neutral(name, value):
-            continue
-        if name not in NOT_RETURNED or origin in _OF_THE_CALLER:
-            off = next(iter(NOT_IMPLEMENTED.get(name, (False,))), None)
-            raise GenerationError(f"{shown} asks for what pyled does not implement: pass {name}={off}")
-        notes.append(f"{shown} is ignored: generation does not return it here")
-    return notes
+        if not is_neutral(name, value):
+            off = next(iter(NOT_IMPLEMENTED[name]), None)
+            raise GenerationError(
+                f"{name}={brief(value)} ({origin}) asks for what pyled does not implement: pass {name}={off}"
+            )
 
 
 def _refuse_ids_beyond(vocab_size: int, values: Mapping[str, Any], origin: Mapping[str, str]) -> None:
@@ -253,7 +250,7 @@ def _settle_beams(
 def _turn_off(values: dict[str, Any], notes: list[str], has_encoder_ids: bool) -> None:
     """Give their defaults to the settings that lack what they need."""
     needs = [] if has_encoder_ids else ["encoder_repetition_penalty", "encoder_no_repeat_ngram_size"]
-    for name in needs + ([] if values["return_dict_in_generate"] else ["output_scores", "output_logits"]):
+    for name in needs + ([] if values["return_dict_in_generate"] else list(ADD_FIELDS)):
         default = SETTINGS[name].default
         if values[name] != default:
             remedy = "it needs input_ids" if name in needs else "pass return_dict_in_generate=True with it"

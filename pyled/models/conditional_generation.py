@@ -1,5 +1,6 @@
 """LED with its language head: the logits of the next token, their loss, and `generate`."""
 
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -15,14 +16,24 @@ from ..generation import (
     generate,
     resolve,
 )
-from ..generation.contract import PrefixAllowedTokens, Progress
+from ..generation.contract import PrefixAllowedTokens, Progress, Scores
+from ..generation.transitions import transition_scores
 from ..generation_config import GenerationConfig
 from ..network.cache import Cache
 from ..network.heads import lm_logits
 from ..network.losses import cross_entropy
-from .arguments import as_encoder_output, check_either, checked_embeds, checked_ids, checked_labels, shift_right
-from .outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput
+from .arguments import (
+    as_encoder_output,
+    check_either,
+    checked_embeds,
+    checked_ids,
+    checked_labels,
+    checked_mask,
+    shift_right,
+)
+from .outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput, PerLayer
 from .seq2seq import Seq2SeqModel, Targets
+from .stacks import LEDDecoder
 
 Generated = GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput
 
@@ -71,6 +82,10 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
         global_attention_mask: ArrayLike | None = None,
         inputs_embeds: ArrayLike | None = None,
         decoder_input_ids: ArrayLike | None = None,
+        decoder_attention_mask: ArrayLike | None = None,
+        head_mask: ArrayLike | None = None,
+        decoder_head_mask: ArrayLike | None = None,
+        cross_attn_head_mask: ArrayLike | None = None,
         encoder_outputs: LEDEncoderBaseModelOutput | tuple[ArrayLike, ...] | None = None,
         logits_processor: Any = (),
         stopping_criteria: Any = (),
@@ -88,6 +103,9 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
         inputs, or input_ids: (B, S) int; or inputs_embeds: (B, S, E) float; or encoder_outputs
         global_attention_mask: (B, S) of 0 and 1; None makes no token global, though a summary needs `<s>` to be
         decoder_input_ids: (B, P) int, the beginning of every output
+        decoder_attention_mask: (B, P) of 0 and 1: the first step hides tokens from each other, and repetition_penalty
+            passes over those that are masked in front; later steps see all tokens, as in transformers 5.23.0
+        head_mask, decoder_head_mask, cross_attn_head_mask: (layers, H) float, as in a call, for each step
         encoder_progress, progress: called with layers done and in all, and with tokens generated and the most
             there may be
         returns: (B * num_return_sequences, L) int64, or with return_dict_in_generate=True a
@@ -101,53 +119,90 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
         encoder_ids = None if ids is None else checked_ids(ids, "input_ids", self.config.vocab_size)
         source = self._source(encoder_ids, inputs_embeds, encoder_outputs)
         effective, prompt = resolve(
-            settings,
-            generation_config,
-            self.generation_config,
-            batch_size=len(source),
-            vocab_size=self.config.vocab_size,
-            positions=self.config.max_decoder_position_embeddings,
-            decoder_input_ids=decoder_input_ids,
-            has_encoder_ids=encoder_ids is not None,
-        )
+            settings, generation_config, self.generation_config, batch_size=len(source),
+            vocab_size=self.config.vocab_size, positions=self.config.max_decoder_position_embeddings,
+            decoder_input_ids=decoder_input_ids, has_encoder_ids=encoder_ids is not None,
+        )  # fmt: skip
+        decoder = self.get_decoder().with_head_masks(decoder_head_mask, cross_attn_head_mask)
+        is_seen = self._prompt_mask(decoder_attention_mask, decoder_input_ids, prompt)
         for note in effective.notes:
             self._warn_once(note, note)
-        states = source
         if encoder_outputs is None:
             self._check_padding(encoder_ids, attention_mask)
-            states = self.get_encoder()(
-                encoder_ids, attention_mask, global_attention_mask, inputs_embeds, progress=encoder_progress
-            ).last_hidden_state
+            encoded = self.get_encoder()(
+                encoder_ids, attention_mask, global_attention_mask, inputs_embeds, effective.output_attentions,
+                effective.output_hidden_states, progress=encoder_progress, head_mask=head_mask,
+            )  # fmt: skip
+        else:
+            encoded = replace(as_encoder_output(encoder_outputs), last_hidden_state=source)
         result = self.search(
-            states,
-            attention_mask,
-            prompt,
-            effective,
-            encoder_ids=encoder_ids,
-            logits_processor=logits_processor,
-            stopping_criteria=stopping_criteria,
-            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
-            progress=progress,
-        )
+            encoded, attention_mask, prompt, effective, decoder=decoder, is_seen=is_seen, encoder_ids=encoder_ids,
+            logits_processor=logits_processor, stopping_criteria=stopping_criteria,
+            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn, progress=progress,
+        )  # fmt: skip
         return result if effective.return_dict_in_generate else result.sequences
 
     def search(
-        self, states: Floats, attention_mask: ArrayLike | None, prompt: Ids, settings: Settings, **more: Any
+        self,
+        encoded: LEDEncoderBaseModelOutput,
+        attention_mask: ArrayLike | None,
+        prompt: Ids,
+        settings: Settings,
+        *,
+        decoder: LEDDecoder | None = None,
+        is_seen: Bools | None = None,
+        **more: Any,
     ) -> Generated:
-        """Generate from the encoder's states: `generate` once all its questions are settled.
+        """Generate from the encoder's output: `generate` once all its questions are settled.
 
-        states: (B, S, E) float
         prompt, settings: as `generation.resolve` gives them, (B, P) int
+        decoder: of this model, for heads that are masked
+        is_seen: (B, P) bool, the tokens of the prompt that its others see; None for all
         more: the keywords of `generation.generate`
         """
-        decoder = self.get_decoder()
+        decoder, states = decoder or self.get_decoder(), encoded.last_hidden_state
         past, is_source_key = decoder.begin(states, attention_mask, len(states) * settings.num_beams)
+        is_key = None if is_seen is None else np.repeat(is_seen, settings.num_beams, axis=0)  # (R, P)
+        steps: list[tuple[PerLayer | None, ...]] = []
 
-        def step(ids: Ids, past: Cache) -> tuple[Floats, Cache]:
-            hidden, longer = decoder.step(ids[:, past.get_seq_length() :], past, is_source_key)
-            return lm_logits(hidden[:, -1:], self.weights)[:, 0], longer
+        def step(ids: Ids, past: Cache) -> tuple[Floats, Cache | None]:
+            P = past.get_seq_length()
+            output = decoder.step(
+                decoder.embedded(ids[:, P:]), past, None if P else is_key, is_source_key, states.shape[1],
+                settings.output_attentions, settings.output_hidden_states,
+            )  # fmt: skip
+            steps.append((output.attentions, output.cross_attentions, output.hidden_states))
+            return lm_logits(output.last_hidden_state[:, -1:], self.weights)[:, 0], output.past_key_values
 
-        return generate(step, past, prompt, settings, **more)
+        skipped = None if is_seen is None else is_seen.argmax(axis=1)  # (B,): those in front of the first that is seen
+        result = generate(step, past, prompt, settings, skipped=skipped, **more)
+        names = "decoder_attentions", "cross_attentions", "decoder_hidden_states"
+        for name, of_steps in zip(names, zip(*steps, strict=True), strict=True):
+            setattr(result, name, None if of_steps[0] is None else of_steps)
+        result.encoder_attentions = encoded.attentions if settings.output_attentions else None
+        result.encoder_hidden_states = encoded.hidden_states if settings.output_hidden_states else None
+        return result
+
+    @checked_arguments
+    def compute_transition_scores(
+        self, sequences: ArrayLike, scores: Any, beam_indices: ArrayLike | None = None, normalize_logits: bool = False
+    ) -> Scores:
+        """Return the score by which each token of a result of `generate` was chosen, (rows, generated tokens) float.
+
+        sequences, scores, beam_indices: fields of the result
+        normalize_logits: whether the scores become log-probabilities first, which those of beam search mostly are
+
+        Raises InputError.
+        """
+        return transition_scores(sequences, scores, beam_indices, bool(normalize_logits))
+
+    def _prompt_mask(self, mask: ArrayLike | None, ids: ArrayLike | None, prompt: Ids) -> Bools | None:
+        """Return the mask of a prompt, (B, P), checked; where a start token was put in front of the ids, it is seen."""
+        if mask is None:
+            return None
+        shape = (len(prompt), prompt.shape[1] if ids is None else np.shape(ids)[1])
+        is_seen = checked_mask(mask, "decoder_attention_mask", shape, (0, 1)) == 1
+        return np.pad(is_seen, ((0, 0), (prompt.shape[1] - shape[1], 0)), constant_values=True)
 
     def _source(self, ids: Ids | None, embeds: ArrayLike | None, outputs: Any) -> Floats | Ids:
         """Return what a generation starts from, checked: the encoder's states, else its embeddings or ids."""

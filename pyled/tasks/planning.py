@@ -11,13 +11,13 @@ from ..arrays import Ids
 from ..config import LEDConfig
 from ..errors import ConfigError, GenerationError, InputError, brief
 from ..generation import Settings, resolve
-from ..generation_config import GenerationConfig
+from ..generation_config import ADD_FIELDS, GenerationConfig
 from .reading import DOC_SEP, FEWEST, Reading
 
 NEW_TOKENS = 256  # the most that are generated where neither the call nor the checkpoint sets a length
 
 # Settings of every summary, which is one text, and of its record.
-FIXED = {"num_return_sequences": 1, "return_dict_in_generate": True, "output_scores": False, "output_logits": False}
+FIXED = {"num_return_sequences": 1, "return_dict_in_generate": True, **dict.fromkeys(ADD_FIELDS, False)}
 
 
 @dataclass(frozen=True)

@@ -178,10 +178,10 @@ class Summarizer:
         P = plan.settings.prompt_length
         began = time.perf_counter()
         with work.part("encoding", cost.encoding, place, model.config.encoder_layers) as step:
-            states = model.get_encoder()(chunk.ids, is_real, chunk.is_global, progress=step).last_hidden_state
+            output = model.get_encoder()(chunk.ids, is_real, chunk.is_global, progress=step)
         encoded = time.perf_counter()
         with work.part("generating", cost.generating, place, plan.settings.max_length - P) as step:
-            answer = model.search(states, is_real, plan.prompt, plan.settings, encoder_ids=chunk.ids, progress=step)
+            answer = model.search(output, is_real, plan.prompt, plan.settings, encoder_ids=chunk.ids, progress=step)
         tokens = answer.sequences[0]
         text = self.loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         scores = getattr(answer, "sequences_scores", None)
