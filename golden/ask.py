@@ -1,6 +1,7 @@
-"""Ask the reference (transformers 5.23.0): in float64 without its roundings, and in float32 as it is.
+"""Ask the reference, transformers 5.23.0 or 4.57.6: in float64 without its roundings, and in float32 as it is.
 
-Stock LED computes the encoder's softmaxes in float32 whatever the model's type; `float64_softmax` takes that out.
+Stock LED computes the encoder's softmaxes in float32 whatever the model's type; `float64_softmax` takes that out. In
+4.57.6 the decoder's mask is filled in torch's default type, and overflows in any other.
 Stages are caught by hooks, under the names that `pyled/reference.py` reports. Arrays keep the batch in front.
 """
 
@@ -10,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from numpy.typing import NDArray
 from transformers import LEDConfig, LEDForConditionalGeneration
 from transformers.models.led.modeling_led import LEDEncoderBaseModelOutput
+from weights import architecture
 
 Arrays = dict[str, NDArray[Any]]
 
+HEADS = ("qa_outputs", "classification_head.")  # modules beside `led` whose results are stages; `logits` are another
 HEAD_FIRST = ("query", "key", "value", "query_global", "key_global", "value_global")  # (S, B, E) inside upstream
 
 
@@ -30,17 +34,19 @@ def float64_softmax() -> Iterator[None]:
         return stock(input, dim=dim, dtype=None if input.dtype == torch.float64 else dtype)
 
     torch.nn.functional.softmax = softmax
+    if transformers.__version__ == "4.57.6":
+        torch.set_default_dtype(torch.float64)
     try:
         yield
     finally:
         torch.nn.functional.softmax = stock
+        torch.set_default_dtype(torch.float32)
 
 
-def load(
-    config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], dtype: torch.dtype
-) -> LEDForConditionalGeneration:
-    """Return the reference's model with these weights, ready to be asked."""
-    model = LEDForConditionalGeneration(LEDConfig(**{k: v for k, v in config.items() if k != "model_type"}))
+def load(config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], dtype: torch.dtype) -> Any:
+    """Return the reference's model with these weights, ready to be asked; of the class in `architectures`."""
+    kind = getattr(transformers, architecture(config))
+    model = kind(LEDConfig(**{k: v for k, v in config.items() if k != "model_type"}))
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, strict=True)
     return model.eval().to(dtype)
 
@@ -74,7 +80,7 @@ def is_global(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
     return (flags > 0) & (inputs.get("attention_mask", np.ones(shape, np.int64)) > 0)
 
 
-def forward(model: LEDForConditionalGeneration, inputs: Mapping[str, NDArray[Any]]) -> tuple[Arrays, list[str]]:
+def forward(model: Any, inputs: Mapping[str, NDArray[Any]]) -> tuple[Arrays, list[str]]:
     """Call the model, and return every stage and public output, and the names of the fields of upstream's answer."""
     dtype = model.dtype
     caught: Arrays = {}
@@ -91,10 +97,12 @@ def forward(model: LEDForConditionalGeneration, inputs: Mapping[str, NDArray[Any
         return catch
 
     kinds = (torch.nn.Linear, torch.nn.LayerNorm)
+    sides = ("encoder.", "decoder.", *HEADS)
     handles = [
         module.register_forward_hook(hook(name))
-        for name, module in model.led.named_modules()
-        if (isinstance(module, kinds) and not name.endswith("q_proj")) or name.endswith("longformer_self_attn")
+        for name, module in ((name.removeprefix("led."), module) for name, module in model.named_modules())
+        if name.startswith(sides)
+        and ((isinstance(module, kinds) and not name.endswith("q_proj")) or name.endswith("longformer_self_attn"))
     ]
     try:
         with torch.no_grad():
@@ -117,7 +125,8 @@ def forward(model: LEDForConditionalGeneration, inputs: Mapping[str, NDArray[Any
     for i, (within, across) in enumerate(zip(answer.decoder_attentions, answer.cross_attentions, strict=True)):
         stages[f"decoder.layers.{i}.self_attn.probs"] = numbers(within)
         stages[f"decoder.layers.{i}.encoder_attn.probs"] = numbers(across)
-    stages["logits"] = numbers(answer.logits)
+    if isinstance(model, LEDForConditionalGeneration):
+        stages["logits"] = numbers(answer.logits)
     if answer.loss is not None:
         stages["out.loss"] = numbers(answer.loss)
     _check_outputs(answer, stages, S)
@@ -171,6 +180,11 @@ def _check_outputs(answer: Any, stages: Arrays, S: int) -> None:
     if answer.encoder_attentions is not None:
         for i, band in enumerate(answer.encoder_attentions):
             assert np.array_equal(band.numpy(), stages[f"out.encoder_attentions.{i}"])
+    if "qa_outputs" in stages:
+        ends = np.stack([answer.start_logits.numpy(), answer.end_logits.numpy()], axis=2)
+        assert np.array_equal(ends, stages["qa_outputs"])
+    if "classification_head.out_proj" in stages:
+        assert np.array_equal(answer.logits.numpy(), stages["classification_head.out_proj"])
 
 
 def cached_calls(

@@ -7,17 +7,19 @@ A document of the batch is written as a string, one letter per token:
     n  masked, with the flag -1      N  real by attention_mask, with the flag -1
 
 `attention_mask` and `global_attention_mask` are passed only where a letter needs them.
+    e  a real token that is the end token; in a model for classification no other is
+
 A target is a string too: `1` and `0` of decoder_attention_mask, or `.` for each token where none is passed.
 Labels: `.` a label, `x` an ignored one (-100).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from weights import integers, reals
+from weights import architecture, integers, reals
 
 SEEDS = (0, 1, 2)  # of the weights; the truth is stored for the first, the error is the largest over all
 
@@ -73,9 +75,16 @@ UNTIED = {
     "decoder_start_token_id": 7,
 }
 
+QA = {**WIDE, "architectures": ["LEDForQuestionAnswering"]}
+CLASSES = {**TALL, "architectures": ["LEDForSequenceClassification"], "num_labels": 3}
+END = 2  # the eos_token_id of all configurations but UNTIED
+
 ENCODER = ("encoder.", "logits", "out.encoder")
 DECODER = ("decoder.", "logits", "out.loss")
+HEAD = ("qa_outputs", "classification_head.", "out.loss")
 ALL = ("",)
+INNER = (".query", ".key", ".value", "_global", "_self_attn", "_attn.out_proj", ".k_proj", ".v_proj", ".output")
+INNER += ("attn_layer_norm", ".fc1", ".fc2")
 ROW_BY_ROW = (".output", ".fc1", ".fc2")  # of no interest where only the pattern of attention varies; they are large
 
 
@@ -95,6 +104,7 @@ class Case:
     without_mask: bool = False  # attention_mask is not passed, whatever the letters say
     embeds: bool = False
     labels: tuple[str, ...] | None = None
+    of_head: Mapping[str, Any] = field(default_factory=dict)  # what the loss of another head is computed from
     targets_from: str = "decoder_input_ids"  # or "labels", or "input_ids": what the decoder's input is made of
     states: bool = False  # the encoder's states are given (encoder_outputs), not computed
     calls: tuple[int, ...] = ()
@@ -111,9 +121,12 @@ class Case:
         elif self.embeds:
             arguments["inputs_embeds"] = 2 * reals(f"{self.name}/inputs_embeds", 0, (B, S, E))
         else:
-            arguments["input_ids"] = integers(f"{self.name}/input_ids", 0, (B, S), 0, V)
+            ids = arguments["input_ids"] = integers(f"{self.name}/input_ids", 0, (B, S), 0, V)
+            if architecture(self.config) == "LEDForSequenceClassification":
+                ids[ids == END] = V - 1
+            ids[letters == "e"] = END
         if np.isin(letters, ["-", "G", "n"]).any() and not self.without_mask:
-            arguments["attention_mask"] = np.isin(letters, [".", "g", "N"]).astype(np.int64)
+            arguments["attention_mask"] = np.isin(letters, [".", "g", "N", "e"]).astype(np.int64)
         if np.isin(letters, ["g", "G", "n", "N"]).any():
             flags = np.isin(letters, ["g", "G"]).astype(np.int64)
             arguments["global_attention_mask"] = flags - np.isin(letters, ["n", "N"])
@@ -128,7 +141,13 @@ class Case:
         if "." not in "".join(self.targets):
             mask = [[int(letter) for letter in target] for target in self.targets]
             arguments["decoder_attention_mask"] = np.array(mask, dtype=np.int64)
+        arguments |= {name: np.array(values) for name, values in self.of_head.items()}
         return arguments
+
+    @property
+    def judge(self) -> str:
+        """The version of transformers that is asked."""
+        return "4.57.6" if architecture(self.config) == "LEDForSequenceClassification" else "5.23.0"
 
     def _sizes(self) -> tuple[int, int]:
         return self.config["vocab_size"], self.config["d_model"]
@@ -270,6 +289,46 @@ def cached() -> list[Case]:
     ]
 
 
+def heads() -> list[Case]:
+    """Return cases of the heads for question answering and for classification."""
+
+    def qa(name: str, about: str, starts: Any = None, ends: Any = None, **more: Any) -> Case:
+        of_head = {} if starts is None else {"start_positions": starts, "end_positions": ends}
+        settings = {"rows": ("gg...", "g..--"), "targets_from": "input_ids", "keep": HEAD, **more}
+        return Case(f"qa{name}", about, QA, of_head=of_head, **settings)
+
+    def classes(name: str, about: str, labels: Any = None, config: Any = None, **more: Any) -> Case:
+        of_head = {} if labels is None else {"labels": labels}
+        settings = {"rows": ("g......e", "g...e---"), "targets_from": "input_ids", "keep": HEAD, **more}
+        return Case(f"classification{name}", about, {**CLASSES, **(config or {})}, of_head=of_head, **settings)
+
+    quantity, quantities = {"num_labels": 1}, {"problem_type": "regression"}
+    return [
+        qa("", "start and end of the answer, the input shifted; all outputs", keep=ALL, drop=INNER),
+        qa("-targets", "of another length than the source", targets=("...", "..."), targets_from="decoder_input_ids"),
+        qa("-embeds", "inputs_embeds and decoder_inputs_embeds", targets=("...", "..."), embeds=True,
+           targets_from="decoder_input_ids"),
+        qa("-loss", "the first place and the last", [0, 4], [4, 3]),
+        qa("-loss-column", "positions of shape (B, 1)", [[1], [3]], [[2], [0]]),
+        qa("-loss-below", "positions below 0 are 0", [-1, 2], [-7, -100]),
+        qa("-loss-beyond", "positions of T and more are ignored", [5, 2], [1, 99]),
+        qa("-loss-ignored", "every start ignored: the loss is NaN", [5, 6], [1, 2]),
+        classes("", "two documents; all outputs", keep=ALL, drop=INNER),
+        classes("-alone", "one document", rows=("..g...e",)),
+        classes("-last-end", "two ends in each: the last one counts, also with tokens behind it",
+                rows=("ge....e..", "g..ee----")),
+        classes("-targets", "decoder_input_ids and their mask", targets=("01101111", "11111000"),
+                targets_from="decoder_input_ids"),
+        classes("-single", "one label each", [2, 0]),
+        classes("-single-column", "labels of shape (B, 1), one of them -100", [[-100], [1]]),
+        classes("-single-ignored", "every label -100: the loss is NaN", [-100, -100]),
+        classes("-regression", "one label of floats", [0.75, -2.5], quantity),
+        classes("-regression-alone", "one label, one document", [[1.25]], quantity, rows=("g.....e",)),
+        classes("-regression-several", "problem_type says it", [[0.5, -1.0, 2.0], [0.0, 3.0, -0.25]], quantities),
+        classes("-multi", "labels of floats, one not 0 or 1", [[0.0, 1.0, 1.0], [1.0, 0.0, 0.5]]),
+    ]  # fmt: skip
+
+
 def cases() -> list[Case]:
     """Return all cases, in the order of the manifest."""
-    return [*lengths(), *patterns(), *decoders(), *activations(), *cached()]
+    return [*lengths(), *patterns(), *decoders(), *activations(), *cached(), *heads()]

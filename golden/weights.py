@@ -47,8 +47,14 @@ def integers(name: str, seed: int, shape: tuple[int, ...], low: int, high: int) 
     return z.astype(np.int64).reshape(shape) + low
 
 
+def architecture(config: Mapping[str, Any]) -> str:
+    """Return the class of upstream's that a checkpoint is of."""
+    (name,) = config.get("architectures") or ("LEDForConditionalGeneration",)
+    return str(name)
+
+
 def shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Return the tensors of an LEDForConditionalGeneration checkpoint, in upstream's names, by their shapes."""
+    """Return the tensors of a checkpoint, in upstream's names, by their shapes; its `architectures` say the head."""
     V, E = config["vocab_size"], config["d_model"]
     sizes: dict[str, tuple[int, ...]] = {"led.shared.weight": (V, E)}
 
@@ -78,8 +84,15 @@ def shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
             linear(f"{layer}.fc1", F, E)
             linear(f"{layer}.fc2", E, F)
             norm(f"{layer}.final_layer_norm")
-    sizes["final_logits_bias"] = (1, V)
-    sizes["lm_head.weight"] = (V, E)
+    match architecture(config):
+        case "LEDForConditionalGeneration":
+            sizes["final_logits_bias"] = (1, V)
+            sizes["lm_head.weight"] = (V, E)
+        case "LEDForQuestionAnswering":
+            linear("qa_outputs", 2, E)
+        case "LEDForSequenceClassification":
+            linear("classification_head.dense", E, E)
+            linear("classification_head.out_proj", config["num_labels"], E)
     return sizes
 
 

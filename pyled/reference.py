@@ -301,7 +301,7 @@ def decoder(
     return hidden
 
 
-# 4. The head, and the loss
+# 4. The heads, and the losses
 
 
 def lm_logits(hidden: Floats, weights: Weights, see: See = see_nothing) -> Floats:
@@ -311,8 +311,27 @@ def lm_logits(hidden: Floats, weights: Weights, see: See = see_nothing) -> Float
     return logits
 
 
+def qa_logits(hidden: Floats, weights: Weights, see: See = see_nothing) -> Floats:
+    """Two scores for every target token: to be the answer's first, and its last. (T, E) -> (T, 2)"""
+    logits = linear(hidden, weights, "qa_outputs")
+    see("qa_outputs", logits)
+    return logits
+
+
+def classification_logits(hidden: Floats, weights: Weights, see: See = see_nothing, *, end: int) -> Floats:
+    """A score for every label, from the state at the place `end` of the text's last `</s>`: (T, E) -> (labels,).
+
+    The target is the text, shifted right; so this state has seen all that stands before the `</s>`.
+    """
+    inner = linear(hidden[end], weights, "classification_head.dense")  # (E,)
+    see("classification_head.dense", inner)
+    logits = linear(np.tanh(inner), weights, "classification_head.out_proj")
+    see("classification_head.out_proj", logits)
+    return logits
+
+
 def shift_right(labels: NDArray[np.int64], start: int, pad: int) -> NDArray[np.int64]:
-    """The decoder's input for wanted outputs: the start token, then each label one place later. (T,) -> (T,)"""
+    """The decoder's input for targets, or for a text: the start token, then each id one place later. (T,) -> (T,)"""
     shifted = np.concatenate([[start], labels[:-1]])
     return np.where(shifted == IGNORED_LABEL, pad, shifted)
 
@@ -320,8 +339,8 @@ def shift_right(labels: NDArray[np.int64], start: int, pad: int) -> NDArray[np.i
 def loss(logits: Floats, labels: NDArray[np.int64]) -> float:
     """The mean of -log p(label) over all labels but -100, of one document or of a batch.
 
-    logits: (..., T, V) float
-    labels: (..., T) int
+    logits: (..., V) float
+    labels: (...) int
     """
     logits, labels = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
     is_counted = labels != IGNORED_LABEL
@@ -329,6 +348,23 @@ def loss(logits: Floats, labels: NDArray[np.int64]) -> float:
     top = scores.max(axis=1, keepdims=True)
     log_total = np.log(np.exp(scores - top).sum(axis=1)) + top[:, 0]
     return float(np.mean(log_total - scores[np.arange(len(targets)), targets])) if len(targets) else math.nan
+
+
+def span_loss(start_logits: Floats, end_logits: Floats, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> float:
+    """The mean loss of both ends, (B,), by logits (B, T); a place below 0 counts as 0, one of T or more is left out."""
+    T = start_logits.shape[1]
+    starts, ends = (np.where(places < T, np.maximum(places, 0), IGNORED_LABEL) for places in (starts, ends))
+    return (loss(start_logits, starts) + loss(end_logits, ends)) / 2
+
+
+def squared_error(logits: Floats, values: Floats) -> float:
+    """The mean of (logit - value)^2, for labels that are quantities."""
+    return float(np.mean((logits - values) ** 2))
+
+
+def binary_cross_entropy(logits: Floats, values: Floats) -> float:
+    """The mean of -log p, for labels that are each there (1, with p = 1 / (1 + exp(-logit))) or not (0, with 1 - p)."""
+    return float(np.mean(values * np.log1p(np.exp(-logits)) + (1 - values) * np.log1p(np.exp(logits))))
 
 
 # 5. The whole
@@ -343,18 +379,18 @@ def forward(
     config: Any,
     see: See = see_nothing,
     target_is_real: NDArray[np.bool_] | None = None,
+    head: Callable[..., Floats] = lm_logits,
 ) -> Floats:
-    """One document and one target, from ids to logits.
+    """One document and one target, from ids to the logits of a head.
 
     input_ids: (S,) int
     decoder_input_ids: (T,) int
     is_real: (S,) bool
     is_global: (S,) bool
     target_is_real: (T,) bool, or None
-    returns: (T, V) float
     """
     source = weights["encoder.embed_tokens.weight"][input_ids]  # (S, E)
     target = weights["decoder.embed_tokens.weight"][decoder_input_ids]  # (T, E)
     states = encoder(source, is_real, is_global, weights, config, see)
     hidden = decoder(target, target_is_real, states, is_real, weights, config, see)
-    return lm_logits(hidden, weights, see)
+    return head(hidden, weights, see)

@@ -59,8 +59,15 @@ class Golden:
 
     def weights(self, dtype: Any = np.float64) -> dict[str, NDArray[Any]]:
         """The model's tensors in upstream's names (`led.` in front), remade from the hash."""
-        tensors: dict[str, NDArray[Any]] = WEIGHTS.make_weights(self.config.to_dict(), self.seed, dtype)
+        stated = self.config.to_dict() | {"num_labels": self.config.num_labels}
+        tensors: dict[str, NDArray[Any]] = WEIGHTS.make_weights(stated, self.seed, dtype)
         return tensors
+
+    @property
+    def architecture(self) -> str:
+        """The name of the model's class."""
+        name: str = WEIGHTS.architecture(self.config.to_dict())
+        return name
 
     def public(self) -> dict[str, Any]:
         """The truth by the names of upstream's output fields, as far as it is stored: arrays, or tuples of arrays."""
@@ -75,7 +82,10 @@ class Golden:
         fields["cross_attentions"] = self._all([f"decoder.layers.{i}.encoder_attn.probs" for i in layers])
         for name in ("encoder_attentions", "encoder_global_attentions"):
             fields[name] = self._all([f"out.{name}.{i}" for i in range(self.config.encoder_layers)])
-        fields["logits"], fields["loss"] = self.truth.get("logits"), self.truth.get("out.loss")
+        fields["loss"] = self.truth.get("out.loss")
+        fields["logits"] = self.truth.get("logits", self.truth.get("classification_head.out_proj"))
+        if "qa_outputs" in self.truth:
+            fields["start_logits"], fields["end_logits"] = np.moveaxis(self.truth["qa_outputs"], 2, 0)
         return {name: value for name, value in fields.items() if value is not None}
 
     def _all(self, names: list[str]) -> tuple[NDArray[np.float64], ...] | None:

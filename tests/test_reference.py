@@ -1,5 +1,6 @@
 """pyled/reference.py is LED: every stage of every case equals what transformers 5.23.0 computes in float64."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,8 @@ def documents(case):
 def target_ids(case, b):
     if "decoder_input_ids" in case.inputs:
         return case.inputs["decoder_input_ids"][b]
-    wanted = case.inputs["labels" if "labels" in case.inputs else "input_ids"][b]
+    has_targets = "labels" in case.inputs and case.architecture == "LEDForConditionalGeneration"
+    wanted = case.inputs["labels" if has_targets else "input_ids"][b]
     return reference.shift_right(wanted, case.config.decoder_start_token_id, case.config.pad_token_id)
 
 
@@ -66,8 +68,18 @@ def run(case, b, dtype):
         config,
         see,
     )
-    reference.lm_logits(hidden, weights, see)
+    heads = {
+        "LEDForConditionalGeneration": reference.lm_logits,
+        "LEDForQuestionAnswering": reference.qa_logits,
+        "LEDForSequenceClassification": functools.partial(reference.classification_logits, end=last_end(case, b)),
+    }
+    heads[case.architecture](hidden, weights, see)
     return seen
+
+
+def last_end(case, b):
+    ends = np.flatnonzero(case.inputs.get("input_ids", [()] * (b + 1))[b] == case.config.eos_token_id)
+    return ends[-1] if len(ends) else None
 
 
 def stages(case):
@@ -152,6 +164,28 @@ def test_loss(name):
         assert np.isnan(loss) and np.isnan(case.truth["out.loss"])
     else:
         assert_within(f"{name} loss", np.float64(loss), case.truth["out.loss"], 0.0)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in golden.names("qa", "classification") if "loss" in golden.load(name).public()]
+)
+def test_losses_of_the_other_heads(name):
+    """Where the configuration states no problem_type, the type of the labels does, as in 4.57.6."""
+    case = golden.load(name)
+    inputs, public = case.inputs, case.public()
+    if "labels" not in inputs:
+        starts, ends = inputs["start_positions"].reshape(-1), inputs["end_positions"].reshape(-1)
+        loss = reference.span_loss(public["start_logits"], public["end_logits"], starts, ends)
+    elif inputs["labels"].dtype.kind == "i":
+        loss = reference.loss(public["logits"], inputs["labels"].reshape(-1))
+    elif "regression" in name:
+        loss = reference.squared_error(public["logits"], inputs["labels"].reshape(public["logits"].shape))
+    else:
+        loss = reference.binary_cross_entropy(public["logits"], inputs["labels"])
+    if np.isnan(public["loss"]):
+        assert name.endswith("-ignored") and np.isnan(loss)
+    else:
+        assert_within(f"{name} loss", np.float64(loss), public["loss"], 0.0)
 
 
 @pytest.mark.parametrize("name", golden.names("cache-"))
