@@ -569,10 +569,18 @@ def test_an_index_of_wrong_form(index, match, rule, shards):
     ("files", "said", "rule"),
     [
         *(
-            ([name], f"holds {re.escape(name)}, but pyled reads model.safetensors: convert it", "other-format")
-            for name in ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
+            (
+                [name],
+                f"holds {re.escape(name)}, but pyled reads model.safetensors and pytorch_model.bin: convert it",
+                "other-format",
+            )
+            for name in ("tf_model.h5", "flax_model.msgpack")
         ),
-        ([], r"holds neither model\.safetensors nor model\.safetensors\.index\.json: fetch", "file-missing"),
+        (
+            [],
+            r"holds neither model\.safetensors nor pytorch_model\.bin, nor the index of several files: fetch",
+            "file-missing",
+        ),
         (["model.safetensors"], "58 weights are missing", "weights-missing"),
         (["adapter_config.json", "config.json"], "holds an adapter", "adapter"),
     ],

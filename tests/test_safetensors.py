@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pyled.checkpoint import read_safetensors, write_safetensors
+from pyled.checkpoint import read_safetensors, weight_file, write_safetensors
 from pyled.checkpoint import safetensors as module
 from pyled.errors import CheckpointError
 
@@ -40,7 +40,7 @@ def test_a_file_that_memory_does_not_hold_is_mapped_or_refused(tmp_path, monkeyp
     path = tmp_path / "a.safetensors"
     path.write_bytes(entry())
     for memory in (path.stat().st_size, path.stat().st_size - 1):
-        monkeypatch.setattr(module, "physical_memory", lambda memory=memory: memory)
+        monkeypatch.setattr(weight_file, "physical_memory", lambda memory=memory: memory)
         assert read_safetensors(path)["a"].shape == (2,)
         if memory == path.stat().st_size:
             assert read_safetensors(path, mmap=False)["a"].shape == (2,)

@@ -8,7 +8,6 @@ this one keeps to the specification; docs/differences.md lists the cases.
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,9 +15,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import physical_memory
 from ..errors import CheckpointError, brief
-from ..files import GIT_LFS, POINTER, open_file, parse_json, replace_files
+from ..files import GIT_LFS, POINTER, parse_json, replace_files
+from .weight_file import MAX_SIZE, DamagedError, are_sizes, bytes_of, reading
 
 # BF16 is the upper half of a float32; NumPy has no such type. `from_bf16` makes float32 of it.
 BF16 = np.dtype([("upper_half", "<u2")])
@@ -30,16 +29,11 @@ DTYPES = {name: np.dtype(code) for name, code in _CODES.items()}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
 UNREADABLE = {"F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"}
 MAX_HEADER = 100_000_000  # the official reader's limit
-MAX_SIZE = 2**48 - 1  # of a dimension, an offset or a tensor, by the format's JSON schema
 MAX_RANK = 32  # that of NumPy 1, so that a file reads alike with every NumPy
 ALIGNMENT = 8  # the data's first byte stands at a multiple of it
 CHUNK = 1 << 24  # bytes written at once
 
 Entry = tuple[str, str, tuple[int, ...], int, int]  # name, dtype, shape, begin, end
-
-
-class _DamagedError(CheckpointError):
-    """A file breaks a rule of the format; the message still lacks the file's name and the remedy."""
 
 
 def read_safetensors(path: Path, *, mmap: bool = True, as_stored: bool = False) -> dict[str, NDArray[Any]]:
@@ -52,23 +46,12 @@ def read_safetensors(path: Path, *, mmap: bool = True, as_stored: bool = False) 
 
     Raises CheckpointError, naming the file, the tensor and the rule it breaks.
     """
-    try:
-        with open_file(path, CheckpointError) as file:
-            size = os.fstat(file.fileno()).st_size
-            header, start = _read_header(file, size)
-            entries = _checked_entries(header, size - start)
-            data = _data(file, start, size, mmap)
+    with reading(path, mmap=mmap) as (file, size):
+        header, start = _read_header(file, size)
+        entries = _checked_entries(header, size - start)
+        data = bytes_of(file, start, size, mmap)
         tensors = {name: np.ndarray(shape, DTYPES[dtype], data[a:b]) for name, dtype, shape, a, b in entries}
-        return tensors if as_stored else {name: _with_values(name, array) for name, array in tensors.items()}
-    except OSError as e:
-        raise CheckpointError(f"{path}: cannot be read: {e.strerror or e}", "unreadable") from None
-    except MemoryError:
-        remedy = "free some" if mmap else "read it with mmap=True"
-        raise CheckpointError(f"{path}: its {size:,} bytes do not fit into memory: {remedy}", "memory") from None
-    except _DamagedError as e:
-        raise CheckpointError(f"{path}: {e}. The file is damaged: fetch it again, or write it anew", e.rule) from None
-    except CheckpointError as e:
-        raise e.at(path) from None
+        return tensors if as_stored else {name: with_values(name, array) for name, array in tensors.items()}
 
 
 def type_name(array: NDArray[Any]) -> str:
@@ -93,50 +76,36 @@ def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     if first == GIT_LFS[:8]:
         raise CheckpointError(POINTER, "git-lfs")
     if len(first) < 8:
-        raise _DamagedError(f"{size} bytes, a safetensors file has at least 8", "file-too-short")
+        raise DamagedError(f"{size} bytes, a safetensors file has at least 8", "file-too-short")
     length = int.from_bytes(first, "little")
     if length > MAX_HEADER:
-        raise _DamagedError(f"a header of {length:,} bytes, at most {MAX_HEADER:,} are read", "header-too-long")
+        raise DamagedError(f"a header of {length:,} bytes, at most {MAX_HEADER:,} are read", "header-too-long")
     if length > size - 8:
-        raise _DamagedError(f"a header of {length:,} bytes in a file of {size:,}", "header-beyond-end")
+        raise DamagedError(f"a header of {length:,} bytes in a file of {size:,}", "header-beyond-end")
     text = file.read(length)
     if not text.startswith(b"{"):
-        raise _DamagedError(f"the header begins with {brief(text[:1])}, not with '{{'", "header-start")
-    return parse_json(text, "header", _DamagedError, floats=False), 8 + length
-
-
-def _data(file: BinaryIO, start: int, size: int, mmap: bool) -> NDArray[np.uint8]:
-    """Return the bytes behind the header, read-only."""
-    if not mmap and size > physical_memory():
-        raise MemoryError
-    try:
-        data = np.memmap(file, np.uint8, "r")[start:] if mmap else np.fromfile(file, np.uint8, size - start)
-    except ValueError:  # there is nothing left to map
-        data = np.zeros(0, np.uint8)
-    if len(data) != size - start:
-        raise CheckpointError(f"was of {size:,} bytes and changed while it was read: read it again", "changed")
-    data.flags.writeable = False
-    return data
+        raise DamagedError(f"the header begins with {brief(text[:1])}, not with '{{'", "header-start")
+    return parse_json(text, "header", DamagedError, floats=False), 8 + length
 
 
 def _checked_entries(header: dict[str, Any], size: int) -> list[Entry]:
     """Return the tensors that the header lists, in the order of their data; they cover it without hole or overlap."""
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _DamagedError("__metadata__ must map strings to strings", "metadata")
+        raise DamagedError("__metadata__ must map strings to strings", "metadata")
     entries = sorted((_checked_entry(name, entry) for name, entry in header.items()), key=lambda e: e[3:])
     position = 0
     for name, _, _, begin, end in entries:
         start = f"tensor {brief(name)} begins at byte {begin:,} and"
         if begin > position:
-            raise _DamagedError(f"{start} leaves a hole before: {position:,} was expected", "hole")
+            raise DamagedError(f"{start} leaves a hole before: {position:,} was expected", "hole")
         if begin < position:
-            raise _DamagedError(f"{start} overlaps the tensor before: {position:,} was expected", "overlap")
+            raise DamagedError(f"{start} overlaps the tensor before: {position:,} was expected", "overlap")
         position = end
     if position > size:
-        raise _DamagedError(f"cut short: the tensors end at byte {position:,}, the data at {size:,}", "data-cut-short")
+        raise DamagedError(f"cut short: the tensors end at byte {position:,}, the data at {size:,}", "data-cut-short")
     if position < size:
-        raise _DamagedError(
+        raise DamagedError(
             f"bytes that no tensor has: the tensors end at byte {position:,}, the data at {size:,}", "data-left-over"
         )
     return entries
@@ -145,8 +114,8 @@ def _checked_entries(header: dict[str, Any], size: int) -> list[Entry]:
 def _checked_entry(name: str, entry: Any) -> Entry:
     """Return one line of the header, each field of the right type, its size that of its shape."""
 
-    def refuse(problem: str, rule: str) -> _DamagedError:
-        return _DamagedError(f"tensor {brief(name)}: {problem}", rule)
+    def refuse(problem: str, rule: str) -> DamagedError:
+        return DamagedError(f"tensor {brief(name)}: {problem}", rule)
 
     if not name or "\0" in name:
         raise refuse("a name is neither empty nor holds a NUL", "name")
@@ -158,9 +127,9 @@ def _checked_entry(name: str, entry: Any) -> Entry:
         raise CheckpointError(said, "dtype-not-read")
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise refuse(f"dtype {brief(dtype)} is none of {', '.join(DTYPES)}", "dtype")
-    if not _are_sizes(shape) or len(shape) > MAX_RANK:
+    if not are_sizes(shape) or len(shape) > MAX_RANK:
         raise refuse(f"a shape is a list of at most {MAX_RANK} integers from 0 to 2**48 - 1", "shape")
-    if not _are_sizes(offsets) or len(offsets) != 2:
+    if not are_sizes(offsets) or len(offsets) != 2:
         raise refuse("data_offsets is a list of two integers from 0 to 2**48 - 1", "offsets")
     begin, end = offsets
     if begin > end:
@@ -175,13 +144,10 @@ def _checked_entry(name: str, entry: Any) -> Entry:
     return name, dtype, tuple(shape), begin, end
 
 
-def _are_sizes(values: Any) -> bool:
-    return isinstance(values, list) and all(type(value) is int and 0 <= value <= MAX_SIZE for value in values)
-
-
-def _with_values(name: str, array: NDArray[Any]) -> NDArray[Any]:
+def with_values(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that is as stored with NumPy's values; see `from_bf16`. Raises DamagedError for odd booleans."""
     if array.dtype == bool and (largest := array.view(np.uint8).max(initial=0)) > 1:
-        raise _DamagedError(f"tensor {brief(name)}: a BOOL byte is {largest}, only 0 and 1 are", "bool")
+        raise DamagedError(f"tensor {brief(name)}: a BOOL byte is {largest}, only 0 and 1 are", "bool")
     return from_bf16(array)
 
 

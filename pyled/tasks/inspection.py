@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import account, learned_shapes, type_name
-from ..checkpoint.directory import INDEX, read_directory
+from ..checkpoint.directory import FORMATS, read_directory
 from ..checkpoint.names import OPTIONAL, TIED
 from ..config import LEDConfig
 from ..errors import PyledError, brief
@@ -23,9 +23,10 @@ from .summary import settings_record
 _HEADS = {"LEDModel": None, "LEDForQuestionAnswering": "qa", "LEDForSequenceClassification": "classification"}
 
 # Files that are read beside those of the weights.
-FILES = {INDEX, "merges.txt"} | {f"{name}.json" for name in (
+FILES = {"merges.txt"} | {form.index for form in FORMATS} | {f"{name}.json" for name in (
     "config", "generation_config", "vocab", "tokenizer", "tokenizer_config", "special_tokens_map", "added_tokens")
 }  # fmt: skip
+SUFFIXES = {form.suffix for form in FORMATS}  # of the files of the weights
 
 LONG = 1000  # characters of a token; merges hardly make a longer one
 Facts = dict[str, Any]

@@ -160,9 +160,9 @@ def identity_of(setup: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def fingerprint(directory: Path) -> str:
     """Return a value that changes with the names, sizes and times of a checkpoint's files; others lie beside them."""
-    from ...tasks.inspection import FILES
+    from ...tasks.inspection import FILES, SUFFIXES
 
-    paths = (path for path in directory.iterdir() if path.name in FILES or path.suffix == ".safetensors")
+    paths = (path for path in directory.iterdir() if path.name in FILES or path.suffix in SUFFIXES)
     return _sha256(as_json(sorted([p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in paths if p.is_file())))
 
 
