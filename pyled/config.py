@@ -159,7 +159,8 @@ class LEDConfig(Shape):
         rest = {name: value for name, value in values.items() if name not in ALIASES}
         rest |= {ALIASES[name]: value for name, value in values.items() if name in ALIASES}
         if not isinstance(kind := rest.pop("model_type", "led"), str) or kind != "led":
-            raise ConfigError(f"model_type {brief(values['model_type'])}: pyled reads LED only ('led')")
+            hint = "; allenai's original files are read by `pyled convert`" if "attention_window" in values else ""
+            raise ConfigError(f"model_type {brief(values['model_type'])}: pyled reads LED only ('led'){hint}")
         if rest.get("id2label") is not None:
             rest = {"label2id": None, **rest, "id2label": _labels(rest["id2label"])}
             rest.setdefault("num_labels", len(rest["id2label"]))

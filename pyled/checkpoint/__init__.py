@@ -8,8 +8,18 @@ from ..arrays import Floats, Weights
 from ..config import LEDConfig
 from ..errors import CheckpointError
 from ..files import json_text, read_json, replace_files
+from .conversion import convert
 from .directory import read_directory
-from .names import TIED, LoadReport, account, assign, check_memory, expected_shapes, learned_shapes, upstream_name
+from .names import (
+    LoadReport,
+    account,
+    assign,
+    check_memory,
+    expected_shapes,
+    learned_shapes,
+    stored_names,
+    upstream_name,
+)
 from .rounding import Storage, check_storage, round_decoder
 from .safetensors import in_safetensors, read_safetensors, type_name, write_safetensors
 
@@ -20,6 +30,7 @@ __all__ = [
     "assign",
     "check_memory",
     "check_storage",
+    "convert",
     "expected_shapes",
     "learned_shapes",
     "load",
@@ -68,8 +79,7 @@ def save(
     if settings is not None:
         texts = {"generation_config.json": settings, **texts}
     is_current = all(_holds(directory / name, value) for name, value in texts.items())
-    names = [name for name in weights if not (config.tie_word_embeddings and name in TIED[1:])]
-    tensors = {upstream_name(name, head): weights[name] for name in names}
+    tensors = {upstream_name(name, head): weights[name] for name in stored_names(weights, config)}
     path = directory / "model.safetensors"
     contents: dict[Path, Iterable[bytes]] = {path: in_safetensors(path, tensors)}
     contents |= {directory / name: [json_text(value).encode()] for name, value in texts.items()}

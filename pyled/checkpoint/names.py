@@ -14,7 +14,7 @@ import numpy as np
 from ..arrays import Floats, Weights, physical_memory
 from ..config import LEDConfig
 from ..errors import CheckpointError, InputError, brief, escaped
-from .safetensors import from_bf16
+from .safetensors import BF16, from_bf16
 
 PREFIX = "led."
 TIED = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
@@ -26,6 +26,7 @@ WRAPPERS = {  # the prefixes of a model that was saved inside a wrapper, and wha
     "module.": "save model.module (DataParallel), or ",
     "base_model.model.": "save model.merge_and_unload() (peft), or ",
 }
+ORIGINAL_PREFIX = "model."  # of allenai's original code; see original.py
 ANCHOR = "encoder.layernorm_embedding.weight"  # of every LED: its name in a file shows the prefix of all names
 ROWS = 1024  # of two matrices that are compared at a time
 SHOWN = 5  # names that a message lists before it counts the rest
@@ -89,8 +90,13 @@ def expected_shapes(config: LEDConfig, head: str | None) -> Shapes:
 
 def learned_shapes(config: LEDConfig, head: str | None) -> dict[str, tuple[int, ...]]:
     """Return the shapes of what a model learns, by name: tied matrices once, and no buffer."""
-    others = {OPTIONAL, *(TIED[1:] if config.tie_word_embeddings else ())}
-    return {name: shape for name, shape in expected_shapes(config, head).items() if name not in others}
+    shapes = expected_shapes(config, head)
+    return {name: shapes[name] for name in stored_names(shapes, config) if name != OPTIONAL}
+
+
+def stored_names(names: Iterable[str], config: LEDConfig) -> list[str]:
+    """Return the names of the weights that a file holds: of tied matrices `shared` alone."""
+    return [name for name in names if not (config.tie_word_embeddings and name in TIED[1:])]
 
 
 def upstream_name(name: str, head: str | None) -> str:
@@ -124,7 +130,7 @@ class LoadReport:
         A model without a head is often loaded from the file of one with a head, whose tensors are left over then.
         """
         unused = [name for name in self.unused if self.head is not None or not name.startswith(OF_HEAD)]
-        return self.conflicts + ([f"tensors that are no weight of this model: {_shown(unused)}"] if unused else [])
+        return self.conflicts + ([f"tensors that are no weight of this model: {listed(unused)}"] if unused else [])
 
     def lines(self) -> list[str]:
         """Return all of it in words."""
@@ -139,26 +145,31 @@ class LoadReport:
         """Return the error for missing or misshaped weights, with the reason that the file's names show."""
         problems, rule = [], "weights-missing" if self.missing else "weights-misshaped"
         if self.missing:
-            problems.append(f"{len(self.missing)} weights are missing: {_shown(self.missing)}")
+            problems.append(f"{len(self.missing)} weights are missing: {listed(self.missing)}")
         if self.misshaped:
             count = len(self.misshaped)
-            problems.append(f"{count} tensors have another shape than config.json says: {_shown(self.misshaped)}")
+            problems.append(f"{count} tensors have another shape than config.json says: {listed(self.misshaped)}")
         lora = [name for name in self.unused if ".lora_" in name]
         anchors = [name for name in self.unused if name.endswith(f".{ANCHOR}") and ANCHOR in self.missing]
         remedy = "Are config.json and the weights of one checkpoint?"
         if lora:
-            rule, remedy = "lora", f"The file holds a LoRA adapter ({_shown(lora[:1])}): merge it first, with peft's"
+            rule, remedy = "lora", f"The file holds a LoRA adapter ({listed(lora[:1])}): merge it first, with peft's"
             remedy += " merge_and_unload()"
         elif anchors:
             rule, prefix = "prefix", anchors[0].removesuffix(ANCHOR).removesuffix(PREFIX)
             advice = f"{WRAPPERS.get(prefix, '')}rename the tensors"
+            if anchors[0] == ORIGINAL_PREFIX + ANCHOR:
+                rule, advice = (
+                    "original-layout",
+                    f"if allenai's original code wrote it, run `pyled convert`, else {advice}",
+                )
             remedy = f"The file has them under names that begin with {brief(prefix)}: {advice}"
         elif self.missing and not self.misshaped and all(name.startswith(OF_HEAD) for name in self.missing):
             remedy = f"The file is of a model without the head '{self.head}': load it with the class it was saved from"
         return CheckpointError(f"{'; '.join(problems)}. {remedy}", rule)
 
 
-def _shown(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
     """Return a few names in words, what is not printable escaped, and the number of the others."""
     listed = [name if name.isprintable() else repr(name) for name in sorted(names)]
     more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
@@ -276,11 +287,16 @@ def check_memory(shapes: Iterable[tuple[int, ...]], dtype: str) -> None:
         raise CheckpointError(f"{said}: make the model smaller, or use a larger machine", "memory")
 
 
-def _converted(array: Floats, source: str, dtype: str, copy: bool) -> Floats:
-    array = from_bf16(array)
-    if array.dtype.kind != "f":
+def check_floats(source: str, array: Floats) -> None:
+    """Raise CheckpointError for a tensor that holds no floating-point numbers."""
+    if array.dtype.kind != "f" and array.dtype != BF16:
         said = f"{source} holds {array.dtype} values: weights are floating-point numbers"
         raise CheckpointError(said, "no-floats")
+
+
+def _converted(array: Floats, source: str, dtype: str, copy: bool) -> Floats:
+    check_floats(source, array)
+    array = from_bf16(array)
     is_fit = array.dtype == np.dtype(dtype) and array.flags.c_contiguous and array.flags.aligned
     if is_fit and not copy:
         return array

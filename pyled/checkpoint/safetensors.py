@@ -26,7 +26,7 @@ _CODES: dict[str, Any] = {
     "U32": "<u4", "F32": "<f4", "C64": "<c8", "I64": "<i8", "U64": "<u8", "F64": "<f8",
 }  # fmt: skip
 DTYPES = {name: np.dtype(code) for name, code in _CODES.items()}
-DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
+TYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 UNREADABLE = {"F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"}
 MAX_HEADER = 100_000_000  # the official reader's limit
 MAX_RANK = 32  # that of NumPy 1, so that a file reads alike with every NumPy
@@ -56,7 +56,7 @@ def read_safetensors(path: Path, *, mmap: bool = True, as_stored: bool = False) 
 
 def type_name(array: NDArray[Any]) -> str:
     """Return the format's name for the type of an array that is as stored."""
-    return next(name for name, dtype in DTYPES.items() if dtype == array.dtype)
+    return TYPE_NAMES[array.dtype]
 
 
 def from_bf16(array: NDArray[Any]) -> NDArray[Any]:
@@ -178,11 +178,10 @@ def _header(tensors: list[tuple[str, NDArray[Any]]]) -> bytes:
     entries: dict[str, Any] = {}
     position = 0
     for name, array in tensors:
-        kind = DTYPE_NAMES.get(array.dtype.newbyteorder("<"))
+        kind = TYPE_NAMES.get(array.dtype.newbyteorder("<"))
         if kind is None:
-            raise CheckpointError(
-                f"tensor {brief(name)} is of {array.dtype}: make it one of {', '.join(map(str, DTYPE_NAMES))}"
-            )
+            types = ", ".join(str(dtype) for dtype in TYPE_NAMES if dtype != BF16)
+            raise CheckpointError(f"tensor {brief(name)} is of {array.dtype}: make it one of {types}")
         end = position + array.nbytes
         entries[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [position, end]}
         position = end

@@ -42,6 +42,12 @@ def before_leaving(action: Callable[[], None]) -> None:
     _tidy[:] = [action]
 
 
+def stop_if_interrupted() -> None:
+    """Raise KeyboardInterrupt where an interrupt waits for a `held` block, and what the block did so far can go."""
+    if _is_pending:
+        raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
 def held() -> Iterator[None]:
     """Let an interrupt wait until the block is done."""
