@@ -321,7 +321,7 @@ def test_every_weight_but_the_bias_of_zeros_is_needed():
         assert_refused(tensors_of(without=[name]), TIED, "lm", said, "weights-missing")
 
 
-@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "model.", "base_model.model.", "module._orig_mod."])
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "net.", "base_model.model.", "module._orig_mod."])
 @pytest.mark.parametrize("has_head", [True, False])
 def test_weights_under_names_with_a_prefix_are_told_as_such(prefix, has_head):
     tensors = tensors_of() if has_head else plain(tensors_of(without=OF_HEAD))
