@@ -16,12 +16,12 @@ from ..config import LEDConfig
 from ..errors import CheckpointError, ConfigError, InputError
 from ..files import is_there, json_text, read_file, read_json, replace_files
 from ..hub import located
-from .directory import INDEX, SINGLE, UNREAD, read_directory
+from .directory import FORMATS, UNREAD, read_directory
 from .names import OPTIONAL, PREFIX, account, check_floats, expected_shapes, listed, stored_names, upstream_name
 from .original import from_original, is_original
 from .safetensors import in_safetensors
 
-CONFIG = "config.json"
+WEIGHTS, CONFIG = FORMATS[0].single, "config.json"
 VOCABULARY = ("vocab.json", "merges.txt", "tokenizer.json")
 BESIDE = (
     *VOCABULARY,
@@ -42,7 +42,7 @@ def convert(
     target: is made if missing. `model.safetensors`, `config.json`, and the files of BESIDE that the source has, are
         renamed together once all are written, so that a failure leaves the directory as it was
     force: replace a checkpoint that is there
-    before_piece: is called before each 16 MiB; what it raises ends the writing
+    before_piece: is called before each 4 MiB; what it raises ends the writing
 
     The head is the one that the names show. A tensor that is no weight of an LED with this head is left out. Files in
     the layout of allenai's original code become LED's; see `from_original`.
@@ -68,8 +68,8 @@ def convert(
         raise e.at(directory) from None
     if not any(name in texts for name in VOCABULARY):
         notes.append(f"{directory} holds no vocabulary: copy the tokenizer's files of its model into {folder}")
-    pieces = in_safetensors(folder / SINGLE, weights)
-    contents: dict[Path, Iterable[bytes]] = {folder / SINGLE: _announced(pieces, before_piece)}
+    pieces = in_safetensors(folder / WEIGHTS, weights)
+    contents: dict[Path, Iterable[bytes]] = {folder / WEIGHTS: _announced(pieces, before_piece)}
     contents |= {folder / name: [text] for name, text in texts.items()}
     with _made(folder):
         replace_files(contents, outdated=folder / CONFIG if force else None, is_new=not force)
@@ -105,7 +105,8 @@ def _check_target(folder: Path, directory: Path, beside: Collection[str], force:
     """
     if os.path.realpath(folder) == os.path.realpath(directory):
         raise InputError(f"{folder} is the source itself, which stays as it is: name another directory")
-    there = [name for name in (SINGLE, INDEX, *UNREAD, CONFIG, *BESIDE) if is_there(folder / name, InputError)]
+    of_weights = [name for form in FORMATS for name in (form.single, form.index)]
+    there = [name for name in (*of_weights, *UNREAD, CONFIG, *BESIDE) if is_there(folder / name, InputError)]
     if there and not force:
         raise InputError(f"{folder} holds {there[0]} already: pass force=True to replace it, or name another directory")
     if others := [name for name in there if name in BESIDE and name not in beside]:

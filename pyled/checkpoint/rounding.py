@@ -12,7 +12,6 @@ import numpy as np
 
 from ..arrays import Weights
 from ..errors import CheckpointError, InputError, brief
-from ..kernels.rounded import frozen, rounded
 
 Storage = Literal["float32", "bf16", "int8"]
 
@@ -41,6 +40,8 @@ def round_decoder(weights: Weights, storage: str) -> dict[str, Any]:
 
     Raises CheckpointError where one is infinite or NaN, which int8 is not.
     """
+    from ..kernels.rounded import frozen, rounded  # Numba, which other uses of weights need not wait for
+
     stored = dict(weights)
     for name in filter(READ_BY_A_STEP.fullmatch, weights):
         stored[name] = matrix = rounded(weights[name], storage)

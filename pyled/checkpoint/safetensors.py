@@ -31,7 +31,7 @@ UNREADABLE = {"F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E
 MAX_HEADER = 100_000_000  # the official reader's limit
 MAX_RANK = 32  # that of NumPy 1, so that a file reads alike with every NumPy
 ALIGNMENT = 8  # the data's first byte stands at a multiple of it
-CHUNK = 1 << 24  # bytes written at once
+CHUNK = 1 << 22  # bytes written at once
 
 Entry = tuple[str, str, tuple[int, ...], int, int]  # name, dtype, shape, begin, end
 
