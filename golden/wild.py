@@ -140,7 +140,9 @@ def bart() -> Any:
         table = BartLearnedPositionalEmbedding(POSITIONS[f"max_{side}_position_embeddings"], SIZES["d_model"])
         getattr(model.model, side).embed_positions = table
     tensors = {}
-    for name, array in make_weights(ORIGINAL | {name: count + 2 for name, count in POSITIONS.items()}, SEED).items():
+    for name, array in make_weights(
+        SIZES | LAYERS | {name: count + 2 for name, count in POSITIONS.items()}, SEED
+    ).items():
         if "_global." not in name:
             name = name.replace("led.", "model.")
             for part, of_bart in PARTS.items():
