@@ -133,6 +133,14 @@ REFUSED = of(PROPERTIES, "test_every_mistake_in_an_argument_has_its_message")
 SLICES = of(PROPERTIES, "test_rows_beyond_a_slice_of_the_feed_forward")
 LOSS = of(PROPERTIES, "test_the_loss_counts_padding_and_leaves_out_what_is_ignored")
 LOSS += of(PROPERTIES, "test_the_loss_survives_logits_of_any_size")
+SPANS = of("test_heads", "test_a_position_below_0_is_0_and_one_behind_the_end_is_left_out")
+HEADS = SPANS + of(
+    "test_heads", "test_the_binary_loss_survives_logits_of_any_size",
+    "test_every_mistake_in_an_argument_has_its_message",
+    "test_the_problem_is_stated_or_follows_from_the_labels_of_each_call",
+    "test_each_of_several_end_tokens_of_the_configuration_ends_a_text",
+    "test_an_encoders_output_and_a_tuple_go_through_the_call", "test_a_model_of_one_label_takes_a_number_per_row",
+)  # fmt: skip
 SOURCE = of("test_rounded", "test_the_source_is_kept_as_narrow_as_the_weights")
 KERNELS, ROUNDED, SEARCH, RULES = map(
     of, ("test_kernels", "test_rounded", "test_generation_search", "test_generation_rules")
@@ -183,7 +191,9 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "network/encoder.py": stored("pattern-uneven"),
     "network/decoder.py": ATTENTIONS,
     "network/layers.py": SLICES + ACTIVATIONS + SPLIT,
-    "network/losses.py": LOSS,
+    "network/losses.py": LOSS + HEADS,
+    "models/question_answering.py": HEADS,
+    "models/sequence_classification.py": HEADS,
     "kernels/banded.py": KERNELS + stored("pattern-uneven"),
     "kernels/grouped.py": KERNELS + ROUNDED,
     "kernels/elementary.py": KERNELS,

@@ -7,7 +7,7 @@ mutations are made from the code itself (`flips.py`).
 import ast
 from typing import NamedTuple
 
-from flips import ACTIVATIONS, LOSS, PROPERTIES, SPLIT, cached, nodes, of, stored
+from flips import ACTIVATIONS, LOSS, PROPERTIES, SPANS, SPLIT, cached, nodes, of, stored
 
 
 class Mistake(NamedTuple):
@@ -241,6 +241,8 @@ OF_FILE = {
     "network/heads.py": [
         ("logits-bias-missing", "final_logits_bias is not added.", 'weights["final_logits_bias"][0]',
          'weights["final_logits_bias"][0] * 0', DECODER),
+        ("classification-tanh-missing", "The two layers of the head for classification have no tanh between them.",
+         "np.tanh(linear(", "(linear(", stored("classification-alone")),
     ],
     "network/losses.py": [
         ("loss-without-padding", "The loss leaves padding out; it leaves -100 out.",
@@ -248,6 +250,24 @@ OF_FILE = {
         ("loss-mean-of-means", "The loss is divided by all labels, the ignored ones included.",
          "np.mean(log_total - scores[np.arange(len(targets)), targets])",
          "np.sum(log_total - scores[np.arange(len(targets)), targets]) / labels.size", LOSS),
+        ("span-clamp-missing", "A position below 0 counts from the end; it is 0.",
+         "np.maximum(places, 0)", "places", SPANS),
+        ("span-beyond-clamped", "A position behind the end is the last; it is left out.",
+         "np.where(places < T, np.maximum(places, 0), IGNORED_LABEL)", "np.clip(places, 0, T - 1)", SPANS),
+        ("span-sum", "The losses of start and end are added; their mean is the loss.", "+ of_end) / 2", "+ of_end)",
+         stored("qa-loss")),
+    ],
+    "models/question_answering.py": [
+        ("ends-swapped", "The first score is that of the end.", "start_logits, end_logits = np.asc",
+         "end_logits, start_logits = np.asc", stored("qa")),
+    ],
+    "models/sequence_classification.py": [
+        ("first-end", "The head reads the state at the first end token; it reads that at the last.",
+         "is_end.shape[1] - 1 - np.argmax(is_end[:, ::-1], axis=1)", "np.argmax(is_end, axis=1)",
+         stored("classification-last-end")),
+        ("last-token", "The head reads the state at the last token, be it padding.",
+         "is_end.shape[1] - 1 - np.argmax(is_end[:, ::-1], axis=1)", "is_end.shape[1] - 1",
+         stored("classification")),
     ],
     "models/arguments.py": [
         ("decoder-start-token", "Shifted targets begin with <s>; LED's begin with </s>.",

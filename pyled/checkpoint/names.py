@@ -165,8 +165,8 @@ class LoadReport:
                 )
             remedy = f"The file has them under names that begin with {brief(prefix)}: {advice}"
         elif self.missing and not self.misshaped and all(name.startswith(OF_HEAD) for name in self.missing):
-            remedy = f"The file is of a model without the head '{self.head}': load it with the class it was saved from, "
-            remedy += "or fine-tune it with transformers first"
+            remedy = f"The file is of a model without the head '{self.head}': load it with the class it was saved from"
+            remedy += ", or fine-tune it with transformers first"
         return CheckpointError(f"{'; '.join(problems)}. {remedy}", rule)
 
 

@@ -53,7 +53,7 @@ class LEDForSequenceClassification(Seq2SeqModel[LEDSeq2SeqSequenceClassifierOutp
         ends = self.config.eos_token_id
         is_end = np.isin(ids, [] if ends is None else ends)  # (B, S)
         counts = is_end.sum(axis=1)  # (B,)
-        if counts.min() == 0 or counts.min() != counts.max():
+        if counts[0] == 0 or (counts != counts[0]).any():
             raise InputError(
                 f"the rows of input_ids hold {brief(counts.tolist())} end tokens (eos_token_id {brief(ends)}): each "
                 "must have the same number of them, at least one; end each text with one"
