@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from .config import LEDConfig
     from .errors import PyledError, PyledWarning
+    from .generation import TextIteratorStreamer, TextStreamer
     from .generation_config import GenerationConfig
     from .hub import SYNOPSIS
     from .models import (
@@ -62,6 +63,8 @@ _MODULES = {
     "Reading": "tasks",
     "Summarizer": "tasks",
     "Summary": "tasks",
+    "TextIteratorStreamer": "generation",
+    "TextStreamer": "generation",
     "__version__": "version",
     "summarize": "tasks",
 }
@@ -94,6 +97,8 @@ __all__ = [
     "Reading",
     "Summarizer",
     "Summary",
+    "TextIteratorStreamer",
+    "TextStreamer",
     "__version__",
     "summarize",
 ]

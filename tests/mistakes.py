@@ -384,14 +384,15 @@ OF_FILE = {
     ],
     "generation/greedy.py": [
         ("padding-missing-behind-end", "A row that has ended goes on while others run.",
-         "np.where(is_running, tokens, settings.pad_token_id)", "tokens", SEARCHES),
+         "tokens[~is_running] = settings.pad_token_id or 0", "pass", SEARCHES),
     ],
     "generation/rules.py": [
         ("repetition-penalty-of-negative", "The penalty divides negative scores too, which favours them.",
          "np.where(old < 0, old * penalty, old / penalty)", "old / penalty", TABLE),
         ("encoder-penalty-inverted", "The penalty disfavours the source.", "1 / penalty", "penalty", TABLE),
         ("source-of-another-document", "Rules on the source look at another document's.",
-         "np.repeat(encoder_ids, s.num_beams, axis=0)", "np.tile(encoder_ids, (s.num_beams, 1))", SEARCHES),
+         "np.repeat(encoder_ids, s.rows_per_document, axis=0)", "np.tile(encoder_ids, (s.rows_per_document, 1))",
+         SEARCHES),
         ("decay-counts-prompt", "The decay begins as many tokens early as the prompt has.",
          "int(after) + s.prompt_length", "int(after)", SEARCHES),
         ("bias-of-last-word", "Of two biases on a token the last one counts.",

@@ -18,7 +18,8 @@ from .shared.places import chunks_file
 from .shared.words import name_origins
 
 if TYPE_CHECKING:
-    from ..tasks import Source, Summarizer
+    from ..tasks import Source, Status, Summarizer
+    from ..tasks.streaming import Stream
 
 # 1. The options
 
@@ -58,6 +59,9 @@ def add(commands: Commands) -> None:
     _add_outputs(parser.add_argument_group("output"))
     running = add_options(parser)
     running.add_argument(
+        "--stream", action="store_true", help="show the summary of one text as it is written; needs --num-beams 1"
+    )
+    running.add_argument(
         "--dry-run", action="store_true", help="summarize nothing; tell tokens, chunks, time and memory"
     )
 
@@ -92,9 +96,13 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.docs and arguments.too_long == "chunk":
         raise InputError("documents are read together, in one piece: leave too_long='chunk' out")
     inputs = Cluster(files, console) if arguments.docs else Inputs(files, console)
+    if arguments.stream:
+        _check_stream(arguments, inputs)
     output = open_output(arguments, inputs, console)
     if inputs.readable:
         summarizer = load(arguments, options, console)
+        if arguments.stream:
+            summarizer.streamer(put)  # raises before any work
         if arguments.dry_run:
             ways = [summarizer]
             if summarizer.plan.reading.too_long == "error" and not arguments.docs:
@@ -102,16 +110,32 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
                 ways = [type(summarizer)(summarizer.loaded, **remedy) for remedy in remedies]
             put(costs(inputs, ways, arguments.format))
         else:
-            _summarize_all(summarizer, inputs, output, console)
+            _summarize_all(summarizer, inputs, output, console, put if arguments.stream else None)
             output.close()
     return inputs.report()
 
 
-def _summarize_all(summarizer: "Summarizer", inputs: Inputs, output: Output, console: Console) -> None:
+def _check_stream(arguments: argparse.Namespace, inputs: Inputs) -> None:
+    """Raise InputError for what does not go with --stream."""
+    if arguments.format != "text" or arguments.output not in (None, "-"):
+        raise InputError("--stream writes text to standard output as it comes: leave out --format and --output")
+    if len(inputs.all) != 1:
+        raise InputError(f"--stream shows the summary of one text, and there are {len(inputs.all)}: name one")
+
+
+def _summarize_all(
+    summarizer: "Summarizer", inputs: Inputs, output: Output, console: Console, stream: "Stream | None"
+) -> None:
     """Summarize each input that can be. Raises OutputError."""
     from ..tasks import Work
 
-    work = Work(console.progress, [_bytes(name) for name in inputs.readable])
+    def watch(status: "Status") -> None:
+        if stream is None or status.stage == "encoding":
+            console.progress(status)
+        elif status.done == 0:
+            console.clear()  # the text comes where the line of progress is
+
+    work = Work(watch, [_bytes(name) for name in inputs.readable])
     files: dict[Path, Chunks] = {}  # one for all inputs, where their output is one file
     for i, name, text in inputs.texts():
         work.turn_to(i)
@@ -120,7 +144,7 @@ def _summarize_all(summarizer: "Summarizer", inputs: Inputs, output: Output, con
             for note in source.notes:
                 console.note(f"{shown(name)}: {note}")
             chunks = _finished(summarizer, name, source, output, files, console)
-            summary = summarizer.write(source, work, chunks)
+            summary = summarizer.write(source, work, chunks, stream)
         except OutputError:
             raise
         except Exception as e:
@@ -132,6 +156,8 @@ def _summarize_all(summarizer: "Summarizer", inputs: Inputs, output: Output, con
             console.note(f"{shown(name)}: {note}")
         record = summary.record()
         name_origins(record["settings"])
+        if stream is not None:
+            record |= {"text": ""}  # only the line end is left to write
         try:
             output.put({"input": name, **inputs.parts, **record})
         except TakenError as e:

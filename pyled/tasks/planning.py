@@ -50,7 +50,15 @@ def plan(
 
     def resolved(**more: int) -> tuple[Settings, Ids]:
         call = {**settings, **FIXED, **more}
-        return resolve(call, generation_config, checkpoint, batch_size=1, vocab_size=size, positions=positions)
+        return resolve(
+            call,
+            generation_config,
+            checkpoint,
+            batch_size=1,
+            vocab_size=size,
+            positions=positions,
+            has_tokenizer=True,
+        )
 
     effective, prompt = resolved()
     origin, notes = dict.fromkeys(FIXED, "summarize"), []
@@ -59,6 +67,11 @@ def plan(
         effective, prompt = resolved(max_new_tokens=most)
         origin |= {"max_length": "summarize", "max_new_tokens": "summarize"}
         notes.append(f"no length is set: at most {most} tokens are generated; pass max_new_tokens")
+    if effective.do_sample and effective.origin["seed"] == "default":
+        origin["seed"] = "summarize"
+        notes.append(
+            f"no seed is set: the draws follow from {effective.seed}; pass seed={effective.seed} to repeat them"
+        )
     name = "num_return_sequences"
     stated = next((one for one in (generation_config, checkpoint) if one and one.num_return_sequences), checkpoint)
     if (number := stated.num_return_sequences or 1) > 1:

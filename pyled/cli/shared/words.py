@@ -14,7 +14,8 @@ _ORIGINS = {"call": "command line", "generation_config": "--generation-config", 
 _ARGUMENTS = "|".join(("too_long", "chunk_tokens", "global_attention", "early_stopping", *OPTIONS))
 _PARAMS = "|".join(sorted(KNOWN - {"early_stopping", *OPTIONS}))  # those of -p
 _ARGUMENT = re.compile(
-    rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)|(overlap|combine|dtype|weights|ablate|force)(?==| is | ')"
+    rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)|"
+    r"(overlap|combine|dtype|weights|ablate|force|stream)(?==| is | ')"
     rf"|({_PARAMS})(?==[\w'-]))"
     r"(?:=('[^']*'|[\w.-]*\w))?+(?! \([\w-]+\.json\))"
 )
