@@ -214,6 +214,8 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "tokenizer/vocabulary.py": of("test_tokenizer_files"),
     "tokenizer/led/offsets.py": TEXTS + CALLS,
     "tokenizer/led/lengths.py": of("test_tokenizer", "test_padding_truncation_and_pairs") + CALLS + TEXTS,
+    "checkpoint/conversion.py": of("test_convert"),
+    "checkpoint/original.py": of("test_convert"),
     "checkpoint/safetensors.py": SAFETENSORS + of("test_cli_inspect", "test_the_types_in_the_file_are_told"),
 }
 
