@@ -6,8 +6,8 @@ Runs in an environment with transformers 5.23.0 or 4.57.6; each makes the direct
 
 `<head>-<tied|untied>[-<how>]/` is what `save_pretrained` writes of a tiny model with the weights of the hash
 (`weights.py`, seed 0, float32; a head's other tensors are `reals` of their names): `base`, `lm`, `qa`, and in 4.57.6
-`classification`; <how> is `float16`, `bfloat16` or `shards`. 4.57.6 always ties both `embed_tokens` to `shared`, so
-there they are `shared` in untied models too.
+`classification`; <how> is `float16`, `bfloat16`, `shards`, or, for torch's files, `bin` and `bin-shards`. 4.57.6 always
+ties both `embed_tokens` to `shared`, so there they are `shared` in untied models too.
 
 Of 5.23.0 there are also `tensors.json`, the names and shapes of a model with unequal sides, and its configuration; and
 `types.safetensors`, written by the official library: one tensor of every type that NumPy or torch has, of rank 2, of
@@ -58,7 +58,14 @@ CLASSES = {
 }
 CASES = {
     "5.23.0": ("base-untied", "lm-tied", "qa-tied", "lm-tied-bfloat16", "lm-untied-shards"),
-    "4.57.6": ("base-tied", "lm-untied", "classification-tied", "lm-tied-float16"),
+    "4.57.6": (
+        "base-tied",
+        "lm-untied",
+        "classification-tied",
+        "lm-tied-float16",
+        "lm-tied-bin",
+        "lm-untied-bin-shards",
+    ),
 }
 SHARD = "2KB"  # several files
 TYPES = {
@@ -90,9 +97,10 @@ def save_case(case: str, folder: Path) -> None:
     """Write one directory, by `save_pretrained`."""
     head, tied, *how = case.split("-")
     model = make_model(head, {**CONFIG, "tie_word_embeddings": tied == "tied"})
-    if how and how != ["shards"]:
+    if how and hasattr(torch, how[0]):
         model = model.to(getattr(torch, how[0]))
-    model.save_pretrained(folder, **({"max_shard_size": SHARD} if how == ["shards"] else {}))
+    size = {"max_shard_size": SHARD} if "shards" in how else {}
+    model.save_pretrained(folder, **size, **({"safe_serialization": False} if "bin" in how else {}))
 
 
 def save_tensors(path: Path) -> None:

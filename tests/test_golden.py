@@ -149,7 +149,7 @@ def test_the_page_for_ports_has_every_stage(name):
 
 
 def test_the_refused_files_are_those_of_the_tests():
-    assert golden.REFUSED.STORED.read_text(encoding="ascii") == golden.REFUSED.lines(), "run golden/refused.py"
+    assert golden.REFUSED.stored() == golden.REFUSED.contents(), "run golden/refused.py"
 
 
 def test_err_is_absolute_for_small_truth_and_relative_for_large():

@@ -89,15 +89,15 @@ def _check_tensor(name: str, tensor: StoredTensor, span: Span) -> None:
         raise refuse(said, "shape")
     if math.prod(side for side in shape if side) * itemsize > MAX_SIZE:
         raise refuse(f"the sizes of shape {shape} multiply to more than 2**48 - 1 bytes", "shape-too-large")
-    if begin + math.prod(shape) > length:
-        said = f"{shape} from element {begin:,} ends behind storage {key}, which has {length:,}"
-        raise refuse(said, "beyond-storage")
     packed = 1
     for stride, side in sorted((stride, side) for side, stride in zip(shape, strides, strict=True) if side != 1):
         if stride != packed and 0 not in shape:
             said = f"the elements of shape {shape} and strides {strides} do not lie side by side: make it contiguous"
             raise CheckpointError(f"tensor {brief(name)}: {said}", "strides")
         packed *= side
+    if begin + math.prod(shape) > length:
+        said = f"{shape} from element {begin:,} ends behind storage {key}, which has {length:,}"
+        raise refuse(said, "beyond-storage")
 
 
 def _check_views(tensors: dict[str, StoredTensor]) -> None:

@@ -136,7 +136,8 @@ def _records(data: memoryview) -> dict[str, Record]:
         if record.at != reached:
             said = f"the record {name} begins at byte {record.at:,}, not at {reached:,} behind the one before"
             raise DamagedError(said, "zip-layout")
-        records[name], reached = _local_header(data, record, following)
+        record, reached = _local_header(data, record, following)
+        records[name] = record._replace(name=name)
     if reached != start:
         raise DamagedError(f"the records end at byte {reached:,}, not at {start:,}", "zip-layout")
     return records
@@ -180,7 +181,7 @@ def _central_directory(data: memoryview) -> tuple[int, int, int]:
     if start + size != end or here != count:
         said = f"the central directory of {size:,} bytes at {start:,} does not end at {end:,}"
         raise DamagedError(f"{said}, or {here:,} of {count:,} records are here", "zip-directory")
-    if not 0 < count <= MOST_TENSORS + SMALL:
+    if count > MOST_TENSORS + SMALL:
         raise DamagedError(f"lists {count:,} records, at most {MOST_TENSORS:,} are read", "zip-directory")
     return start, end, count
 
