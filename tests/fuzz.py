@@ -13,6 +13,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import pickletools
 import random
 import resource
 import signal
@@ -30,10 +31,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch_builder as torch
 
 import pyled
 from pyled import checkpoint
 from pyled.checkpoint.directory import read_directory
+from pyled.checkpoint.torch_file import read_torch
 from pyled.errors import PyledError, PyledWarning, TokenizerError
 from pyled.tokenizer.bytelevel import SYMBOL_OF_BYTE
 
@@ -191,6 +194,7 @@ TENSORS = (
     ("led.é", "F16", [2, 1, 2], 8),
     ("b", "BOOL", [3], 3),
 )
+STORAGES = (bytes(range(32)), b"\x80\x3f\x40\xc0\x80\x7f", b"\0\1\1")  # of float32, bfloat16 and BOOL
 MERGES = [("h", "e"), ("l", "l"), ("he", "ll"), ("hell", "o"), ("Ġ", "w"), ("Ġ", "Ġ"), ("o", "r"), ("Ġw", "or")]
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 WORDS = [*SPECIAL[:4], *SYMBOL_OF_BYTE, *map("".join, MERGES), "<mask>"]
@@ -258,6 +262,151 @@ def read_weights(folder: Path, rng: Rng) -> None:
     """Read both ways; the bytes of every tensor must be there, and the same."""
     path = folder / "model.safetensors"
     read = [checkpoint.read_safetensors(path, mmap=mmap) for mmap in (True, False)]
+    for name, array in read[0].items():
+        assert array.tobytes() == read[1][name].tobytes() and not array.flags.writeable
+
+
+def torch_program(last: bytes) -> list[bytes]:
+    """The instructions of a state dict of three storages; last: what its storages have more."""
+    first = torch.storage("0", "FloatStorage", 8, last)
+    part = torch.tensor(first, 6)
+    tensors = {
+        "f": torch.tensor(first, 0, (2, 3), (3, 1)) + b"q\x09",
+        "tied": b"h\x09",
+        "led.\u00e9": torch.tensor(first, 0, (3, 2), (1, 3)),
+        "part": torch.name("torch._utils", "_rebuild_parameter") + part + b"\x88" + torch.ORDERED + b"\x87R",
+        "half": torch.tensor(torch.storage("1", "BFloat16Storage", 3, last), 0, (3,), (1,)),
+        "b": torch.tensor(torch.storage("2", "BoolStorage", 3, last), 1),
+        "none": torch.tensor(first, 0, (0, 5), (5, 1)),
+    }
+    state = torch.state(**tensors)
+    metadata = b"}" + torch.text("_metadata") + torch.ORDERED + torch.text("") + torch.pickled({"version": 1}) + b"ssb"
+    whole = state[:-1] + metadata + b"."
+    places = [place for _, _, place in pickletools.genops(whole)]
+    return [whole[a:b] for a, b in zip(places, [*places[1:], len(whole)], strict=True)]
+
+
+PROGRAMS = {last: torch_program(last) for last in (b"", b"N")}
+TORCH_NAMES = (
+    ("collections", "OrderedDict"), ("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_parameter"),
+    ("torch", "FloatStorage"), ("torch", "HalfStorage"), ("torch", "ByteStorage"), ("torch", "QInt8Storage"),
+    ("os", "system"), ("torch", "x" * 5000),
+)  # fmt: skip
+INSTRUCTIONS = (
+    *(bytes([code]) for code in b"N)]}(taesubQR.02\x85\x86\x87\x88\x89\x93\x81\x94"),
+    *map(torch.number, (-1, 0, 1, 2, 3, 6, 7, 2**31, 2**48, 2**62, 2**64)),
+    *map(torch.text, ("", "a", "f", "storage", "0", "1", "3", "00", "cpu", "_metadata", "x" * 5000, "a\0", "\ud800")),
+    *(torch.name(*whole) for whole in TORCH_NAMES),
+    *(code + bytes([number]) for code in (b"h", b"q") for number in (0, 1, 9)),
+    *(b"]q\0h\0a", b"\x95" + bytes(8), b"j\xff\xff\xff\xff", b"r\xff\xff\xff\x7f", b"(" * 9000, b"h\x09" * 9000),
+)
+
+
+def spoil_program(rng: Rng, program: list[bytes]) -> bytes:
+    """A program with one to three instructions more, less, twice, moved, or replaced."""
+    program = program.copy()
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        a, b = rng.randrange(len(program)), rng.randrange(len(program))
+        kind = rng.choice(("replace", "replace", "replace", "insert", "delete", "twice", "swap", "move"))
+        if kind == "replace" and rng.random() < 0.6:  # by another of the same kind
+            alike = [other for other in INSTRUCTIONS if other[:1] == program[a][:1]]
+            program[a] = rng.choice(alike or INSTRUCTIONS)
+        elif kind in ("replace", "delete"):
+            program[a : a + 1] = [rng.choice(INSTRUCTIONS)] if kind == "replace" else []
+        elif kind in ("insert", "twice"):
+            program.insert(b if rng.random() < 0.5 else a, rng.choice(INSTRUCTIONS) if kind == "insert" else program[a])
+        else:
+            program[a], program[b] = program[b], program[a]
+        program = program or [b"."]
+    return b"".join(program)
+
+
+ODD_FIELDS = {
+    "flags": (0, 8, 0x800, 0x808, 0x809, 0x840), "method": (0, 8), "crc": (0, 1, 2**32 - 1),
+    "packed": (0, 1, 8, 32, 2**31, 2**32 - 1), "size": (0, 1, 8, 32, 2**31, 2**32 - 1), "at": (0, 64, 2**31, 2**32 - 1),
+    "name": (b"", b"archive/", b"archive/data/0", b"../data/0", b"/data.pkl", b"a\0", b"archive/" + b"x" * 5000),
+    "extra": (b"", b"FB\0\0", struct.pack("<2HQ", 1, 8, 32), struct.pack("<2H2Q", 1, 16, 32, 32), b"\1\0\xff\xff"),
+    "comment": (b"", b"x"), "disk": (0, 1), "here": (0, 1, 7, 2**16 - 1), "count": (0, 1, 7, 2**16 - 1),
+    "start": (0, 4, 2**31, 2**32 - 1), "length": (44, 45, 0),
+}  # fmt: skip
+LOCAL, CENTRAL, END = (
+    ("flags", "method", "crc", "packed", "size", "name", "extra"),
+    ("flags", "method", "crc", "packed", "size", "name", "extra", "comment", "disk", "at"),
+    ("here", "count", "size", "start"),
+)
+ODD_RECORDS = ("data/0", "data/1", "data/3", "data/00", "version", "byteorder", "constants.pkl", "../x", "Data.pkl", "")
+
+
+def odd_fields(rng: Rng, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: rng.choice(ODD_FIELDS[name]) for name in rng.sample(names, rng.choice((1, 1, 2)))}
+
+
+def make_torch_zip(rng: Rng) -> Files:
+    """A zip file: its program spoiled, or its records, or the fields of its headers, or its bytes."""
+    kind = rng.choice(("program", "program", "records", "fields", "fields", "bytes"))
+    program = spoil_program(rng, PROGRAMS[b""]) if kind == "program" else b"".join(PROGRAMS[b""])
+    records = torch.records(program, *STORAGES)
+    options: dict[str, Any] = {"folder": rng.choice(("archive/", "pytorch_model/"))}
+    if rng.random() < 0.2:
+        options["end64"] = False
+    for _ in range(rng.choice((1, 1, 2)) if kind == "records" else 0):
+        a, b = rng.randrange(len(records)), rng.randrange(len(records))
+        name, data = records[a]
+        change = rng.choice(("swap", "delete", "twice", "name", "data"))
+        if change in ("delete", "twice"):
+            records[a : a + 1] = [records[a]] * 2 if change == "twice" else []
+        elif change == "swap":
+            records[a], records[b] = records[b], records[a]
+        else:
+            records[a] = (rng.choice(ODD_RECORDS), data) if change == "name" else (name, spoil_bytes(rng, data))
+        records = records or [("version", b"3\n")]
+    for _ in range(rng.choice((1, 1, 2)) if kind == "fields" else 0):
+        record = rng.choice(records)[0]
+        change = rng.choice(("local", "central", "both", "end", "end64"))
+        if change in ("end", "end64"):
+            options[change] = odd_fields(rng, END)
+        elif change == "both":
+            options["local"] = options["central"] = {record: odd_fields(rng, LOCAL)}
+        else:
+            options[change] = {record: odd_fields(rng, LOCAL if change == "local" else CENTRAL)}
+    data = torch.zipped(records, **options)
+    for _ in range(rng.choice((1, 1, 2, 3)) if kind == "bytes" else 0):
+        data = spoil_bytes(rng, data)
+    return {"pytorch_model.bin": data}
+
+
+def make_torch_stacked(rng: Rng) -> Files:
+    """A file of stacked pickles: its program spoiled, or what is before and behind it, or its bytes."""
+    kind = rng.choice(("program", "program", "frame", "bytes"))
+    program = spoil_program(rng, PROGRAMS[b"N"]) if kind == "program" else b"".join(PROGRAMS[b"N"])
+    stack: dict[str, Any] = {"data": [*zip((8, 3, 3), STORAGES, strict=True)], "keys": ["0", "1", "2"]}
+    if kind == "frame":
+        change = rng.choice(("version", "facts", "data", "keys"))
+        if change in ("version", "facts"):
+            odd = (
+                (1000, -1)
+                if change == "version"
+                else ({}, {**torch.FACTS, "little_endian": False}, [], {"a": {"b": 1}})
+            )
+            stack[change] = rng.choice(odd)
+        else:
+            rest = stack[change]
+            place = rng.randrange(len(rest))
+            other = (
+                rng.choice(("0", "3", "", 0)) if change == "keys" else (rng.choice((0, 2, 2**62)), rng.choice(STORAGES))
+            )
+            rest[place : place + 1] = rng.choice(([], [rest[place]] * 2, [other]))
+    data = torch.stacked(program, **stack)
+    for _ in range(rng.choice((1, 1, 2, 3)) if kind == "bytes" else 0):
+        data = spoil_bytes(rng, data)
+    return {"pytorch_model.bin": data}
+
+
+def read_torch_file(folder: Path, rng: Rng) -> None:
+    """Read both ways; every tensor must be there, the same, and no larger than the file makes it."""
+    path = folder / "pytorch_model.bin"
+    read = [read_torch(path, mmap=mmap) for mmap in (True, False)]
+    assert sum(array.nbytes for array in {id(a): a for a in read[0].values()}.values()) <= 4 * path.stat().st_size
     for name, array in read[0].items():
         assert array.tobytes() == read[1][name].tobytes() and not array.flags.writeable
 
@@ -408,7 +557,9 @@ def read_ids(ids: Any, rng: Rng) -> None:
 
 # name: (share of the cases, in hundredths; what makes an input; what reads it)
 KINDS: dict[str, tuple[int, Callable[[Rng], Any], Callable[[Any, Rng], None]]] = {
-    "safetensors": (37, make_safetensors, read_weights),
+    "safetensors": (21, make_safetensors, read_weights),
+    "torch-zip": (9, make_torch_zip, read_torch_file),
+    "torch-stacked": (7, make_torch_stacked, read_torch_file),
     "index": (5, make_index, read_shards),
     "config": (9, make_config, read_model),
     "generation": (7, make_generation, read_generation),
@@ -419,6 +570,8 @@ KINDS: dict[str, tuple[int, Callable[[Rng], Any], Callable[[Any, Rng], None]]] =
     "texts": (15, make_text, read_text),
     "ids": (7, make_ids, read_ids),
 }
+
+WEIGHT_FILES = ("safetensors", "torch-zip", "torch-stacked", "index")  # each of their errors carries a rule
 
 
 # Running them
@@ -475,7 +628,7 @@ def try_case(kind: str, number: int, seed: int) -> str:
     except PyledError as e:
         if len(str(e)) >= 2000:
             return f"FAILED: a message of {len(str(e)):,} characters"
-        return f"FAILED: no rule: {e}" if e.rule is None and kind in ("safetensors", "index") else type(e).__name__
+        return f"FAILED: no rule: {e}" if e.rule is None and kind in WEIGHT_FILES else type(e).__name__
     except (Exception, OutOfTimeError) as e:
         place = traceback.extract_tb(e.__traceback__)[-1]
         return f"FAILED: {type(e).__name__} at {Path(place.filename).name}:{place.lineno}: {str(e)[:200]}"
@@ -544,7 +697,7 @@ def main() -> int:
                 failed.append("FAILED: a case ended its process; --only KIND tells of which kind it is")
     for kind, ended in counts.items():
         if ended:
-            print(f"{kind:12}", ", ".join(f"{count:,} {what}" for what, count in sorted(ended.items())))
+            print(f"{kind:13}", ", ".join(f"{count:,} {what}" for what, count in sorted(ended.items())))
     print("\n".join(failed[:100]))
     total = sum(ended.total() for ended in counts.values())
     print(f"{total:,} cases, {len(failed)} failed; {time.monotonic() - started:.0f} s")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch_files import (
+from torch_builder import (
     DATA,
     MAGIC,
     ONE,
@@ -413,7 +413,7 @@ ACCEPTED = {
     "part_of_a_storage": (of(shape=(1,), begin=1), {"a": EXPECTED["a"][1:]}),
     "rank_0": (of(shape=(), strides=(), begin=1), {"a": np.float32(2).reshape(())}),
     "rank_8": (of(shape=(1,) * 7 + (2,), strides=(1,) * 8), {"a": EXPECTED["a"].reshape((1,) * 7 + (2,))}),
-    "no_element": (of(shape=(0, 3), strides=(3, 1), begin=2), {"a": np.zeros((0, 3), np.float32)}),
+    "no_element": (of(shape=(0, 3), strides=(3, 1), begin=3), {"a": np.zeros((0, 3), np.float32)}),
     "empty_storage": (holding(state(a=tensor(shape=(0,), length=0)), b""), {"a": np.zeros(0, np.float32)}),
     "longest_string": (holding(state(**{"n" * 4096: tensor()})), {"n" * 4096: EXPECTED["a"]}),
     "name_of_any_characters": (holding(state(**{"é😀\u0085": tensor()})), {"é😀\u0085": EXPECTED["a"]}),
