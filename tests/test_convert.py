@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -119,6 +120,20 @@ def test_what_is_left_out_and_what_differs_is_told(run, tmp_path):
     assert "pyled: config.json ties led.shared.weight and lm_head.weight, but they differ: the first is taken" in err
     assert stored(tmp_path / "new") == stored(SMALL)
     assert run("convert", source, tmp_path / "newer", "--quiet") == (0, f"{tmp_path / 'newer'}\n", "")
+
+
+def test_memory_is_that_of_a_few_pieces(tmp_path):
+    rows = 700_000
+    config = json.loads((SMALL / "config.json").read_text()) | {"vocab_size": rows}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    wide = {"led.shared.weight": np.zeros((rows, 6), np.float32), "final_logits_bias": np.zeros((1, rows), np.float32)}
+    tensors = tensors_of(without=EMBEDDINGS[1:]) | wide
+    source = checkpoint(tmp_path / "led", tensors, tmp_path / "config.json")
+    tracemalloc.start()
+    convert(source, tmp_path / "new")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 << 20 < (tmp_path / "new" / "model.safetensors").stat().st_size
 
 
 # What is refused
