@@ -10,10 +10,15 @@ and the one with a language head, tied and untied:
 - the tokens that both generate greedily from either directory are the same, and the base models' states differ by less
   than 1e-4, which is float32 on large weights.
 
+A torch file of every class, type and kind, which `pyled.checkpoint.convert` writes anew, is byte for byte the
+safetensors file that `save_pretrained` writes of the same model. 4.57.6 writes one matrix for three of an untied model;
+there the reference loads the same tensors from pyled's file.
+
 Untied, 4.57.6 knows one matrix for `shared` and the two `embed_tokens`: there the model has the three alike, and that
 of three different ones the reference takes `shared` is checked too.
 """
 
+import itertools
 import os
 import sys
 import tempfile
@@ -29,6 +34,7 @@ import transformers
 from weights import TIED, integers, make_weights
 
 import pyled.models
+from pyled.checkpoint import convert
 from pyled.config import LEDConfig
 from pyled.models import LEDForConditionalGeneration, LEDModel
 
@@ -169,6 +175,29 @@ def three_different(folder: Path) -> str:
     return ", ".join(f"{name}: {source}" for name, source in sources.items())
 
 
+def conversions(folder: Path) -> int:
+    """Convert a torch file of each kind, and return how many there were."""
+    kinds = ["Model", "ForConditionalGeneration", "ForQuestionAnswering", "ForSequenceClassification"]
+    dtypes, count = (torch.float32, torch.float16, torch.bfloat16, torch.float64), 0
+    for name in kinds[: 3 if VERSION == "5.23.0" else 4]:
+        for dtype, is_tied, is_zip in itertools.product(dtypes, (True, False), (True, False)):
+            place, count = folder / str(count), count + 1
+            config = transformers.LEDConfig(**CONFIG, tie_word_embeddings=is_tied, num_labels=2 + count % 3)
+            model = getattr(transformers, f"LED{name}")(config).to(dtype)
+            model.save_pretrained(place / "theirs")
+            (place / "torch").mkdir()
+            (place / "torch" / "config.json").write_bytes((place / "theirs" / "config.json").read_bytes())
+            file = place / "torch" / "pytorch_model.bin"
+            torch.save(model.state_dict(), file, _use_new_zipfile_serialization=is_zip)
+            convert(place / "torch", place / "ours")
+            theirs, ours = (place / who / "model.safetensors" for who in ("theirs", "ours"))
+            if VERSION == "5.23.0" or is_tied:
+                assert theirs.read_bytes() == ours.read_bytes(), (name, dtype, is_tied, is_zip)
+            state = getattr(transformers, f"LED{name}").from_pretrained(place / "ours", torch_dtype=dtype).state_dict()
+            assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    return count
+
+
 def main() -> int:
     assert VERSION in ("5.23.0", "4.57.6"), VERSION
     transformers.logging.set_verbosity_error()
@@ -181,6 +210,7 @@ def main() -> int:
                     folder = Path(temporary) / f"{head}-{is_tied}-{seed}"
                     tokens += exchange(head, is_tied, seed, folder)
                     models += 1
+        print(conversions(Path(temporary) / "converted"), "torch files were converted")
         print("untied,", three_different(Path(temporary) / "different"))
     print(f"{VERSION}: {models} models went both ways, {tokens} greedy tokens are the same")
     return 0

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from .config import LEDConfig
     from .errors import PyledError, PyledWarning
+    from .generation import TextIteratorStreamer, TextStreamer
     from .generation_config import GenerationConfig
     from .hub import SYNOPSIS
     from .models import (
@@ -30,35 +31,19 @@ if TYPE_CHECKING:
         LEDSeq2SeqSequenceClassifierOutput,
     )
     from .network.cache import Cache
-    from .tasks import (
-        Answer,
-        Answerer,
-        Classification,
-        Classifier,
-        Documents,
-        Reading,
-        Summarizer,
-        Summary,
-        answer,
-        classify,
-        summarize,
-    )
+    from .tasks import Documents, Reading, Summarizer, Summary, summarize
     from .tokenizer import AddedToken, AutoTokenizer, BatchEncoding, LEDTokenizer, LEDTokenizerFast
     from .version import __version__
 
 _MODULES = {
     "SYNOPSIS": "hub",
     "AddedToken": "tokenizer",
-    "Answer": "tasks",
-    "Answerer": "tasks",
+    "AutoTokenizer": "tokenizer",
     "AutoModelForQuestionAnswering": "models",
     "AutoModelForSeq2SeqLM": "models",
     "AutoModelForSequenceClassification": "models",
-    "AutoTokenizer": "tokenizer",
     "BatchEncoding": "tokenizer",
     "Cache": "network.cache",
-    "Classification": "tasks",
-    "Classifier": "tasks",
     "Documents": "tasks",
     "GenerationConfig": "generation_config",
     "LEDConfig": "config",
@@ -78,25 +63,21 @@ _MODULES = {
     "Reading": "tasks",
     "Summarizer": "tasks",
     "Summary": "tasks",
+    "TextIteratorStreamer": "generation",
+    "TextStreamer": "generation",
     "__version__": "version",
-    "answer": "tasks",
-    "classify": "tasks",
     "summarize": "tasks",
 }
 
 __all__ = [
     "SYNOPSIS",
     "AddedToken",
-    "Answer",
-    "Answerer",
     "AutoModelForQuestionAnswering",
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoTokenizer",
     "BatchEncoding",
     "Cache",
-    "Classification",
-    "Classifier",
     "Documents",
     "GenerationConfig",
     "LEDConfig",
@@ -116,9 +97,9 @@ __all__ = [
     "Reading",
     "Summarizer",
     "Summary",
+    "TextIteratorStreamer",
+    "TextStreamer",
     "__version__",
-    "answer",
-    "classify",
     "summarize",
 ]
 

@@ -65,6 +65,15 @@ _EARLY: Check = (
     "True, False or 'never'",
 )
 _DECAY: Check = (_pair_of(_integer(0), _is_positive), "a pair of an integer of at least 0 and a number above 0")
+_SHARE: Check = (lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1")
+_MASS: Check = (lambda value: _is_number(value) and 0 < value <= 1, "a number above 0, at most 1")
+_CUTOFF: Check = (lambda value: _is_number(value) and 0 <= value < 1, "a number from 0 to below 1 (0 turns it off)")
+_SEED: Check = (_integer(0), "an integer of at least 0, or None")
+_TIME: Check = (_is_positive, "a number of seconds above 0, or None")
+_STRINGS: Check = (
+    _one_or_more(lambda value: type(value) is str and value != ""),
+    "a string or some, none empty, or None",
+)
 _FLAG: Check = (lambda value: type(value) is bool, "True or False")
 _TOKEN: Check = (_integer(0), "the id of a token, an integer of at least 0, or None")
 _TOKEN_OR_TOKENS: Check = (_one_or_more(_integer(0)), "the id of a token, a list of at least one id, or None")
@@ -109,6 +118,23 @@ class Settings:
         "never when they are impossible"
     )  # fmt: skip
     length_penalty: float = _setting(1.0, _NUMBER, "above 0 beam search prefers longer summaries, below 0 shorter ones")
+    max_time: float | None = _setting(None, _TIME, "seconds of generation after which the next token is the last")
+    stop_strings: tuple[str, ...] = _setting(
+        (), _STRINGS, "a string, or several, that end a summary where they are whole"
+    )
+    # Sampling.
+    do_sample: bool = _setting(False, _FLAG, "whether tokens are drawn by their probabilities: see docs/generation.md")
+    seed: int | None = _setting(None, _SEED, "with the same seed the same is drawn; the default is drawn, and recorded")
+    temperature: float = _setting(1.0, _PENALTY, "above 1 the probabilities of tokens are more alike, below 1 less")
+    top_h: float | None = _setting(None, _MASS, "draw likely tokens only, with this share of the entropy together")
+    top_k: int = _setting(50, _COUNT_OR_0, "draw the K likeliest tokens only")
+    top_p: float = _setting(1.0, _SHARE, "draw likely tokens only, with this probability together; 1 draws all")
+    min_p: float | None = _setting(None, _SHARE, "draw tokens only with this share of the likeliest one's probability")
+    typical_p: float = _setting(
+        1.0, _MASS, "draw tokens of usual surprise only, with this probability together; 1 draws all"
+    )
+    epsilon_cutoff: float = _setting(0.0, _CUTOFF, "draw tokens of at least this probability only")
+    eta_cutoff: float = _setting(0.0, _CUTOFF, "the same, but of less where many tokens are likely")
     # Rules that change logits before a token is chosen.
     repetition_penalty: float = _setting(1.0, _PENALTY, "above 1 tokens already written are less likely")
     encoder_repetition_penalty: float = _setting(1.0, _PENALTY, "above 1 tokens of the text are more likely")
@@ -141,6 +167,11 @@ class Settings:
     origin: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def rows_per_document(self) -> int:
+        """The targets of each document that are decoded side by side: beams, or draws that are independent."""
+        return max(self.num_beams, self.num_return_sequences)
+
 
 @dataclass(frozen=True)
 class _AllSettings(Settings):
@@ -156,20 +187,39 @@ class _AllSettings(Settings):
 SETTINGS: dict[str, Setting] = {f.name: f.metadata["setting"] for f in fields(_AllSettings) if f.metadata}
 HOLD_IDS = [n for n, s in SETTINGS.items() if s.check in (_TOKEN, _TOKEN_OR_TOKENS, _ENDS, _TOKENS)]
 
+SAMPLING = ("seed", "temperature", "top_h", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
+
 # Settings of Hugging Face's that pyled does not implement, with the values at which they do nothing beside None.
 NOT_IMPLEMENTED: dict[str, tuple[Any, ...]] = {
-    "do_sample": (False,), "num_beam_groups": (1, 0), "penalty_alpha": (0,), "constraints": ([],),
-    "force_words_ids": ([],), "guidance_scale": (1,), "dola_layers": (), "prompt_lookup_num_tokens": (),
-    "assistant_early_exit": (), "assistant_model": (), "use_mtp": (False,), "watermarking_config": (),
-    "token_healing": (False,), "low_memory": (False,), "max_time": (), "stop_strings": (), "streamer": (),
-    "synced_gpus": (False,), "custom_generate": (), "negative_prompt_ids": (), "negative_prompt_attention_mask": (),
+    "num_beam_groups": (1, 0), "penalty_alpha": (0,), "constraints": ([],),
+    "force_words_ids": ([],), "dola_layers": (), "prompt_lookup_num_tokens": (), "assistant_model": (),
+    "assistant_early_exit": (), "use_mtp": (False,), "guidance_scale": (1,), "negative_prompt_ids": (),
+    "negative_prompt_attention_mask": (), "watermarking_config": (), "token_healing": (False,), "low_memory": (False,),
+    "synced_gpus": (False,), "custom_generate": (),
 }  # fmt: skip
 
-# Settings that change nothing in greedy and beam search; most act when sampling.
+# What they are called, and what to do instead, as parts of a message.
+_GONE = "; transformers 5.23.0 no longer has it, either:"
+_FASTER = "; it makes the same tokens sooner, with help that LED does not have"
+_TWICE = "; it needs a second prompt: use sequence_bias or a logits_processor"
+REASONS: dict[str, tuple[str, str]] = {
+    "num_beam_groups": (", diverse beam search", f"{_GONE} use do_sample=True for summaries that differ"),
+    "penalty_alpha": (", contrastive search", f"{_GONE} use no_repeat_ngram_size, or do_sample=True and top_p=0.9"),
+    "constraints": (", constrained beam search", f"{_GONE} use prefix_allowed_tokens_fn or sequence_bias"),
+    "force_words_ids": (", constrained beam search", f"{_GONE} use prefix_allowed_tokens_fn or sequence_bias"),
+    "dola_layers": (", DoLa decoding", f"{_GONE} use repetition_penalty"),
+    "prompt_lookup_num_tokens": (", prompt lookup", _FASTER),
+    "assistant_model": (", assisted generation", _FASTER),
+    "assistant_early_exit": (", assisted generation", _FASTER),
+    "use_mtp": (", prediction of several tokens", _FASTER),
+    "guidance_scale": (", classifier-free guidance", _TWICE),
+    "negative_prompt_ids": (", classifier-free guidance", _TWICE),
+    "negative_prompt_attention_mask": (", classifier-free guidance", _TWICE),
+}
+
+# Settings that change no result.
 WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
-    "temperature": (1,), "top_k": (50,), "top_p": (1,), "min_p": (), "top_h": (), "typical_p": (1,),
-    "epsilon_cutoff": (0,), "eta_cutoff": (0,), "diversity_penalty": (0,), "use_cache": (True,),
-    "cache_implementation": (), "prefill_chunk_size": (),
+    "diversity_penalty": (0,), "use_cache": (True,), "cache_implementation": (), "prefill_chunk_size": (),
 }  # fmt: skip
 
 KNOWN = frozenset(SETTINGS) | NOT_IMPLEMENTED.keys() | WITHOUT_EFFECT.keys()
@@ -180,7 +230,7 @@ ADD_FIELDS = ("output_scores", "output_logits", *sorted(OF_CALLS))  # to the out
 _OF_A_CALL = (
     "input_ids", "attention_mask", "global_attention_mask", "inputs_embeds", "encoder_outputs", "decoder_input_ids",
     "decoder_attention_mask", "decoder_inputs_embeds", "past_key_values", "labels", "return_dict", "head_mask",
-    "decoder_head_mask", "cross_attn_head_mask", "cache_position",
+    "decoder_head_mask", "cross_attn_head_mask", "cache_position", "streamer", "tokenizer",
 )  # fmt: skip
 _METADATA = {"transformers_version", "_from_model_config"}  # keys that files have beside the settings
 

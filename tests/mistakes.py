@@ -326,6 +326,16 @@ OF_FILE = {
          "if is_device(place) and (is_folder or place != path):", "if path.is_dir():",
          of("test_cli_outputs", "test_what_is_no_file_in_the_place_of_one_is_told_before_any_work")),
     ],
+    "checkpoint/conversion.py": [
+        ("folder-left", "A failure leaves the folder that was made for the new files.", "place.rmdir()", "pass",
+         of("test_convert", "test_a_failure_leaves_what_was_there")),
+    ],
+    "checkpoint/original.py": [
+        ("one-sided-window", "The window of the original code counts both sides.", "both = [2 * w", "both = [w",
+         of("test_convert", "test_original_weights_compute_what_bart_does")),
+        ("unused-positions", "The rows that no position uses are those at the end of a table.",
+         "[UNUSED_ROWS:]", "[:-UNUSED_ROWS]", of("test_convert", "test_original_weights_compute_what_bart_does")),
+    ],
     "checkpoint/names.py": [
         ("head-untied", "The head is the file's own, although config.json ties it to the embeddings.",
          "return dict.fromkeys(report.tied, first)", "return {name: sources.get(name, first) for name in report.tied}",
@@ -384,14 +394,15 @@ OF_FILE = {
     ],
     "generation/greedy.py": [
         ("padding-missing-behind-end", "A row that has ended goes on while others run.",
-         "np.where(is_running, tokens, settings.pad_token_id)", "tokens", SEARCHES),
+         "tokens[~is_running] = settings.pad_token_id or 0", "pass", SEARCHES),
     ],
     "generation/rules.py": [
         ("repetition-penalty-of-negative", "The penalty divides negative scores too, which favours them.",
          "np.where(old < 0, old * penalty, old / penalty)", "old / penalty", TABLE),
         ("encoder-penalty-inverted", "The penalty disfavours the source.", "1 / penalty", "penalty", TABLE),
         ("source-of-another-document", "Rules on the source look at another document's.",
-         "np.repeat(encoder_ids, s.num_beams, axis=0)", "np.tile(encoder_ids, (s.num_beams, 1))", SEARCHES),
+         "np.repeat(encoder_ids, s.rows_per_document, axis=0)", "np.tile(encoder_ids, (s.rows_per_document, 1))",
+         SEARCHES),
         ("decay-counts-prompt", "The decay begins as many tokens early as the prompt has.",
          "int(after) + s.prompt_length", "int(after)", SEARCHES),
         ("bias-of-last-word", "Of two biases on a token the last one counts.",

@@ -134,11 +134,11 @@ def test_a_bad_input_does_not_stop_the_others(summarize, tmp_path, note):
     status, out, err = summarize(*bad, note)
     assert (status, out) == (1, f"==> {note} <==\n{expected(SHORT)}\n")
     problems = [
-        "the text is empty: there is nothing to read",
-        "the text is empty: there is nothing to read",
+        "the text is empty: there is nothing to summarize",
+        "the text is empty: there is nothing to summarize",
         "byte 3 is not UTF-8: convert it first, with iconv -f WINDOWS-1252 -t UTF-8 if it is of Windows or Latin-1",
         "byte 2 is NUL, so this is no text: extract its text first",
-        "holds no .txt or .md (results, as *.summary.*, and subfolders are not read)",
+        "holds no .txt or .md (summaries and subfolders are not read)",
         "cannot be read: No such file or directory",
         "cannot be read: File name too long",
         "cannot be read: embedded null byte",
@@ -154,7 +154,7 @@ def test_without_any_good_input_the_checkpoint_is_not_opened(run, tmp_path):
     assert run("summarize", "-m", TINY, stdin=b"") == (
         1,
         "",
-        "pyled: standard input: the text is empty: there is nothing to read\n",
+        "pyled: standard input: the text is empty: there is nothing to summarize\n",
     )
 
 
@@ -169,8 +169,8 @@ def test_without_any_good_input_the_checkpoint_is_not_opened(run, tmp_path):
         (["inspect", TINY, "--zzz=3"], "pyled inspect: error: --zzz is no option: 'pyled help inspect' lists"),
         (["inspect", TINY, "--json", "x"], "pyled inspect: error: x is one name too many"),
         (["inspect", TINY, "-m", TINY], "argument -m/--model: not allowed with argument DIR"),
-        (["summarize", LAMP, "-p", "do_sample", "true"], "do_sample true (command line) asks for"),
-        (["summarize", LAMP, "-p", "do_sample", "true"], "pass -p do_sample false"),
+        (["summarize", LAMP, "-p", "penalty_alpha", "0.6"], "penalty_alpha 0.6 (command line) asks for"),
+        (["summarize", LAMP, "-p", "use_mtp", "true"], "pass -p use_mtp false"),
         (["summarize", LAMP, "-p", "pad_token_id", "x"], "an integer of at least 0, or null"),
         (["summarize", LAMP, "-p", "xyz", "x"], "'xyz' is no generation setting: see docs/generation.md for the names"),
         (["summarize", LAMP, "--early-stopping=no"], "it must be true, false or never"),
@@ -261,14 +261,14 @@ def test_what_the_library_logs_is_a_note(summarize, note, monkeypatch):
 
 
 def test_what_the_checkpoint_itself_asks_for_in_vain_is_its_fault(run, note, tmp_path):
-    directory = changed(tmp_path / "led", generation={"do_sample": True, "max_length": 5})
-    said = f"pyled: {directory}/generation_config.json: do_sample=true (generation_config.json) asks for "
+    directory = changed(tmp_path / "led", generation={"use_mtp": True, "max_length": 5})
+    said = f"pyled: {directory}/generation_config.json: use_mtp=true (generation_config.json) asks for "
     for options in ((), ("--num-beams", 2)):
         status, _, err = run("summarize", note, "-m", directory, *options)
         assert status == 3 and err.startswith(said)
     assert run("summarize", note, "-m", directory, "--max-new-tokens", "999")[0] == 3  # its own fault comes first
-    assert run("summarize", note, "-m", directory, "-p", "do_sample", "true")[0] == 2
-    assert run("summarize", note, "-m", directory, "-p", "do_sample", "false")[0] == 0
+    assert run("summarize", note, "-m", directory, "-p", "use_mtp", "true")[0] == 2
+    assert run("summarize", note, "-m", directory, "-p", "use_mtp", "false")[0] == 0
 
 
 def test_what_came_of_summarizing_again_is_told(run, tmp_path):

@@ -188,7 +188,7 @@ def test_missing_misshaped_and_unused_are_all_listed(inspect, tmp_path):
         ("vocab.json", b"[]", "tokenizer", "vocab.json"),
         ("merges.txt", None, "tokenizer", "holds no merges.txt: copy"),
         ("generation_config.json", b'{"num_beams": 0}', "generation", "num_beams is 0"),
-        ("generation_config.json", b'{"do_sample": true}', "generation", "pyled does not implement"),
+        ("generation_config.json", b'{"use_mtp": true}', "generation", "pyled does not implement"),
     ],
 )
 def test_a_broken_part_hides_none_of_the_others(inspect, run, tmp_path, file, content, part, message):

@@ -22,10 +22,13 @@ IDS = GOLDEN["ids"]
 # The values of GenerationConfig() in transformers 4.57.6; those of 5.23.0 are None, and these act.
 DEFAULTS = {
     **dict.fromkeys(("num_beams", "num_return_sequences"), 1),
-    **dict.fromkeys(("early_stopping", "remove_invalid_values", "renormalize_logits"), False),
+    **dict.fromkeys(("early_stopping", "remove_invalid_values", "renormalize_logits", "do_sample"), False),
     **dict.fromkeys(("length_penalty", "repetition_penalty", "encoder_repetition_penalty"), 1.0),
     **dict.fromkeys(("min_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), 0),
+    **dict.fromkeys(("temperature", "top_p", "typical_p"), 1.0),
+    **dict.fromkeys(("epsilon_cutoff", "eta_cutoff"), 0.0),
     "max_length": 20,
+    "top_k": 50,
     **dict.fromkeys((*ADD_FIELDS, "return_dict_in_generate"), False),
 }
 
@@ -156,11 +159,11 @@ def test_notes_say_what_was_assumed_or_overruled():
         {"max_new_tokens": 5, "min_new_tokens": 7, "temperature": 0.5, "output_scores": True}, None, own
     )
     expected = [
-        "temperature=0.5 has no effect on greedy and beam search",
         "max_new_tokens=5 (call) takes precedence over max_length=9 (generation_config)",
         "min_new_tokens=7 (call) takes precedence over min_length=2 (generation_config)",
         "min_length=8 (call) is more than max_length=6 (call): generation ends at the latter",
         "no pad_token_id is set: ended rows are filled with the end of sequence, 2",
+        "temperature=0.5 has no effect without sampling: pass do_sample=True",
         "output_scores=True is ignored: pass return_dict_in_generate=True with it",
     ]
     assert list(settings.notes) == expected
@@ -201,6 +204,18 @@ BAD = {
     "bos_token_id": [-1],
     "eos_token_id": [[], -2, [2, -2], 2.0],
     "decoder_start_token_id": [-2, []],
+    "max_time": [0, -1, "3"],
+    "stop_strings": ["", [], ["a", ""], 3, [3]],
+    "do_sample": [1, "yes"],
+    "seed": [-1, 0.5, "7"],
+    "temperature": [0, -0.5, "1", float("nan")],
+    "top_h": [0, 1.5],
+    "top_k": [-1, 2.5],
+    "top_p": [-0.1, 1.1],
+    "min_p": [-0.1, 1.1],
+    "typical_p": [0, 1.1],
+    "epsilon_cutoff": [-0.1, 1.0],
+    "eta_cutoff": [-0.1, 1],
     "use_cache": [1],
     **{name: [1] for name in ADD_FIELDS},
     "return_dict_in_generate": [1],
@@ -215,7 +230,7 @@ def test_a_value_out_of_range_is_refused_by_name_wherever_it_stands(name, value)
     with pytest.raises(GenerationError, match=message):
         settle({name: value})
     later = GenerationConfig(**IDS)
-    for act in (lambda: setattr(later, name, value), lambda: later.update(temperature=3, **{name: value})):
+    for act in (lambda: setattr(later, name, value), lambda: later.update(low_memory=None, **{name: value})):
         with pytest.raises(GenerationError, match=message):
             act()
     with pytest.raises(GenerationError, match=message):
@@ -240,8 +255,17 @@ def test_numpy_numbers_and_tuples_are_values():
     [
         ({"num_beems": 4}, "'num_beems' is no generation setting: did you mean 'num_beams'?"),
         ({"qqqq": 4}, "'qqqq' is no generation setting: see GenerationConfig for the names"),
-        ({"do_sample": True}, "do_sample=True (call) asks for what pyled does not implement: pass do_sample=False"),
-        ({"num_beam_groups": 2}, "num_beam_groups=2 (call) asks for what pyled does not implement: pass"),
+        ({"num_beam_groups": 2}, "num_beam_groups=2 (call) asks for what pyled does not implement, diverse "
+         "beam search: pass num_beam_groups=1; transformers 5.23.0 no longer has it, either: use do_sample=True"),
+        ({"penalty_alpha": 0.6}, "contrastive search: pass penalty_alpha=0; transformers 5.23.0 no longer has it"),
+        ({"force_words_ids": [[3]]}, "constrained beam search: pass force_words_ids=[]; transformers 5.23.0 no longer"),
+        ({"dola_layers": "high"}, "DoLa decoding: pass dola_layers=None; transformers 5.23.0 no longer has it"),
+        ({"prompt_lookup_num_tokens": 3}, "pass prompt_lookup_num_tokens=None; it makes the same tokens sooner, with"),
+        ({"watermarking_config": {}}, "asks for what pyled does not implement: pass watermarking_config=None"),
+        ({"stop_strings": "."}, "stop_strings=['.'] (call) needs the text of the tokens: pass tokenizer with it"),
+        ({"num_return_sequences": 3}, "is more than num_beams=1 (default): pass num_beams of at least 3, or do_samp"),
+        ({"num_return_sequences": 3, "num_beams": 2, "do_sample": True}, "pass num_beams of at least 3"),
+        ({"num_return_sequences": 10**17, "do_sample": True}, "num_return_sequences=100,000,000,000,000,000 (call) ma"),
         ({"constraints": [1]}, "pass constraints=[]"),
         ({"assistant_model": object}, "pass assistant_model=None"),
         ({"num_return_sequences": 3, "num_beams": 2}, "num_return_sequences=3 (call) is more than num_beams=2 (call): "
@@ -385,23 +409,25 @@ def test_code_may_not_misspell_but_may_name_what_has_no_effect():
     for act in (lambda: GenerationConfig(num_beam=4), lambda: setattr(config, "num_beam", 4)):
         with pytest.raises(GenerationError, match="'num_beam' is no generation setting: did you mean 'num_beams'"):
             act()
-    assert GenerationConfig(do_sample=False, temperature=0.7, num_beams=2).extra == {
-        "do_sample": False,
-        "temperature": 0.7,
+    assert GenerationConfig(low_memory=False, cache_implementation="static", num_beams=2).extra == {
+        "low_memory": False,
+        "cache_implementation": "static",
     }
 
 
 def test_old_config_json_names_forcing_the_first_token():
-    model = LEDConfig.from_dict({"force_bos_token_to_be_generated": True, "output_hidden_states": True, "top_k": 3})
+    model = LEDConfig.from_dict(
+        {"force_bos_token_to_be_generated": True, "output_hidden_states": True, "low_memory": False}
+    )
     config = GenerationConfig.from_model_config(model)
     assert config.forced_bos_token_id == 0
-    assert config.extra == {"top_k": 3}
+    assert config.extra == {"low_memory": False}
 
 
 # Attributes
 
 
-@pytest.mark.parametrize(("name", "value"), [("do_sample", True), ("max_time", 3.0)])
+@pytest.mark.parametrize(("name", "value"), [("penalty_alpha", 0.6), ("token_healing", True)])
 def test_a_setting_that_pyled_lacks_is_stored_and_then_refused(name, value, tmp_path):
     """The references act on it, and save it."""
     config = GenerationConfig(max_length=5, **IDS)
@@ -467,7 +493,7 @@ def test_another_file_and_other_values(tmp_path):
         config.save_pretrained(tmp_path, push_to_hub=True)
     with pytest.raises(GenerationError, match="'num_beams' is no argument of save_pretrained"):
         config.save_pretrained(tmp_path, num_beams=3)
-    config.streamer = object
+    config.custom_generate = object
     with pytest.raises(pyled.PyledError, match="cannot be written as JSON"):
         config.save_pretrained(tmp_path)
 

@@ -2,23 +2,24 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .shared.chunks import Chunks
 from .shared.console import Console, OutputError, put
 from .shared.dry_run import costs
 from .shared.forms import FORMS
-from .shared.inputs import Cluster, Inputs, named_or_piped, shown
+from .shared.inputs import STDIN, Cluster, Inputs, named_or_piped, shown
 from .shared.interrupts import before_leaving
 from .shared.loading import add_options, load, prepare
-from .shared.outputs import Output, add_outputs, open_output
+from .shared.outputs import Output, TakenError, open_output
 from .shared.parser import Commands, add_command, add_model
 from .shared.places import chunks_file
-from .shared.results import give, sizes
+from .shared.words import name_origins
 
 if TYPE_CHECKING:
-    from ..tasks import Source, Summarizer
+    from ..tasks import Source, Status, Summarizer
+    from ..tasks.streaming import Stream
 
 # 1. The options
 
@@ -55,11 +56,34 @@ def add(commands: Commands) -> None:
         "positions, <doc-sep> stands behind each and is global",
     )
     add_model(parser)
-    add_outputs(parser, "summarize", "the summary", tuple(FORMS))
+    _add_outputs(parser.add_argument_group("output"))
     running = add_options(parser)
+    running.add_argument(
+        "--stream", action="store_true", help="show the summary of one text as it is written; needs --num-beams 1"
+    )
     running.add_argument(
         "--dry-run", action="store_true", help="summarize nothing; tell tokens, chunks, time and memory"
     )
+
+
+def _add_outputs(group: Any) -> None:
+    group.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="a file for all summaries; or a directory, there already or with a / at its end, for a file each: "
+        "notes.summary.txt for notes.txt (default: standard output)",
+    )
+    group.add_argument(
+        "--format",
+        choices=FORMS,
+        default="text",
+        help="text: the summary; md: Markdown; json: a list of records, with all settings and figures; jsonl: a "
+        "record a line (default: text)",
+    )
+    existing = group.add_mutually_exclusive_group()
+    existing.add_argument("--force", action="store_true", help="replace outputs that are there already")
+    existing.add_argument("--skip-existing", action="store_true", help="keep what is there already, do the others")
 
 
 # 2. The work
@@ -72,9 +96,13 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.docs and arguments.too_long == "chunk":
         raise InputError("documents are read together, in one piece: leave too_long='chunk' out")
     inputs = Cluster(files, console) if arguments.docs else Inputs(files, console)
+    if arguments.stream:
+        _check_stream(arguments, inputs)
     output = open_output(arguments, inputs, console)
     if inputs.readable:
         summarizer = load(arguments, options, console)
+        if arguments.stream:
+            summarizer.streamer(put)  # raises before any work
         if arguments.dry_run:
             ways = [summarizer]
             if summarizer.plan.reading.too_long == "error" and not arguments.docs:
@@ -82,16 +110,32 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
                 ways = [type(summarizer)(summarizer.loaded, **remedy) for remedy in remedies]
             put(costs(inputs, ways, arguments.format))
         else:
-            _summarize_all(summarizer, inputs, output, console)
+            _summarize_all(summarizer, inputs, output, console, put if arguments.stream else None)
             output.close()
     return inputs.report()
 
 
-def _summarize_all(summarizer: "Summarizer", inputs: Inputs, output: Output, console: Console) -> None:
+def _check_stream(arguments: argparse.Namespace, inputs: Inputs) -> None:
+    """Raise InputError for what does not go with --stream."""
+    if arguments.format != "text" or arguments.output not in (None, "-"):
+        raise InputError("--stream writes text to standard output as it comes: leave out --format and --output")
+    if len(inputs.all) != 1:
+        raise InputError(f"--stream shows the summary of one text, and there are {len(inputs.all)}: name one")
+
+
+def _summarize_all(
+    summarizer: "Summarizer", inputs: Inputs, output: Output, console: Console, stream: "Stream | None"
+) -> None:
     """Summarize each input that can be. Raises OutputError."""
     from ..tasks import Work
 
-    work = Work(console.progress, sizes(inputs))
+    def watch(status: "Status") -> None:
+        if stream is None or status.stage == "encoding":
+            console.progress(status)
+        elif status.done == 0:
+            console.clear()  # the text comes where the line of progress is
+
+    work = Work(watch, [_bytes(name) for name in inputs.readable])
     files: dict[Path, Chunks] = {}  # one for all inputs, where their output is one file
     for i, name, text in inputs.texts():
         work.turn_to(i)
@@ -100,14 +144,29 @@ def _summarize_all(summarizer: "Summarizer", inputs: Inputs, output: Output, con
             for note in source.notes:
                 console.note(f"{shown(name)}: {note}")
             chunks = _finished(summarizer, name, source, output, files, console)
-            summary = summarizer.write(source, work, chunks)
+            summary = summarizer.write(source, work, chunks, stream)
         except OutputError:
             raise
         except Exception as e:
             inputs.fail(name, e)
             continue
+        console.clear()
         told = len(summarizer.loaded.notes) + len(summarizer.plan.notes) + len(source.notes)
-        give(output, console, inputs, name, [summary], told)
+        for note in summary.notes[told:]:
+            console.note(f"{shown(name)}: {note}")
+        record = summary.record()
+        name_origins(record["settings"])
+        if stream is not None:
+            record |= {"text": ""}  # only the line end is left to write
+        try:
+            output.put({"input": name, **inputs.parts, **record})
+        except TakenError as e:
+            inputs.fail(name, InputError(str(e)))
+
+
+def _bytes(name: str) -> float:
+    """Return the size of an input; 0 if it is no file."""
+    return float(Path(name).stat().st_size) if name != STDIN and Path(name).is_file() else 0.0
 
 
 def _finished(

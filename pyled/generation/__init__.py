@@ -1,10 +1,21 @@
 """From a function `step(ids, state) -> logits, state` to generated ids; knows no model class.
 
-Read in this order: contract, settings, rules, decoding, greedy, beam, search. docs/generation.md is the page for it.
+Read in this order: contract, settings, scores, rules, warpers, draws, stop_strings, streamers, decoding, greedy, beam,
+search. docs/generation.md is the page for it.
 """
 
 from .contract import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
 from .search import generate
 from .settings import Settings, resolve
+from .streamers import Streamer, TextIteratorStreamer, TextStreamer
 
-__all__ = ["GenerateBeamEncoderDecoderOutput", "GenerateEncoderDecoderOutput", "Settings", "generate", "resolve"]
+__all__ = [
+    "GenerateBeamEncoderDecoderOutput",
+    "GenerateEncoderDecoderOutput",
+    "Settings",
+    "Streamer",
+    "TextIteratorStreamer",
+    "TextStreamer",
+    "generate",
+    "resolve",
+]

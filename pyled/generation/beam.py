@@ -3,7 +3,8 @@
 A hypothesis is the beginning of a target, with the sum of the log-probabilities of its tokens. Each document has
 `num_beams` running hypotheses, and as many slots for finished ones. A step has four parts:
 
-1. candidates: each running hypothesis with each token behind it; the best of these, by their sums;
+1. candidates: each running hypothesis with each token behind it; the best of these, by their sums, or, where tokens are
+   sampled, some that are drawn by the softmax of their sums, in the order in which they are drawn;
 2. finished: the candidates that stop compete for the slots, by their sums per length;
 3. running: the best candidates that do not stop;
 4. done: no running hypothesis could still beat the worst slot.
@@ -15,6 +16,7 @@ torch.topk. docs/generation.md goes through a search with numbers.
 Letters: B documents, R rows (row = document * num_beams + beam), V vocabulary. Other sizes stand as words.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,11 +24,12 @@ import numpy as np
 from ..arrays import Bools, Ids
 from .contract import GenerateBeamEncoderDecoderOutput, Scores
 from .decoding import DEAD_END, NAN, Decoding, refuse
-from .rules import log_softmax
+from .scores import best, log_softmax
 from .settings import Settings
 
+Choice = Callable[[Scores, int], Ids]
+
 ABSENT = np.float32(-1e9)
-_GROUPS = 256
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def beam_search(decoding: Decoding, prompt: Ids, settings: Settings) -> Generate
         generated = length + 1 - prompt_length  # tokens, with the one that this step chooses
         ids = running.ids[:, :, :length].reshape(-1, length)  # (R, length)
         scores = decoding.apply_rules(ids, log_softmax(decoding.next_logits(ids)))  # (R, V)
-        candidates = _candidates(running, scores, length, count, is_done)
+        candidates = _candidates(running, scores, length, count, is_done, decoding.draws or best)
         targets = candidates.ids[:, :, : length + 1].reshape(-1, length + 1)  # (B * count, length + 1)
         is_stopped = decoding.is_stopped(targets).reshape(B, count)
         finished = _next_finished(finished, candidates, is_stopped, is_done, generated, length_penalty)
@@ -114,8 +117,12 @@ def _start(prompt: Ids, settings: Settings) -> tuple[Hypotheses, Hypotheses]:
     return replace(slots, scores=scores), slots
 
 
-def _candidates(running: Hypotheses, scores: Scores, length: int, count: int, is_done: Bools) -> Hypotheses:
-    """Return the `count` best ways to extend the running hypotheses, of `length` tokens, by one; scores: (R, V).
+def _candidates(
+    running: Hypotheses, scores: Scores, length: int, count: int, is_done: Bools, choose: Choice
+) -> Hypotheses:
+    """Return `count` ways to extend the running hypotheses, of `length` tokens, by one: the best, or drawn ones.
+
+    scores: (R, V); choose: `best`, or the draws, which choose by the softmax of the sums
 
     Raises GenerationError where the scores of a document that is not done are NaN. Here are two beams, [0, 1] and
     [0, 3], and four tokens to choose from:
@@ -123,7 +130,7 @@ def _candidates(running: Hypotheses, scores: Scores, length: int, count: int, is
     >>> running = Hypotheses(np.array([[[0, 1, 0], [0, 3, 0]]]), np.float32([[-1, -2]]),
     ...                      np.array([[[0, -1], [0, -1]]]), np.array([[False, False]]))
     >>> scores = np.float32([[-4, -3, -9, -2], [-0.5, -9, -9, -9]])
-    >>> three = _candidates(running, scores, 2, 3, np.array([False]))
+    >>> three = _candidates(running, scores, 2, 3, np.array([False]), best)
     >>> three.ids.tolist(), three.scores.tolist(), three.rows.tolist()
     ([[[0, 3, 0], [0, 1, 3], [0, 1, 1]]], [[-2.5, -3.0, -4.0]], [[[0, 1], [0, 0], [0, 0]]])
     """
@@ -134,7 +141,7 @@ def _candidates(running: Hypotheses, scores: Scores, length: int, count: int, is
     is_nan = np.isnan(sums.max(axis=1))  # (B,)
     refuse(is_nan & ~is_done, NAN, length)
     sums[is_nan] = -np.inf  # only documents that are done are left
-    places = best(sums, count)  # (B, count)
+    places = choose(sums, count)  # (B, count)
     beam, token = places // V, places % V
     candidates = replace(running.take(beam), scores=np.take_along_axis(sums, places, axis=1))
     candidates.ids[:, :, length] = token
@@ -204,32 +211,3 @@ def _output(finished: Hypotheses, settings: Settings, decoding: Decoding) -> Gen
         logits=decoding.logits,
         beam_indices=rows[:, :longest],
     )
-
-
-def best(scores: Scores, count: int) -> Ids:
-    """Return the places of the `count` largest of each row, largest first, of equal ones the lowest; scores: (B, any).
-
-    >>> best(np.float32([[3, 9, 9, 1]]), 3)
-    array([[1, 2, 0]])
-    """
-    return np.stack([_best_of(row, count) for row in scores])
-
-
-def _best_of(values: Scores, count: int) -> Ids:
-    """Return what `np.argsort(-values, kind="stable")[:count]` does, but sort only the largest; values: (any,).
-
-    A bound is looked for first, which is faster than to partition 200,000 scores. Cut the values into _GROUPS groups;
-    `count` groups have a member that is no less than the count-th largest of the groups' maxima.
-    """
-    if count <= _GROUPS and len(values) >= 4 * _GROUPS:
-        whole = len(values) // _GROUPS * _GROUPS
-        maxima = values[:whole].reshape(-1, _GROUPS).max(axis=0)
-        reaching = np.flatnonzero(values >= np.partition(maxima, -count)[-count])
-    else:
-        reaching = np.arange(len(values))
-    few = values[reaching]
-    last = np.partition(few, -count)[-count]
-    above = np.flatnonzero(few > last)  # fewer than count
-    equal = np.flatnonzero(few == last)[: count - len(above)]
-    order = np.concatenate([above[np.argsort(-few[above], kind="stable")], equal])
-    return reaching[order]

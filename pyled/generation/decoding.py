@@ -9,7 +9,9 @@ import numpy as np
 from ..arrays import Bools, Ids, as_array
 from ..errors import GenerationError
 from .contract import Progress, Rule, Scores, Step, StoppingCriterion
+from .draws import Draws
 from .settings import Settings
+from .streamers import Streamer
 
 NAN = "scores of token {} are not numbers; check the model's weights, or pass remove_invalid_values=True"
 # Upstream goes on here: greedily with token 0, in beam search with what is left of the prompt.
@@ -23,6 +25,8 @@ DEAD_END = (
 class Decoding:
     """The parts that all searches share. A search asks for scores, chooses tokens, and asks which rows stop.
 
+    draws: what draws the tokens; None where the best are taken
+    streamer: gets each step's tokens from the search; None in beam search
     progress: called by the search after each token
     scores, logits: per step (R, V) float32, as the output returns them; None where the settings do not ask for them
     """
@@ -32,6 +36,8 @@ class Decoding:
     rules: Sequence[Rule]
     criteria: Sequence[StoppingCriterion]
     settings: Settings
+    draws: Draws | None
+    streamer: Streamer | None
     progress: Progress
 
     def __post_init__(self) -> None:
@@ -81,7 +87,7 @@ class Decoding:
             self.state = self.state.select(rows)
 
 
-def refuse(is_bad: Bools, reason: str, length: int) -> None:
-    """Raise GenerationError if a document is bad, with the reason, at its token `length`; is_bad: (B,)."""
+def refuse(is_bad: Bools, reason: str, length: int, per_document: int = 1) -> None:
+    """Raise GenerationError if a row is bad, with the reason, at its token `length`; is_bad: (any,), by document."""
     if is_bad.any():
-        raise GenerationError(f"document {is_bad.argmax()}: {reason.format(length)}")
+        raise GenerationError(f"document {is_bad.argmax() // per_document}: {reason.format(length)}")

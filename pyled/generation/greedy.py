@@ -1,6 +1,7 @@
-"""Greedy search: the best token, again and again (transformers 5.23.0, generation/utils.py, `_sample`).
+"""Greedy search: the best token, again and again; or sampling: a drawn one (transformers 5.23.0, `_sample`).
 
-Letters: B documents, which are the rows here, T target tokens so far, V vocabulary.
+Letters: B documents, R rows (one per document, but `num_return_sequences` where tokens are drawn), T target tokens so
+far, V vocabulary.
 """
 
 import numpy as np
@@ -14,24 +15,27 @@ from .settings import Settings
 def greedy_search(decoding: Decoding, prompt: Ids, settings: Settings) -> GenerateEncoderDecoderOutput:
     """Extend each row of prompt: (B, any) by its best token until it stops; of equal scores the lowest id wins.
 
-    Rows that have stopped are computed on and filled with padding, until the last one stops. Raises GenerationError
-    where a row's scores are NaN or forbid every token.
+    Or by a token that is drawn by the softmax of its scores, and `num_return_sequences` times, each on its own. Rows
+    that have stopped are computed on and filled with padding, until the last one stops. Raises GenerationError where a
+    row's scores are NaN or forbid every token.
     """
-    B, prompt_length = prompt.shape
-    max_length = settings.max_length
-    ids = np.zeros((B, max_length), np.int64)
-    ids[:, :prompt_length] = prompt
-    is_running = np.ones(B, bool)  # (B,)
+    per_document, max_length = settings.rows_per_document, settings.max_length
+    prompt_length, R = prompt.shape[1], len(prompt) * per_document
+    ids = np.zeros((R, max_length), np.int64)
+    ids[:, :prompt_length] = np.repeat(prompt, per_document, axis=0)
+    is_running = np.ones(R, bool)  # (R,)
     for length in range(prompt_length, max_length):
-        target = ids[:, :length]  # (B, T)
-        scores = decoding.apply_rules(target, decoding.next_logits(target))  # (B, V)
-        tokens = scores.argmax(axis=1)  # (B,)
-        best = scores[np.arange(B), tokens]  # (B,)
-        refuse(np.isnan(best) & is_running, NAN, length)  # subtle: argmax takes NaN for the largest
-        refuse((best == -np.inf) & is_running, DEAD_END, length)
+        target = ids[:, :length]  # (R, T)
+        scores = decoding.apply_rules(target, decoding.next_logits(target))  # (R, V)
+        top = scores.max(axis=1)  # (R,)
+        refuse(np.isnan(top) & is_running, NAN, length, per_document)
+        refuse((top == -np.inf) & is_running, DEAD_END, length, per_document)
+        tokens: Ids = scores.argmax(axis=1) if decoding.draws is None else decoding.draws(scores, 1)[:, 0]  # (R,)
         if settings.eos_token_id:  # as upstream: without an end of sequence there is no padding
-            tokens = np.where(is_running, tokens, settings.pad_token_id)
+            tokens[~is_running] = settings.pad_token_id or 0
         ids[:, length] = tokens
+        if decoding.streamer is not None:
+            decoding.streamer.put(tokens)
         is_running &= ~decoding.is_stopped(ids[:, : length + 1])
         decoding.progress(length + 1 - prompt_length, max_length - prompt_length)
         if not is_running.any():

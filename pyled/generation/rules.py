@@ -19,16 +19,9 @@ from ..annotations import is_integer
 from ..arrays import Ids, as_array
 from ..errors import GenerationError, brief
 from .contract import PrefixAllowedTokens, Rule, Scores
+from .scores import FORBIDDEN, log_softmax
 from .settings import Settings
-
-FORBIDDEN = np.float32(-np.inf)
-
-
-def log_softmax(scores: Scores) -> Scores:
-    """Return the rows shifted so that their exponentials sum to 1, in float32 as upstream."""
-    with np.errstate(invalid="ignore"):  # a row of -inf only, or with +inf or NaN, becomes NaN
-        shifted = scores - scores.max(axis=1, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+from .warpers import warpers_for
 
 
 def sequence_bias(ids: Ids, scores: Scores, biases: Sequence[tuple[Sequence[int], float]]) -> Scores:
@@ -235,16 +228,16 @@ def rules_for(
     lengths = [1, *(len(word) for word, _ in s.sequence_bias)]
     biases = sorted(s.sequence_bias, key=lambda item: lengths.index(len(item[0])))  # one length at a time, as upstream
     add(s.sequence_bias, sequence_bias, biases=biases)
-    source = None if encoder_ids is None else np.repeat(encoder_ids, s.num_beams, axis=0)  # (R, S)
+    source = None if encoder_ids is None else np.repeat(encoder_ids, s.rows_per_document, axis=0)  # (R, S)
     has_source, penalty, n = source is not None, s.encoder_repetition_penalty, s.encoder_no_repeat_ngram_size
     add(has_source and penalty != 1, encoder_repetition_penalty, source=source, penalty=penalty)
-    of_rows = None if skipped is None else np.repeat(skipped, s.num_beams)  # (R,)
+    of_rows = None if skipped is None else np.repeat(skipped, s.rows_per_document)  # (R,)
     add(s.repetition_penalty != 1, repetition_penalty, penalty=s.repetition_penalty, skipped=of_rows)
     add(s.no_repeat_ngram_size, no_repeat_ngram, n=s.no_repeat_ngram_size)
     add(has_source and n, encoder_no_repeat_ngram, source=source, n=n)
     add(s.bad_words_ids, sequence_bias, biases=[(word, FORBIDDEN) for word in s.bad_words_ids])
     add(s.min_length and eos, min_length, least=s.min_length, eos=eos)
-    add(prefix_allowed_tokens_fn, prefix_allowed_tokens, allowed=prefix_allowed_tokens_fn, beams=s.num_beams)
+    add(prefix_allowed_tokens_fn, prefix_allowed_tokens, allowed=prefix_allowed_tokens_fn, beams=s.rows_per_document)
     add(s.forced_bos_token_id is not None, forced_tokens, tokens=[s.forced_bos_token_id], length=1)
     add(s.forced_eos_token_id, forced_tokens, tokens=s.forced_eos_token_id, length=s.max_length - 1)
     add(s.remove_invalid_values, remove_invalid_values)
@@ -255,5 +248,6 @@ def rules_for(
     begin = s.prompt_length + (s.prompt_length == 1 and s.forced_bos_token_id is not None)  # behind a forced token
     add(s.begin_suppress_tokens, suppress_tokens, tokens=s.begin_suppress_tokens, length=begin)
     rules.extend(partial(users_rule, rule=rule) for rule in users_rules)
+    rules.extend(warpers_for(s) if s.do_sample else ())
     add(s.renormalize_logits, renormalize)
     return rules

@@ -1,5 +1,6 @@
 """The one entry: from settings to the search they ask for."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,9 +19,12 @@ from .contract import (
     StoppingCriterion,
 )
 from .decoding import Decoding
+from .draws import Draws
 from .greedy import greedy_search
 from .rules import rules_for
 from .settings import Settings
+from .stop_strings import StopStrings, TokenBytes
+from .streamers import Streamer, check_streamer
 
 
 def generate(
@@ -31,32 +35,60 @@ def generate(
     *,
     encoder_ids: Ids | None = None,
     skipped: Ids | None = None,
+    sources: Sequence[Ids] | None = None,
     prefix_allowed_tokens_fn: PrefixAllowedTokens | None = None,
     logits_processor: Sequence[Rule] | None = None,
     stopping_criteria: Sequence[StoppingCriterion] | None = None,
+    token_bytes: TokenBytes | None = None,
+    streamer: Streamer | None = None,
     progress: Progress | None = None,
 ) -> GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput:
     """Continue each row of the prompt as the settings say; both come from `resolve`.
 
-    step: see contract. Each call gets all tokens so far, rows in document order (row = document * num_beams + beam);
-        the first call gets the prompt once per beam.
+    step: see contract. Each call gets all tokens so far, rows in document order (row = document *
+        `settings.rows_per_document` + beam); the first call gets the prompt once per row.
     state: the state before the first step, of R rows. Beam search selects from it where the order of its rows changes,
-        greedy search never does.
+        greedy search and sampling never do.
     prompt: (B, any) int64.
     encoder_ids: (B, S) int64, padding included, for the rules that look at the source.
     skipped: (B,) int64, the first tokens of each prompt that repetition_penalty passes over.
+    sources: the ids of each document, without padding, for its draws; encoder_ids where they are not passed. Without
+        both, all documents get the same draws.
+    token_bytes: the bytes of a token, for stop strings.
+    streamer: gets the prompt and then each step's tokens; not for beam search.
 
     Raises GenerationError when no token is left, when scores are NaN, and for what users' functions return.
     """
     users_rules = _functions("logits_processor", logits_processor)
-    criteria = _functions("stopping_criteria", stopping_criteria)
+    criteria = _functions("stopping_criteria", stopping_criteria) + _criteria(settings, token_bytes)
     rules = rules_for(settings, encoder_ids, prefix_allowed_tokens_fn, users_rules, skipped)
-    decoding = Decoding(step, state, rules, criteria, settings, progress or (lambda generated, limit: None))
-    search = greedy_search if settings.num_beams == 1 else beam_search
-    result = search(decoding, prompt, settings)
+    is_one_beam = settings.num_beams == 1
+    draws = None
+    if settings.do_sample:
+        documents = next((ids for ids in (sources, encoder_ids) if ids is not None), prompt[:, :0])
+        draws = Draws.of(settings.seed or 0, list(documents), settings.rows_per_document if is_one_beam else 1)
+    progress = progress or (lambda generated, limit: None)
+    decoding = Decoding(step, state, rules, criteria, settings, draws, streamer, progress)
+    if streamer is not None:
+        check_streamer(streamer, settings)
+        streamer.put(np.repeat(prompt, settings.rows_per_document, axis=0))
+    result = (greedy_search if is_one_beam else beam_search)(decoding, prompt, settings)
+    if streamer is not None:
+        streamer.end()
     if settings.return_dict_in_generate:
         result.past_key_values = decoding.state
     return result
+
+
+def _criteria(settings: Settings, token_bytes: TokenBytes | None) -> list[StoppingCriterion]:
+    """Return the stopping criteria that `settings` ask for."""
+    criteria = list[StoppingCriterion]()
+    if settings.max_time is not None:
+        end = time.monotonic() + settings.max_time
+        criteria.append(lambda ids, scores: np.bool_(time.monotonic() > end))
+    if token_bytes is not None and settings.stop_strings:
+        criteria.append(StopStrings(settings.stop_strings, token_bytes))
+    return criteria
 
 
 def _functions(name: str, value: Any) -> list[Any]:

@@ -1,6 +1,7 @@
 """The settings in effect: who set what, and the lengths, ids and defaults that follow (transformers 5.23.0)."""
 
 import math
+import secrets
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -13,6 +14,8 @@ from ..generation_config import (
     ADD_FIELDS,
     HOLD_IDS,
     NOT_IMPLEMENTED,
+    REASONS,
+    SAMPLING,
     SETTINGS,
     WITHOUT_EFFECT,
     GenerationConfig,
@@ -40,6 +43,7 @@ def resolve(
     positions: int,
     decoder_input_ids: Any = None,
     has_encoder_ids: bool = True,
+    has_tokenizer: bool = False,
 ) -> tuple[Settings, Ids]:
     """Return the settings in effect for one generation, and its prompt, (batch_size, prompt_length).
 
@@ -73,17 +77,23 @@ def resolve(
     notes = []
     for name in WITHOUT_EFFECT:
         if name in call and not is_neutral(name, call[name]):
-            notes.append(f"{name}={brief(call[name])} has no effect on greedy and beam search")
+            notes.append(f"{name}={brief(call[name])} has no effect")
     values, origin = {}, {}
     for name, setting in SETTINGS.items():
         value, origin[name] = stated(name)
         values[name] = setting.default if value is None else value
+    if "top_k" in call and call["top_k"] is None:
+        values["top_k"] = 0  # subtle: as upstream, whose default comes before the call
     _refuse_ids_beyond(vocab_size, values, origin)
     prompt = _prompt(values, batch_size, vocab_size, decoder_input_ids)
     _settle_lengths(values, origin, notes, prompt.shape[1], positions)
     _settle_tokens(values, notes)
+    _settle_sampling(values, origin, notes)
     _settle_beams(values, origin, notes, prompt, vocab_size)
     _turn_off(values, notes, has_encoder_ids)
+    if values["stop_strings"] and not has_tokenizer:
+        strings = f"stop_strings={brief(list(values['stop_strings']))} ({origin['stop_strings']})"
+        raise GenerationError(f"{strings} needs the text of the tokens: pass tokenizer with it")
     decided = {field.name: values[field.name] for field in fields(Settings) if field.name in values}
     return Settings(**decided, prompt_length=prompt.shape[1], origin=origin, notes=tuple(notes)), prompt
 
@@ -93,8 +103,10 @@ def _refuse_missing(stated: Mapping[str, tuple[Any, str]]) -> None:
     for name, (value, origin) in stated.items():
         if not is_neutral(name, value):
             off = next(iter(NOT_IMPLEMENTED[name]), None)
+            what, reason = REASONS.get(name, ("", ""))
             raise GenerationError(
-                f"{name}={brief(value)} ({origin}) asks for what pyled does not implement: pass {name}={off}"
+                f"{name}={brief(value)} ({origin}) asks for what pyled does not implement{what}: "
+                f"pass {name}={off}{reason}"
             )
 
 
@@ -198,6 +210,8 @@ def _settle_tokens(values: dict[str, Any], notes: list[str]) -> None:
     if values["pad_token_id"] is None and eos:
         notes.append(f"no pad_token_id is set: ended rows are filled with the end of sequence, {eos[0]}")
         values["pad_token_id"] = eos[0]
+    strings = values["stop_strings"]
+    values["stop_strings"] = (strings,) if isinstance(strings, str) else tuple(strings)
     words = [tuple(word) for word in values["bad_words_ids"]]
     values["bad_words_ids"] = tuple(word for word in words if not (len(word) == 1 and word[0] in eos))
     values["sequence_bias"] = tuple({tuple(word): bias for word, bias in values["sequence_bias"]}.items())
@@ -216,15 +230,31 @@ def _settle_tokens(values: dict[str, Any], notes: list[str]) -> None:
             )
 
 
+def _settle_sampling(values: dict[str, Any], origin: Mapping[str, str], notes: list[str]) -> None:
+    """Draw a seed where one is needed and nobody states it; tell of settings of sampling where nothing is drawn."""
+    if values["do_sample"] and values["seed"] is None:
+        values["seed"] = secrets.randbits(32)
+    for name in () if values["do_sample"] else SAMPLING:
+        if origin[name] == "call" and values[name] != SETTINGS[name].default:
+            notes.append(f"{name}={values[name]} has no effect without sampling: pass do_sample=True")
+
+
 def _settle_beams(
     values: Mapping[str, Any], origin: Mapping[str, str], notes: list[str], prompt: Ids, vocab_size: int
 ) -> None:
-    """Raise GenerationError where the number of beams contradicts other settings, or the memory of this machine."""
+    """Raise GenerationError where the number of rows contradicts other settings, or the memory of this machine."""
     beams, returned, penalty = values["num_beams"], values["num_return_sequences"], values["length_penalty"]
-    if returned > beams:
+    rows, asked = max((beams, "num_beams"), (returned, "num_return_sequences"))
+    size, memory = 4 * len(prompt) * rows * vocab_size, physical_memory()
+    if size > memory:
+        raise GenerationError(
+            f"{asked}={rows:,} ({origin[asked]}) makes {size:,} bytes of scores at each step, but this machine has "
+            f"{memory:,} bytes of memory: pass fewer"
+        )
+    if returned > beams and not (beams == 1 and values["do_sample"]):
         raise GenerationError(
             f"num_return_sequences={returned} ({origin['num_return_sequences']}) is more than num_beams={beams} "
-            f"({origin['num_beams']}): pass num_beams of at least {returned}"
+            f"({origin['num_beams']}): pass num_beams of at least {returned}{', or do_sample=True' * (beams == 1)}"
         )
     if beams == 1:
         for name in ("length_penalty", "early_stopping"):
@@ -234,12 +264,6 @@ def _settle_beams(
     ends = len(values["eos_token_id"])
     if max(ends, 1) >= vocab_size:
         raise GenerationError(f"eos_token_id lists {ends} of {vocab_size} tokens: beam search needs one that goes on")
-    size, memory = 4 * len(prompt) * beams * vocab_size, physical_memory()
-    if size > memory:
-        raise GenerationError(
-            f"num_beams={beams:,} ({origin['num_beams']}) makes {size:,} bytes of scores at each step, but this "
-            f"machine has {memory:,} bytes of memory: pass fewer"
-        )
     longest = values["max_length"] - prompt.shape[1]
     if abs(penalty * math.log(longest)) > _LARGEST_EXPONENT:  # the exponent of e in the divisor of the scores
         raise GenerationError(

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from ..arrays import as_array
 from ..errors import InputError, brief
 from .contract import Scores
-from .rules import log_softmax
+from .scores import log_softmax
 
 
 def transition_scores(sequences: ArrayLike, scores: Any, beam_indices: ArrayLike | None, normalize: bool) -> Scores:

@@ -17,11 +17,14 @@ from ..generation import (
     resolve,
 )
 from ..generation.contract import PrefixAllowedTokens, Progress, Scores
+from ..generation.streamers import check_streamer
 from ..generation.transitions import transition_scores
 from ..generation_config import GenerationConfig
 from ..network.cache import Cache
 from ..network.heads import lm_logits
 from ..network.losses import cross_entropy
+from ..tokenizer import LEDTokenizer
+from ..tokenizer.bytelevel import bytes_of_token
 from .arguments import (
     as_encoder_output,
     check_either,
@@ -90,11 +93,13 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
         logits_processor: Any = (),
         stopping_criteria: Any = (),
         prefix_allowed_tokens_fn: PrefixAllowedTokens | None = None,
+        tokenizer: LEDTokenizer | None = None,
+        streamer: Any = None,
         encoder_progress: Progress | None = None,
         progress: Progress | None = None,
         **settings: Any,
     ) -> Ids | Generated:
-        """Generate token ids for a batch of documents, by greedy or beam search, with the parameters of Hugging Face.
+        """Generate token ids for a batch of documents, by greedy or beam search or sampling, as Hugging Face does.
 
         Settings come from the call, else from `generation_config`, else from the model's own, else are defaults.
         Without attention_mask every token is real, as in transformers 5.23.0. Decoding always keeps its cache,
@@ -106,6 +111,8 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
         decoder_attention_mask: (B, P) of 0 and 1: the first step hides tokens from each other, and repetition_penalty
             passes over those that are masked in front; later steps see all tokens, as in transformers 5.23.0
         head_mask, decoder_head_mask, cross_attn_head_mask: (layers, H) float, as in a call, for each step
+        tokenizer: for stop_strings
+        streamer: with the methods put and end, such as a TextStreamer; not for beam search
         encoder_progress, progress: called with layers done and in all, and with tokens generated and the most
             there may be
         returns: (B * num_return_sequences, L) int64, or with return_dict_in_generate=True a
@@ -122,9 +129,12 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
             settings, generation_config, self.generation_config, batch_size=len(source),
             vocab_size=self.config.vocab_size, positions=self.config.max_decoder_position_embeddings,
             decoder_input_ids=decoder_input_ids, has_encoder_ids=encoder_ids is not None,
+            has_tokenizer=tokenizer is not None,
         )  # fmt: skip
         decoder = self.get_decoder().with_head_masks(decoder_head_mask, cross_attn_head_mask)
         is_seen = self._prompt_mask(decoder_attention_mask, decoder_input_ids, prompt)
+        if streamer is not None:
+            check_streamer(streamer, effective)
         for note in effective.notes:
             self._warn_once(note, note)
         if encoder_outputs is None:
@@ -138,7 +148,8 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
         result = self.search(
             encoded, attention_mask, prompt, effective, decoder=decoder, is_seen=is_seen, encoder_ids=encoder_ids,
             logits_processor=logits_processor, stopping_criteria=stopping_criteria,
-            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn, progress=progress,
+            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn, tokenizer=tokenizer, streamer=streamer,
+            progress=progress,
         )  # fmt: skip
         return result if effective.return_dict_in_generate else result.sequences
 
@@ -151,6 +162,8 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
         *,
         decoder: LEDDecoder | None = None,
         is_seen: Bools | None = None,
+        encoder_ids: Ids | None = None,
+        tokenizer: LEDTokenizer | None = None,
         **more: Any,
     ) -> Generated:
         """Generate from the encoder's output: `generate` once all its questions are settled.
@@ -158,12 +171,19 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
         prompt, settings: as `generation.resolve` gives them, (B, P) int
         decoder: of this model, for heads that are masked
         is_seen: (B, P) bool, the tokens of the prompt that its others see; None for all
-        more: the keywords of `generation.generate`
+        encoder_ids: (B, S) int, of which those that are masked count for rules only
+        tokenizer: for stop strings
+        more: other keywords of `generation.generate`
         """
         decoder, states = decoder or self.get_decoder(), encoded.last_hidden_state
-        past, is_source_key = decoder.begin(states, attention_mask, len(states) * settings.num_beams)
-        is_key = None if is_seen is None else np.repeat(is_seen, settings.num_beams, axis=0)  # (R, P)
+        past, is_source_key = decoder.begin(states, attention_mask, len(states) * settings.rows_per_document)
+        is_key = None if is_seen is None else np.repeat(is_seen, settings.rows_per_document, axis=0)  # (R, P)
         steps: list[tuple[PerLayer | None, ...]] = []
+        if encoder_ids is not None:
+            pairs = zip(encoder_ids, is_source_key, strict=True)
+            more["sources"] = [ids[: len(is_key)][is_key[: len(ids)]] for ids, is_key in pairs]
+        if tokenizer is not None:
+            more["token_bytes"] = lambda token: bytes_of_token(tokenizer.convert_ids_to_tokens(token) or "")
 
         def step(ids: Ids, past: Cache) -> tuple[Floats, Cache | None]:
             P = past.get_seq_length()
@@ -175,7 +195,7 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
             return lm_logits(output.last_hidden_state[:, -1:], self.weights)[:, 0], output.past_key_values
 
         skipped = None if is_seen is None else is_seen.argmax(axis=1)  # (B,): those in front of the first that is seen
-        result = generate(step, past, prompt, settings, skipped=skipped, **more)
+        result = generate(step, past, prompt, settings, encoder_ids=encoder_ids, skipped=skipped, **more)
         names = "decoder_attentions", "cross_attentions", "decoder_hidden_states"
         for name, of_steps in zip(names, zip(*steps, strict=True), strict=True):
             setattr(result, name, None if of_steps[0] is None else of_steps)

@@ -1,38 +1,24 @@
-"""5. What every task needs: a model, its tokenizer, and what their files said."""
+"""4. What every task needs: a model, its tokenizer, and what their files said."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from ..annotations import checked_arguments
 from ..checkpoint import Storage
 from ..config import LEDConfig
-from ..errors import CheckpointError, InputError, brief
+from ..errors import InputError, brief
 from ..hub import UNNAMED, located
-from ..models import (
-    LEDForConditionalGeneration,
-    LEDForQuestionAnswering,
-    LEDForSequenceClassification,
-    PreTrainedModel,
-)
+from ..models import LEDForConditionalGeneration
 from ..models.base import dtype_name
 from ..tokenizer import LEDTokenizer
 
-AnyModel = TypeVar("AnyModel", bound=PreTrainedModel)
-
-# The task of each class with a head.
-TASKS = {
-    "LEDForConditionalGeneration": "summarize",
-    "LEDForQuestionAnswering": "answer",
-    "LEDForSequenceClassification": "classify",
-}
-
 
 @dataclass(frozen=True)
-class Loaded(Generic[AnyModel]):
+class Loaded:
     """A model and its tokenizer."""
 
-    model: AnyModel
+    model: LEDForConditionalGeneration
     tokenizer: LEDTokenizer
     name: str  # of the model, for the record
     notes: tuple[str, ...]  # how the weights were loaded
@@ -40,50 +26,32 @@ class Loaded(Generic[AnyModel]):
 
 
 Model = str | Path | LEDForConditionalGeneration | None
-QuestionModel = str | Path | LEDForQuestionAnswering
-ClassificationModel = str | Path | LEDForSequenceClassification
 Tokenizer = str | Path | LEDTokenizer | None
 
 
 @checked_arguments
-def load(
-    model: Model = None, tokenizer: Tokenizer = None, dtype: Any = None, weights: Storage | None = None
-) -> Loaded[LEDForConditionalGeneration]:
+def load(model: Model = None, tokenizer: Tokenizer = None, dtype: Any = None, weights: Storage | None = None) -> Loaded:
     """Return the model of a directory, or one in memory; None is the checkpoint in the package.
 
     Raises CheckpointError, ConfigError, TokenizerError, GenerationError for the files, InputError for arguments.
     """
-    return load_for(LEDForConditionalGeneration, model, tokenizer, dtype, weights)
-
-
-def load_for(
-    kind: type[AnyModel], model: Any, tokenizer: Tokenizer, dtype: Any = None, weights: Storage | None = None
-) -> Loaded[AnyModel]:
-    """Return what `load` does, for the task of a class of models, which may be loaded already."""
-    if isinstance(model, Loaded):
-        _check_kind(model.model, kind)
-        return model
     dtype = None if dtype is None else dtype_name(dtype)
     notes, surprises, name = [UNNAMED] if model is None else [], [], "in memory"
     if isinstance(model, str | Path | None):
         directory = located(model)
         name, tokenizer = str(directory), directory if tokenizer is None else tokenizer
         config = LEDConfig.from_pretrained(directory)
-        if (stated := architecture(config)) in TASKS and stated != kind.__name__:
-            said = f"{directory} holds an {stated}, as its config.json says, and {_task(kind)}"
-            raise CheckpointError(f"{said}: pass it to {TASKS[stated]}, or pass another checkpoint")
-        model = kind.of_checkpoint(directory, config, dtype or "float32", weights)
+        model = LEDForConditionalGeneration.of_checkpoint(directory, config, dtype or "float32", weights)
     elif dtype not in (None, model.dtype.name) or weights not in (None, stored_as(model)):
         asked = {"dtype": dtype, "weights": weights}
         words = " and ".join(f"{name} is {brief(value)}" for name, value in asked.items() if value is not None)
         actual = f"the model is in {model.dtype.name}, and its weights in {stored_as(model)}"
         raise InputError(f"{words}, but {actual}: load it with these")
-    _check_kind(model, kind)
     if isinstance(tokenizer, str | Path):
         tokenizer = LEDTokenizer.from_pretrained(tokenizer)
     if not isinstance(tokenizer, LEDTokenizer):
-        what = "missing" if tokenizer is None else f"a {type(tokenizer).__name__}"
-        raise InputError(f"the tokenizer is {what}: a model in memory needs its LEDTokenizer, or the directory")
+        kind = "missing" if tokenizer is None else f"a {type(tokenizer).__name__}"
+        raise InputError(f"the tokenizer is {kind}: a model in memory needs its LEDTokenizer, or the directory")
     if (report := model.load_report) is not None:
         notes, surprises = [*notes, *report.lines()], report.surprises()
     if len(tokenizer) > model.config.vocab_size:
@@ -93,22 +61,6 @@ def load_for(
     return Loaded(model, tokenizer, name, tuple(notes), tuple(surprises))
 
 
-def architecture(config: LEDConfig) -> str | None:
-    """Return the class that a checkpoint's config.json names, if it is one of LED's; the first of several."""
-    names = config.extra.get("architectures")
-    names = names if isinstance(names, list) else []
-    return next((name for name in names if name == "LEDModel" or (isinstance(name, str) and name in TASKS)), None)
-
-
-def _task(kind: type[PreTrainedModel]) -> str:
-    return f"{TASKS[kind.__name__]} needs an {kind.__name__}"
-
-
-def _check_kind(model: PreTrainedModel, kind: type[PreTrainedModel]) -> None:
-    if not isinstance(model, kind):
-        raise InputError(f"the model is an {type(model).__name__}, and {_task(kind)}: load it with that class")
-
-
-def stored_as(model: PreTrainedModel) -> str:
+def stored_as(model: LEDForConditionalGeneration) -> str:
     """Return the type of the matrices that a step of decoding reads."""
     return model.stored_as or model.dtype.name

@@ -1,7 +1,8 @@
-"""9. The work: a model and its tokenizer, asked for the summary of one text after another."""
+"""7. The work: a model and its tokenizer, asked for the summary of one text after another."""
 
+import io
 import time
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal, overload
 
@@ -9,18 +10,19 @@ import numpy as np
 
 from ..annotations import checked_arguments
 from ..checkpoint import Storage
-from ..errors import PyledError
+from ..errors import GenerationError, InputError, PyledError
+from ..generation.streamers import check_streamer
 from ..generation_config import GenerationConfig
-from ..models import LEDForConditionalGeneration
 from .cost import TYPICAL, Estimate, Rates, estimate
-from .documents import Text
-from .loading import Loaded, Model, Tokenizer, load_for, stored_as
+from .documents import Documents, Text
+from .loading import Loaded, Model, Tokenizer, load, stored_as
 from .planning import plan
 from .progress import Place, Watch, Work
 from .reading import Chunk, Reader, Reading, Source
-from .running import Errors, one_or_each
+from .streaming import Paragraphs, Stream
 from .summary import ChunkSummary, Summary, versions
 
+Errors = Literal["raise", "record"]
 Finished = MutableMapping[str, ChunkSummary]  # by `Chunk.key`
 
 
@@ -33,7 +35,7 @@ class Summarizer:
     @checked_arguments
     def __init__(
         self,
-        model: Model | Loaded[LEDForConditionalGeneration] = None,
+        model: Model | Loaded = None,
         tokenizer: Tokenizer = None,
         *,
         dtype: Any = None,
@@ -54,13 +56,13 @@ class Summarizer:
         Raises InputError for arguments, GenerationError for settings; CheckpointError, ConfigError, TokenizerError.
         """
         reading = Reading(**{field.name: options.pop(field.name) for field in fields(Reading) if field.name in options})
-        self.loaded = load_for(LEDForConditionalGeneration, model, tokenizer, dtype, weights)
+        self.loaded = model if isinstance(model, Loaded) else load(model, tokenizer, dtype, weights)
         led, vocabulary = self.loaded.model, self.loaded.tokenizer.get_vocab()
         self.plan = plan(led.config, led.generation_config, vocabulary, reading, generation_config, options)
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings, too
-        self, text: Text, *, errors: Errors = ..., progress: Watch | None = ...
+        self, text: Text, *, errors: Errors = ..., progress: Watch | None = ..., stream: Stream | None = ...
     ) -> Summary: ...
     @overload
     def __call__(  # type: ignore[overload-overlap]  # "record" is one of Errors, too
@@ -71,20 +73,36 @@ class Summarizer:
         self, text: Iterable[Text], *, errors: Errors = ..., progress: Watch | None = ...
     ) -> list[Summary]: ...
     @checked_arguments
-    def __call__(self, text: Any, *, errors: Errors = "raise", progress: Watch | None = None) -> Any:
+    def __call__(
+        self, text: Any, *, errors: Errors = "raise", progress: Watch | None = None, stream: Stream | None = None
+    ) -> Any:
         """Return the summary of a text, or a list of them for several texts, all of which are read first.
 
         text: a string, or Documents, which have one summary; or several of these in a list or any iterable
         errors: "raise"; or "record", to put the error of a text in its place in the list, and go on with the others
         progress: called with the Status at each step
+        stream: called with each piece of the summary of one text as it is written; not for beam search
 
-        Raises InputError for a text that is empty or too long.
+        Raises InputError for a text that is empty or too long, GenerationError where the plan leaves nothing to stream.
         """
-
-        def seconds(source: Source) -> float:
-            return self.estimate(source.chunks).seconds
-
-        return one_or_each("text", text, errors, progress, self.read, seconds, self.write)
+        work = Work() if progress is None else Work(progress)
+        if isinstance(text, str | Documents):
+            results: Any = self.write(self.read(text), work, stream=stream)
+        elif isinstance(text, bytes | Mapping | io.IOBase) or not np.iterable(text):
+            raise InputError(
+                f"text is a {type(text).__name__}: pass a string, or strings or Documents in a list or any iterable"
+            )
+        elif stream is not None:
+            raise InputError("stream shows the summary of one text: pass a string or Documents, or leave it out")
+        else:
+            results = [_attempt(self.read, i, errors, one) for i, one in enumerate(text)]
+            work.sizes = [self.estimate(one.chunks).seconds if isinstance(one, Source) else 0.0 for one in results]
+            for i, source in enumerate(results):
+                if isinstance(source, Source):
+                    work.turn_to(i)
+                    results[i] = _attempt(self.write, i, errors, source, work)
+        work.end()
+        return results
 
     def read(self, text: Text) -> Source:
         """Return a text as tokens, in chunks where it is too long for one and the plan says so. Raises InputError."""
@@ -106,16 +124,24 @@ class Summarizer:
         )
 
     @checked_arguments
-    def write(self, source: Source, work: Work | None = None, finished: Finished | None = None) -> Summary:
+    def write(
+        self,
+        source: Source,
+        work: Work | None = None,
+        finished: Finished | None = None,
+        stream: Stream | None = None,
+    ) -> Summary:
         """Return the summary of one text.
 
         work: told of each step
         finished: the summaries of chunks that this model wrote by this plan before; those of others are added at once
+        stream: called with each piece of the text as it is written
 
         Raises InputError, GenerationError.
         """
         work, finished = work or Work(), {} if finished is None else finished
-        chunks = last = self._write_chunks(source, 0, work, finished)
+        streamer = None if stream is None else self.streamer(stream)
+        chunks = last = self._write_chunks(source, 0, work, finished, streamer)
         spent, notes, rounds, tokens = [*chunks], [*source.notes], 0, source.tokens
         text = _joined(last)
         while self.plan.reading.combine == "again" and len(last) > 1 and text:
@@ -150,7 +176,17 @@ class Summarizer:
             notes=(*self.loaded.notes, *self.plan.notes, *notes),
         )
 
-    def _write_chunks(self, source: Source, round_: int, work: Work, finished: Finished) -> tuple[ChunkSummary, ...]:
+    def streamer(self, stream: Stream) -> Paragraphs:
+        """Return what hands on the text of tokens. Raises GenerationError where the plan leaves nothing to stream."""
+        if self.plan.reading.combine == "again":
+            raise GenerationError("combine='again' leaves nothing to stream: what is written first is not the summary")
+        streamer = Paragraphs(self.loaded.tokenizer, stream)
+        check_streamer(streamer, self.plan.settings)
+        return streamer
+
+    def _write_chunks(
+        self, source: Source, round_: int, work: Work, finished: Finished, streamer: Paragraphs | None = None
+    ) -> tuple[ChunkSummary, ...]:
         """Return the summary of each chunk, one after another."""
         if rest := [chunk for chunk in source.chunks if chunk.key not in finished]:
             cost = self.estimate(rest)
@@ -158,10 +194,14 @@ class Summarizer:
         for i, chunk in enumerate(source.chunks):
             if chunk.key not in finished:
                 place = (round_, i, len(source.chunks))
-                finished[chunk.key] = self._write_chunk(chunk, work, self.estimate([chunk]), place)
+                finished[chunk.key] = self._write_chunk(chunk, work, self.estimate([chunk]), place, streamer)
+            elif streamer is not None:
+                streamer.on_finalized_text(finished[chunk.key].text, stream_end=True)
         return tuple(replace(finished[chunk.key], start=chunk.start, stop=chunk.stop) for chunk in source.chunks)
 
-    def _write_chunk(self, chunk: Chunk, work: Work, cost: Estimate, place: Place) -> ChunkSummary:
+    def _write_chunk(
+        self, chunk: Chunk, work: Work, cost: Estimate, place: Place, streamer: Paragraphs | None
+    ) -> ChunkSummary:
         """Return the summary of one chunk, as of a text of its own."""
         model, plan, is_real = self.loaded.model, self.plan, np.ones_like(chunk.ids)
         P = plan.settings.prompt_length
@@ -170,7 +210,16 @@ class Summarizer:
             output = model.get_encoder()(chunk.ids, is_real, chunk.is_global, progress=step)
         encoded = time.perf_counter()
         with work.part("generating", cost.generating, place, plan.settings.max_length - P) as step:
-            answer = model.search(output, is_real, plan.prompt, plan.settings, encoder_ids=chunk.ids, progress=step)
+            answer = model.search(
+                output,
+                is_real,
+                plan.prompt,
+                plan.settings,
+                encoder_ids=chunk.ids,
+                tokenizer=self.loaded.tokenizer,
+                streamer=streamer,
+                progress=step,
+            )
         tokens = answer.sequences[0]
         text = self.loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         scores = getattr(answer, "sequences_scores", None)
@@ -185,6 +234,16 @@ class Summarizer:
             encoding_seconds=encoded - began,
             generating_seconds=time.perf_counter() - encoded,
         )
+
+
+def _attempt(function: Any, i: int, errors: Errors, *arguments: Any) -> Any:
+    """Return what a function returns for text i, or its error, which names the text, where errors are recorded."""
+    try:
+        return function(*arguments)
+    except PyledError as e:
+        if errors == "raise":
+            raise e.at(f"text[{i}]") from None
+        return e.at(f"text[{i}]")
 
 
 def _joined(summaries: tuple[ChunkSummary, ...]) -> str:
@@ -205,10 +264,11 @@ def summarize(
     *,
     errors: Errors = "raise",
     progress: Watch | None = None,
+    stream: Stream | None = None,
     **options: Any,
 ) -> Any:
     """Return the summary of a text, or a list of them for several texts: `Summarizer(model, ...)(text)`.
 
-    options: those of Summarizer; errors, progress: those of its call
+    options: those of Summarizer; errors, progress, stream: those of its call
     """
-    return Summarizer(model, tokenizer, **options)(text, errors=errors, progress=progress)
+    return Summarizer(model, tokenizer, **options)(text, errors=errors, progress=progress, stream=stream)

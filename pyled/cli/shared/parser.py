@@ -88,9 +88,9 @@ def add_command(
     return parser
 
 
-def add_model(parser: Any, words: str = MODEL) -> None:
+def add_model(parser: Any) -> None:
     """Add the option that names the checkpoint."""
-    parser.add_argument("-m", "--model", metavar="DIR", help=words)
+    parser.add_argument("-m", "--model", metavar="DIR", help=MODEL)
 
 
 def add_quiet(parser: Any) -> None:

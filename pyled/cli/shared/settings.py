@@ -12,7 +12,7 @@ from .parser import wrapped
 
 # The settings that have an option, in the order of `--help`.
 OPTIONS = ("num_beams", "max_length", "max_new_tokens", "min_length", "min_new_tokens", "length_penalty",
-           "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "repetition_penalty")  # fmt: skip
+           "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "repetition_penalty", "seed")  # fmt: skip
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
