@@ -2,7 +2,8 @@
 
 Runs where transformers 5.23.0 and pyled's dependencies are. First the forward pass: random shapes, windows, masks,
 global tokens, types; every field of the answer against the reference in float64, inside the error budget, with the
-reference's float32 error measured on the same model (three seeds of its weights, one and two threads). Then
+reference's float32 error measured on the same model (three seeds of its weights, one and two threads). Then the same
+of the model for question answering. Where transformers is 4.57.6, that of the model for classification alone. Then
 generation: random settings; the tokens must be the same. Counted and not judged are generations on which the
 reference's own float32 and float64 part, and returned beams that are dead: where forbidden tokens leave fewer
 candidates than beams, the reference fills up with sequences of score -1e9, among which torch.topk decides.
@@ -28,10 +29,10 @@ import torch
 import transformers
 from budget import budget, err
 from numpy.typing import NDArray
-from weights import make_weights
+from weights import architecture, make_weights
 
+from pyled import models
 from pyled.config import LEDConfig
-from pyled.models import LEDForConditionalGeneration
 
 Rng = np.random.Generator
 Arrays = dict[str, NDArray[Any]]
@@ -44,6 +45,8 @@ TYPES = {"float32": torch.float32, "float64": torch.float64}
 FIELDS = (
     "loss",
     "logits",
+    "start_logits",
+    "end_logits",
     "past_key_values",
     "decoder_hidden_states",
     "decoder_attentions",
@@ -135,9 +138,77 @@ def random_inputs(rng: Rng, config: dict[str, Any]) -> Arrays:
     return inputs
 
 
+def random_head(rng: Rng, kind: str) -> dict[str, Any]:
+    """Return a small LED with another head."""
+    config = {**random_config(rng), "architectures": [kind], "max_decoder_position_embeddings": 50}
+    if kind == "LEDForSequenceClassification":
+        config["tie_word_embeddings"] = True  # 4.57.6 never unties the encoder's and the decoder's
+        config["num_labels"] = int(rng.integers(1, 6))
+        problems = (None, None, "regression", "single_label_classification", "multi_label_classification")
+        config["problem_type"] = problems[rng.integers(len(problems))]
+    return config
+
+
+def inputs_of_head(rng: Rng, config: dict[str, Any]) -> Arrays:
+    """Return the arguments of one forward call of a model with another head; no loss is NaN."""
+    inputs = random_inputs(rng, config)
+    for name in ("labels", "decoder_attention_mask"):
+        inputs.pop(name, None)
+    B, S = ask.source_size(inputs)
+    if rng.random() < 0.6 and "input_ids" in inputs:
+        inputs = {name: array for name, array in inputs.items() if not name.startswith("decoder_")}
+    elif not {"decoder_input_ids", "decoder_inputs_embeds"} & inputs.keys():
+        inputs["decoder_input_ids"] = rng.integers(0, config["vocab_size"], (B, int(rng.integers(1, 9))))
+    if config["architectures"] == ["LEDForQuestionAnswering"]:
+        T = next((inputs[n].shape[1] for n in ("decoder_input_ids", "decoder_inputs_embeds") if n in inputs), S)
+        if rng.random() < 0.6:
+            for name in ("start_positions", "end_positions"):
+                inputs[name] = rng.integers(-2, T + 3, B)
+                inputs[name][rng.integers(B)] = rng.integers(-1, T)
+                inputs[name] = inputs[name][:, None] if rng.random() < 0.3 else inputs[name]
+        return inputs
+    return classification_inputs(rng, config, inputs)
+
+
+def classification_inputs(rng: Rng, config: dict[str, Any], inputs: Arrays) -> Arrays:
+    """Return inputs whose rows have as many end tokens, a decoder token for each, and perhaps labels.
+
+    In 4.57.6 a decoder row whose mask leaves it no key is another than in 5.23.0: the first token is always one.
+    """
+    B, S = ask.source_size(inputs)
+    V, C, ends = config["vocab_size"], config["num_labels"], int(rng.integers(1, min(S, 4) + 1))
+    inputs.pop("inputs_embeds", None)
+    ids = inputs["input_ids"] = rng.integers(3, V, (B, S))
+    for row in ids:
+        row[rng.choice(S, ends, replace=False)] = 2
+    for name in ("decoder_input_ids", "decoder_inputs_embeds"):
+        if name in inputs:
+            shape = (B, S, config["d_model"]) if name.endswith("embeds") else (B, S)
+            values = rng.standard_normal(shape) if name.endswith("embeds") else rng.integers(0, V, shape)
+            inputs[name] = values.astype(np.float32).astype(np.float64) if name.endswith("embeds") else values
+    if rng.random() < 0.3:
+        inputs["decoder_attention_mask"] = (rng.random((B, S)) < 0.7).astype(np.int64)
+        inputs["decoder_attention_mask"][:, 0] = 1
+    problem = config["problem_type"] or (
+        "regression" if C == 1 else rng.choice(["single_label_classification", "multi_label_classification"])
+    )
+    if rng.random() < 0.3:
+        return inputs
+    if problem == "single_label_classification":
+        labels = np.where(rng.random(B) < 0.2, -100, rng.integers(0, C, B))
+        labels[rng.integers(B)] = rng.integers(0, C)
+        inputs["labels"] = labels[:, None] if rng.random() < 0.3 else labels
+    elif problem == "regression":
+        labels = rng.standard_normal((B, C)).astype(np.float32).astype(np.float64)
+        inputs["labels"] = labels[:, 0] if C == 1 and rng.random() < 0.5 else labels
+    else:
+        inputs["labels"] = rng.integers(0, 2, (B, C)).astype(np.float64)
+    return inputs
+
+
 def ours(config: dict[str, Any], weights: Arrays, dtype: str) -> Any:
     """Return pyled's model with these weights, computing in `dtype`."""
-    model = LEDForConditionalGeneration(LEDConfig.from_dict(config), dtype=dtype)
+    model = getattr(models, architecture(config))(LEDConfig.from_dict(config), dtype=dtype)
     model.load_state_dict({name: array.astype(dtype) for name, array in weights.items()})
     return model
 
@@ -225,10 +296,14 @@ def true_forward(config: dict[str, Any], weights: Arrays, inputs: Arrays) -> tup
     return truth, errors
 
 
-def compare_forward(rng: Rng, trial: int, worst: dict[str, list[float]]) -> Iterator[str]:
-    """Compare one random model and call, and give what is wrong, in words. `worst` collects ratios by field."""
-    config, dtype = random_config(rng), str(rng.choice(list(TYPES)))
-    weights, inputs = make_weights(config, trial), random_inputs(rng, config)
+def compare_forward(rng: Rng, trial: int, worst: dict[str, list[float]], kind: str | None = None) -> Iterator[str]:
+    """Compare one random model and call, and give what is wrong, in words. `worst` collects ratios by field.
+
+    kind: the class of a model with another head
+    """
+    config, dtype = random_head(rng, kind) if kind else random_config(rng), str(rng.choice(list(TYPES)))
+    inputs = inputs_of_head(rng, config) if kind else random_inputs(rng, config)
+    weights = make_weights(config, trial)
     truth, errors = true_forward(config, weights, inputs)
     if dtype == "float32":
         for seed in (trial + 1_000_000, trial + 2_000_000):
@@ -238,7 +313,7 @@ def compare_forward(rng: Rng, trial: int, worst: dict[str, list[float]]) -> Iter
         **converted(inputs, dtype), output_attentions=True, output_hidden_states=True, return_dict=True
     )
     got = flat(answer, np.asarray, list)
-    where = f"forward {trial} ({dtype})"
+    where = f"{kind or 'forward'} {trial} ({dtype})"
     if set(got) != set(truth):
         yield f"{where}: fields differ: {sorted(set(got) ^ set(truth))}"
     for name in sorted(set(got) & set(truth)):
@@ -354,11 +429,15 @@ def sequence(row: NDArray[Any]) -> list[int]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=200)
+    parser.add_argument("--heads", type=int, default=300)
     parser.add_argument("--generations", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="this trial alone")
     arguments = parser.parse_args()
-    assert transformers.__version__ == "5.23.0", f"the reference is 5.23.0, not {transformers.__version__}"
+    is_current = transformers.__version__ == "5.23.0"
+    assert is_current or transformers.__version__ == "4.57.6", f"no reference: {transformers.__version__}"
+    if not is_current:
+        arguments.models = arguments.generations = 0
     transformers.logging.set_verbosity_error()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -370,6 +449,12 @@ def main() -> int:
     worst: dict[str, list[float]] = {}
     for trial in trials(arguments.models):
         wrong += compare_forward(np.random.default_rng([arguments.seed, 1, trial]), trial, worst)
+    kind = "LEDForQuestionAnswering" if is_current else "LEDForSequenceClassification"
+    for trial in trials(arguments.heads):
+        rng, of_head = np.random.default_rng([arguments.seed, 3, trial]), dict[str, list[float]]()
+        wrong += compare_forward(rng, trial, of_head, kind)
+        for name, ratios in of_head.items():
+            worst.setdefault(f"{kind} {name}", []).extend(ratios)
     counts = dict.fromkeys(
         ("the same tokens", "other tokens", "dead beams", "the reference's float32 and float64 part"), 0
     )
@@ -378,9 +463,10 @@ def main() -> int:
         wrong += compare_generation(np.random.default_rng([arguments.seed, 2, trial]), trial, counts, ratios)
 
     print("\n".join(wrong))
-    print(f"{len(trials(arguments.models))} models; error in budgets, worst of each field:")
+    print(f"{len(trials(arguments.models))} models, {len(trials(arguments.heads))} of {kind};", end=" ")
+    print("error in budgets, worst of each field:")
     for name in sorted(worst):
-        print(f"  {name:48s} {len(worst[name]):6d} tensors  {max(worst[name]):9.2g}")
+        print(f"  {name:64s} {len(worst[name]):6d} tensors  {max(worst[name]):9.2g}")
     print(f"{len(trials(arguments.generations))} generations:")
     for kind, count in counts.items():
         print(f"  {kind:48s} {count:6d}")
