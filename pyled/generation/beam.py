@@ -94,8 +94,6 @@ def beam_search(decoding: Decoding, prompt: Ids, settings: Settings) -> Generate
         if is_done.all():
             break
         decoding.reorder(running.rows[:, :, generated - 1].reshape(-1))
-    if settings.return_dict_in_generate:  # the state is returned, as upstream for one more step
-        decoding.reorder(running.rows[:, :, generated - 1].reshape(-1))
     return _output(finished, settings, decoding)
 
 

@@ -41,7 +41,8 @@ class _Shown(Output):
     decoder_attentions, cross_attentions: per step, per layer (R, H, T, P + T) and (R, H, T, S); the first step has the
         T tokens of the prompt, every other has one.
     decoder_hidden_states: per step, per layer, the embedding first, (R, T, E).
-    past_key_values: the state behind the last step, of R rows.
+    past_key_values: the state behind the last step, whose rows are those of its scores; upstream has reordered them
+        for a step that never comes.
     """
 
     encoder_attentions: tuple[Floats, ...] | None = None
