@@ -106,6 +106,7 @@ class Case:
     labels: tuple[str, ...] | None = None
     of_head: Mapping[str, Any] = field(default_factory=dict)  # what the loss of another head is computed from
     targets_from: str = "decoder_input_ids"  # or "labels", or "input_ids": what the decoder's input is made of
+    masks: Mapping[str, Any] = field(default_factory=dict)  # head masks, which 5.23.0 no longer has
     states: bool = False  # the encoder's states are given (encoder_outputs), not computed
     calls: tuple[int, ...] = ()
     keep: tuple[str, ...] = ALL
@@ -141,13 +142,14 @@ class Case:
         if "." not in "".join(self.targets):
             mask = [[int(letter) for letter in target] for target in self.targets]
             arguments["decoder_attention_mask"] = np.array(mask, dtype=np.int64)
-        arguments |= {name: np.array(values) for name, values in self.of_head.items()}
+        arguments |= {name: np.array(values) for name, values in {**self.of_head, **self.masks}.items()}
         return arguments
 
     @property
     def judge(self) -> str:
         """The version of transformers that is asked."""
-        return "4.57.6" if architecture(self.config) == "LEDForSequenceClassification" else "5.23.0"
+        is_older = self.masks or architecture(self.config) == "LEDForSequenceClassification"
+        return "4.57.6" if is_older else "5.23.0"
 
     def _sizes(self) -> tuple[int, int]:
         return self.config["vocab_size"], self.config["d_model"]
@@ -329,6 +331,31 @@ def heads() -> list[Case]:
     ]  # fmt: skip
 
 
+def masked() -> list[Case]:
+    """Return cases of head masks. Each factor is exact in float32; layers and heads differ in number."""
+    encoder = {"head_mask": [[0.0, 0.5, 1.0], [1.5, 0.0, -0.25]]}
+    decoder = {"decoder_head_mask": [[1.0, 0.0, 0.5], [0.25, 1.0, 0.0]]}
+    cross = {"cross_attn_head_mask": [[0.0, 1.0, 0.5], [1.0, 0.75, 0.0]]}
+    all_of_wide = {"head_mask": [[0.5, 1.0, 0.0, 1.0, 2.0]], **decoder, **cross}
+    all_of_tall = {**encoder, "decoder_head_mask": [[0.0, 1.0, 0.5, 1.0, 0.25, 0.0, 2.0]]}
+    fields = ("logits", "out.encoder", "decoder.layers.0.self_attn.probs", "decoder.layers.0.encoder_attn.probs")
+
+    def case(name: str, about: str, masks: Any, config: Any, **more: Any) -> Case:
+        settings = {"rows": ("g..--", "....."), "targets": ("...", "..."), "keep": fields, **more}
+        return Case(f"masked-{name}", about, config, masks=masks, **settings)
+
+    return [
+        case("encoder", "local, global and masked rows", encoder, TALL, rows=("g...g...--.", "....g......")),
+        case("decoder", "self-attention of the decoder", decoder, WIDE),
+        case("cross", "cross-attention", cross, WIDE),
+        case("decoder-step", "one target token", {**decoder, **cross}, WIDE, targets=(".", ".")),
+        case("all", "encoder and decoder, seven heads in the latter", all_of_tall, TALL),
+        case("qa", "the head for question answering", all_of_wide, QA, targets_from="input_ids", keep=HEAD),
+        case("classification", "that for classification", all_of_tall, CLASSES, rows=("g.e--", "....e"),
+             targets_from="input_ids", keep=HEAD),
+    ]  # fmt: skip
+
+
 def cases() -> list[Case]:
     """Return all cases, in the order of the manifest."""
-    return [*lengths(), *patterns(), *decoders(), *activations(), *cached(), *heads()]
+    return [*lengths(), *patterns(), *decoders(), *activations(), *cached(), *heads(), *masked()]
