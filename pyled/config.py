@@ -11,7 +11,7 @@ from .annotations import Directory, checked_arguments
 from .errors import ConfigError, InputError, brief
 from .files import json_text, read_json, write_json
 from .generation_config import KNOWN, OF_CALLS
-from .hub import located, other_keywords
+from .hub import CONFIG, opened, other_keywords
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish")
 PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
@@ -243,17 +243,19 @@ class LEDConfig(Shape):
 
     @classmethod
     def from_pretrained(cls, directory: str | Path, **overrides: Any) -> Self:
-        """Return the configuration of a checkpoint directory, with other values in place of the file's.
+        """Return the configuration of a checkpoint, with other values in place of the file's.
+
+        directory: or the checkpoint's name on a hub, owner/name; then also `revision` and its like, see docs/api.md
 
         Raises CheckpointError where `config.json` is missing, ConfigError where it is wrong, InputError.
         """
-        path = located(directory) / "config.json"
+        path, overrides = opened(directory, overrides, CONFIG)
+        path /= "config.json"
         values = read_json(path, ConfigError)
         try:
             config = cls.from_dict(values)
         except ConfigError as e:
             raise e.at(path) from None
-        overrides = other_keywords(overrides)
         return cls.from_dict(config.to_dict(), **overrides) if overrides else config
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 from .annotations import Directory, File, checked_arguments
 from .errors import GenerationError, brief, escaped
 from .files import is_there, json_text, read_json, write_json
-from .hub import located, other_keywords
+from .hub import Part, opened, other_keywords
 
 # 1. What a value must be
 
@@ -354,13 +354,16 @@ class GenerationConfig:
     @classmethod
     @checked_arguments
     def from_pretrained(cls, directory: str | Path, config_file_name: File | None = None, **overrides: Any) -> Self:
-        """Return the configuration in a checkpoint directory's `generation_config.json`, or in another file there.
+        """Return the configuration in a checkpoint's `generation_config.json`, or in another file there.
+
+        directory: or the checkpoint's name on a hub, owner/name; then also `revision` and its like, see docs/api.md
 
         Raises GenerationError where the file is missing or wrong, CheckpointError for no directory, InputError.
         """
-        overrides = other_keywords(overrides)
+        name = str(config_file_name or "generation_config.json")
+        path, overrides = opened(directory, overrides, Part(name, (), ((name,),)))
         refuse_unknown(overrides)
-        path = located(directory, None) / (config_file_name or "generation_config.json")
+        path /= name
         if not is_there(path, GenerationError):
             raise GenerationError(
                 f"{directory} holds no {path.name}: GenerationConfig.from_model_config reads a config.json instead"

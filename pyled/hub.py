@@ -1,12 +1,20 @@
-"""Where a checkpoint is: in the package, or in a directory. pyled downloads nothing."""
+"""Where a checkpoint is: in the package, in a directory, or on a hub, by its name there.
 
+pyled downloads nothing but the checkpoint that it is told by its name on a hub, and of that only the files it reads.
+"""
+
+import contextlib
+import logging
+import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import CheckpointError, InputError, brief
 from .files import broken_link, finish_replacing, read_json, reason
+from .version import __version__
 
 # A small LED that writes the one-line synopsis of a software description or a manual page; its README.md says the rest.
 SYNOPSIS = Path(__file__).parent / "synopsis"
@@ -14,7 +22,37 @@ KNOWN = "descriptions of software and manual pages"  # its training texts
 UNNAMED = f"no checkpoint is named: the one in the package is used, which knows {KNOWN}"
 ADAPTER = "adapter_config.json"
 
-# Keywords of Hugging Face's from_pretrained and save_pretrained that change nothing here, whatever their value, ...
+
+@dataclass(frozen=True)
+class Part:
+    """Files of a checkpoint that are read together."""
+
+    name: str
+    beside: tuple[str, ...]  # each is read where it is
+    ways: tuple[tuple[str, ...], ...]  # the first that is there whole is read
+
+
+CONFIG = Part("configuration", (), (("config.json",), (ADAPTER,)))
+GENERATION = Part("settings of generation", ("generation_config.json",), ())
+TOKENIZER = Part(
+    "tokenizer",
+    ("added_tokens.json", "special_tokens_map.json", "tokenizer_config.json", "tokenizer.json"),
+    (("tokenizer.json",), ("vocab.json", "merges.txt")),
+)
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+            "tf_model.h5")  # fmt: skip
+WEIGHTS = Part("weights", (), tuple((name,) for name in _WEIGHTS))
+MODEL = (CONFIG, GENERATION, WEIGHTS)
+PARTS = (CONFIG, GENERATION, TOKENIZER, WEIGHTS)  # the large ones come last
+
+# A name on a hub, as huggingface_hub takes it; and a directory of its cache.
+_HUB_NAME = re.compile(r"(?!.*(?:--|\.\.|\.git$))\w(?:[\w.-]{0,94}\w)?/\w(?:[\w.-]{0,94}\w)?", re.ASCII)
+_CACHED = re.compile(r"models--([^/\\]+)--([^/\\]+)[/\\]snapshots[/\\]([0-9a-f]{40})(?=[/\\]|$)")
+_log = logging.getLogger("pyled")
+
+# Keywords of Hugging Face's from_pretrained that say how a name on a hub is looked up, ...
+_LOOKUP = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+# ... those of it and of save_pretrained that change nothing for a directory, whatever their value, ...
 _IGNORED = (
     "attn_implementation", "cache_dir", "commit_message", "force_download", "from_slow", "legacy_format",
     "local_files_only", "low_cpu_mem_usage", "max_shard_size", "mirror", "offload_folder", "private", "proxies",
@@ -23,7 +61,7 @@ _IGNORED = (
 )  # fmt: skip
 # ... and those that change nothing at these values, with what to do for another.
 _NEUTRAL: dict[str, tuple[tuple[Any, ...], str]] = {
-    "revision": ((None, "main"), "pass the directory of that revision"),
+    "revision": ((None, "main"), "pass the directory of that revision, or a name on a hub"),
     "subfolder": ((None, ""), "pass the path of the subfolder"),
     "variant": ((None, ""), "pass a directory that holds those weights as model.safetensors"),
     "device_map": ((None, "auto", "cpu"), "leave it out, pyled computes on the CPU"),
@@ -46,45 +84,80 @@ _NEUTRAL: dict[str, tuple[tuple[Any, ...], str]] = {
 _REMEDY = "pass the directory of a downloaded checkpoint, with its config.json, weights and vocabulary"
 
 
-def located(name: str | Path | None, file: str | None = "config.json") -> Path:
-    """Return the directory of a checkpoint.
+def is_hub_name(name: object) -> bool:
+    """Return True for `owner/name`, unless a file or directory has that path.
 
-    name: a directory; None is the checkpoint in the package
-    file: the directory must hold it; None asks for the directory alone
+    >>> [is_hub_name(name) for name in ("allenai/led-base-16384", "led", "./led", "a/b/c", Path("a/b"))]
+    [True, False, False, False, False]
+    """
+    return isinstance(name, str) and _HUB_NAME.fullmatch(name) is not None and not os.path.lexists(name)
 
-    Raises CheckpointError for a directory that is missing or lacks the file, InputError for a name of another type.
+
+def located(name: str | Path | None, *parts: Part, is_strict: bool = True, **lookup: Any) -> Path:
+    """Return the directory of a checkpoint; of one on a hub, the directory of a commit in the local cache.
+
+    Fetch what the cache lacks of the parts, of the commit of which it has other files, if there is one.
+
+    name: a directory, or a name on a hub; None is the checkpoint in the package
+    parts: what the caller reads; with CONFIG the directory must hold `config.json`
+    is_strict: fetch nothing more once a part is not there, which the caller notices when it reads; do not check either
+    lookup: how a name on a hub is looked up, by the names of _LOOKUP
+
+    Raises CheckpointError for what is missing or cannot be fetched, InputError for a name of another type.
     """
     if name is None:
         return SYNOPSIS
     if not isinstance(name, str | Path) or not str(name):
         raise InputError(f"a checkpoint's name is {brief(name)}: pass its directory, a string or a Path")
-    directory = Path(name)
-    try:
-        finish_replacing(directory)
+    if is_hub_name(name):
+        directory = _fetched(_Revision(str(name), **lookup), parts, is_strict)
         files = {path.name for path in directory.iterdir()}
-    except FileNotFoundError:
-        remedy = broken_link(directory) or _remedy(str(name))
-        raise CheckpointError(f"{name} is no directory: {remedy}", "no-directory") from None
-    except NotADirectoryError:
-        raise CheckpointError(f"{name} is a file: {_REMEDY}", "no-directory") from None
-    except (OSError, ValueError) as e:
-        raise CheckpointError(
-            f"{name} cannot be looked up ({reason(directory, e)}): {_REMEDY}", "no-directory"
-        ) from None
-    if file is not None and file not in files:
-        raise incomplete(directory, files, f"no {file}: {_REMEDY}")
+    else:
+        directory = Path(name)
+        files = _names(directory)
+    if is_strict and CONFIG in parts and "config.json" not in files:
+        raise incomplete(directory, files, f"no config.json: {_REMEDY}")
     return directory
 
 
-def _remedy(name: str) -> str:
-    """Return what to do about a name that is no directory; it may be one on the Hugging Face Hub."""
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
-        return _REMEDY
-    return (
-        "pyled downloads nothing. If this is a name on the Hugging Face Hub, fetch it, for instance with "
-        f"`hf download {name} --local-dir {name.partition('/')[2]}`, and pass that directory; "
-        "torch weights must be converted first (README, Long documents)"
-    )
+def opened(
+    name: str | Path | None, keywords: Mapping[str, Any], *parts: Part, is_strict: bool = True
+) -> tuple[Path, dict[str, Any]]:
+    """Return the directory of a checkpoint, see `located`, and `other_keywords` of a `from_pretrained`'s keywords."""
+    if not is_hub_name(name):
+        return located(name, *parts, is_strict=is_strict), other_keywords(keywords)
+    if keywords.get("proxies"):
+        raise InputError("proxies has no effect here: set the environment variables HTTP_PROXY and HTTPS_PROXY")
+    lookup = {key: keywords[key] for key in _LOOKUP if keywords.get(key) is not None}
+    if keywords.get("use_auth_token") is not None:  # an older name
+        lookup.setdefault("token", keywords["use_auth_token"])
+    rest = {key: value for key, value in keywords.items() if key not in _LOOKUP}
+    return located(name, *parts, is_strict=is_strict, **lookup), other_keywords(rest)
+
+
+def named(directory: Path) -> str:
+    """Return the name of a checkpoint: its directory; of one in a hub's cache its name on the hub, @ and the commit."""
+    cached = _CACHED.search(str(directory))
+    return f"{cached[1]}/{cached[2]}@{cached[3]}" if cached else str(directory)
+
+
+def _names(directory: Path) -> set[str]:
+    """Return the names in a directory. Raises CheckpointError."""
+    try:
+        finish_replacing(directory)
+        return {path.name for path in directory.iterdir()}
+    except FileNotFoundError:
+        remedy = broken_link(directory) or f"{_REMEDY}, or its name on the Hugging Face Hub, owner/name"
+        name, _, revision = str(directory).partition("@")
+        if revision and is_hub_name(name):
+            remedy = f"pass {name}, if that is its name on the Hugging Face Hub, and revision={revision!r}"
+        raise CheckpointError(f"{directory} is no directory: {remedy}", "no-directory") from None
+    except NotADirectoryError:
+        raise CheckpointError(f"{directory} is a file: {_REMEDY}", "no-directory") from None
+    except (OSError, ValueError) as e:
+        raise CheckpointError(
+            f"{directory} cannot be looked up ({reason(directory, e)}): {_REMEDY}", "no-directory"
+        ) from None
 
 
 def incomplete(directory: Path, files: Collection[str], problem: str) -> CheckpointError:
@@ -93,11 +166,12 @@ def incomplete(directory: Path, files: Collection[str], problem: str) -> Checkpo
     files: the names in the directory; problem: what it holds instead, with the remedy
     """
     if ADAPTER not in files:
-        return CheckpointError(f"{directory} holds {problem}", "file-missing")
+        return CheckpointError(f"{named(directory)} holds {problem}", "file-missing")
     base = read_json(directory / ADAPTER, CheckpointError).get("base_model_name_or_path")
     return CheckpointError(
-        f"{directory} holds an adapter ({ADAPTER}), not the model that it adapts, {brief(base)}: merge them with peft, "
-        f"AutoPeftModelForSeq2SeqLM.from_pretrained(...).merge_and_unload().save_pretrained(...), and pass the result",
+        f"{named(directory)} holds an adapter ({ADAPTER}), not the model that it adapts, {brief(base)}: merge them "
+        f"with peft, AutoPeftModelForSeq2SeqLM.from_pretrained(...).merge_and_unload().save_pretrained(...), and pass "
+        f"the result",
         "adapter",
     )
 
@@ -114,3 +188,204 @@ def other_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
         if remedy and (not isinstance(value, bool | str | None) or value not in values):
             raise InputError(f"{name}={brief(value)} has no effect here: {remedy}")
     return {name: value for name, value in keywords.items() if name not in _IGNORED and name not in _NEUTRAL}
+
+
+def _fetched(revision: "_Revision", parts: Iterable[Part], is_strict: bool) -> Path:
+    """Return the directory of a revision, and fetch what it lacks; see `located`."""
+    lacking = [part for part in parts if revision.is_forced or not revision.is_settled(part)]
+    try:
+        if lacking:
+            revision.ask_for(lacking)
+        for part in lacking:
+            revision.fetch(part)
+            if is_strict and not revision.is_whole(part):
+                break
+    except CheckpointError as e:
+        if e.rule != "hub-offline" or revision.directory is None or not all(map(revision.is_whole, parts)):
+            raise
+        _log.warning("%s: taken from the cache, with the files that are there", e)
+    if revision.directory is None:
+        names = ", ".join(way[0] for part in parts for way in part.ways)
+        raise CheckpointError(f"{revision}, holds none of {names}: it is no checkpoint of LED", "file-missing")
+    return revision.directory
+
+
+class _Revision:
+    """A revision of a checkpoint on a hub: its files in the local cache, and the way to the others.
+
+    directory: with the files of the revision's commit in the cache; None where there is none
+    """
+
+    def __init__(
+        self,
+        name: str,
+        revision: str = "main",
+        subfolder: str = "",
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+    ) -> None:
+        for key, value in {"revision": revision, "subfolder": subfolder}.items():
+            if not isinstance(value, str):
+                raise InputError(f"{key} is {brief(value)}: a string was expected")
+        self._hub = _huggingface_hub(name)
+        self._name, self._revision, self._subfolder, self._token = name, revision, subfolder, token
+        self._cache = str(Path(cache_dir or self._hub.constants.HF_HUB_CACHE).expanduser())
+        self._is_offline, self.is_forced = local_files_only, force_download
+        self._commit: str | None = None
+        self.directory: Path | None = None
+        self._new: set[str] = set()  # files that were fetched
+        for part in () if force_download else PARTS:
+            for file in (*part.beside, *(file for way in part.ways for file in way)):
+                self._cached(file)
+
+    def __str__(self) -> str:
+        return f"{self._name}, revision {self._commit or self._revision} on {self._hub.constants.ENDPOINT}"
+
+    # What is in the cache
+
+    def _cached(self, file: str) -> Any:
+        """Return the path of a file in the cache; None, or another value where the repository is known to lack it."""
+        path = f"{self._subfolder}/{file}" if self._subfolder else file
+        place = self._hub.try_to_load_from_cache(self._name, path, self._cache, self._commit or self._revision)
+        if isinstance(place, str):
+            self._stands_at(Path(place))
+        return place
+
+    def _stands_at(self, place: Path) -> None:
+        self.directory, cached = place.parent, _CACHED.search(str(place))
+        self._commit = cached and cached[3]
+
+    def is_whole(self, part: Part) -> bool:
+        """Return whether the cache has a part in one of its ways."""
+        whole = (all(isinstance(self._cached(file), str) for file in self._files(way)) for way in part.ways)
+        return not part.ways or any(whole)
+
+    def is_settled(self, part: Part) -> bool:
+        """Return whether the cache has a part, and all that the repository has beside it."""
+        # subtle: a whole repository has .gitattributes, too; the library marks each other file that is not there
+        is_all_there = isinstance(self._cached(".gitattributes"), str)
+        return self.is_whole(part) and (is_all_there or all(self._cached(file) is not None for file in part.beside))
+
+    def _files(self, way: Iterable[str]) -> Iterator[str]:
+        """Give the files of a way, and those that an index among them names."""
+        for file in way:
+            yield file
+            if file.endswith(".index.json") and isinstance(path := self._cached(file), str):
+                names = read_json(Path(path), CheckpointError).get("weight_map")
+                names = names.values() if isinstance(names, dict) else ()
+                yield from sorted({name for name in names if isinstance(name, str) and re.fullmatch(r"[\w.-]+", name)})
+
+    # What comes from the hub
+
+    def ask_for(self, parts: Iterable[Part]) -> None:
+        """Say that the hub is asked, and for what. Raises CheckpointError where it must not be."""
+        what = " and ".join(", ".join(part.name for part in parts).rsplit(", ", 1))
+        if self._is_offline or self._hub.constants.HF_HUB_OFFLINE:
+            cause = "local_files_only is True" if self._is_offline else "HF_HUB_OFFLINE is set"
+            raise self._out_of_reach(f"must not be asked for its {what}, because {cause}")
+        endpoint, revision = self._hub.constants.ENDPOINT, self._commit or self._revision
+        _log.warning("asking %s for the %s of %s, revision %s", endpoint, what, self._name, revision)
+        try:  # the library tries to connect for half a minute
+            url = self._hub.hf_hub_url(self._name, "config.json", revision=revision)
+            self._hub.get_hf_file_metadata(url, token=self._token)
+        except Exception as e:
+            if getattr(e, "response", None) is None:
+                raise self._out_of_reach(f"cannot be reached ({_said(e)})") from None
+
+    def fetch(self, part: Part) -> None:
+        """Fetch what the cache lacks of a part, in the first way that the repository has. Raises CheckpointError."""
+        for file in part.beside:
+            self._fetch(file)
+        for way in part.ways:
+            if self._fetch(way[0]):
+                for file in self._files(way):
+                    self._fetch(file)
+                return
+
+    def _fetch(self, file: str) -> bool:
+        """Fetch a file if the cache lacks it. Return whether the repository has it. Raises CheckpointError."""
+        place = None if self.is_forced and file not in self._new else self._cached(file)
+        if place is not None:
+            return isinstance(place, str)
+        hub, errors = self._hub, self._hub.utils
+        try:
+            with self._bars():
+                place = hub.hf_hub_download(
+                    self._name,
+                    file,
+                    subfolder=self._subfolder or None,
+                    revision=self._commit or self._revision,
+                    cache_dir=self._cache,
+                    token=self._token,
+                    force_download=self.is_forced,
+                    library_name="pyled",
+                    library_version=__version__,
+                )
+        except Exception as e:
+            responses = (getattr(error, "response", None) for error in (e, e.__cause__))
+            response = next((response for response in responses if response is not None), None)
+            # not every server says more than 404
+            if isinstance(e, errors.EntryNotFoundError) and response is not None and response.status_code == 404:
+                self._commit = self._commit or response.headers.get("x-repo-commit")
+                return False
+            raise self._refusal(file, e) from None
+        self._stands_at(Path(place))
+        self._new.add(file)
+        return True
+
+    @contextlib.contextmanager
+    def _bars(self) -> Iterator[None]:
+        """Show no bars of progress, which the library shows on a terminal, where pyled's messages are not wanted."""
+        utils = self._hub.utils
+        if _log.isEnabledFor(logging.WARNING) or utils.are_progress_bars_disabled():
+            yield
+            return
+        utils.disable_progress_bars()
+        try:
+            yield
+        finally:
+            utils.enable_progress_bars()
+
+    def _refusal(self, file: str, e: Exception) -> CheckpointError:
+        """Return our error for one of the library's."""
+        name, errors, endpoint = self._name, self._hub.utils, self._hub.constants.ENDPOINT
+        if isinstance(e, errors.GatedRepoError):
+            problem = f"{name} is gated on {endpoint}: accept its conditions at {endpoint}/{name}"
+            return CheckpointError(f"{problem}, and log in with `hf auth login`, or set HF_TOKEN", "hub-gated")
+        if isinstance(e, errors.RepositoryNotFoundError):
+            problem = f"{name} is no directory, and {endpoint} has no model of that name, or shows it to others only"
+            return CheckpointError(f"{problem}: check the name; for a private model set HF_TOKEN", "hub-absent")
+        if isinstance(e, errors.RevisionNotFoundError):
+            problem = f"{name} has no revision {brief(self._revision)} on {endpoint}"
+            return CheckpointError(f"{problem}: name a branch, a tag or a commit that it has", "hub-revision")
+        said = _said(e.__cause__ or e)
+        if isinstance(e, errors.LocalEntryNotFoundError):
+            return self._out_of_reach(f"does not give its {file} ({said})")
+        if isinstance(e, OSError) and e.errno is not None and not isinstance(e, ConnectionError):
+            problem = f"{self._cache}: {file} of {name} cannot be kept ({e.strerror})"
+            return CheckpointError(f"{problem}: make room, or set HF_HUB_CACHE to another directory", "hub-cache")
+        return CheckpointError(f"{file} of {self} was not fetched whole ({said}): try again", "hub-interrupted")
+
+    def _out_of_reach(self, problem: str) -> CheckpointError:
+        problem = f"{self._name} is no directory, and {self._hub.constants.ENDPOINT} {problem}"
+        remedy = "connect, or pass the directory of the downloaded checkpoint"
+        return CheckpointError(f"{problem}, nor has the cache {self._cache} all of it: {remedy}", "hub-offline")
+
+
+def _said(e: BaseException) -> str:
+    """Return what another library's exception says, without its further lines."""
+    return f"{type(e).__name__}: {(str(e).splitlines() or [''])[0][:200]}"
+
+
+def _huggingface_hub(name: str) -> Any:
+    """Return the library that asks a hub. Raises CheckpointError where it is not installed."""
+    try:
+        import huggingface_hub.constants
+        import huggingface_hub.utils
+    except ImportError as e:
+        problem = f"{name} is no directory; as a name on the Hugging Face Hub it needs huggingface_hub ({e})"
+        remedy = "run `python -m pip install 'pyled[hub]'`, or pass the directory of a downloaded checkpoint"
+        raise CheckpointError(f"{problem}: {remedy}", "hub-extra") from None
+    return huggingface_hub

@@ -16,7 +16,7 @@ from pyled.checkpoint import assign, expected_shapes, load, read_safetensors, sa
 from pyled.config import LEDConfig
 from pyled.errors import CheckpointError, InputError
 from pyled.files import finish_replacing
-from pyled.hub import located
+from pyled.hub import MODEL, TOKENIZER, located
 
 FILES = golden.FOLDER / "weight_files"
 CONFIG = {
@@ -609,21 +609,18 @@ def test_links_are_followed_and_dangling_ones_are_said(tmp_path):
 
 def test_a_checkpoint_is_located(tmp_path):
     (tmp_path / "config.json").touch()
-    assert located(tmp_path) == located(str(tmp_path)) == tmp_path
-    assert located(None) == pyled.SYNOPSIS
+    assert located(tmp_path, *MODEL) == located(str(tmp_path), *MODEL) == tmp_path
+    assert located(None, *MODEL) == pyled.SYNOPSIS
     (tmp_path / "config.json").rename(tmp_path / "vocab.json")
-    assert located(tmp_path, None) == located(tmp_path, "vocab.json") == tmp_path
+    assert located(tmp_path) == located(tmp_path, TOKENIZER) == located(tmp_path, *MODEL, is_strict=False) == tmp_path
 
 
 @pytest.mark.parametrize(
     ("name", "rule", "said"),
     [
         ("absent", "no-directory", "absent is no directory: pass the directory of a downloaded checkpoint, with its"),
-        (
-            "some/led",
-            "no-directory",
-            "is no directory: pyled downloads nothing.*`hf download some/led --local-dir led`.*torch weights must",
-        ),
+        ("absent/", "no-directory", "absent is no directory: .*, or its name on the Hugging Face Hub, owner/name"),
+        ("a/b@0123", "no-directory", "no directory: pass a/b, if that is its name on .*, and revision='0123'"),
         ("../x", "no-directory", "x is no directory: pass the directory"),
         ("file", "no-directory", "file is a file: pass the directory"),
         ("x" * 300, "no-directory", r"x cannot be looked up \(File name too long\): pass the directory"),
@@ -641,7 +638,7 @@ def test_where_no_checkpoint_is_it_is_said_why(name, rule, said, tmp_path, monke
         (tmp_path / folder).mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text('{"base_model_name_or_path": "some/led"}')
     with pytest.raises(InputError if rule is None else CheckpointError, match=said) as caught:
-        located(name)
+        located(name, *MODEL)
     assert caught.value.rule == rule
     if rule == "no-directory":
         with pytest.raises(CheckpointError, match=said):

@@ -211,7 +211,7 @@ def test_no_file_and_a_terminal(run):
 @pytest.mark.parametrize(
     ("directory", "message"),
     [
-        ("allenai/led-base-16384", "pyled: allenai/led-base-16384 is no directory: pyled downloads nothing"),
+        ("./led", "pyled: led is no directory: pass the directory of a downloaded checkpoint"),
         (TINY / "documents", "holds no config.json: pass the directory of a downloaded"),
     ],
 )

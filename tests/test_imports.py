@@ -16,7 +16,7 @@ PACKAGE = Path(pyled.__file__).parent
 RINGS = [
     {"errors": set(), "version": set(), "arrays": {"numpy"}, "reference": {"numpy"}},
     {"files": set(), "output": set(), "annotations": set()},
-    {"hub": set()},
+    {"hub": {"huggingface_hub"}},
     {"generation_config": set()},
     {"config": set(), "kernels": {"numpy", "numba", "llvmlite"}},  # llvmlite comes with Numba
     {"network": {"numpy"}, "tokenizer": {"numpy", "regex"}, "checkpoint": {"numpy"}, "generation": {"numpy"}},

@@ -717,7 +717,7 @@ def test_chunks_that_are_done_are_not_written_again(monkeypatch):
         ({"global_attention": "tokens:0,1024"}, InputError, "only 1,024 tokens are read at a time"),
         ({"global_attention": "doc-sep"}, InputError, "this vocabulary has no <doc-sep>"),
         ({"model": 3}, InputError, "model is 3: a string, a path, an LEDForConditionalGeneration"),
-        ({"model": "allenai/led-base-16384"}, CheckpointError, "is no directory: pyled downloads nothing"),
+        ({"model": "./led"}, CheckpointError, "led is no directory: pass the directory of a downloaded checkpoint"),
         ({"tokenizer": TINY / "documents"}, CheckpointError, "vocab.json"),
         ({"tokenizer": 3}, InputError, "tokenizer is 3: a string, a path, an LEDTokenizer or None was expected"),
         (

@@ -44,7 +44,7 @@ def read_directory(directory: Path, *, mmap: bool = True) -> dict[str, Tensors]:
 
     Raises CheckpointError, also where the directory holds weights of another format only.
     """
-    files = {path.name for path in located(directory, None).iterdir()}
+    files = {path.name for path in located(directory).iterdir()}
     for form in FORMATS:
         if form.single in files:
             return {form.single: form.read(directory / form.single, mmap=mmap, as_stored=True)}

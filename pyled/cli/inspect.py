@@ -3,15 +3,14 @@
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ..errors import LINE_ENDS, escaped
-from ..hub import located
+from ..hub import PARTS, opened
 from .shared.console import Console, put
 from .shared.exit_status import BAD_CHECKPOINT, OK
 from .shared.forms import as_json
-from .shared.parser import MODEL, Commands, add_command
+from .shared.parser import MODEL, Commands, add_command, add_revision
 from .shared.words import name_origins
 
 Facts = Mapping[str, Any]
@@ -35,8 +34,9 @@ def add(commands: Commands) -> None:
         """,
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("directory", nargs="?", type=Path, metavar="DIR", help=MODEL)
+    which.add_argument("directory", nargs="?", metavar="DIR", help=MODEL)
     which.add_argument("-m", "--model", metavar="DIR", help="the same")
+    add_revision(parser)
     parser.add_argument("--json", action="store_true", help="print all of it as one JSON object")
 
 
@@ -44,7 +44,9 @@ def inspect(arguments: argparse.Namespace, console: Console) -> int:
     """Print the facts, tell the problems, and return the exit status."""
     from ..tasks.inspection import examine
 
-    facts = examine(located(arguments.model if arguments.directory is None else arguments.directory, None))
+    name = arguments.model if arguments.directory is None else arguments.directory
+    directory, _ = opened(name, {"revision": arguments.revision}, *PARTS, is_strict=False)
+    facts = examine(directory)
     name_origins(facts["generation"] or {})
     put(as_json(facts, 2) if arguments.json else "".join(f"{escaped(line, LINE_ENDS)}\n" for line in _lines(facts)))
     for problem in facts["problems"]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LINE_ENDS, InputError, brief, escaped
 from ..files import parse_json
-from ..hub import located
+from ..hub import SYNOPSIS
 from .shared.console import Console, put
 from .shared.exit_status import FAILED, OK
 from .shared.forms import as_json
@@ -154,6 +154,9 @@ def _load(arguments: argparse.Namespace, console: Console) -> "LEDTokenizer":
     """Return the tokenizer of the checkpoint that is named. Raises CheckpointError, TokenizerError."""
     from ..tokenizer import LEDTokenizer
 
+    if arguments.tokenizer is not None:
+        return LEDTokenizer.from_pretrained(arguments.tokenizer)
     if arguments.model is None:
         console.note(UNNAMED)
-    return LEDTokenizer.from_pretrained(located(arguments.model, None))
+        arguments.model = SYNOPSIS
+    return LEDTokenizer.from_pretrained(arguments.model, revision=arguments.revision)

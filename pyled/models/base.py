@@ -17,7 +17,7 @@ from ..checkpoint import Storage
 from ..config import LEDConfig, refuse_keywords
 from ..errors import ConfigError, InputError, brief, warn
 from ..generation_config import GenerationConfig
-from ..hub import located, other_keywords
+from ..hub import MODEL, is_hub_name, opened, other_keywords
 from ..kernels.rounded import frozen, widened
 from .arguments import checked_labels, shift_right
 from .initial import random_weights, resized_weights
@@ -114,27 +114,28 @@ class PreTrainedModel(Network):
         mmap: bool = True,
         **overrides: Any,
     ) -> Self:
-        """Load a checkpoint directory: `config.json`, safetensors, `generation_config.json` if it is there.
+        """Load a checkpoint: `config.json`, the weights, `generation_config.json` if it is there.
 
         Half-precision weights are widened. A PyledWarning tells which weights were tied, missing or unused where that
         is unusual.
 
-        config: used in place of `config.json`, or the directory of another one
+        directory: or the checkpoint's name on a hub, owner/name; then also `revision` and its like, see docs/api.md
+        config: used in place of `config.json`, or the directory of another one, or a name on a hub
         dtype: "float32" or "float64", or `torch_dtype`, the older name; "auto" is float32
         weights: "bf16" or "int8" keeps the matrices that a step of decoding reads in 2 bytes or 1 for each number,
             rounded once, here; the arithmetic stays in float32. "float32" as None, which is for dtype "float64", too
         mmap: whether the weights stay in the file, which then must not change while the model lives
-        overrides: values in place of those in `config.json`; keywords of Hugging Face's that mean nothing here
+        overrides: values in place of those in `config.json`; other keywords of Hugging Face's
 
         Raises ConfigError, CheckpointError, InputError.
         """
         dtype = dtype_name(overrides.pop("torch_dtype", dtype))
-        directory = located(directory)
+        place, values = opened(directory, overrides, *MODEL)
         if config is None or isinstance(config, str | Path):
-            config = LEDConfig.from_pretrained(config or directory, **overrides)
+            config = LEDConfig.from_pretrained(config or place, **(overrides if is_hub_name(config) else values))
         else:
-            config = LEDConfig.from_dict(config.to_dict(), **other_keywords(overrides))
-        model = cls.of_checkpoint(directory, config, dtype, weights, mmap)
+            config = LEDConfig.from_dict(config.to_dict(), **values)
+        model = cls.of_checkpoint(place, config, dtype, weights, mmap)
         for line in model.load_report.surprises() if model.load_report else ():
             model._warn_once(line, f"{directory}: {line}")
         return model

@@ -40,15 +40,18 @@ class Summarizer:
         *,
         dtype: Any = None,
         weights: Storage | None = None,
+        revision: str | None = None,
         generation_config: GenerationConfig | None = None,
         **options: Any,
     ) -> None:
         """Load a model and settle how it is used.
 
-        model: the directory of a checkpoint, or a loaded model together with its tokenizer; None is pyled.SYNOPSIS,
-            which knows descriptions of software and manual pages
+        model: the directory of a checkpoint, or its name on a hub, owner/name; or a loaded model together with its
+            tokenizer; None is pyled.SYNOPSIS, which knows descriptions of software and manual pages
+        tokenizer: another than the checkpoint's, or its directory or name on a hub
         dtype: what to compute in, "float32" (as None) or "float64"
         weights: the type of the decoder's weights in memory: "float32" (as None); "bf16" or "int8" are read sooner
+        revision: of a name on a hub: a branch, a tag or a commit; None is main, as the local cache has it
         generation_config: settings that go before the checkpoint's
         options: how a text is read, by the names of Reading, such as too_long="chunk"; settings of Hugging Face's
             generation, such as num_beams=4, which go before all others. If nobody sets a length, it is 256 tokens
@@ -56,7 +59,7 @@ class Summarizer:
         Raises InputError for arguments, GenerationError for settings; CheckpointError, ConfigError, TokenizerError.
         """
         reading = Reading(**{field.name: options.pop(field.name) for field in fields(Reading) if field.name in options})
-        self.loaded = model if isinstance(model, Loaded) else load(model, tokenizer, dtype, weights)
+        self.loaded = model if isinstance(model, Loaded) else load(model, tokenizer, dtype, weights, revision)
         led, vocabulary = self.loaded.model, self.loaded.tokenizer.get_vocab()
         self.plan = plan(led.config, led.generation_config, vocabulary, reading, generation_config, options)
 

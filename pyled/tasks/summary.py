@@ -34,7 +34,7 @@ class Summary:
     """A summary and the record of how it was made; `str` returns the text."""
 
     text: str
-    model: str  # the checkpoint's directory, or "in memory"
+    model: str  # the checkpoint's directory; owner/name@commit, from a hub; or "in memory"
     versions: Mapping[str, str]  # of pyled and of what it computes with
     dtype: str  # of the arithmetic
     weights: str  # the type of the matrices that a step of decoding reads

@@ -28,7 +28,7 @@ class Console:
     """Standard error: messages, and one line of progress where somebody watches."""
 
     def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
+        self.is_quiet = quiet
         self._watched = not quiet and _is_terminal(sys.stderr)
         self._shown = 0  # characters of progress on the screen
         self._drawn = 0.0
@@ -40,7 +40,7 @@ class Console:
 
     def note(self, message: str) -> None:
         """Tell something that was assumed or left out."""
-        if not self._quiet:
+        if not self.is_quiet:
             self.error(in_flags(message))
 
     def progress(self, status: "Status") -> None:
@@ -78,16 +78,20 @@ class Console:
 
 @contextlib.contextmanager
 def noting(console: Console) -> Iterator[None]:
-    """Tell what the library logs, such as a compilation, as notes."""
+    """Tell what the library logs, such as a compilation, as notes; where nobody wants them, it shows nothing itself."""
     import logging  # which `--help` does not need
 
     handler = logging.Handler()
     handler.emit = lambda record: console.note(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("pyled").addHandler(handler)
+    logger = logging.getLogger("pyled")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.ERROR if console.is_quiet else level)
     try:
         yield
     finally:
-        logging.getLogger("pyled").removeHandler(handler)
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def clock(seconds: float) -> str:

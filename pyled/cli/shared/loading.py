@@ -105,7 +105,8 @@ def load(arguments: argparse.Namespace, options: Mapping[str, Any], console: Con
 
     try:
         with _without_collection():
-            loaded = tasks.load(arguments.model, None, arguments.dtype, arguments.weights)
+            names = (arguments.model, arguments.tokenizer)
+            loaded = tasks.load(*names, arguments.dtype, arguments.weights, arguments.revision)
     except GenerationError as e:  # in its generation_config.json
         raise CheckpointError(str(e)) from None
     try:

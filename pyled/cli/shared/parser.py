@@ -14,7 +14,10 @@ from .exit_status import EXIT_STATUS
 DESCRIPTION = "LED, the Longformer Encoder-Decoder, on a CPU: summaries of long documents, without torch."
 
 EARLY = ("true", "false", "never")  # the values of --early-stopping
-MODEL = f"the checkpoint's directory (default: the one in the package, which knows {hub.KNOWN})"
+MODEL = (
+    "the checkpoint's directory, or its name on the Hugging Face Hub, owner/name (default: the one in the package, "
+    f"which knows {hub.KNOWN})"
+)
 UNNAMED = f"{hub.UNNAMED}; pass another with -m"
 WIDTH = 78  # of lines that argparse does not wrap
 
@@ -89,8 +92,23 @@ def add_command(
 
 
 def add_model(parser: Any) -> None:
-    """Add the option that names the checkpoint."""
+    """Add the options that name the checkpoint."""
     parser.add_argument("-m", "--model", metavar="DIR", help=MODEL)
+    add_revision(parser)
+    parser.add_argument(
+        "--tokenizer",
+        metavar="DIR",
+        help="the directory, or the name on the hub, of another checkpoint, whose tokenizer is used",
+    )
+
+
+def add_revision(parser: Any) -> None:
+    """Add the option that names a revision of a checkpoint on a hub."""
+    parser.add_argument(
+        "--revision",
+        metavar="REV",
+        help="the branch, tag or commit of a checkpoint on the hub (default: main, as the local cache has it)",
+    )
 
 
 def add_quiet(parser: Any) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError, brief
 from ...files import locked, parse_json, replace_files
+from ...hub import named
 from .console import OutputError, for_terminal
 from .forms import as_json
 from .inputs import STDIN
@@ -148,14 +149,19 @@ def setup_of(summarizer: "Summarizer") -> dict[str, Any]:
 
     loaded, settings = summarizer.loaded, settings_record(summarizer.plan)
     name_origins(settings)
-    setup = {"model": loaded.name, "versions": versions(), "dtype": loaded.model.dtype.name}
+    tokenizer = named(Path(loaded.tokenizer.name_or_path))
+    names = {"model": loaded.name} | ({} if tokenizer == loaded.name else {"tokenizer": tokenizer})
+    setup = {**names, "versions": versions(), "dtype": loaded.model.dtype.name}
     return {**setup, "weights": stored_as(loaded.model), "settings": settings}
 
 
 def identity_of(setup: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what of a setup changes summaries: a directory's files, not its name; settings, not who set them."""
     values = {name: setting["value"] for name, setting in setup["settings"].items()}
-    return {**setup, "model": fingerprint(Path(setup["model"])), "settings": values}
+    places = {part: Path(setup[part]) for part in ("model", "tokenizer") if part in setup}
+    # from a hub, the name has the commit, which stands for the files
+    files = {part: fingerprint(place) if place.is_dir() else setup[part] for part, place in places.items()}
+    return {**setup, **files, "settings": values}
 
 
 def fingerprint(directory: Path) -> str:

@@ -9,7 +9,7 @@ from ...annotations import Directory, File, checked_arguments, is_integer
 from ...config import refuse_keywords
 from ...errors import InputError, TokenizerError, brief
 from ...files import is_there, json_text, replace_files
-from ...hub import incomplete, located, other_keywords
+from ...hub import TOKENIZER, incomplete, opened, other_keywords
 from ..bpe import BPE
 from ..special import AddedToken, AddedTokens
 from ..vocabulary import read_vocabulary, vocabulary_files
@@ -102,13 +102,15 @@ class TokenTable(Roles):
 
     @classmethod
     def from_pretrained(cls, directory: str | Path, **keywords: Any) -> Self:
-        """Return the tokenizer of a checkpoint directory: of `tokenizer.json`, or of `vocab.json` and `merges.txt`.
+        """Return the tokenizer of a checkpoint: of `tokenizer.json`, or of `vocab.json` and `merges.txt`.
 
         What `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` say counts as in transformers
-        4.57.6. keywords: options of the constructor count before the files; Hugging Face's that change nothing here
-        are taken, too. Raises TokenizerError, CheckpointError for missing files, InputError.
+        4.57.6. directory: or the checkpoint's name on a hub, owner/name. keywords: options of the constructor, which
+        count before the files; Hugging Face's others are taken, too, see docs/api.md.
+
+        Raises TokenizerError, CheckpointError for missing files, InputError.
         """
-        path, options = located(directory, None), other_keywords(keywords)
+        path, options = opened(directory, keywords, TOKENIZER)
         options.pop("config", None)  # scripts pass the model's, which says nothing of the tokenizer
         if is_there(path / "tokenizer.json", TokenizerError):
             file = read_tokenizer_json(path / "tokenizer.json")
