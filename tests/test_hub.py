@@ -247,7 +247,7 @@ def test_a_download_is_forced_and_sees_what_was_pushed(hub):
 def test_a_configuration_of_another_name_is_looked_up_in_the_same_way(hub):
     hub.models["other/led"] = hub.models[NAME]
     located(NAME, *MODEL)
-    with pytest.raises(CheckpointError, match="other/led is no directory, .* local_files_only is True"):
+    with pytest.raises(CheckpointError, match=r"other/led is no directory, .* local_files_only is True"):
         pyled.LEDModel.from_pretrained(NAME, config="other/led", local_files_only=True)
     assert pyled.LEDModel.from_pretrained(NAME, config="other/led").config.d_model > 0
 
