@@ -15,7 +15,7 @@ from ..arrays import Weights
 from ..config import LEDConfig
 from ..errors import CheckpointError, ConfigError, InputError
 from ..files import is_there, json_text, read_file, read_json, replace_files
-from ..hub import PARTS, located
+from ..hub import MODEL, TOKENIZER, located
 from .directory import FORMATS, UNREAD, read_directory
 from .names import OPTIONAL, PREFIX, account, check_floats, expected_shapes, listed, stored_names, upstream_name
 from .original import from_original, is_original
@@ -50,7 +50,7 @@ def convert(
     Raises CheckpointError and ConfigError for the source, OSError, and InputError for a target that is the source or
     holds files that may not be replaced, or would stay.
     """
-    directory, folder = located(source, *PARTS), Path(target)
+    directory, folder = located(source, *MODEL, TOKENIZER), Path(target)
     beside = [name for name in (*BESIDE, CONFIG) if is_there(directory / name, CheckpointError)]
     _check_target(folder, directory, beside, force)
     texts = {name: read_file(directory / name, CheckpointError) for name in beside}
