@@ -18,7 +18,14 @@ from pyled import reference
 from pyled.config import LEDConfig
 from pyled.errors import PyledWarning
 from pyled.kernels import banded, grouped, products, rows
-from pyled.models import arguments, conditional_generation, seq2seq, stacks
+from pyled.models import (
+    arguments,
+    conditional_generation,
+    question_answering,
+    seq2seq,
+    sequence_classification,
+    stacks,
+)
 from pyled.network import attention, decoder, encoder, heads, layers, losses
 
 LINE = re.compile(r"^\s+(?P<names>[a-z_]+(?:, [a-z_]+)*): \((?P<sizes>[^()]*)\)(?: (?P<kind>float|int|bool)\b)?", re.M)
@@ -116,6 +123,11 @@ def test_docstrings_tell_the_shapes_that_a_run_has(seen):
         model(ids, labels=targets)
         model(ids, mask, targets, global_attention_mask=np.ones_like(marks))  # more than are few
         model(ids, mask, targets[:, :1], global_attention_mask=marks, output_attentions=True)
+        ends = np.where(np.arange(5) == 4, 2, targets)
+        question_answering.LEDForQuestionAnswering(config)(ends, start_positions=[1, 2], end_positions=[3, 4])
+        classification = sequence_classification.LEDForSequenceClassification(config)
+        classification(ends, labels=[0, 1])
+        classification(ends, labels=[[0.0, 1.0], [1.0, 1.0]])
         model.generate(ids, attention_mask=mask, global_attention_mask=marks, num_beams=2, max_length=5)
     assert output.logits.shape == (2, 5, 31)
     exact = {name.removeprefix("led."): array.astype(np.float64) for name, array in model.state_dict().items()}
@@ -127,6 +139,7 @@ def test_docstrings_tell_the_shapes_that_a_run_has(seen):
         "_attend", "encoder_layer", "encoder", "decoder_layer", "decoder", "lm_logits", "_local_probs",
         "banded", "grouped", "few_rows", "many_rows", "weighted_sums", "add_norm", "select_past",
         "shift_right", "cross_entropy", "encoder_attention", "decoder_attention", "forward",
+        "qa_logits", "classification_logits", "span_loss", "binary_cross_entropy",
         "LEDEncoder.__call__", "LEDDecoder.__call__", "Seq2SeqModel.__call__",
     }  # fmt: skip
     assert expected <= functions

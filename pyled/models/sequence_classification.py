@@ -69,7 +69,7 @@ class LEDForSequenceClassification(Seq2SeqModel[LEDSeq2SeqSequenceClassifierOutp
         if hidden.shape[:2] != is_end.shape:
             raise InputError(
                 f"the decoder's input has shape {hidden.shape[:2]}, input_ids {is_end.shape}: the place of the last "
-                "end token is that of the state which the head reads, pass a decoder token for each token of the text"
+                "end token is that of the state which the head reads; pass a decoder token for each token of the text"
             )
         last = is_end.shape[1] - 1 - np.argmax(is_end[:, ::-1], axis=1)  # (B,)
         logits = classification_logits(hidden[np.arange(len(hidden)), last], self.weights)
