@@ -30,6 +30,13 @@ if TYPE_CHECKING:
         LEDSeq2SeqQuestionAnsweringModelOutput,
         LEDSeq2SeqSequenceClassifierOutput,
     )
+    from .models.tensorflow import (
+        TFLEDEncoderBaseModelOutput,
+        TFLEDForConditionalGeneration,
+        TFLEDModel,
+        TFLEDSeq2SeqLMOutput,
+        TFLEDSeq2SeqModelOutput,
+    )
     from .network.cache import Cache
     from .tasks import Documents, Reading, Summarizer, Summary, summarize
     from .tokenizer import AddedToken, AutoTokenizer, BatchEncoding, LEDTokenizer, LEDTokenizerFast
@@ -65,6 +72,11 @@ _MODULES = {
     "Summary": "tasks",
     "TextIteratorStreamer": "generation",
     "TextStreamer": "generation",
+    "TFLEDEncoderBaseModelOutput": "models.tensorflow",
+    "TFLEDForConditionalGeneration": "models",
+    "TFLEDModel": "models",
+    "TFLEDSeq2SeqLMOutput": "models.tensorflow",
+    "TFLEDSeq2SeqModelOutput": "models.tensorflow",
     "__version__": "version",
     "summarize": "tasks",
 }
@@ -97,6 +109,11 @@ __all__ = [
     "Reading",
     "Summarizer",
     "Summary",
+    "TFLEDEncoderBaseModelOutput",
+    "TFLEDForConditionalGeneration",
+    "TFLEDModel",
+    "TFLEDSeq2SeqLMOutput",
+    "TFLEDSeq2SeqModelOutput",
     "TextIteratorStreamer",
     "TextStreamer",
     "__version__",

@@ -54,10 +54,10 @@ _log = logging.getLogger("pyled")
 _LOOKUP = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 # ... those of it and of save_pretrained that change nothing for a directory, whatever their value, ...
 _IGNORED = (
-    "attn_implementation", "cache_dir", "commit_message", "force_download", "from_slow", "legacy_format",
-    "local_files_only", "low_cpu_mem_usage", "max_shard_size", "mirror", "offload_folder", "private", "proxies",
-    "repo_id", "resume_download", "save_function", "save_peft_format", "token", "trust_remote_code", "use_auth_token",
-    "use_fast", "use_safetensors", "user_agent", "weights_only",
+    "attn_implementation", "cache_dir", "commit_message", "force_download", "from_pt", "from_slow", "from_tf",
+    "legacy_format", "local_files_only", "low_cpu_mem_usage", "max_shard_size", "mirror", "offload_folder", "private",
+    "proxies", "repo_id", "resume_download", "save_function", "save_peft_format", "token", "trust_remote_code",
+    "use_auth_token", "use_fast", "use_safetensors", "user_agent", "weights_only",
 )  # fmt: skip
 # ... and those that change nothing at these values, with what to do for another.
 _NEUTRAL: dict[str, tuple[tuple[Any, ...], str]] = {
@@ -65,7 +65,6 @@ _NEUTRAL: dict[str, tuple[tuple[Any, ...], str]] = {
     "subfolder": ((None, ""), "pass the path of the subfolder"),
     "variant": ((None, ""), "pass a directory that holds those weights as model.safetensors"),
     "device_map": ((None, "auto", "cpu"), "leave it out, pyled computes on the CPU"),
-    "from_tf": ((False,), "convert the weights to model.safetensors"),
     "from_flax": ((False,), "convert the weights to model.safetensors"),
     "state_dict": ((None,), "call load_state_dict of the model"),
     "ignore_mismatched_sizes": ((False,), "mend config.json, every weight must have the size that it states"),

@@ -30,14 +30,16 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import torch_builder as torch
 
 import pyled
 from pyled import checkpoint
 from pyled.checkpoint.directory import read_directory
+from pyled.checkpoint.tensorflow import read_tensorflow, weight_name
 from pyled.checkpoint.torch_file import read_torch
-from pyled.errors import PyledError, PyledWarning, TokenizerError
+from pyled.errors import CheckpointError, PyledError, PyledWarning, TokenizerError
 from pyled.tokenizer.bytelevel import SYMBOL_OF_BYTE
 
 Rng = random.Random
@@ -411,6 +413,76 @@ def read_torch_file(folder: Path, rng: Rng) -> None:
         assert array.tobytes() == read[1][name].tobytes() and not array.flags.writeable
 
 
+KERAS_FILE = (Path(__file__).parent.parent / "golden" / "tf_model" / "base" / "tf_model.h5").read_bytes()
+BUILT = [place for place, byte in enumerate(KERAS_FILE) if byte]  # most of the file is room for more
+MARKS = (b"TREE", b"SNOD", b"HEAP", b"GCOL")  # of HDF5's parts
+
+
+def make_hdf5(rng: Rng) -> Files:
+    """A file of Keras with one to eight changes: a bit, a byte, a number, a piece of another place, or an end."""
+    data = bytearray(KERAS_FILE)
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
+        place, other = rng.choice(BUILT) if rng.random() < 0.7 else rng.randrange(len(data)), rng.randrange(len(data))
+        kind = rng.choice(("bit", "bit", "bit", "byte", "byte", "number", "number", "number", "piece", "mark", "end"))
+        if kind == "mark":
+            place = max(0, data.find(rng.choice(MARKS), other)) + rng.randrange(4, 64)
+        place = min(place, len(data) - 1)
+        if kind == "bit":
+            data[place] ^= 1 << rng.randrange(8)
+        elif kind in ("byte", "mark"):
+            data[place] = rng.choice((0, 1, 2, 3, 4, 8, 16, 32, 127, 128, 254, 255))
+        elif kind == "number":
+            odd = (0, 1, 96, 2**31, 2**40, 2**63, 2**64 - 1, len(data), other, other & ~7)
+            data[place : place + 8] = rng.choice(odd).to_bytes(8, "little")[: rng.choice((2, 4, 8))].ljust(8, b"\0")
+        elif kind == "piece":
+            size = rng.choice((4, 8, 24, 40, 100))
+            data[place : place + size] = data[other : other + size]
+        elif rng.random() < 0.3:
+            del data[place : place + rng.choice((1, 8, 100, len(data)))]
+    return {"tf_model.h5": bytes(data)}
+
+
+def read_hdf5(folder: Path, rng: Rng) -> None:
+    """Read in a process of its own, because HDF5 is written in C; what is read is what h5py reads."""
+    source, sink = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said: list[str | None] = []
+        try:
+            compare_hdf5(folder / "tf_model.h5", rng.random() < 0.5)
+        except PyledError as e:
+            said = [str(e), e.rule]
+        except BaseException as e:
+            said = [f"FAILED: {type(e).__name__}: {e}"]
+        os.write(sink, json.dumps(said).encode())
+        os._exit(0)
+    os.close(sink)
+    with os.fdopen(source, "rb") as file:
+        answer = file.read()
+    _, status = os.waitpid(child, 0)
+    assert status == 0, f"it ended with {status}"
+    if answer := json.loads(answer):
+        assert not answer[0].startswith("FAILED"), answer[0]
+        raise CheckpointError(*answer)
+
+
+def compare_hdf5(path: Path, mmap: bool) -> None:
+    """Read within limits of time and memory."""
+    resource.setrlimit(resource.RLIMIT_CPU, (int(TIME_LIMIT),) * 2)
+    tensors = read_tensorflow(path, mmap=mmap)
+    with h5py.File(path, "r", locking=False) as file:
+        groups = [file]
+        for group in groups:
+            for member in group.values():
+                if isinstance(member, h5py.Group):
+                    groups.append(member)
+                else:
+                    tensor = tensors.pop(weight_name(member.name[1:]))
+                    array = member[()]
+                    assert (tensor.T if member.name.endswith("/kernel:0") else tensor).tobytes() == array.tobytes()
+    assert not tensors
+
+
 def make_index(rng: Rng) -> Files:
     names = sorted(WEIGHTS)
     shard_of = {name: f"model-{i % 2 + 1}.safetensors" for i, name in enumerate(names)}
@@ -557,9 +629,10 @@ def read_ids(ids: Any, rng: Rng) -> None:
 
 # name: (share of the cases, in hundredths; what makes an input; what reads it)
 KINDS: dict[str, tuple[int, Callable[[Rng], Any], Callable[[Any, Rng], None]]] = {
-    "safetensors": (21, make_safetensors, read_weights),
+    "safetensors": (20, make_safetensors, read_weights),
     "torch-zip": (9, make_torch_zip, read_torch_file),
     "torch-stacked": (7, make_torch_stacked, read_torch_file),
+    "hdf5": (1, make_hdf5, read_hdf5),
     "index": (5, make_index, read_shards),
     "config": (9, make_config, read_model),
     "generation": (7, make_generation, read_generation),
@@ -571,7 +644,7 @@ KINDS: dict[str, tuple[int, Callable[[Rng], Any], Callable[[Any, Rng], None]]] =
     "ids": (7, make_ids, read_ids),
 }
 
-WEIGHT_FILES = ("safetensors", "torch-zip", "torch-stacked", "index")  # each of their errors carries a rule
+WEIGHT_FILES = ("safetensors", "torch-zip", "torch-stacked", "hdf5", "index")  # each of their errors carries a rule
 
 
 # Running them

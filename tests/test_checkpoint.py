@@ -568,17 +568,14 @@ def test_an_index_of_wrong_form(index, match, rule, shards):
 @pytest.mark.parametrize(
     ("files", "said", "rule"),
     [
-        *(
-            (
-                [name],
-                f"holds {re.escape(name)}, but pyled reads model.safetensors and pytorch_model.bin: convert it",
-                "other-format",
-            )
-            for name in ("tf_model.h5", "flax_model.msgpack")
+        (
+            ["flax_model.msgpack"],
+            r"holds flax_model\.msgpack, but pyled reads model.safetensors and pytorch_model.bin and tf_model.h5:",
+            "other-format",
         ),
         (
             [],
-            r"holds neither model\.safetensors nor pytorch_model\.bin, nor the index of several files: fetch",
+            r"holds neither model\.safetensors nor pytorch_model\.bin nor tf_model\.h5, nor the index of several files",
             "file-missing",
         ),
         (["model.safetensors"], "58 weights are missing", "weights-missing"),

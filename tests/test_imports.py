@@ -19,7 +19,7 @@ RINGS = [
     {"hub": {"huggingface_hub"}},
     {"generation_config": set()},
     {"config": set(), "kernels": {"numpy", "numba", "llvmlite"}},  # llvmlite comes with Numba
-    {"network": {"numpy"}, "tokenizer": {"numpy", "regex"}, "checkpoint": {"numpy"}, "generation": {"numpy"}},
+    {"network": {"numpy"}, "tokenizer": {"numpy", "regex"}, "checkpoint": {"numpy", "h5py"}, "generation": {"numpy"}},
     {"models": {"numpy"}},
     {"tasks": {"numpy", "regex"}},
     {"evaluation": {"numpy", "rouge_score"}},

@@ -11,6 +11,7 @@ from ..errors import CheckpointError, brief
 from ..files import read_json
 from ..hub import incomplete, located
 from .safetensors import read_safetensors
+from .tensorflow import read_tensorflow, weight_name
 from .torch_file import read_torch
 
 Tensors = dict[str, NDArray[Any]]
@@ -23,20 +24,23 @@ class Format:
     single: the file that holds all weights; index: names the files that do, where there are several
     suffix: of all its files
     read: returns the tensors of one file, as `read_safetensors` does
+    name: returns that of a tensor, for a key of the index
     """
 
     single: str
     index: str
     suffix: str
     read: Callable[..., Tensors]
+    name: Callable[[str], str] = str
 
 
 FORMATS = (  # the first that a directory has is read
     Format("model.safetensors", "model.safetensors.index.json", ".safetensors", read_safetensors),
     Format("pytorch_model.bin", "pytorch_model.bin.index.json", ".bin", read_torch),
+    Format("tf_model.h5", "tf_model.h5.index.json", ".h5", read_tensorflow, weight_name),
 )
 SINGLES = [form.single for form in FORMATS]
-UNREAD = ("tf_model.h5", "flax_model.msgpack")
+UNREAD = ("flax_model.msgpack",)
 
 
 def read_directory(directory: Path, *, mmap: bool = True) -> dict[str, Tensors]:
@@ -67,6 +71,7 @@ def _read_shards(directory: Path, files: set[str], form: Format, *, mmap: bool) 
     shard_of = read_json(index, CheckpointError).get("weight_map")
     if not isinstance(shard_of, dict) or not all(isinstance(shard, str) for shard in shard_of.values()):
         raise CheckpointError(f"{index}: weight_map must map names of tensors to names of files", "weight-map")
+    shard_of = {form.name(key): shard for key, shard in shard_of.items()}
     shards = sorted(set(shard_of.values()))
     for shard in shards:
         if not shard.endswith(form.suffix) or set(shard) & set("/\\:\0"):

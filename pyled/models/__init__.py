@@ -6,6 +6,7 @@ from .question_answering import LEDForQuestionAnswering
 from .seq2seq import LEDModel
 from .sequence_classification import LEDForSequenceClassification
 from .stacks import LEDDecoder, LEDEncoder
+from .tensorflow import TFLEDForConditionalGeneration, TFLEDModel
 
 # The names by which scripts of transformers load any such model.
 AutoModelForSeq2SeqLM = LEDForConditionalGeneration
@@ -24,4 +25,6 @@ __all__ = [
     "LEDForSequenceClassification",
     "LEDModel",
     "PreTrainedModel",
+    "TFLEDForConditionalGeneration",
+    "TFLEDModel",
 ]

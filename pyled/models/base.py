@@ -167,7 +167,7 @@ class PreTrainedModel(Network):
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         extra = {key: value for key, value in self.config.extra.items() if key != "torch_dtype"}  # now "dtype"
-        extra |= {"architectures": [type(self).__name__], "dtype": self.dtype.name}
+        extra |= {"architectures": [type(self).__name__.removeprefix("TF")], "dtype": self.dtype.name}
         config = replace(self.config, extra=extra)
         checkpoint.save(directory, self.weights, config, self.head, self.generation_config.to_dict())
 
