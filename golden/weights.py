@@ -53,6 +53,18 @@ def architecture(config: Mapping[str, Any]) -> str:
     return str(name)
 
 
+def head_weights(kind: str, E: int, num_labels: int) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a head, "qa" or "classification": of seed 0, matrices 8 or 2 times `value`, in float32."""
+    sizes, scale = {"qa_outputs": (2, E)}, 8
+    if kind == "classification":
+        scale, sizes = 2, {"classification_head.dense": (E, E), "classification_head.out_proj": (num_labels, E)}
+    tensors = {}
+    for name, size in sizes.items():
+        tensors[f"{name}.weight"] = scale * reals(f"{name}.weight", 0, size, np.float32)
+        tensors[f"{name}.bias"] = reals(f"{name}.bias", 0, size[:1], np.float32)
+    return tensors
+
+
 def shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Return the tensors of a checkpoint, in upstream's names, by their shapes; its `architectures` say the head."""
     V, E = config["vocab_size"], config["d_model"]

@@ -38,19 +38,35 @@ if TYPE_CHECKING:
         TFLEDSeq2SeqModelOutput,
     )
     from .network.cache import Cache
-    from .tasks import Documents, Reading, Summarizer, Summary, summarize
+    from .tasks import (
+        Answer,
+        Answerer,
+        Classification,
+        Classifier,
+        Documents,
+        Reading,
+        Summarizer,
+        Summary,
+        answer,
+        classify,
+        summarize,
+    )
     from .tokenizer import AddedToken, AutoTokenizer, BatchEncoding, LEDTokenizer, LEDTokenizerFast
     from .version import __version__
 
 _MODULES = {
     "SYNOPSIS": "hub",
     "AddedToken": "tokenizer",
-    "AutoTokenizer": "tokenizer",
+    "Answer": "tasks",
+    "Answerer": "tasks",
     "AutoModelForQuestionAnswering": "models",
     "AutoModelForSeq2SeqLM": "models",
     "AutoModelForSequenceClassification": "models",
+    "AutoTokenizer": "tokenizer",
     "BatchEncoding": "tokenizer",
     "Cache": "network.cache",
+    "Classification": "tasks",
+    "Classifier": "tasks",
     "Documents": "tasks",
     "GenerationConfig": "generation_config",
     "LEDConfig": "config",
@@ -78,18 +94,24 @@ _MODULES = {
     "TFLEDSeq2SeqLMOutput": "models.tensorflow",
     "TFLEDSeq2SeqModelOutput": "models.tensorflow",
     "__version__": "version",
+    "answer": "tasks",
+    "classify": "tasks",
     "summarize": "tasks",
 }
 
 __all__ = [
     "SYNOPSIS",
     "AddedToken",
+    "Answer",
+    "Answerer",
     "AutoModelForQuestionAnswering",
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoTokenizer",
     "BatchEncoding",
     "Cache",
+    "Classification",
+    "Classifier",
     "Documents",
     "GenerationConfig",
     "LEDConfig",
@@ -117,6 +139,8 @@ __all__ = [
     "TextIteratorStreamer",
     "TextStreamer",
     "__version__",
+    "answer",
+    "classify",
     "summarize",
 ]
 

@@ -89,9 +89,11 @@ def _checks(annotation: Any) -> list[Check]:
         return [(callable, "a function")]
     if origin in (Mapping, MutableMapping):
         return [(_is_dictionary, "a dictionary with strings as keys")]
-    if isinstance(annotation, type) and annotation.__module__.partition(".")[0] == __package__:
-        name = annotation.__name__
-        return [(lambda value: isinstance(value, annotation), f"{'an' if name[0] in 'AEIOUL' else 'a'} {name}")]
+    kind = origin or annotation  # Loaded[LEDModel] is checked as Loaded
+    if isinstance(kind, type) and kind.__module__.partition(".")[0] == __package__:
+        name = kind.__name__
+        article = "an" if name[0] in "AEIOU" or name.startswith("LED") else "a"
+        return [(lambda value: isinstance(value, kind), f"{article} {name}")]
     return [_OF_TYPE[annotation]] if annotation in _OF_TYPE else []
 
 

@@ -10,6 +10,8 @@ import numba
 import numpy as np
 
 import pyled
+from golden import WEIGHTS
+from pyled import LEDConfig
 from pyled.checkpoint import read_safetensors, write_safetensors
 
 TINY = Path(__file__).parent.parent / "golden" / "tiny"
@@ -70,4 +72,15 @@ def primera(directory: Path, positions: int = 64) -> Path:
     """The tiny checkpoint with `<doc-sep>`, as PRIMERA has it."""
     changed(directory, config={"vocab_size": 601, "max_encoder_position_embeddings": positions}, generation={})
     (directory / "added_tokens.json").write_text('{"<doc-sep>": 600}', encoding="utf-8")
+    return directory
+
+
+def headed(directory: Path, kind: str, **config: Any) -> Path:
+    """A copy of the tiny checkpoint with the head of golden/weights.py, "qa" or "classification"."""
+    name = {"qa": "LEDForQuestionAnswering", "classification": "LEDForSequenceClassification"}[kind]
+    changed(directory, config={"architectures": [name], **config}, generation={})
+    E, labels = 24, LEDConfig.from_pretrained(directory).num_labels
+    stored = {name: np.array(tensor) for name, tensor in read_safetensors(directory / "model.safetensors").items()}
+    stored.pop("final_logits_bias")
+    write_safetensors(directory / "model.safetensors", stored | WEIGHTS.head_weights(kind, E, labels))
     return directory

@@ -134,11 +134,11 @@ def test_a_bad_input_does_not_stop_the_others(summarize, tmp_path, note):
     status, out, err = summarize(*bad, note)
     assert (status, out) == (1, f"==> {note} <==\n{expected(SHORT)}\n")
     problems = [
-        "the text is empty: there is nothing to summarize",
-        "the text is empty: there is nothing to summarize",
+        "the text is empty: there is nothing to read",
+        "the text is empty: there is nothing to read",
         "byte 3 is not UTF-8: convert it first, with iconv -f WINDOWS-1252 -t UTF-8 if it is of Windows or Latin-1",
         "byte 2 is NUL, so this is no text: extract its text first",
-        "holds no .txt or .md (summaries and subfolders are not read)",
+        "holds no .txt or .md (results, as *.summary.*, and subfolders are not read)",
         "cannot be read: No such file or directory",
         "cannot be read: File name too long",
         "cannot be read: embedded null byte",
@@ -154,7 +154,7 @@ def test_without_any_good_input_the_checkpoint_is_not_opened(run, tmp_path):
     assert run("summarize", "-m", TINY, stdin=b"") == (
         1,
         "",
-        "pyled: standard input: the text is empty: there is nothing to summarize\n",
+        "pyled: standard input: the text is empty: there is nothing to read\n",
     )
 
 

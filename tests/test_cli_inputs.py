@@ -14,7 +14,7 @@ from pyled.cli.shared.inputs import Inputs, read_text
 from pyled.errors import InputError
 
 OTHER = "A second keeper came in the morning."
-RULE = "its .txt and .md are read, but no *.summary.*, and nothing in folders below it"
+RULE = "its .txt and .md are read, but no results (*.summary.*, ...), and nothing in folders below it"
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ RULE = "its .txt and .md are read, but no *.summary.*, and nothing in folders be
         (b"caf\xe9", "byte 3 is not UTF-8: convert it first, with iconv -f WINDOWS-1252 -t UTF-8"),
         (b"x" * 1234 + b"\xc3", "byte 1,234 is not UTF-8"),
         (b"\xed\xa0\x80", "byte 0 is not UTF-8"),
-        (b"\xef\xbb\xbf \n", "the text is empty: there is nothing to summarize"),
+        (b"\xef\xbb\xbf \n", "the text is empty: there is nothing to read"),
     ],
 )
 def test_what_is_no_text_is_named(tmp_path, data, message):
@@ -65,7 +65,7 @@ def test_a_directory_is_not_read_below(tmp_path, summarize):
     assert summarize(tmp_path / "texts") == (
         1,
         "",
-        f"pyled: {tmp_path / 'texts'}: holds no .txt or .md (summaries and subfolders are not read)\n",
+        f"pyled: {tmp_path / 'texts'}: holds no .txt or .md (results, as *.summary.*, and subfolders are not read)\n",
     )
     for name in ("B.TXT", "a.summary.txt", "a.tex", ".hidden.md"):
         (tmp_path / "texts" / name).write_text(OTHER, encoding="utf-8")

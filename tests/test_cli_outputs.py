@@ -167,7 +167,7 @@ def test_what_is_there_is_kept_or_replaced_as_asked(summarize, two, tmp_path):
     assert left_in(folder) == ["a.summary.txt"]
     (folder / ".a.summary.txt.0123abcd.part").write_text("of a run that was killed")
     os.utime(folder / ".a.summary.txt.0123abcd.part", (0, 0))
-    said = "pyled: 1 of 2 summaries are there already and are kept\n"
+    said = "pyled: 1 of 2 results are there already and are kept\n"
     assert summarize(two, "-o", folder, "--skip-existing") == (0, "", said)
     assert (folder / "a.summary.txt").read_text(encoding="utf-8") == "old"
     assert (folder / "b.summary.txt").read_text(encoding="utf-8") == expected(OTHER) + "\n"
@@ -182,7 +182,7 @@ def test_what_is_there_is_kept_or_replaced_as_asked(summarize, two, tmp_path):
 def test_nothing_to_do_does_not_open_the_checkpoint(run, two, tmp_path):
     (tmp_path / "out.txt").touch()
     status, out, err = run("summarize", two, "-m", tmp_path / "none", "-o", tmp_path / "out.txt", "--skip-existing")
-    said = f"{tmp_path / 'out.txt'} is there already and is kept: nothing is summarized; --force replaces it"
+    said = f"{tmp_path / 'out.txt'} is there already and is kept: nothing is done; --force replaces it"
     assert (status, out, err) == (0, "", f"pyled: {said}\n")
 
 
@@ -308,7 +308,7 @@ def test_a_lock_of_another_program_is_told_after_a_while(run, tmp_path, monkeypa
 )
 def test_names_of_files_tell_inputs_apart(inputs, names):
     console = Notes()
-    files = file_names(inputs, ".md", console)
+    files = file_names(inputs, ".summary.md", console)
     assert list(files.items()) == [(given, f"{name}.summary.md") for given, name in zip(inputs, names, strict=True)]
     assert len(console.told) == any(name.endswith((".txt", ".md")) for name in names)
 

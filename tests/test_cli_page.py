@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from checkpoints import TINY, TRAINED, primera
+from checkpoints import TINY, TRAINED, headed, primera
 from commands import PACKAGE
 
 from pyled.cli.shared.exit_status import EXIT_STATUS
@@ -30,6 +30,8 @@ def folder(tmp_path_factory):
     (folder / "paper.pdf").write_bytes(b"%PDF-1.7\n\x80\x81")
     (folder / "led").symlink_to(TINY)
     primera(folder / "primera", positions=1024)
+    headed(folder / "led-answers", "qa")
+    headed(folder / "led-weather", "classification", id2label={"0": "calm", "1": "windy", "2": "storm"})
     (folder / "bin").mkdir()
     (folder / "bin" / "python3").symlink_to(sys.executable)
     command = folder / "bin" / "pyled"
@@ -70,8 +72,10 @@ def test_the_sessions_print_what_they_say(folder, name):
 
 
 def test_every_command_is_on_the_page():
-    for command in ("summarize", "inspect", "tokenize", "detokenize", "evaluate"):
-        assert any(re.search(rf"^\$.*\bpyled {command}\b", session, re.MULTILINE) for session in SESSIONS["cli.md"])
+    pages = {"answer": "answer.md", "classify": "classify.md"}
+    for command in ("summarize", "answer", "classify", "inspect", "tokenize", "detokenize", "evaluate"):
+        sessions = SESSIONS[pages.get(command, "cli.md")]
+        assert any(re.search(rf"^\$.*\bpyled {command}\b", session, re.MULTILINE) for session in sessions)
 
 
 def test_the_exit_statuses_are_those_of_the_parser():

@@ -474,7 +474,7 @@ def test_without_any_length_the_decoder_gets_a_stated_one(tmp_path, positions, m
     config = LEDConfig.from_pretrained(directory)
     plan = planned(config, GenerationConfig.from_model_config(config), {}, Reading(), None, {"num_beams": 2})
     assert plan.settings.max_length == most + 1
-    assert plan.settings.origin["max_length"] == plan.settings.origin["max_new_tokens"] == "summarize"
+    assert plan.settings.origin["max_length"] == plan.settings.origin["max_new_tokens"] == "pyled"
     assert plan.notes[0] == f"no length is set: at most {most} tokens are generated; pass max_new_tokens"
     if positions == 5:
         made = pyled.summarize(SHORT, directory, min_new_tokens=5)
@@ -547,7 +547,7 @@ def test_the_record_is_plain_json_and_says_who_set_what():
         ("num_beams", 2, "call"),
         ("no_repeat_ngram_size", 3, "generation_config.json"),
         ("eos_token_id", [2], "generation_config.json"),
-        ("num_return_sequences", 1, "summarize"),
+        ("num_return_sequences", 1, "pyled"),
     ]:
         assert settings[name] == {"value": value, "origin": origin}
     assert [chunk["text"] for chunk in record["chunks"]] == [chunk.text for chunk in made.chunks]
@@ -563,7 +563,7 @@ def test_what_was_not_asked_for_has_its_origin(tmp_path):
         "chunk_tokens": "config.json",
         "overlap": "default",
         "combine": "default",
-        "global_attention": "summarize",
+        "global_attention": "pyled",
         "prefix": "default",
     }
     plain = Summarizer(TINY).plan

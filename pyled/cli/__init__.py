@@ -1,7 +1,8 @@
 """The command line, `pyled`: results go to standard output, everything else to standard error, both as UTF-8.
 
 To be read in this order: dispatch; in shared/ exit_status, parser, settings, words, interrupts, console, loading,
-inputs, forms, outputs, chunks, dry_run; summarize, inspect, tokenize; pairs and records in shared/, evaluate; convert.
+inputs, forms, outputs, results, chunks, dry_run; summarize, answer, classify, inspect, tokenize; pairs and records in
+shared/, evaluate; convert.
 """
 
 

@@ -2,20 +2,20 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .shared.chunks import Chunks
 from .shared.console import Console, OutputError, put
 from .shared.dry_run import costs
 from .shared.forms import FORMS
-from .shared.inputs import STDIN, Cluster, Inputs, named_or_piped, shown
+from .shared.inputs import Cluster, Inputs, named_or_piped, shown
 from .shared.interrupts import before_leaving
 from .shared.loading import add_options, load, prepare
-from .shared.outputs import Output, TakenError, open_output
+from .shared.outputs import Output, add_outputs, open_output
 from .shared.parser import Commands, add_command, add_model
 from .shared.places import chunks_file
-from .shared.words import name_origins
+from .shared.results import give, sizes
 
 if TYPE_CHECKING:
     from ..tasks import Source, Status, Summarizer
@@ -56,7 +56,7 @@ def add(commands: Commands) -> None:
         "positions, <doc-sep> stands behind each and is global",
     )
     add_model(parser)
-    _add_outputs(parser.add_argument_group("output"))
+    add_outputs(parser, "summarize", "the summary", tuple(FORMS))
     running = add_options(parser)
     running.add_argument(
         "--stream", action="store_true", help="show the summary of one text as it is written; needs --num-beams 1"
@@ -64,26 +64,6 @@ def add(commands: Commands) -> None:
     running.add_argument(
         "--dry-run", action="store_true", help="summarize nothing; tell tokens, chunks, time and memory"
     )
-
-
-def _add_outputs(group: Any) -> None:
-    group.add_argument(
-        "-o",
-        "--output",
-        metavar="PATH",
-        help="a file for all summaries; or a directory, there already or with a / at its end, for a file each: "
-        "notes.summary.txt for notes.txt (default: standard output)",
-    )
-    group.add_argument(
-        "--format",
-        choices=FORMS,
-        default="text",
-        help="text: the summary; md: Markdown; json: a list of records, with all settings and figures; jsonl: a "
-        "record a line (default: text)",
-    )
-    existing = group.add_mutually_exclusive_group()
-    existing.add_argument("--force", action="store_true", help="replace outputs that are there already")
-    existing.add_argument("--skip-existing", action="store_true", help="keep what is there already, do the others")
 
 
 # 2. The work
@@ -135,7 +115,7 @@ def _summarize_all(
         elif status.done == 0:
             console.clear()  # the text comes where the line of progress is
 
-    work = Work(watch, [_bytes(name) for name in inputs.readable])
+    work = Work(watch, sizes(inputs))
     files: dict[Path, Chunks] = {}  # one for all inputs, where their output is one file
     for i, name, text in inputs.texts():
         work.turn_to(i)
@@ -150,23 +130,9 @@ def _summarize_all(
         except Exception as e:
             inputs.fail(name, e)
             continue
-        console.clear()
         told = len(summarizer.loaded.notes) + len(summarizer.plan.notes) + len(source.notes)
-        for note in summary.notes[told:]:
-            console.note(f"{shown(name)}: {note}")
-        record = summary.record()
-        name_origins(record["settings"])
-        if stream is not None:
-            record |= {"text": ""}  # only the line end is left to write
-        try:
-            output.put({"input": name, **inputs.parts, **record})
-        except TakenError as e:
-            inputs.fail(name, InputError(str(e)))
-
-
-def _bytes(name: str) -> float:
-    """Return the size of an input; 0 if it is no file."""
-    return float(Path(name).stat().st_size) if name != STDIN and Path(name).is_file() else 0.0
+        text_is_shown = {"text": ""} if stream is not None else {}  # only the line end is left to write
+        give(output, console, inputs, name, [summary], told, **text_is_shown)
 
 
 def _finished(

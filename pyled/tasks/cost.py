@@ -1,4 +1,4 @@
-"""8. What a summary costs: seconds and bytes, from the shape of the model and two rates of a machine.
+"""13. What a summary costs: seconds and bytes, from the shape of the model and two rates of a machine.
 
 Operations and bytes are counted as the code works. The constants say which part of a rate pyled reaches.
 

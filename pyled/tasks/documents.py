@@ -1,4 +1,4 @@
-"""2. Several documents that are read together, as PRIMERA reads them: each cut to its share of the encoder."""
+"""3. Several documents that are read together, as PRIMERA reads them: each cut to its share of the encoder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""9. What the files of a checkpoint say, each read for itself, so that a broken one hides none of the others."""
+"""14. What the files of a checkpoint say, each read for itself, so that a broken one hides none of the others."""
 
 import math
 from collections import Counter
@@ -15,6 +15,7 @@ from ..generation_config import GenerationConfig
 from ..tokenizer import LEDTokenizer
 from ..tokenizer.bytelevel import SYMBOL_OF_BYTE
 from ..tokenizer.led.lengths import UNLIMITED
+from .loading import architecture
 from .planning import plan
 from .reading import Reading
 from .summary import settings_record
@@ -91,9 +92,7 @@ def examine(directory: Path) -> Facts:
 
 
 def _head(config: LEDConfig) -> str | None:
-    names = config.extra.get("architectures")
-    names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-    return next((_HEADS[name] for name in names if name in _HEADS), "lm")
+    return _HEADS.get(str(architecture(config)), "lm")
 
 
 def parameters(config: LEDConfig, head: str | None) -> dict[str, int]:

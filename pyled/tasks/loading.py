@@ -1,24 +1,38 @@
-"""4. What every task needs: a model, its tokenizer, and what their files said."""
+"""5. What every task needs: a model, its tokenizer, and what their files said."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ..annotations import checked_arguments
 from ..checkpoint import Storage
 from ..config import LEDConfig
 from ..errors import CheckpointError, InputError, brief
 from ..hub import MODEL, PARTS, UNNAMED, named, opened
-from ..models import LEDForConditionalGeneration
+from ..models import (
+    LEDForConditionalGeneration,
+    LEDForQuestionAnswering,
+    LEDForSequenceClassification,
+    PreTrainedModel,
+)
 from ..models.base import dtype_name
 from ..tokenizer import LEDTokenizer
 
+AnyModel = TypeVar("AnyModel", bound=PreTrainedModel)
+
+# The task of each class with a head.
+TASKS = {
+    "LEDForConditionalGeneration": "summarize",
+    "LEDForQuestionAnswering": "answer",
+    "LEDForSequenceClassification": "classify",
+}
+
 
 @dataclass(frozen=True)
-class Loaded:
+class Loaded(Generic[AnyModel]):
     """A model and its tokenizer."""
 
-    model: LEDForConditionalGeneration
+    model: AnyModel
     tokenizer: LEDTokenizer
     name: str  # of the model, for the record: its directory; or, from a hub, owner/name@commit
     notes: tuple[str, ...]  # how the weights were loaded
@@ -26,6 +40,8 @@ class Loaded:
 
 
 Model = str | Path | LEDForConditionalGeneration | None
+QuestionModel = str | Path | LEDForQuestionAnswering
+ClassificationModel = str | Path | LEDForSequenceClassification
 Tokenizer = str | Path | LEDTokenizer | None
 
 
@@ -36,13 +52,28 @@ def load(
     dtype: Any = None,
     weights: Storage | None = None,
     revision: str | None = None,
-) -> Loaded:
+) -> Loaded[LEDForConditionalGeneration]:
     """Return the model of a directory or of a name on a hub, or one in memory; None is the checkpoint in the package.
 
     tokenizer: another than the model's; revision: of a name on a hub, a branch, a tag or a commit
 
     Raises CheckpointError, ConfigError, TokenizerError, GenerationError for the files, InputError for arguments.
     """
+    return load_for(LEDForConditionalGeneration, model, tokenizer, dtype, weights, revision)
+
+
+def load_for(
+    kind: type[AnyModel],
+    model: Any,
+    tokenizer: Tokenizer,
+    dtype: Any = None,
+    weights: Storage | None = None,
+    revision: str | None = None,
+) -> Loaded[AnyModel]:
+    """Return what `load` does, for the task of a class of models; what is loaded already is only checked."""
+    if isinstance(model, Loaded):
+        _check_kind(model.model, kind)
+        return model
     dtype = None if dtype is None else dtype_name(dtype)
     notes, surprises, name = [UNNAMED] if model is None else [], [], "in memory"
     if isinstance(tokenizer, str | Path):
@@ -52,7 +83,10 @@ def load(
         directory, _ = opened(model, {"revision": revision}, *(PARTS if tokenizer is None else MODEL))
         name, tokenizer = named(directory), _tokenizer_of(directory) if tokenizer is None else tokenizer
         config = LEDConfig.from_pretrained(directory)
-        model = LEDForConditionalGeneration.of_checkpoint(directory, config, dtype or "float32", weights)
+        if (stated := architecture(config)) in TASKS and stated != kind.__name__:
+            said = f"{name} holds an {stated}, as its config.json says, and {_task(kind)}"
+            raise CheckpointError(f"{said}: pass it to {TASKS[stated]}, or pass another checkpoint")
+        model = kind.of_checkpoint(directory, config, dtype or "float32", weights)
     elif revision is not None:
         raise InputError(f"revision={brief(revision)} has no effect here: the model is in memory")
     elif dtype not in (None, model.dtype.name) or weights not in (None, stored_as(model)):
@@ -60,9 +94,10 @@ def load(
         words = " and ".join(f"{name} is {brief(value)}" for name, value in asked.items() if value is not None)
         actual = f"the model is in {model.dtype.name}, and its weights in {stored_as(model)}"
         raise InputError(f"{words}, but {actual}: load it with these")
+    _check_kind(model, kind)
     if not isinstance(tokenizer, LEDTokenizer):
-        kind = "missing" if tokenizer is None else f"a {type(tokenizer).__name__}"
-        raise InputError(f"the tokenizer is {kind}: a model in memory needs its LEDTokenizer, or the directory")
+        what = "missing" if tokenizer is None else f"a {type(tokenizer).__name__}"
+        raise InputError(f"the tokenizer is {what}: a model in memory needs its LEDTokenizer, or the directory")
     if (report := model.load_report) is not None:
         notes, surprises = [*notes, *report.lines()], report.surprises()
     if len(tokenizer) > model.config.vocab_size:
@@ -83,6 +118,22 @@ def _tokenizer_of(directory: Path) -> LEDTokenizer:
         raise CheckpointError(f"{e}; {remedy}", e.rule) from None
 
 
-def stored_as(model: LEDForConditionalGeneration) -> str:
+def architecture(config: LEDConfig) -> str | None:
+    """Return the class that a checkpoint's config.json names, if it is one of LED's; the first of several."""
+    names = config.extra.get("architectures")
+    names = names if isinstance(names, list) else []
+    return next((name for name in names if name == "LEDModel" or (isinstance(name, str) and name in TASKS)), None)
+
+
+def _task(kind: type[PreTrainedModel]) -> str:
+    return f"{TASKS[kind.__name__]} needs an {kind.__name__}"
+
+
+def _check_kind(model: PreTrainedModel, kind: type[PreTrainedModel]) -> None:
+    if not isinstance(model, kind):
+        raise InputError(f"the model is an {type(model).__name__}, and {_task(kind)}: load it with that class")
+
+
+def stored_as(model: PreTrainedModel) -> str:
     """Return the type of the matrices that a step of decoding reads."""
     return model.stored_as or model.dtype.name

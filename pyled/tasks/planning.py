@@ -1,4 +1,4 @@
-"""3. The plan: how texts are read and summaries generated, with every question settled before any work.
+"""4. The plan: how texts are read and summaries generated, with every question settled before any work.
 
 A plan needs no weights: a configuration, settings and a vocabulary are enough. Letters: P prompt tokens.
 """
@@ -61,14 +61,14 @@ def plan(
         )
 
     effective, prompt = resolved()
-    origin, notes = dict.fromkeys(FIXED, "summarize"), []
+    origin, notes = dict.fromkeys(FIXED, "pyled"), []
     if effective.origin["max_length"] == "default":
         most = min(NEW_TOKENS, positions)
         effective, prompt = resolved(max_new_tokens=most)
-        origin |= {"max_length": "summarize", "max_new_tokens": "summarize"}
+        origin |= {"max_length": "pyled", "max_new_tokens": "pyled"}
         notes.append(f"no length is set: at most {most} tokens are generated; pass max_new_tokens")
     if effective.do_sample and effective.origin["seed"] == "default":
-        origin["seed"] = "summarize"
+        origin["seed"] = "pyled"
         notes.append(
             f"no seed is set: the draws follow from {effective.seed}; pass seed={effective.seed} to repeat them"
         )
@@ -85,10 +85,17 @@ def plan(
 
 
 def plan_reading(
-    config: LEDConfig, vocabulary: Collection[str], reading: Reading, task: str = "summarization"
+    config: LEDConfig,
+    vocabulary: Collection[str],
+    reading: Reading,
+    task: str = "summarization",
+    positions: int | None = None,
 ) -> tuple[Reading, dict[str, str], int]:
-    """Return the reading in effect, where each part of it comes from, and the most tokens of a chunk."""
-    positions, where = config.max_encoder_position_embeddings, reading.global_attention
+    """Return the reading in effect, where each part of it comes from, and the most tokens of a chunk.
+
+    positions: the most tokens that the task can read at a time; None for all positions of the encoder
+    """
+    positions, where = positions or config.max_encoder_position_embeddings, reading.global_attention
     limit = reading.chunk_tokens or positions
     if limit > positions:
         raise InputError(f"chunk_tokens is {limit:,}, but this encoder has {positions:,} positions: pass no more")
@@ -104,7 +111,7 @@ def plan_reading(
     origin = {f.name: "default" if getattr(reading, f.name) == f.default else "call" for f in fields(reading)}
     if where is None:
         reading = replace(reading, global_attention="doc-sep" if DOC_SEP in vocabulary else "first")
-        origin["global_attention"] = "summarize"
+        origin["global_attention"] = "pyled"
     if reading.too_long == "chunk" and reading.chunk_tokens is None:
         reading = replace(reading, chunk_tokens=limit)
         origin["chunk_tokens"] = "config.json"

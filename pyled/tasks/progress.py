@@ -1,4 +1,4 @@
-"""5. How far a work is, and how long the rest of it takes."""
+"""6. How far a work is, and how long the rest of it takes."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

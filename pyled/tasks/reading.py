@@ -110,6 +110,8 @@ class Reader:
     tokenizer: LEDTokenizer
     reading: Reading  # in effect
     limit: int  # the most tokens of a chunk
+    side: str = "encoder"  # the part of the model that sets the limit
+    can_cut: bool = True  # the task can be done piece by piece
 
     def __call__(self, text: Text) -> Source:
         """Return a text as tokens, in chunks if it is too long for one and the reading says so. Raises InputError."""
@@ -123,15 +125,16 @@ class Reader:
         count = len(encoded["input_ids"])
         remedy = self.reading.too_long if count > limit else None
         if remedy == "error":
+            piecewise = "too_long='chunk' to summarize it piece by piece, or " if self.can_cut else ""
             raise InputError(
-                f"{count:,} tokens, but this encoder has {limit:,} positions: shorten the text, or pass "
-                f"too_long='chunk' to summarize it piece by piece, or too_long='truncate' to read {limit:,} of them"
+                f"{count:,} tokens, but this {self.side} has {limit:,} positions: shorten the text, or pass "
+                f"{piecewise}too_long='truncate' to read {limit:,} of them"
             )
         if remedy == "truncate":
             encoded, truncated = self._encoded(text, truncation=True, max_length=limit), count - limit
             stops = [stop - prefix for _, stop in encoded["offset_mapping"]]  # those of <s> and </s> are not above 0
             pieces = [(0, max(0, *stops), encoded["input_ids"])]
-            notes.append(f"{truncated:,} of {count:,} tokens were cut off: the encoder has {limit:,} positions")
+            notes.append(f"{truncated:,} of {count:,} tokens were cut off: the {self.side} has {limit:,} positions")
         elif remedy == "chunk":
             spans = encoded["offset_mapping"][1:-1]
             starts = [max(0, start - prefix) for start, stop in spans if stop > prefix]

@@ -1,4 +1,4 @@
-"""A summary piece by piece, while it is written."""
+"""9. A summary piece by piece, while it is written."""
 
 from collections.abc import Callable
 

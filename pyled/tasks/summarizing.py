@@ -1,8 +1,7 @@
-"""7. The work: a model and its tokenizer, asked for the summary of one text after another."""
+"""10. The work: a model and its tokenizer, asked for the summary of one text after another."""
 
-import io
 import time
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal, overload
 
@@ -13,16 +12,17 @@ from ..checkpoint import Storage
 from ..errors import GenerationError, InputError, PyledError
 from ..generation.streamers import check_streamer
 from ..generation_config import GenerationConfig
+from ..models import LEDForConditionalGeneration
 from .cost import TYPICAL, Estimate, Rates, estimate
 from .documents import Documents, Text
-from .loading import Loaded, Model, Tokenizer, load, stored_as
+from .loading import Loaded, Model, Tokenizer, load_for, stored_as
 from .planning import plan
 from .progress import Place, Watch, Work
 from .reading import Chunk, Reader, Reading, Source
+from .running import Errors, one_or_each
 from .streaming import Paragraphs, Stream
 from .summary import ChunkSummary, Summary, versions
 
-Errors = Literal["raise", "record"]
 Finished = MutableMapping[str, ChunkSummary]  # by `Chunk.key`
 
 
@@ -35,7 +35,7 @@ class Summarizer:
     @checked_arguments
     def __init__(
         self,
-        model: Model | Loaded = None,
+        model: Model | Loaded[LEDForConditionalGeneration] = None,
         tokenizer: Tokenizer = None,
         *,
         dtype: Any = None,
@@ -59,7 +59,7 @@ class Summarizer:
         Raises InputError for arguments, GenerationError for settings; CheckpointError, ConfigError, TokenizerError.
         """
         reading = Reading(**{field.name: options.pop(field.name) for field in fields(Reading) if field.name in options})
-        self.loaded = model if isinstance(model, Loaded) else load(model, tokenizer, dtype, weights, revision)
+        self.loaded = load_for(LEDForConditionalGeneration, model, tokenizer, dtype, weights, revision)
         led, vocabulary = self.loaded.model, self.loaded.tokenizer.get_vocab()
         self.plan = plan(led.config, led.generation_config, vocabulary, reading, generation_config, options)
 
@@ -88,24 +88,16 @@ class Summarizer:
 
         Raises InputError for a text that is empty or too long, GenerationError where the plan leaves nothing to stream.
         """
-        work = Work() if progress is None else Work(progress)
-        if isinstance(text, str | Documents):
-            results: Any = self.write(self.read(text), work, stream=stream)
-        elif isinstance(text, bytes | Mapping | io.IOBase) or not np.iterable(text):
-            raise InputError(
-                f"text is a {type(text).__name__}: pass a string, or strings or Documents in a list or any iterable"
-            )
-        elif stream is not None:
+        if stream is not None and not isinstance(text, str | Documents):
             raise InputError("stream shows the summary of one text: pass a string or Documents, or leave it out")
-        else:
-            results = [_attempt(self.read, i, errors, one) for i, one in enumerate(text)]
-            work.sizes = [self.estimate(one.chunks).seconds if isinstance(one, Source) else 0.0 for one in results]
-            for i, source in enumerate(results):
-                if isinstance(source, Source):
-                    work.turn_to(i)
-                    results[i] = _attempt(self.write, i, errors, source, work)
-        work.end()
-        return results
+
+        def seconds(source: Source) -> float:
+            return self.estimate(source.chunks).seconds
+
+        def write(source: Source, work: Work) -> Summary:
+            return self.write(source, work, stream=stream)
+
+        return one_or_each("text", text, errors, progress, self.read, seconds, write)
 
     def read(self, text: Text) -> Source:
         """Return a text as tokens, in chunks where it is too long for one and the plan says so. Raises InputError."""
@@ -237,16 +229,6 @@ class Summarizer:
             encoding_seconds=encoded - began,
             generating_seconds=time.perf_counter() - encoded,
         )
-
-
-def _attempt(function: Any, i: int, errors: Errors, *arguments: Any) -> Any:
-    """Return what a function returns for text i, or its error, which names the text, where errors are recorded."""
-    try:
-        return function(*arguments)
-    except PyledError as e:
-        if errors == "raise":
-            raise e.at(f"text[{i}]") from None
-        return e.at(f"text[{i}]")
 
 
 def _joined(summaries: tuple[ChunkSummary, ...]) -> str:

@@ -1,9 +1,9 @@
-"""6. A summary, and the record of how it was made."""
+"""7. Records of how a result was made, and a summary."""
 
 import platform
 import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -12,6 +12,14 @@ import numpy as np
 from ..generation import Settings
 from ..version import __version__
 from .planning import Plan
+
+
+class Recorded:
+    """The result of a task: a dataclass."""
+
+    def record(self) -> dict[str, Any]:
+        """Return everything as plain values of JSON, in a fixed order."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class ChunkSummary:
 
 
 @dataclass(frozen=True, repr=False)
-class Summary:
+class Summary(Recorded):
     """A summary and the record of how it was made; `str` returns the text."""
 
     text: str
@@ -38,7 +46,7 @@ class Summary:
     versions: Mapping[str, str]  # of pyled and of what it computes with
     dtype: str  # of the arithmetic
     weights: str  # the type of the matrices that a step of decoding reads
-    plan: Plan  # every setting in effect, and where each comes from, "summarize" being pyled
+    plan: Plan  # every setting in effect, and where each comes from
     source_tokens: int  # of the whole text, `<s>` and `</s>` included
     truncated_tokens: int  # those of them that were not read
     global_tokens: int  # tokens with global attention, of all chunks
@@ -65,9 +73,8 @@ class Summary:
         return self.text
 
     def record(self) -> dict[str, Any]:
-        """Return everything as plain values of JSON, in a fixed order."""
-        record = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        return {("settings" if name == "plan" else name): value for name, value in record.items()}
+        """Return everything as plain values of JSON, in a fixed order; the plan as settings."""
+        return {("settings" if name == "plan" else name): value for name, value in super().record().items()}
 
 
 def versions() -> dict[str, str]:
@@ -92,4 +99,6 @@ def _plain(value: Any) -> Any:
         return settings_record(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return asdict(value) if isinstance(value, ChunkSummary) else value
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -1,4 +1,4 @@
-"""The forms of a summary: the text alone, Markdown, and the record in JSON."""
+"""The forms of a result: the text alone, Markdown, and the record in JSON."""
 
 import json
 import re
@@ -10,17 +10,32 @@ from .inputs import shown
 
 FORMS = {"text": ".txt", "json": ".json", "jsonl": ".jsonl", "md": ".md"}  # and how their files end
 
-Record = Mapping[str, Any]  # of one summary: "input", "text", and how it was made
+Record = Mapping[str, Any]  # of one result: "input", and what was made of it, and how
 
 
 def rendered(record: Record, form: str, is_one: bool) -> str:
     """Return a record in a form of FORMS; `is_one`: it stands alone, so that a text needs no head."""
     if form == "text":
-        return ("" if is_one else f"==> {shown(record['input'])} <==\n") + f"{record['text']}\n"
+        question = f": {escaped(record['question'], LINE_ENDS)}" if "question" in record else ""
+        return ("" if is_one else f"==> {shown(record['input'])}{question} <==\n") + f"{_text(record)}\n"
     if form == "md":
         parts = (f"# {_plain(shown(record['input']))}", _plain(record["text"].strip()), f"*{_plain(_made(record))}*")
         return "\n\n".join(parts) + "\n"
     return as_json(record, None if form == "jsonl" else 2)
+
+
+def _text(record: Record) -> str:
+    """Return a summary, a label on each line with its score, or the best answer; of several, as of labels."""
+    if "labels" in record:
+        return "\n".join(f"{_in_line(one['label'])}\t{one['score']:.4f}" for one in record["labels"])
+    if "spans" in record and record["settings"]["top_k"]["value"] > 1:
+        return "\n".join(f"{_in_line(one['text'])}\t{one['score']:.4f}" for one in record["spans"])
+    return _in_line(record["text"]) if "spans" in record else str(record["text"])
+
+
+def _in_line(text: str) -> str:
+    """Return a text in one line, each run of white space in it being a space."""
+    return " ".join(text.split())
 
 
 def together(records: Sequence[Record], form: str, is_one: bool) -> str:

@@ -14,9 +14,10 @@ from .words import in_words
 
 STDIN = "-"
 TEXTS = (".txt", ".md")  # read from a directory ...
-MADE = ".summary"  # ... but not what pyled writes there: notes.summary.txt
+# ... but not what pyled writes there: notes.summary.txt, say
+MADE = {"summarize": ".summary", "answer": ".answer", "classify": ".labels"}
 LIMIT = 2**30  # bytes of an input: a thousand long books
-_RULE = "its .txt and .md are read, but no *.summary.*, and nothing in folders below it"
+_RULE = "its .txt and .md are read, but no results (*.summary.*, ...), and nothing in folders below it"
 
 # How files begin that people now and then take for texts, and the remedy.
 _NO_TEXT = {
@@ -96,7 +97,7 @@ class Inputs(Tally):
         texts = [str(path) for path in paths if _is_text(path)]
         self._walked.update(texts)
         if not texts:
-            raise InputError("holds no .txt or .md (summaries and subfolders are not read)")
+            raise InputError("holds no .txt or .md (results, as *.summary.*, and subfolders are not read)")
         if len(texts) < len(paths):
             skipped = len(paths) - len(texts)
             self._console.note(f"{directory}: {skipped:,} of its {len(paths):,} entries are skipped: {_RULE}")
@@ -163,7 +164,7 @@ def read_text(name: str, may_be_blank: bool = False, *, takes_pipes: bool = True
             "or Latin-1"
         ) from None
     if not text.strip() and not may_be_blank:
-        raise InputError("the text is empty: there is nothing to summarize")
+        raise InputError("the text is empty: there is nothing to read")
     return text
 
 
@@ -183,7 +184,7 @@ def _is_pipe(name: str) -> bool:
 
 def _is_text(path: Path) -> bool:
     """Say whether a directory's entry has a text's name. What is none, such as a pipe, is told when it is read."""
-    is_named = path.suffix.lower() in TEXTS and not path.stem.endswith(MADE)
+    is_named = path.suffix.lower() in TEXTS and not path.stem.endswith((*MADE.values(),))
     return is_named and not isdir(path)  # noqa: PTH112
 
 

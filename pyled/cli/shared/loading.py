@@ -20,15 +20,21 @@ def add_options(parser: argparse.ArgumentParser) -> Any:
     """Add the options of how a model reads, generates and runs, and return the group of the last ones."""
     _add_reading(parser.add_argument_group("reading"))
     add_settings(parser)
-    group = parser.add_argument_group("running")
-    group.add_argument("--threads", type=int, metavar="N", help="processor threads to use (default: all)")
-    group.add_argument("--dtype", choices=("float32", "float64"), help="what to compute in (default: float32)")
+    group = add_running(parser)
     group.add_argument(
         "--weights",
         choices=("float32", "bf16", "int8"),
         help="what to keep the decoder's weights in: fewer bytes are read sooner, rounded numbers may give other words "
         "(default: float32)",
     )
+    return group
+
+
+def add_running(parser: argparse.ArgumentParser) -> Any:
+    """Add the options of how a model runs, and return their group."""
+    group = parser.add_argument_group("running")
+    group.add_argument("--threads", type=int, metavar="N", help="processor threads to use (default: all)")
+    group.add_argument("--dtype", choices=("float32", "float64"), help="what to compute in (default: float32)")
     add_quiet(group)
     return group
 
@@ -81,19 +87,29 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     options = {**settings_of(arguments), "generation_config": config_of(arguments)}
     from ...checkpoint import check_storage
-    from ...kernels.jit import set_threads
     from ...tasks import Reading
 
     check_storage(arguments.weights, arguments.dtype or "float32")
+    use_threads(arguments)
+    reading = stated(arguments, "too_long", "chunk_tokens", "overlap", "combine", "global_attention")
+    Reading(**reading)
+    return options | reading
+
+
+def stated(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return the options that are given, by the names of arguments of the library."""
+    return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+
+
+def use_threads(arguments: argparse.Namespace) -> None:
+    """Set the number of threads. Raises InputError."""
+    from ...kernels.jit import set_threads
+
     if arguments.threads is not None:
         try:
             set_threads(arguments.threads)
         except ValueError as e:
             raise InputError(f"--threads: {e}") from None
-    names = ("too_long", "chunk_tokens", "overlap", "combine", "global_attention")
-    reading = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    Reading(**reading)
-    return options | reading
 
 
 def load(arguments: argparse.Namespace, options: Mapping[str, Any], console: Console) -> "Summarizer":
@@ -123,3 +139,19 @@ def load(arguments: argparse.Namespace, options: Mapping[str, Any], console: Con
     for note in (*unnamed, *loaded.surprises, *summarizer.plan.notes):
         console.note(note)
     return summarizer
+
+
+def load_task(task: str, arguments: argparse.Namespace, options: Mapping[str, Any], console: Console) -> Any:
+    """Return a class of `pyled.tasks` over the checkpoint that is named. Raises CheckpointError, InputError."""
+    from ... import tasks
+
+    try:
+        with _without_collection():
+            names = (arguments.model, arguments.tokenizer)
+            how = {"dtype": arguments.dtype, "revision": arguments.revision}
+            made = getattr(tasks, task)(*names, **how, **options)
+    except GenerationError as e:  # in its generation_config.json
+        raise CheckpointError(str(e)) from None
+    for note in made.loaded.surprises:
+        console.note(note)
+    return made

@@ -91,9 +91,9 @@ def add_command(
     return parser
 
 
-def add_model(parser: Any) -> None:
+def add_model(parser: Any, words: str = MODEL) -> None:
     """Add the options that name the checkpoint."""
-    parser.add_argument("-m", "--model", metavar="DIR", help=MODEL)
+    parser.add_argument("-m", "--model", metavar="DIR", help=words)
     add_revision(parser)
     parser.add_argument(
         "--tokenizer",

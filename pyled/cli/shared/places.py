@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import InputError
 from .console import Console
-from .inputs import MADE, STDIN
+from .inputs import STDIN
 
 LONGEST = 225  # bytes of a file's name: most systems take 255, that of its chunks has 29 more while it is written
 
@@ -75,7 +75,9 @@ def check_once(names: Iterable[str]) -> None:
 
 
 def file_names(inputs: Sequence[str], suffix: str, console: Console) -> dict[str, str]:
-    """Return the name of the file with the summary of each input: notes.summary.txt for notes.txt.
+    """Return the name of the file with the result of each input: notes.summary.txt for notes.txt.
+
+    suffix: what all names end in, as .summary.txt
 
     Inputs of one name, as notes.txt and notes.md, keep their suffix, and then as many of their folders as it takes
     to tell them apart, which is told. Raises InputError for an input that is named twice.
@@ -85,8 +87,8 @@ def file_names(inputs: Sequence[str], suffix: str, console: Console) -> dict[str
     # File systems may not tell letters from capitals.
     stems = _told_apart(parts, str.casefold) or _told_apart(parts, str)
     if stems is None:
-        raise InputError("the summaries of some inputs would have one name: name fewer at a time")
-    files = {name: f"{stem}{MADE}{suffix}" for name, stem in stems.items()}
+        raise InputError("the results of some inputs would have one name: name fewer at a time")
+    files = {name: f"{stem}{suffix}" for name, stem in stems.items()}
     if longer := [files[name] for name, stem in stems.items() if stem != Path(parts[name][-1]).stem]:
         console.note(f"{len(longer):,} inputs share a name: their files are named after folders too, as {longer[0]}")
     return files

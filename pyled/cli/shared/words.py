@@ -8,15 +8,15 @@ from ...generation_config import KNOWN
 from .settings import OPTIONS
 
 # Who set a setting, in the words of the command line; files are called by their names.
-_ORIGINS = {"call": "command line", "generation_config": "--generation-config", "summarize": "pyled"}
+_ORIGINS = {"call": "command line", "generation_config": "--generation-config"}
 
 _NAMED = ("revision(?==)", "tokenizer(?==)")  # options where a value follows
 # Arguments of the library that are options here. A name that is a plain word, too, is one only where a value follows.
 _ARGUMENTS = "|".join(("too_long", "chunk_tokens", "global_attention", "early_stopping", *OPTIONS, *_NAMED))
 _PARAMS = "|".join(sorted(KNOWN - {"early_stopping", *OPTIONS}))  # those of -p
 _ARGUMENT = re.compile(
-    rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)|"
-    r"(overlap|combine|dtype|weights|ablate|force|stream)(?==| is | ')"
+    rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)"
+    r"|((?:overlap|combine|dtype|weights|ablate|force|stream)(?==| is | ')|(?:top_k|max_answer_len)(?= is ))"
     rf"|({_PARAMS})(?==[\w'-]))"
     r"(?:=('[^']*'|[\w.-]*\w))?+(?! \([\w-]+\.json\))"
 )

@@ -1,0 +1,88 @@
+"""8. Running a task: over one text or several, and a model once over a piece of text."""
+
+import io
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from ..arrays import Floats
+from ..errors import CheckpointError, InputError, PyledError
+from ..models.outputs import AnyOutput
+from ..models.seq2seq import Seq2SeqModel
+from .cost import TYPICAL, estimate
+from .documents import Documents
+from .progress import Place, Watch, Work
+from .reading import Chunk, Source
+
+Errors = Literal["raise", "record"]
+
+
+def one_or_each(
+    name: str,
+    text: Any,
+    errors: Errors,
+    progress: Watch | None,
+    read: Callable[[Any], Source],
+    seconds: Callable[[Source], float],
+    write: Callable[[Any, Work], Any],
+) -> Any:
+    """Return the result of a text, or a list of them for several texts, all of which are read first.
+
+    name: of the argument that the text is
+    errors: "record" puts the error of a text in its place in the list, and goes on with the others
+    progress: called with the Status at each step
+    seconds: what a text will take
+
+    Raises InputError for what is no text.
+    """
+    work = Work() if progress is None else Work(progress)
+    if isinstance(text, str | Documents):
+        results: Any = write(read(text), work)
+    elif isinstance(text, bytes | Mapping | io.IOBase) or not np.iterable(text):
+        raise InputError(f"{name} is a {type(text).__name__}: pass a string, or several in a list or any iterable")
+    else:
+        results = [_attempt(read, f"{name}[{i}]", errors, one) for i, one in enumerate(text)]
+        work.sizes = [seconds(one) if isinstance(one, Source) else 0.0 for one in results]
+        for i, source in enumerate(results):
+            if isinstance(source, Source):
+                work.turn_to(i)
+                results[i] = _attempt(write, f"{name}[{i}]", errors, source, work)
+    work.end()
+    return results
+
+
+def _attempt(function: Any, place: str, errors: Errors, *arguments: Any) -> Any:
+    """Return what a function returns, or its error, which names the text, where errors are recorded."""
+    try:
+        return function(*arguments)
+    except PyledError as e:
+        if errors == "raise":
+            raise e.at(place) from None
+        return e.at(place)
+
+
+def pass_seconds(model: Seq2SeqModel[Any], source: Source) -> float:
+    """Return in proportion to what a machine needs to read each chunk once; about its seconds with two cores."""
+    sizes = [chunk.ids.size for chunk in source.chunks]
+    most = max(int(chunk.is_global.sum()) for chunk in source.chunks)
+    return estimate(model.config, sizes, 1, 0, TYPICAL, global_tokens=most).encoding
+
+
+def one_pass(model: Seq2SeqModel[AnyOutput], chunk: Chunk, work: Work, cost: float, place: Place) -> AnyOutput:
+    """Return the output of a model that reads a chunk once: in the encoder, and shifted by a place in the decoder."""
+    is_real, layers = np.ones_like(chunk.ids), model.config.encoder_layers + model.config.decoder_layers
+    with work.part("encoding", cost, place, layers) as step:
+        states = model.get_encoder()(
+            chunk.ids, is_real, chunk.is_global, progress=lambda done, _: step(done, layers)
+        )  # fmt: skip
+        output = model(chunk.ids, is_real, encoder_outputs=states, use_cache=False)
+        step(layers, layers)
+    return output
+
+
+def checked_scores(scores: Floats) -> Floats:
+    """Return what a head gives, in float64. Raises CheckpointError for what is no number."""
+    if not np.isfinite(scores).all():
+        raise CheckpointError("the model's scores are no finite numbers: its weights are damaged, fetch them again")
+    return scores.astype(np.float64)
