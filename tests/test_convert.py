@@ -15,7 +15,7 @@ from test_checkpoint import DIRECTORIES, EMBEDDINGS, FC1, of_reference, plain, t
 
 import golden
 from pyled import LEDForConditionalGeneration, LEDForQuestionAnswering
-from pyled.checkpoint import convert, write_safetensors
+from pyled.checkpoint import convert, prepare, write_safetensors
 from pyled.checkpoint.conversion import BESIDE
 from pyled.checkpoint.directory import read_directory
 from pyled.checkpoint.safetensors import BF16
@@ -194,6 +194,7 @@ def test_the_source_is_no_target(run, tmp_path):
     (tmp_path / "link").symlink_to(source)
     before = content(source)
     for name in (source, tmp_path / "link", f"{source}/../led/"):
+        assert "is the source itself" in run("convert", source, name)[2]
         status, _, err = run("convert", source, name, "--force")
         assert status == 2 and "is the source itself, which stays as it is: name another directory" in err
     assert content(source) == before
@@ -219,7 +220,7 @@ def test_a_failure_leaves_what_was_there(tmp_path):
         target = old or tmp_path / "made" / "new"
         before = content(old) if old else None
         with pytest.raises(RuntimeError, match="full"):
-            convert(TINY, target, force=force, before_piece=fail)
+            prepare(TINY, target, force=force).write(before_piece=fail)
         assert (content(target) if target.exists() else None) == before
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 

@@ -8,7 +8,7 @@ from ..arrays import Floats, Weights
 from ..config import LEDConfig
 from ..errors import CheckpointError
 from ..files import json_text, read_json, replace_files
-from .conversion import convert
+from .conversion import convert, prepare
 from .directory import read_directory
 from .names import (
     LoadReport,
@@ -34,6 +34,7 @@ __all__ = [
     "expected_shapes",
     "learned_shapes",
     "load",
+    "prepare",
     "read_safetensors",
     "round_decoder",
     "save",

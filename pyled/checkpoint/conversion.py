@@ -7,6 +7,8 @@ file is what `save_pretrained` of transformers writes.
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,65 +17,104 @@ from ..arrays import Weights
 from ..config import LEDConfig
 from ..errors import CheckpointError, ConfigError, InputError
 from ..files import is_there, json_text, read_file, read_json, replace_files
-from ..hub import MODEL, TOKENIZER, located
-from .directory import FORMATS, UNREAD, read_directory
+from ..hub import CONFIG, GENERATION, MODEL, PARTS, TOKENIZER, Part, named, opened
+from .directory import FORMATS, read_directory
 from .names import OPTIONAL, PREFIX, account, check_floats, expected_shapes, listed, stored_names, upstream_name
 from .original import from_original, is_original
 from .safetensors import in_safetensors
 
-WEIGHTS, CONFIG = FORMATS[0].single, "config.json"
-VOCABULARY = ("vocab.json", "merges.txt", "tokenizer.json")
-BESIDE = (
-    *VOCABULARY,
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "generation_config.json",
-)
+
+def files_of(*parts: Part) -> list[str]:
+    """Return the names of the files that parts of a checkpoint can have."""
+    return list(dict.fromkeys(chain(*(chain(part.beside, *part.ways) for part in parts))))
+
+
+STATED = CONFIG.ways[0][0]
+BESIDE = files_of(TOKENIZER, GENERATION)
 _MARKS = {"qa": ("qa_outputs.",), "classification": ("classification_head.",), "lm": ("lm_head.", OPTIONAL)}
 
 
-@checked_arguments
-def convert(
-    source: str | Path, target: Directory, *, force: bool = False, before_piece: Callable[[], None] = lambda: None
-) -> list[str]:
-    """Write the checkpoint `source` into the directory `target`, and return in words what is not as in the source.
+def convert(source: str | Path, target: Directory, *, force: bool = False, revision: str | None = None) -> list[str]:
+    """Write a checkpoint anew, and return in words what is not as in the source; see `prepare` and `write`."""
+    conversion = prepare(source, target, force=force, revision=revision)
+    conversion.write()
+    return conversion.notes
 
-    target: is made if missing. `model.safetensors`, `config.json`, and the files of BESIDE that the source has, are
-        renamed together once all are written, so that a failure leaves the directory as it was
-    force: replace a checkpoint that is there
-    before_piece: is called before each 4 MiB; what it raises ends the writing
+
+@dataclass(frozen=True)
+class Conversion:
+    """A checkpoint that is read and checked, and not yet written.
+
+    folder: of the target; force: replace what it has
+    weights: the tensors to write, as they are stored, by upstream's names; texts: the files beside them
+    notes: in words, what is not as in the source
+    """
+
+    folder: Path
+    force: bool
+    weights: dict[str, Any]
+    texts: dict[str, bytes]
+    notes: list[str]
+
+    def write(self, before_piece: Callable[[], None] = lambda: None) -> None:
+        """Write `model.safetensors` and the files beside it, and rename them together once all are whole.
+
+        before_piece: is called before each 4 MiB; what it raises ends the writing, and leaves what was there
+
+        Raises OSError.
+        """
+        path = self.folder / FORMATS[0].single
+        contents: dict[Path, Iterable[bytes]] = {path: _announced(in_safetensors(path, self.weights), before_piece)}
+        contents |= {self.folder / name: [text] for name, text in self.texts.items()}
+        with _made(self.folder):
+            replace_files(contents, outdated=self.folder / STATED if self.force else None, is_new=not self.force)
+
+
+@checked_arguments
+def prepare(source: str | Path, target: Directory, *, force: bool = False, revision: str | None = None) -> Conversion:
+    """Read a checkpoint, and return what its conversion will write into the directory `target`, made if missing.
+
+    source: a directory, or a name on a hub, and there a `revision`; force: replace a checkpoint that is in the target
 
     The head is the one that the names show. A tensor that is no weight of an LED with this head is left out. Files in
     the layout of allenai's original code become LED's; see `from_original`.
 
-    Raises CheckpointError and ConfigError for the source, OSError, and InputError for a target that is the source or
-    holds files that may not be replaced, or would stay.
+    Raises CheckpointError and ConfigError for the source, and InputError for a target that is the source or holds files
+    that may not be replaced, or would stay.
     """
-    directory, folder = located(source, *MODEL, TOKENIZER), Path(target)
-    beside = [name for name in (*BESIDE, CONFIG) if is_there(directory / name, CheckpointError)]
-    _check_target(folder, directory, beside, force)
+    folder = Path(target)
+    there = _checked_target(folder, source, force)
+    directory, _ = opened(source, {"revision": revision}, *MODEL, TOKENIZER)
+    beside = [name for name in (*BESIDE, STATED) if is_there(directory / name, CheckpointError)]  # config.json is last
     texts = {name: read_file(directory / name, CheckpointError) for name in beside}
-    stated = read_json(directory / CONFIG, ConfigError)
-    tensors = {name: array for shard in read_directory(directory).values() for name, array in shard.items()}
+    if stale := [name for name in there if name in BESIDE and name not in texts]:
+        said = f"{folder} holds {', '.join(stale)}, which the source does not"
+        raise InputError(f"{said}: remove what would be read with the new weights, or name another directory")
     notes: list[str] = []
+    stated = read_json(directory / STATED, ConfigError)
+    tensors = {name: array for shard in read_directory(directory).values() for name, array in shard.items()}
     try:
         if is_original(tensors):
             tensors, stated, notes = from_original(tensors, stated)
-            texts[CONFIG] = json_text(stated).encode()
+            texts[STATED] = json_text(stated).encode()
         weights, differences = _as_upstream(tensors, LEDConfig.from_dict(stated))
     except ConfigError as e:
-        raise e.at(directory / CONFIG) from None
+        raise e.at(directory / STATED) from None
     except CheckpointError as e:
-        raise e.at(directory) from None
-    if not any(name in texts for name in VOCABULARY):
-        notes.append(f"{directory} holds no vocabulary: copy the tokenizer's files of its model into {folder}")
-    pieces = in_safetensors(folder / WEIGHTS, weights)
-    contents: dict[Path, Iterable[bytes]] = {folder / WEIGHTS: _announced(pieces, before_piece)}
-    contents |= {folder / name: [text] for name, text in texts.items()}
-    with _made(folder):
-        replace_files(contents, outdated=folder / CONFIG if force else None, is_new=not force)
-    return notes + differences
+        raise e.at(named(directory)) from None
+    if not texts.keys() & set(chain(*TOKENIZER.ways)):
+        notes.append(f"{named(directory)} holds no vocabulary: copy the tokenizer's files of its model into {folder}")
+    return Conversion(folder, force, weights, texts, notes + differences)
+
+
+def _checked_target(folder: Path, source: str | Path, force: bool) -> list[str]:
+    """Return the files of a checkpoint that the target has. Raises InputError where they may not be replaced."""
+    if os.path.realpath(folder) == os.path.realpath(source):
+        raise InputError(f"{folder} is the source itself, which stays as it is: name another directory")
+    there = [name for name in files_of(*PARTS) if is_there(folder / name, InputError)]
+    if there and not force:
+        raise InputError(f"{folder} holds {there[0]} already: pass force=True to replace it, or name another directory")
+    return there
 
 
 def _as_upstream(tensors: Weights, config: LEDConfig) -> tuple[dict[str, Any], list[str]]:
@@ -96,24 +137,6 @@ def _head(names: Collection[str], config: LEDConfig) -> str | None:
             return head
     has_prefix = any(name.startswith(PREFIX) for name in names)
     return "lm" if has_prefix and config.tie_word_embeddings else None
-
-
-def _check_target(folder: Path, directory: Path, beside: Collection[str], force: bool) -> None:
-    """Raise InputError where files may not be replaced, or would stay and be read with the new ones.
-
-    folder: of the target; directory: of the source; beside: the files of the source that are not its weights
-    """
-    if os.path.realpath(folder) == os.path.realpath(directory):
-        raise InputError(f"{folder} is the source itself, which stays as it is: name another directory")
-    of_weights = [name for form in FORMATS for name in (form.single, form.index)]
-    there = [name for name in (*of_weights, *UNREAD, CONFIG, *BESIDE) if is_there(folder / name, InputError)]
-    if there and not force:
-        raise InputError(f"{folder} holds {there[0]} already: pass force=True to replace it, or name another directory")
-    if others := [name for name in there if name in BESIDE and name not in beside]:
-        raise InputError(
-            f"{folder} holds {', '.join(others)}, which the source does not: remove what would be read with the new "
-            "weights, or name another directory"
-        )
 
 
 def _announced(pieces: Iterable[bytes], before_piece: Callable[[], None]) -> Iterator[bytes]:
