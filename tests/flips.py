@@ -185,6 +185,13 @@ SAFETENSORS = of(
     "test_large_arrays_are_written_a_part_at_a_time", "test_a_file_that_cannot_be_opened",
     "test_a_file_that_memory_does_not_hold_is_mapped_or_refused",
 )  # fmt: skip
+TORCH = of(
+    "test_torch_files", "test_a_file_that_breaks_a_rule_is_refused_by_it", "test_an_odd_file_within_the_rules_is_read",
+    "test_numbers_of_64_bits", "test_what_torch_wrote_is_read", "test_a_pickle_that_is_too_large",
+    "test_too_many_tensors", "test_the_limits_of_a_program", "test_records_of_every_length",
+)  # fmt: skip
+SHARDS = of("test_torch_files", "test_safetensors_is_read_before_torchs_file",
+            "test_shards_are_torchs_files_beside_the_index")  # fmt: skip
 FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled code only
     "network/attention.py": ATTENTIONS,
     "network/cache.py": CACHE,
@@ -216,6 +223,12 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "tokenizer/led/lengths.py": of("test_tokenizer", "test_padding_truncation_and_pairs") + CALLS + TEXTS,
     "checkpoint/conversion.py": of("test_convert"),
     "checkpoint/original.py": of("test_convert"),
+    "checkpoint/weight_file.py": SAFETENSORS,
+    "checkpoint/pickles.py": TORCH,
+    "checkpoint/torch_zip.py": TORCH,
+    "checkpoint/torch_stacked.py": TORCH,
+    "checkpoint/torch_file.py": TORCH,
+    "checkpoint/directory.py": SHARDS + of("test_checkpoint"),
     "checkpoint/safetensors.py": SAFETENSORS + of("test_cli_inspect", "test_the_types_in_the_file_are_told"),
 }
 

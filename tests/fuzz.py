@@ -362,15 +362,15 @@ def make_torch_zip(rng: Rng) -> Files:
         else:
             records[a] = (rng.choice(ODD_RECORDS), data) if change == "name" else (name, spoil_bytes(rng, data))
         records = records or [("version", b"3\n")]
-    for _ in range(rng.choice((1, 1, 2)) if kind == "fields" else 0):
+    for _ in range(rng.choice((1, 1, 2, 3)) if kind == "fields" else 0):
         record = rng.choice(records)[0]
-        change = rng.choice(("local", "central", "both", "end", "end64"))
+        change = rng.choice(("local", "central", "central", "both", "end", "end64"))
         if change in ("end", "end64"):
             options[change] = odd_fields(rng, END)
-        elif change == "both":
-            options["local"] = options["central"] = {record: odd_fields(rng, LOCAL)}
-        else:
-            options[change] = {record: odd_fields(rng, LOCAL if change == "local" else CENTRAL)}
+            continue
+        fields = odd_fields(rng, CENTRAL if change == "central" else LOCAL)
+        for place in ("local", "central") if change == "both" else (change,):
+            options.setdefault(place, {})[record] = fields
     data = torch.zipped(records, **options)
     for _ in range(rng.choice((1, 1, 2, 3)) if kind == "bytes" else 0):
         data = spoil_bytes(rng, data)

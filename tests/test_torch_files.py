@@ -31,7 +31,7 @@ from torch_builder import (
 )  # fmt: skip
 
 import golden
-from pyled.checkpoint import pickles, read_safetensors, torch_zip, weight_file
+from pyled.checkpoint import pickles, read_safetensors, torch_stacked, torch_zip, weight_file
 from pyled.checkpoint.directory import read_directory
 from pyled.checkpoint.torch_file import read_torch
 from pyled.errors import CheckpointError
@@ -183,6 +183,13 @@ PICKLES = {
     "build_on_dictionary": ("pickle-type", holding(program(b"}}b"))),
     "build_on_tensor": ("pickle-type", holding(program(tensor() + b"}b"))),
     "build_of_methods": ("pickle-type", holding(program(ORDERED + b"}" + text("items") + number(1) + b"sb"))),
+    "build_of_more": ("pickle-type", holding(program(ORDERED + pickled({"_metadata": {}, "items": 1}) + b"b"))),
+    "metadata_of_one_module": (
+        "pickle-type", holding(program(ORDERED + pickled({"_metadata": {"": {"version": 1}, "a": 1}}) + b"b"))
+    ),
+    "metadata_with_dictionaries": (
+        "pickle-type", holding(program(ORDERED + pickled({"_metadata": {"": {"version": 1, "a": {}}}}) + b"b"))
+    ),
     "metadata_with_tensors": (
         "pickle-type", holding(program(ORDERED + b"}" + text("_metadata") + b"}" + text("") + tensor() + b"ssb"))
     ),
@@ -191,7 +198,6 @@ PICKLES = {
     "marks_too_deep": ("pickle-limit", holding(program(b"(" * 10_001))),
     "string_too_long": ("pickle-limit", holding(state(**{"n" * 4097: tensor()}))),
     "integer_too_long": ("pickle-limit", of(begin=2**64)),
-    "pickle_too_large": ("pickle-limit", holding(ONE + bytes(2**26))),
 }  # fmt: skip
 ZIPS = {
     "flag_encrypted_central": ("zip-flags", other(flags=0x809)),
@@ -211,6 +217,7 @@ ZIPS = {
     "other_disk": ("zip-end", zipped()[:-18] + b"\1\0" + zipped()[-16:]),
     "count_lie": ("zip-directory", zipped(end={"count": 5}, end64={"count": 5})),
     "count_lie_of_both": ("zip-directory", zipped(end={"here": 3, "count": 3}, end64={"here": 3, "count": 3})),
+    "count_here_lie": ("zip-directory", zipped(end={"here": 5}, end64={"here": 5})),
     "count_of_none": ("no-torch-file", zipped([])),
     "count_too_large": ("zip-directory", zipped(end=dict.fromkeys(("here", "count"), 2**16 - 1),
                                                 end64=dict.fromkeys(("here", "count"), 2**40))),
@@ -223,11 +230,14 @@ ZIPS = {
     "absolute": ("zip-name", zipped(folder="/")),
     "no_folder": ("zip-record", zipped(folder="")),
     "backslash": ("zip-name", zipped(folder="a\\b/")),
+    "no_name": ("zip-name", zipped(central={"version": {"name": b""}})),
     "nul_name": ("zip-record", zipped([*records(), ("data.pkl\0", ONE)])),
     "nul_folder": ("zip-name", zipped(folder="a\0/")),
     "name_not_ascii": ("zip-name", zipped(folder="é/")),
     "two_top_dirs": ("zip-name", zipped(local={"version": ELSEWHERE}, central={"version": ELSEWHERE})),
     "local_name_mismatch": ("zip-local", zipped(local={"data/0": {"name": b"archive/data/1"}})),
+    "local_signature": ("zip-layout", zipped()[:4] + zipped()[4:].replace(b"PK\3\4", b"PK\3\5")),
+    "local_size_behind": ("zip-local", zipped(local={"data/0": {"flags": 0}}, central={"data/0": {"flags": 0}})),
     "local_crc": ("zip-local", zipped(local={"data/0": {"crc": 1}})),
     "local_size": ("zip-local", zipped(local={"data/0": {"packed": 8, "size": 9}})),
     "behind_crc": ("zip-local", zipped().replace(DATA + b"PK\7\x08", DATA + b"PK\7\x09")),
@@ -237,12 +247,17 @@ ZIPS = {
     "hole": ("zip-layout", zipped(local={"data/0": SHORT}, central={"data/0": SHORT})),
     "hole_before_the_directory": ("zip-layout", zipped(between=b"\0")),
     "beyond_the_end": ("zip-layout", other(at=2**31)),
+    "two_beyond_the_end": (
+        "zip-layout", zipped(central={"data/0": {"packed": 2**30, "size": 2**30}, "version": {"at": 2**31}})
+    ),
     "bad_crc_pkl": ("crc", damaged("data.pkl", SPOILED["data.pkl"])),
     "bad_crc_data": ("crc", damaged("data/0", SPOILED["data/0"])),
     "bad_crc_version": ("crc", damaged("version", b"2\n")),
     "zip64_lie": ("zip64", zipped(end64={"size": 7})),
     "zip64_elsewhere": ("zip64", zipped(end64={"at": 0})),
     "zip64_length": ("zip64", zipped(end64={"length": 45})),
+    "zip64_parts": ("zip64", zipped()[:-26] + b"\2" + zipped()[-25:]),
+    "zip64_signature": ("zip64", zipped().replace(b"PK\6\6", b"PK\6\5")),
     "zip64_disk": ("zip64", zipped(end64={"disk": 1})),
     "zip64_missing": ("zip64", zipped(end64=False, end={"start": WIDE})),
     "zip64_of_a_record_missing": ("zip64", other(size=WIDE)),
@@ -422,6 +437,9 @@ ACCEPTED = {
         EXPECTED,
     ),
     "stacked": (stacked(), EXPECTED),
+    "stacked_without_a_number": (
+        stacked(state(a=tensor(length=0, shape=(0,), last=b"N")), ((0, b""),)), {"a": np.zeros(0, np.float32)}
+    ),
     "stacked_in_the_order_of_texts": (
         stacked(
             state(a=tensor(key="9", last=b"N"), b=tensor(key="10", kind="ByteStorage", last=b"N")),
@@ -521,6 +539,18 @@ def test_a_boolean_is_0_or_1(tmp_path):
     assert read(data, tmp_path, as_stored=True)["a"].shape == (2,)
 
 
+def test_a_pickle_that_is_too_large(tmp_path, monkeypatch):
+    whole = stacked()
+    end = whole.index(program(pickled(["0"]))) + len(program(pickled(["0"]))) - len(MAGIC)
+    for module, data, size in ((torch_zip, zipped(), len(ONE)), (torch_stacked, whole, end)):
+        monkeypatch.setattr(module, "LARGEST", size)
+        assert read(data, tmp_path)
+        monkeypatch.setattr(module, "LARGEST", size - 1)
+        with pytest.raises(CheckpointError) as caught:
+            read(data, tmp_path)
+        assert caught.value.rule == ("pickle-limit" if module is torch_zip else "pickle-cut-short")
+
+
 def test_too_many_tensors(tmp_path, monkeypatch):
     monkeypatch.setattr(pickles, "MOST_TENSORS", 2)
     assert len(read(holding(state(a=tensor(), b=tensor())), tmp_path)) == 2
@@ -531,6 +561,30 @@ def test_too_many_tensors(tmp_path, monkeypatch):
     monkeypatch.setattr(torch_zip, "MOST_TENSORS", 3 - torch_zip.SMALL)
     with pytest.raises(CheckpointError, match="lists 4 records"):
         read(zipped(), tmp_path)
+
+
+def test_the_limits_of_a_program(tmp_path, monkeypatch):
+    """So many instructions, values and marks, bytes of a name and of an integer are still read."""
+    monkeypatch.setattr(pickles, "DEEPEST", 9)
+    monkeypatch.setattr(pickles, "MOST_INSTRUCTIONS", 12)
+    deepest = program(b"(" * 4 + b"N" * 5)
+    for data, rule in ((deepest, "pickle-stack"), (program(b"(" * 4 + b"N" * 6), "pickle-limit")):
+        with pytest.raises(CheckpointError) as caught:
+            read(holding(data), tmp_path)
+        assert caught.value.rule == rule
+    assert read(zipped([("data.pkl", program(b"}" + b"q\0" * 10)), ("version", b"3\n")]), tmp_path) == {}
+    with pytest.raises(CheckpointError, match="more than 12 instructions"):
+        read(holding(program(b"}" + b"q\0" * 11)), tmp_path)
+
+
+def test_records_of_every_length(tmp_path):
+    for length in (0, 64, 65):
+        data = zipped([*records(), (".data/serialization_id", b"7" * length)])
+        if length <= 64:
+            assert read(data, tmp_path)["a"].tolist() == [1, 2]
+        else:
+            with pytest.raises(CheckpointError, match="serialization_id has 65 bytes"):
+                read(data, tmp_path)
 
 
 # Memory, and the system

@@ -127,7 +127,7 @@ def _records(data: memoryview) -> dict[str, Record]:
         listed.append(record)
     if position != end:
         raise DamagedError(f"the central directory ends at byte {position:,}, not at {end:,}", "zip-directory")
-    for record, following in zip(listed, [*(r.at for r in listed[1:]), start], strict=True):
+    for record, following in zip(listed, [*(min(r.at, start) for r in listed[1:]), start], strict=True):
         top, _, name = record.name.partition("/")
         folder = top if folder is None else folder
         _check_name(record.name, top, name, folder)
@@ -161,7 +161,7 @@ def _is_at(data: memoryview, position: int, signature: bytes) -> bool:
 def _central_directory(data: memoryview) -> tuple[int, int, int]:
     """Return where the central directory begins and ends, and how many records it lists."""
     at = len(data) - END.size
-    if at < 0 or not _is_at(data, at, b"PK\5\6"):
+    if not _is_at(data, at, b"PK\5\6"):
         raise DamagedError("does not end with the last record of a zip file: cut short, or longer", "zip-end")
     _, *disks, here, count, size, start, comment = END.unpack_from(data, at)
     if comment or any(disks):
@@ -220,11 +220,14 @@ def _wide(name: str, narrow: tuple[int, int, int], extra: memoryview) -> tuple[i
 
 
 def _local_header(data: memoryview, record: Record, following: int) -> tuple[Record, int]:
-    """Return a record with the place of its data, and where its bytes end; following: where they must end."""
-    fixed = record.at + LOCAL.size
-    if fixed > following or not _is_at(data, record.at, START):
+    """Return a record with the place of its data, and where its bytes end.
+
+    following: where they must end, before the central directory, which is longer than the header
+    """
+    if not _is_at(data, record.at, START):
         raise DamagedError(f"no record begins at byte {record.at:,}", "zip-layout")
     _, _, flags, method, _, _, crc, packed, size, name, extra = LOCAL.unpack_from(data, record.at)
+    fixed = record.at + LOCAL.size
     begin = fixed + name + extra
     record = record._replace(begin=begin)
     end = begin + record.size
