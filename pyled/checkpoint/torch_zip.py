@@ -64,17 +64,14 @@ def read_zip(data: memoryview) -> tuple[dict[str, StoredTensor], dict[str, Span]
         if record.size > SMALL:
             raise DamagedError(f"the record {name} has {record.size:,} bytes, at most {SMALL} are read", "zip-record")
     if records["data.pkl"].size > LARGEST:
-        size = records["data.pkl"].size
-        raise DamagedError(f"data.pkl has {size:,} bytes, at most {LARGEST:,} are read", "pickle-limit")
+        raise DamagedError(f"the record data.pkl has more than {LARGEST:,} bytes", "pickle-limit")
     _check_sums(data, [*small.values(), records["data.pkl"]])
     _check_small(data, small)
     begin, end = records["data.pkl"].span
     machine = Machine(data[begin:end], 0)
     tensors = state_dict(machine.run())
     if machine.position < end - begin:
-        raise DamagedError(
-            f"data.pkl goes on behind the end of its pickle, at {machine.position:,}", "pickle-left-over"
-        )
+        raise DamagedError("the record data.pkl goes on behind the end of its pickle", "pickle-left-over")
     storages = {name.removeprefix("data/"): record for name, record in records.items() if name.startswith("data/")}
     _check_storages(machine.storages, storages)
     _check_sums(data, [*storages.values()])
@@ -118,19 +115,16 @@ def _check_sums(data: memoryview, records: Sequence[Record]) -> None:
 def _records(data: memoryview) -> dict[str, Record]:
     """Return the records by their names without the folder; they cover the file up to the central directory."""
     start, end, count = _central_directory(data)
-    folder: str | None = None
     records: dict[str, Record] = {}
+    listed: list[Record] = []
     position, reached = start, 0
-    listed = []
     for _ in range(count):
         record, position = _central_header(data, position, end)
         listed.append(record)
     if position != end:
         raise DamagedError(f"the central directory ends at byte {position:,}, not at {end:,}", "zip-directory")
     for record, following in zip(listed, [*(min(r.at, start) for r in listed[1:]), start], strict=True):
-        top, _, name = record.name.partition("/")
-        folder = top if folder is None else folder
-        _check_name(record.name, top, name, folder)
+        name = _name_in_folder(record.name, listed[0].name.partition("/")[0])
         if name in records:
             raise DamagedError(f"the record {name} stands twice", "zip-duplicate")
         if record.at != reached:
@@ -143,8 +137,10 @@ def _records(data: memoryview) -> dict[str, Record]:
     return records
 
 
-def _check_name(whole: str, folder: str, name: str, first: str) -> None:
-    if not folder.isprintable() or not whole.isascii() or "\\" in whole or folder in ("", ".", "..") or folder != first:
+def _name_in_folder(whole: str, folder: str) -> str:
+    """Return the name of a record without the folder, which all of them stand in. Raises CheckpointError."""
+    top, _, name = whole.partition("/")
+    if top != folder or folder in ("", ".", "..") or "\\" in whole or not folder.isprintable():
         said = f"the record {brief(whole)} is not in the one folder that all records stand in"
         raise DamagedError(said, "zip-name")
     if OF_CODE.fullmatch(name):
@@ -152,6 +148,7 @@ def _check_name(whole: str, folder: str, name: str, first: str) -> None:
         raise CheckpointError(said, "torchscript")
     if not ALLOWED.fullmatch(name):
         raise DamagedError(f"the record {brief(name)} is none that torch writes for a state dict", "zip-record")
+    return name
 
 
 def _is_at(data: memoryview, position: int, signature: bytes) -> bool:
