@@ -238,7 +238,7 @@ def ours(case):
     )
     return generate(
         step_function(case["step"]),
-        start(case["step"], settings.num_beams),
+        start(case["step"], settings.rows_per_document),
         ids,
         settings,
         encoder_ids=np.array(case["encoder_ids"]),
@@ -522,12 +522,28 @@ SETTINGS = [  # the model's own, the GenerationConfig of the call, the arguments
     {"own": {}, "call": {"repetition_penalty": -1.0}},
     {"own": {}, "call": {"suppress_tokens": [0], "forced_bos_token_id": 0}},
     {"own": {}, "call": {"num_beems": 3}},
+    {"own": {}, "call": {"do_sample": True}},
+    {"own": {}, "call": {"do_sample": True, "top_k": None}},
+    {"own": {}, "call": {"do_sample": True, "num_return_sequences": 3}},
+    {"own": {}, "call": {"do_sample": True, "num_return_sequences": 3, "num_beams": 2}},
+    {"own": {"do_sample": True, "top_k": 7, "temperature": 0.7, "top_p": 0.9}, "call": {"top_p": None, "min_p": 0.1}},
+    {"own": {"do_sample": True, "typical_p": 0.5}, "argument": {"top_k": 0, "top_h": 0.3}, "call": {"eta_cutoff": 0.1}},
+    {"own": {"do_sample": True, "epsilon_cutoff": 0.1}, "call": {"do_sample": False}},
+    {"own": {"top_k": 7, "temperature": 0.7}},
+    {"own": {}, "call": {"do_sample": True, "temperature": 0.0}},
+    {"own": {}, "call": {"do_sample": True, "temperature": -1.0}},
+    {"own": {}, "call": {"do_sample": True, "top_k": -1}},
+    {"own": {}, "call": {"do_sample": True, "top_p": 1.5}},
+    {"own": {}, "call": {"do_sample": True, "top_h": 0.0}},
+    {"own": {}, "call": {"do_sample": True, "min_p": -0.1}},
+    {"own": {}, "call": {"do_sample": True, "typical_p": 0.0}},
 ]  # fmt: skip
 
 EFFECTIVE = (
     "max_length", "min_length", "num_beams", "num_return_sequences", "early_stopping", "length_penalty",
     "repetition_penalty", "encoder_repetition_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size",
-    "forced_bos_token_id", "forced_eos_token_id", "suppress_tokens",
+    "forced_bos_token_id", "forced_eos_token_id", "suppress_tokens", "do_sample", "temperature", "top_h", "top_k",
+    "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff",
 )  # fmt: skip
 
 
@@ -556,7 +572,7 @@ def settle(model, case):
             **{name: getattr(config, name) for name in EFFECTIVE if getattr(config, name) != DEFAULT[name]},
             "eos_token_id": None if eos is None else eos.tolist(),
             "pad_token_id": None if pad is None else int(pad),
-            "prompt": ids[:: config.num_beams].tolist(),
+            "prompt": ids[:: max(config.num_beams, config.num_return_sequences)].tolist(),
         }
     except (ValueError, TypeError) as e:
         return {"refused": type(e).__name__}

@@ -72,3 +72,11 @@ def step_function(step: dict[str, Any]):
 def start(step: dict[str, Any], beams: int) -> HashState:
     """Return the state before the first step, every document's row once per beam."""
     return HashState(np.repeat(np.array(step["seeds"], np.int64), beams))
+
+
+def noise(size: int) -> np.ndarray:
+    """Return what stands for the noise of draws where draws must be the same on every side: multiples of 2^-12 below 8.
+
+    The draw of a row are the places of the largest sums of scores and this noise.
+    """
+    return ((mix(np.arange(size, dtype=np.uint64) * MULTIPLIER) >> np.uint64(49)) / 4096).astype(np.float32)

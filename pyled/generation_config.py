@@ -65,6 +65,8 @@ _EARLY: Check = (
     "True, False or 'never'",
 )
 _DECAY: Check = (_pair_of(_integer(0), _is_positive), "a pair of an integer of at least 0 and a number above 0")
+# subtle: a temperature of 0 stands in many files that do not sample, where it harms nothing.
+_DIVISOR: Check = (lambda value: _is_number(value) and value >= 0, "a number above 0 (1 turns it off)")
 _SHARE: Check = (lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1")
 _MASS: Check = (lambda value: _is_number(value) and 0 < value <= 1, "a number above 0, at most 1")
 _CUTOFF: Check = (lambda value: _is_number(value) and 0 <= value < 1, "a number from 0 to below 1 (0 turns it off)")
@@ -125,7 +127,7 @@ class Settings:
     # Sampling.
     do_sample: bool = _setting(False, _FLAG, "whether tokens are drawn by their probabilities: see docs/generation.md")
     seed: int | None = _setting(None, _SEED, "with the same seed the same is drawn; the default is drawn, and recorded")
-    temperature: float = _setting(1.0, _PENALTY, "above 1 the probabilities of tokens are more alike, below 1 less")
+    temperature: float = _setting(1.0, _DIVISOR, "above 1 the probabilities of tokens are more alike, below 1 less")
     top_h: float | None = _setting(None, _MASS, "draw likely tokens only, with this share of the entropy together")
     top_k: int = _setting(50, _COUNT_OR_0, "draw the K likeliest tokens only")
     top_p: float = _setting(1.0, _SHARE, "draw likely tokens only, with this probability together; 1 draws all")

@@ -39,7 +39,7 @@ def run(step, call, encoder_ids=None, prompt=None, **plugged):
         decoder_input_ids=None if prompt is None else np.array(prompt),
     )
     encoder_ids = None if encoder_ids is None else np.array(encoder_ids)
-    start = STEPS.start(step, effective.num_beams)
+    start = STEPS.start(step, effective.rows_per_document)
     return effective, generate(STEPS.step_function(step), start, ids, effective, encoder_ids=encoder_ids, **plugged)
 
 

@@ -27,13 +27,17 @@ def softmax(scores: Scores) -> Scores:
         return powers / powers.sum(axis=1, keepdims=True)
 
 
-def entropy(probs: Scores) -> Scores:
-    """Return the expected surprise of each row of probabilities, (R, 1).
+def entropy(scores: Scores) -> Scores:
+    """Return the expected surprise of each row, (R, 1).
 
-    >>> entropy(np.float32([[0.5, 0.5, 0]]))
+    >>> entropy(np.float32([[3, 3, -np.inf]]))
     array([[0.6931472]], dtype=float32)
     """
-    return -(probs * np.log(np.where(probs == 0, np.float32(1), probs))).sum(axis=1, keepdims=True)
+    probs, top = softmax(scores), scores.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # 0 times the surprise of what cannot be
+        log_of_sum = top + np.log(np.exp(scores - top).sum(axis=1, keepdims=True))  # (R, 1); it rounds as upstream's
+        terms = np.where(probs == 0, np.float32(0), probs * (scores - log_of_sum))
+    return -terms.sum(axis=1, keepdims=True)
 
 
 def best(scores: Scores, count: int) -> Ids:

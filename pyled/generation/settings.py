@@ -231,7 +231,15 @@ def _settle_tokens(values: dict[str, Any], notes: list[str]) -> None:
 
 
 def _settle_sampling(values: dict[str, Any], origin: Mapping[str, str], notes: list[str]) -> None:
-    """Draw a seed where one is needed and nobody states it; tell of settings of sampling where nothing is drawn."""
+    """Draw a seed where one is needed and nobody states it; tell of settings of sampling where nothing is drawn.
+
+    Raises GenerationError for a temperature of 0.
+    """
+    if values["do_sample"] and values["temperature"] == 0:
+        raise GenerationError(
+            f"temperature=0 ({origin['temperature']}) divides by 0: pass do_sample=False to take the best token, or a "
+            "temperature above 0"
+        )
     if values["do_sample"] and values["seed"] is None:
         values["seed"] = secrets.randbits(32)
     for name in () if values["do_sample"] else SAMPLING:

@@ -40,10 +40,11 @@ def top_h(ids: Ids, scores: Scores, share: float) -> Scores:
     array([[  0.,   0., -inf, -inf]], dtype=float32)
     """
     order = np.argsort(-scores, axis=1, kind="stable")[:, :_TOP]  # (R, any)
-    probs = softmax(np.take_along_axis(scores, order, axis=1))
+    top = np.take_along_axis(scores, order, axis=1)
+    probs = softmax(top)
     with np.errstate(divide="ignore"):
         terms = -probs * np.log(probs)  # NaN where a probability is 0, and so are the sums from there on
-    stays = np.cumsum(terms, axis=1, dtype=np.float64).astype(np.float32) <= entropy(probs) * np.float32(share)
+    stays = np.cumsum(terms, axis=1, dtype=np.float64).astype(np.float32) <= entropy(top) * np.float32(share)
     stays[:, 0] = True
     is_out = np.ones(scores.shape, bool)
     np.put_along_axis(is_out, order, ~stays, axis=1)
@@ -124,9 +125,8 @@ def eta_cutoff(ids: Ids, scores: Scores, epsilon: float, keep: int) -> Scores:
     >>> eta_cutoff(np.array([[2]]), np.float32([[0] * 8 + [-1]]), 0.09, keep=1)[0, -1]
     np.float32(-1.0)
     """
-    probs = softmax(scores)
-    bound = np.sqrt(np.float32(epsilon)) * np.exp(-entropy(probs))  # (R, 1)
-    is_out = (probs < np.minimum(np.float32(epsilon), bound)) & (scores < _last_of(scores, keep))
+    bound = np.sqrt(np.float32(epsilon)) * np.exp(-entropy(scores))  # (R, 1)
+    is_out = (softmax(scores) < np.minimum(np.float32(epsilon), bound)) & (scores < _last_of(scores, keep))
     return np.where(is_out, FORBIDDEN, scores)
 
 

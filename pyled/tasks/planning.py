@@ -69,9 +69,7 @@ def plan(
         notes.append(f"no length is set: at most {most} tokens are generated; pass max_new_tokens")
     if effective.do_sample and effective.origin["seed"] == "default":
         origin["seed"] = "pyled"
-        notes.append(
-            f"no seed is set: the draws follow from {effective.seed}; pass seed={effective.seed} to repeat them"
-        )
+        notes.append(f"no seed is set: {effective.seed} is drawn; pass seed={effective.seed} for the same again")
     name = "num_return_sequences"
     stated = next((one for one in (generation_config, checkpoint) if one and one.num_return_sequences), checkpoint)
     if (number := stated.num_return_sequences or 1) > 1:
