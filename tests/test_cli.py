@@ -1,7 +1,9 @@
 """`pyled summarize`: what goes to standard output, what to standard error, and the exit status."""
 
 import gc
+import json
 import logging
+import re
 import subprocess
 
 import pytest
@@ -9,7 +11,9 @@ from checkpoints import ANSWERS, DOCUMENTS, TINY, changed, summary
 from commands import LAMP, SHORT, expected, process
 
 import pyled
+from pyled.cli import summarize as command
 from pyled.cli.dispatch import make_parser, parse
+from pyled.cli.shared import outputs
 from pyled.cli.shared.inputs import read_text
 from pyled.cli.shared.parser import as_written
 from pyled.cli.shared.settings import settings_of, value_of
@@ -33,6 +37,20 @@ def test_standard_input_is_read_where_it_is_piped_or_asked_for(summarize):
     assert summarize(stdin=SHORT.encode()) == (0, expected(SHORT) + "\n", "")
     assert read_text("-", may_be_blank=True) == ""  # and to its end
     assert summarize("-", stdin=SHORT.encode(), terminal=True) == (0, expected(SHORT) + "\n", "")
+
+
+def test_a_summary_is_shown_as_it_is_written_and_a_seed_repeats_it(summarize, note, monkeypatch):
+    arguments = (note, "--num-beams", 1, "--max-length", 9, "-p", "do_sample", "true")
+    status, whole, told = summarize(*arguments)
+    seed = re.fullmatch(r"pyled: no --seed is set: (\d+) is drawn; pass --seed \1 for the same again\n", told)[1]
+    assert summarize(*arguments, "--seed", seed) == (status, whole, "") == (0, whole, "")
+    pieces, put = [], outputs.put
+    monkeypatch.setattr(command, "put", lambda text: (pieces.append(text), put(text)))
+    assert summarize(*arguments, "--seed", seed, "--stream") == (0, whole, "")
+    assert len(pieces) > 1 and "".join(pieces) + "\n" == whole
+    full = expected(SHORT, num_beams=1)
+    cut = summarize(note, "--num-beams", 1, "-p", "stop_strings", json.dumps([full[:2]]))[1].strip()
+    assert full.startswith(cut) and full[:2] in cut
 
 
 def test_flags_are_the_settings_of_generation(run, note):
@@ -189,6 +207,12 @@ def test_without_any_good_input_the_checkpoint_is_not_opened(run, tmp_path):
         (["summarize", LAMP, "-m", TINY, "--generation-config", TINY / "merges.txt"], "merges.txt: not JSON"),
         (["summarize", LAMP, "-m", TINY, "--generation-config", TINY], "cannot be read: Is a directory"),
         (["summarize", LAMP, "-m", TINY, "--too-long", "cut"], "invalid choice: 'cut'"),
+        (["summarize", LAMP, "-m", TINY, "--stream"], "num_beams=4 (generation_config.json) leaves nothing to stream"),
+        (["summarize", LAMP, "-m", TINY, "--stream"], "it ends; pass --num-beams 1"),
+        (["summarize", LAMP, LAMP, "-m", TINY, "--stream"], "--stream shows the summary of one text, and there are 2:"),
+        (["summarize", LAMP, "-m", TINY, "--stream", "-o", "x"], "as it comes: leave out --format and --output"),
+        (["summarize", LAMP, "-m", TINY, "--stream", "--format", "jsonl"], "as it comes: leave out --format and --out"),
+        (["summarize", LAMP, "-m", TINY, "--seed", "-1"], "--seed is -1: it must be an integer of at least 0, or null"),
         (
             ["summarize", LAMP, "-m", TINY, "--overlap", "3"],
             "--overlap 3 has no effect with --too-long error: pass --too-long chunk",
