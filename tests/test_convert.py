@@ -68,6 +68,14 @@ def test_what_the_reference_saved_is_its_file_again(directory, run, tmp_path):
     assert {name for name, _ in beside} >= {"config.json", "generation_config.json"} & content(directory).keys()
 
 
+@pytest.mark.parametrize("name", ["base", "lm"])
+def test_tensorflows_files_are_converted(name, tmp_path):
+    source = golden.FOLDER / "tf_model" / name
+    convert(source, tmp_path / "new")
+    before = {name: tensor for name, tensor in stored(source).items() if plain([name])[0] not in plain(EMBEDDINGS[1:])}
+    assert stored(tmp_path / "new") == before
+
+
 def test_what_is_converted_is_a_whole_checkpoint(run, tmp_path):
     source = changed(tmp_path / "led", generation={})
     for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):

@@ -28,8 +28,8 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "source",
         metavar="SRC",
-        help="a checkpoint's directory, or its name on the Hugging Face Hub: torch's pytorch_model.bin, shards, or the "
-        "files of allenai's original code, whose names, positions and window become LED's",
+        help="a checkpoint's directory, or its name on the Hugging Face Hub: weights of torch, of "
+        "TensorFlow, in shards, or of allenai's original code, whose names, positions and window become LED's",
     )
     parser.add_argument("target", metavar="DST", help="another directory, which is made if missing")
     parser.add_argument("--force", action="store_true", help="replace the checkpoint that DST holds")
