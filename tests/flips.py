@@ -171,7 +171,7 @@ ARGUMENTS = (
     *REFUSED, *stored("labels-ignored"),
 )  # fmt: skip
 STACKS = (
-    *stored("pattern-uneven", "decoder-batch", "embeds"), *cached("cache-mask"), *REFUSED,
+    *stored("pattern-uneven", "decoder-batch", "embeds", "masked-cross"), *cached("cache-mask"), *REFUSED,
     *of(PROPERTIES, "test_progress_over_a_batch_counts_the_layers_of_all_documents",
         "test_marks_on_padding_and_unmasked_padding_are_told_once",
         "test_outputs_are_read_by_attribute_name_and_place_without_the_fields_that_are_none",
@@ -209,12 +209,15 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "kernels/rows.py": KERNELS,
     "models/arguments.py": ARGUMENTS,
     "models/stacks.py": STACKS,
+    "models/head_masks.py": stored("masked-encoder", "masked-cross")
+    + of("test_shown", "test_a_wrong_mask_is_told_before_the_encoder_runs"),
     "generation/beam.py": SEARCH,
     "generation/greedy.py": SEARCH,
     "generation/scores.py": SEARCH + RULES,
     "generation/decoding.py": SEARCH,
     "generation/search.py": SEARCH,
     "generation/rules.py": RULES + SEARCH,
+    "generation/transitions.py": of("test_shown"),
     "tokenizer/bpe.py": of("test_tokenizer_bpe"),
     "tokenizer/bytelevel.py": TEXTS,
     "tokenizer/special.py": ADDED + TEXTS,
@@ -276,6 +279,7 @@ LEFT_OUT = {
     "generation/scores.py _best_of: len(values) >= 4 * _GROUPS": TIME,
     "generation/scores.py _best_of: values[:whole].reshape(-1, _GROUPS).max(axis=0)": TIME,
     "generation/rules.py repetition_penalty: old < 0": "0 stays 0",
+    "generation/rules.py repetition_penalty: np.arange(ids.shape[1]) < first": "the first that counts stands there",
     "generation/rules.py exponential_decay_length_penalty: beyond <= 0": "the factor is 1, and nothing is added",
     "tokenizer/bpe.py _Cache.__missing__: len(word) <= LONGEST_CACHED": TIME,
     "tokenizer/led/lengths.py Lengths.windows: sum(sizes) + n_special <= self.truncate_to": "all of it is the window",

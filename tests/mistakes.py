@@ -289,6 +289,23 @@ OF_FILE = {
     "models/stacks.py": [
         ("global-of-first-document", "All documents of a batch have the global tokens of the first.",
          "masks.is_global[b, :length]", "masks.is_global[0, :length]", stored("pattern-uneven")),
+        ("global-rows-unmasked", "The rows of global tokens are shown without the head mask.",
+         "heads is None else", 'heads is None or name.endswith("global_queries") else', stored("masked-encoder")),
+    ],
+    "models/head_masks.py": [
+        ("mask-before-softmax", "A head mask scales the queries, and so the scores before the softmax.",
+         "'output' if attention.startswith('encoder') else 'out_proj'",
+         "'longformer_self_attn.query' if attention.startswith('encoder') else 'q_proj'",
+         stored("masked-encoder", "masked-decoder")),
+        ("mask-on-features", "A head is every H-th feature, not a part of them.", "np.repeat(heads,", "np.tile(heads,",
+         stored("masked-encoder", "masked-cross")),
+        ("mask-on-rows", "A head mask scales the rows of the projection, behind the sum over the heads.",
+         "weight.shape[1] // len(heads))", "weight.shape[1] // len(heads))[:, None]", stored("masked-encoder")),
+    ],
+    "models/conditional_generation.py": [
+        ("start-token-unseen", "The start token in front of a prompt that is masked is masked, too.",
+         "constant_values=True", "constant_values=False",
+         of("test_shown", "test_a_generation_shows_what_the_references_does[prompt-beams-float64]")),
     ],
     "errors.py": [
         ("message-as-it-comes", "A message holds what a file brings as it is, however long.",

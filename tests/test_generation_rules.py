@@ -231,6 +231,15 @@ def test_the_order_is_the_references():
     assert asked_for({}) == []
 
 
+def test_what_stands_in_front_of_a_prompt_is_not_penalised():
+    """As RepetitionPenaltyLogitsProcessor of 5.23.0 with prompt_ignore_length; each beam has its document's."""
+    ids, scores = np.array([[1, 2, 0, 0], [1, 2, 0, 0], [1, 2, 0, 2]]), np.float32([[6, -6, 4]] * 3)
+    got = rules.repetition_penalty(ids, scores, penalty=2, skipped=np.array([2, 0, 1]))
+    assert got.tolist() == [[3, -6, 4], [3, -12, 2], [3, -6, 2]]
+    ((_, arguments),) = asked_for({"repetition_penalty": 2.0, "num_beams": 2}, skipped=np.array([3, 1]))
+    assert arguments["skipped"].tolist() == [3, 3, 1, 1]
+
+
 def test_biases_are_added_one_length_at_a_time_and_single_ids_first():
     biases = [[[5, 6, 7], 0.1], [[3], 0.2], [[1, 7], 0.3], [[1, 2, 7], 0.4]]
     ((_, arguments),) = asked_for({"sequence_bias": biases})

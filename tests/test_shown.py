@@ -222,6 +222,8 @@ BAD_SCORES = [
     ),
     ([[2, 5, 6]] * 3, (SCORES[0], SCORES[0, :2]), None, "scores is .*: an array"),
     ([[2, 5, 6]] * 3, (), None, r"scores is \(\): an array"),
+    ([[2, 5, 6]] * 3, SCORES.astype(int), None, "scores is .*: an array"),
+    ([[2, 5, 6]] * 3, SCORES[:0], None, "scores is .*: an array"),
     ([2, 5, 6], SCORES, None, r"sequences has shape \(3,\) and type int64: \(rows, tokens\) int was expected"),
     ([[2.0, 5, 6]] * 3, SCORES, None, "sequences has shape .* type float64"),
     ([[2, 5, 6]] * 3, SCORES, [0, 1], r"beam_indices has shape \(2,\)"),

@@ -54,6 +54,8 @@ def repetition_penalty(ids: Ids, scores: Scores, penalty: float, skipped: Ids | 
 
     >>> repetition_penalty(np.array([[1, 0, 0]]), np.float32([[6, -6, 6]]), penalty=2)
     array([[  3., -12.,   6.]], dtype=float32)
+    >>> repetition_penalty(np.array([[1, 0, 0]]), np.float32([[6, -6, 6]]), penalty=2, skipped=np.array([1]))
+    array([[ 3., -6.,  6.]], dtype=float32)
     """
     if skipped is not None:  # the first token that counts stands in the place of those that do not
         first = skipped[:, None]
