@@ -318,6 +318,13 @@ WILD: list[dict[str, Any]] = [
     {"tokenizer_config.json": {"tokenizer_class": "BartTokenizer", "model_max_length": 1024}},
     {"tokenizer_config.json": {"tokenizer_class": "RobertaTokenizer", "max_len": 512, "special_tokens_map_file": "/a"}},
     {"tokenizer_config.json": {"name_or_path": "/gone", "model_max_length": int(1e30)}},
+    {
+        "tokenizer_config.json": {
+            "special_tokens_map_file": "/root/.cache/huggingface/transformers/0a.1b",
+            "name_or_path": "allenai/led-base-16384",
+            "model_max_length": 16384,
+        }
+    },
     {"tokenizer_config.json": {"pad_token": None, "mask_token": None, "additional_special_tokens": None}},
     {"tokenizer_config.json": {"extra_special_tokens": {}, "max_len": 512, "model_max_length": None}},
     {"special_tokens_map.json": {"mask_token": None, "additional_special_tokens": None}},
@@ -336,6 +343,14 @@ WILD: list[dict[str, Any]] = [
         "special_tokens_map.json": {"additional_special_tokens": ["ab", "bc"]},
     },
 ]  # fmt: skip
+_BEFORE, _AFTER = ({"SpecialToken": {"id": token, "type_id": 0}} for token in ("<s>", "</s>"))
+_A, _B = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+TEMPLATE: dict[str, Any] = {
+    "type": "TemplateProcessing",
+    "single": [_BEFORE, _A, _AFTER],
+    "pair": [_BEFORE, _A, _AFTER, _AFTER, _B, _AFTER],
+    "special_tokens": {token: {"id": token, "ids": [i], "tokens": [token]} for token, i in (("<s>", 0), ("</s>", 2))},
+}
 AGAIN: list[list[Any]] = [  # added, and changed then: a special token keeps its round, others stand in both
     [{"content": "ab", "special": True}, {"content": "ab", "special": True, "normalized": True}, "abc"],
     [{"content": "ab", "special": True, "normalized": True}, {"content": "ab", "special": True}, "abc"],
@@ -351,6 +366,8 @@ def cases() -> Iterator[dict[str, Any]]:
     for files in WILD:
         yield {"files": files, "whole": None, "changes": [], "texts": WILD_TEXTS}
         yield {"files": files, "whole": {"merges": "strings"}, "changes": [], "texts": WILD_TEXTS}
+    for files in ({}, {"tokenizer_config.json": {"trim_offsets": True, "add_prefix_space": True}}):
+        yield {"files": files, "whole": {"post_processor": TEMPLATE}, "changes": [], "texts": WILD_TEXTS}
     for tokens in AGAIN:
         changes = [("add_tokens", token, False) for token in tokens]
         yield {"files": {}, "whole": None, "changes": changes, "texts": ["abc ab", "xabc", "<s>ab"]}

@@ -343,7 +343,7 @@ def test_nothing_is_asked_where_it_must_not_be(hub, monkeypatch):
 def test_without_a_connection_the_cache_is_enough_and_else_it_is_said(hub, caplog):
     located(NAME, CONFIG, WEIGHTS)
     hub.shutdown(), hub.server_close()
-    refused(hub, "hub-offline", f"^some/led is no directory, and {hub.endpoint} cannot be reached .*refused")
+    refused(hub, "hub-offline", f"^some/led is no directory, and {hub.endpoint} cannot be reached")
     caplog.clear()
     assert (located(NAME, *MODEL) / "model.safetensors").is_file()
     assert "cannot be reached" in told(caplog)[-1] and told(caplog)[-1].endswith(

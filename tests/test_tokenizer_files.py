@@ -84,6 +84,14 @@ def test_what_a_tokenizer_json_may_let_out(tmp_path):
     assert [tokenizer.encode(text) for text in TEXTS] == [LEDTokenizer.from_pretrained(TINY).encode(t) for t in TEXTS]
 
 
+def test_paths_of_another_machine_are_not_followed(tmp_path):
+    """4.57.6 follows some of them, and fails."""
+    names = ("vocab_file", "merges_file", "tokenizer_file", "special_tokens_map_file", "added_tokens_file")
+    dead = dict.fromkeys(names, "/root/.cache/huggingface/transformers/0a.1b")
+    tokenizer = LEDTokenizer.from_pretrained(directory(tmp_path, {"tokenizer_config.json": dead}))
+    assert [tokenizer.encode(text) for text in TEXTS] == [LEDTokenizer.from_pretrained(TINY).encode(t) for t in TEXTS]
+
+
 SPELLINGS = ["escaped", "utf-8", "indented", "no header", "no newline", "crlf", "cr", "mark"]
 
 
@@ -277,6 +285,28 @@ def test_bad_files_beside_the_vocabulary_are_refused(files, message, tmp_path):
         LEDTokenizer.from_pretrained(directory(tmp_path, files))
 
 
+def template(ids=(0, 2), pair="<A>>B>"):
+    """A TemplateProcessing; < and > stand for the tokens before and after a text."""
+    names, contents = {"<": "<s>", ">": "</s>"}, dict(zip(("<s>", "</s>"), ids, strict=True))
+    single, pair = (
+        [
+            {"SpecialToken": {"id": names[c], "type_id": 0}} if c in names else {"Sequence": {"id": c, "type_id": 0}}
+            for c in written
+        ]
+        for written in ("<A>", pair)
+    )
+    tokens = {content: {"id": content, "ids": [i], "tokens": [content]} for content, i in contents.items()}
+    return {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": tokens}
+
+
+def test_a_template_with_the_same_frame_is_read_for_pairs_too(tmp_path):
+    """As 4.57.6 answers; golden/tokenizer_files.jsonl has it for single texts."""
+    tokenizer = LEDTokenizer.from_pretrained(changed_json(tmp_path, lambda c: c.update(post_processor=template())))
+    encoded = tokenizer("a long", "the document", return_offsets_mapping=True)
+    assert encoded.input_ids == [0, 68, 341, 2, 2, 87, 262, 340, 2]
+    assert encoded.offset_mapping == [(0, 0), (0, 1), (1, 6), (0, 0), (0, 0), (0, 1), (1, 3), (3, 12), (0, 0)]
+
+
 BAD_TOKENIZER_JSON = {
     "model": (lambda c: c["model"].update(type="Unigram"), "its model is 'Unigram', not 'BPE', so this is not LED's"),
     "no model": (lambda c: c.pop("model"), "its model is None, not 'BPE'"),
@@ -291,6 +321,8 @@ BAD_TOKENIZER_JSON = {
         "its post_processor is 'RobertaProcessing', a string, not",
     ),
     "template": (lambda c: c.update(post_processor={"type": "TemplateProcessing"}), "is 'TemplateProcessing', not"),
+    "another template": (lambda c: c.update(post_processor=template(pair="AB")), "is 'TemplateProcessing', not"),
+    "a template's ids": (lambda c: c.update(post_processor=template(ids=(0, 3))), r"\['</s>', 3\] is no token of this"),
     "decoder": (lambda c: c.update(decoder=None), "its decoder is None, not 'ByteLevel'"),
     "remedy": (lambda c: c.update(decoder="x"), r"without the file, vocab\.json and merges\.txt are read"),
     "frame": (lambda c: c["post_processor"].update(sep=["</s>", 3]), r"sep: \['</s>', 3\] is no token of this file"),

@@ -68,6 +68,7 @@ class TokenTable(Roles):
         for name in OPTIONS:
             stated = options.get(name)
             setattr(self, name, check_option(name, file.sides.get(name) if stated is None else stated))
+        self.trim_offsets &= file.trims
         self._load(is_legacy=file.frame is None)
         self._vocabulary = file.vocabulary
         self._special = self._first_added(file.added_tokens, listed)

@@ -27,19 +27,22 @@ _PLAIN_BPE = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byt
 class TokenizerFile:
     """The content of a vocabulary's files: the pair has the vocabulary only, a `tokenizer.json` also the rest.
 
-    added_tokens: by id, in the order of the file; frame: the tokens before and after a text; sides: padding_side
-    and truncation_side, if it states them
+    added_tokens: by id, in the order of the file; frame: the tokens before and after a text; trims: whether offsets
+    may be without white space; sides: padding_side and truncation_side, if it states them
     """
 
     vocabulary: Vocabulary
     added_tokens: Mapping[int, AddedToken] = field(default_factory=dict)
     frame: tuple[str, str] | None = None
+    trims: bool = True
     sides: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_tokenizer_json(path: Path) -> TokenizerFile:
     """Return what a `tokenizer.json` says. Raises TokenizerError, also where it describes no byte-level BPE."""
     content: dict[str, Any] = {**dict.fromkeys(_PARTS), **read_json(path, TokenizerError)}
+    stated = content["post_processor"]
+    content["post_processor"] = _without_template(stated)
     for name, kind in _PARTS.items():
         part = content[name]
         type_of_part = part.get("type", kind if name in _UNTYPED else None) if isinstance(part, dict) else part
@@ -61,9 +64,27 @@ def read_tokenizer_json(path: Path) -> TokenizerFile:
     merges = check_merges(pairs, ids, lambda i: f"{path}, merge {i + 1}")
     frame = _frame(content["post_processor"], ids | {token.content: i for i, token in added.items()}, path)
     sections = {f"{name}_side": content.get(name) for name in ("padding", "truncation")}
-    stated = {name: section.get("direction") for name, section in sections.items() if isinstance(section, dict)}
-    sides = {name: side.lower() for name, side in stated.items() if isinstance(side, str)}
-    return TokenizerFile(Vocabulary(ids, merges), added, frame, sides)
+    directions = {name: section.get("direction") for name, section in sections.items() if isinstance(section, dict)}
+    sides = {name: side.lower() for name, side in directions.items() if isinstance(side, str)}
+    return TokenizerFile(Vocabulary(ids, merges), added, frame, stated is content["post_processor"], sides)
+
+
+def _without_template(post_processor: Any) -> Any:
+    """Return the RobertaProcessing that puts the same tokens around texts as a template, if that is one of the kind.
+
+    Unlike it, a template leaves offsets as they are.
+    """
+    try:
+        single, tokens = post_processor["single"], post_processor["special_tokens"]
+        names = [single[i]["SpecialToken"]["id"] for i in (0, -1)]
+        cls, sep = ([name, *tokens[name]["ids"]] for name in names)
+    except (KeyError, IndexError, TypeError):
+        return post_processor
+    before, after = ({"SpecialToken": {"id": name, "type_id": 0}} for name in names)
+    a, b = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    is_same = (single, post_processor.get("pair")) == ([before, a, after], [before, a, after, after, b, after])
+    is_same &= post_processor.get("type") == "TemplateProcessing"
+    return {"type": "RobertaProcessing", "cls": cls, "sep": sep} if is_same else post_processor
 
 
 def _other(path: Path, problem: str) -> TokenizerError:
