@@ -40,7 +40,7 @@ TOKENIZER = Part(
     (("tokenizer.json",), ("vocab.json", "merges.txt")),
 )
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
-            "tf_model.h5")  # fmt: skip
+            "tf_model.h5", "tf_model.h5.index.json")  # fmt: skip
 WEIGHTS = Part("weights", (), tuple((name,) for name in _WEIGHTS))
 MODEL = (CONFIG, GENERATION, WEIGHTS)
 PARTS = (CONFIG, GENERATION, TOKENIZER, WEIGHTS)  # the large ones come last
@@ -99,7 +99,7 @@ def located(name: str | Path | None, *parts: Part, is_strict: bool = True, **loo
 
     name: a directory, or a name on a hub; None is the checkpoint in the package
     parts: what the caller reads; with CONFIG the directory must hold `config.json`
-    is_strict: fetch nothing more once a part is not there, which the caller notices when it reads; do not check either
+    is_strict: `config.json` must be there, and where another part is not, no later one is fetched: reading will tell
     lookup: how a name on a hub is looked up, by the names of _LOOKUP
 
     Raises CheckpointError for what is missing or cannot be fetched, InputError for a name of another type.
@@ -323,13 +323,13 @@ class _Revision:
                     library_version=__version__,
                 )
         except Exception as e:
-            responses = (getattr(error, "response", None) for error in (e, e.__cause__))
-            response = next((response for response in responses if response is not None), None)
-            # not every server says more than 404
-            if isinstance(e, errors.EntryNotFoundError) and response is not None and response.status_code == 404:
+            responses = [getattr(error, "response", None) for error in (e, e.__cause__)]
+            response: Any = next((response for response in responses if response is not None), None)
+            status = None if response is None else response.status_code
+            if isinstance(e, errors.EntryNotFoundError) and status == 404:  # not every server says more than that
                 self._commit = self._commit or response.headers.get("x-repo-commit")
                 return False
-            raise self._refusal(file, e) from None
+            raise self._refusal(file, e, status) from None
         self._stands_at(Path(place))
         self._new.add(file)
         return True
@@ -347,9 +347,10 @@ class _Revision:
         finally:
             utils.enable_progress_bars()
 
-    def _refusal(self, file: str, e: Exception) -> CheckpointError:
-        """Return our error for one of the library's."""
+    def _refusal(self, file: str, e: Exception, status: int | None) -> CheckpointError:
+        """Return our error for one of the library's, and the status that the hub gave."""
         name, errors, endpoint = self._name, self._hub.utils, self._hub.constants.ENDPOINT
+        said = _said(e.__cause__ or e)
         if isinstance(e, errors.GatedRepoError):
             problem = f"{name} is gated on {endpoint}: accept its conditions at {endpoint}/{name}"
             return CheckpointError(f"{problem}, and log in with `hf auth login`, or set HF_TOKEN", "hub-gated")
@@ -359,7 +360,8 @@ class _Revision:
         if isinstance(e, errors.RevisionNotFoundError):
             problem = f"{name} has no revision {brief(self._revision)} on {endpoint}"
             return CheckpointError(f"{problem}: name a branch, a tag or a commit that it has", "hub-revision")
-        said = _said(e.__cause__ or e)
+        if status in (401, 403):
+            return CheckpointError(f"{endpoint} refuses {file} of {name} ({said}): check HF_TOKEN", "hub-gated")
         if isinstance(e, errors.LocalEntryNotFoundError):
             return self._out_of_reach(f"does not give its {file} ({said})")
         if isinstance(e, OSError) and e.errno is not None and not isinstance(e, ConnectionError):

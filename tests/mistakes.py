@@ -329,6 +329,14 @@ OF_FILE = {
     "hub.py": [
         ("save-unfinished", "What a kill between two renamings leaves is read as it is.", "finish_replacing(directory)",
          "pass", of("test_processes", "test_a_kill_at_any_moment_of_saving_leaves_files_that_are_whole")),
+        ("two-commits", "A file comes from what somebody has pushed since the others were fetched.",
+         "revision=self._commit or self._revision,", "revision=self._revision,",
+         of("test_hub", "test_each_part_is_fetched_when_it_is_read_and_all_are_of_one_commit")),
+        ("half-a-cache", "Settings that another tool has not fetched yet are taken as absent.",
+         "(is_all_there or all(", "(True or all(",
+         of("test_hub", "test_what_another_tool_has_not_asked_for_is_asked_for_once")),
+        ("weights-twice", "Weights are fetched in every format.", "                return\n", "                pass\n",
+         of("test_hub", "test_weights_of_one_format_are_fetched_once")),
     ],
     "cli/shared/records.py": [
         ("foreign-line-cut", "A last line without its end is cut off, whoever wrote it.",

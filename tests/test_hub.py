@@ -18,6 +18,7 @@ from checkpoints import TINY
 from commands import LAMP, process, watched
 
 import pyled
+from pyled.checkpoint.directory import FORMATS
 from pyled.errors import CheckpointError, InputError
 from pyled.hub import CONFIG, MODEL, PARTS, TOKENIZER, WEIGHTS, is_hub_name, located
 
@@ -60,6 +61,8 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             return self._send(503, {})
         if model is None:
             return self._send(401, {"X-Error-Code": "RepoNotFound"})
+        if self.headers.get("Authorization") == "Bearer broken":
+            return self._send(401, {"X-Error-Message": "Invalid credentials in Authorization header"})
         if f"{owner}/{name}" in hub.gated and self.headers.get("Authorization") != "Bearer secret":
             return self._send(401, {"X-Error-Code": "GatedRepo"})
         if commit is None:
@@ -132,11 +135,12 @@ def test_a_name_gives_what_its_files_give_and_the_second_time_nothing_is_asked(h
 
 
 def test_each_part_is_fetched_when_it_is_read_and_all_are_of_one_commit(hub):
-    hub.models[NAME] |= {LATER: dict.fromkeys(TEXT, b"{}")}
+    hub.models[NAME] |= {LATER: TEXT}
     assert pyled.LEDConfig.from_pretrained(NAME).d_model == pyled.LEDConfig.from_pretrained(TINY).d_model
     assert hub.fetched() == ["config.json"]
     hub.models[NAME]["main"] = LATER  # somebody pushes meanwhile
     tokenizer = pyled.LEDTokenizer.from_pretrained(NAME)
+    assert Path(tokenizer.name_or_path).name == COMMIT
     assert (tokenizer("A lamp.").input_ids, tokenizer.model_max_length) == (
         pyled.LEDTokenizer.from_pretrained(TINY)("A lamp.").input_ids, 512)  # fmt: skip
     assert hub.fetched()[1:] == ["tokenizer_config.json", "vocab.json", "merges.txt"]
@@ -182,6 +186,10 @@ def test_weights_of_one_format_are_fetched_once(hub, files, fetched):
     hub.asked.clear()
     assert located(NAME, *MODEL) == directory
     assert hub.asked == []
+
+
+def test_the_formats_are_those_that_are_read_in_their_order():
+    assert WEIGHTS.ways == tuple((name,) for form in FORMATS for name in (form.single, form.index))
 
 
 def test_a_tokenizer_comes_alone_and_tokenizer_json_in_place_of_its_vocabulary(hub):
@@ -299,6 +307,9 @@ def test_a_gated_model_needs_a_token(hub, monkeypatch):
     said = f"^some/led is gated on {hub.endpoint}: accept its conditions at {hub.endpoint}/some/led, and log in with"
     refused(hub, "hub-gated", said)
     refused(hub, "hub-gated", said, token="wrong")
+    refused(
+        hub, "hub-gated", f"^{hub.endpoint} refuses config.json of some/led .*401.*: check HF_TOKEN", token="broken"
+    )
     assert located(NAME, CONFIG, token="secret").name == COMMIT
     monkeypatch.setenv("HF_TOKEN", "secret")
     assert pyled.LEDTokenizer.from_pretrained(NAME).model_max_length == 512
