@@ -97,8 +97,11 @@ def differences(
         ):
             yield f"{where}: {name} is {got[name].dtype} {got[name].shape}, expected {expected.shape}"
             continue
-        infinite = np.isinf(got[name]) & (got[name] == expected)
-        a, b, c = (np.where(infinite, 0, array).astype(np.float64) for array in (got[name], expected, stock[name]))
+        if not all(np.array_equal(np.isfinite(array), np.isfinite(expected)) for array in (got[name], stock[name])):
+            yield f"{where}: {name} is not finite in other places"
+            continue
+        a, b, c = (np.where(np.isfinite(array), array, 0) for array in (got[name], expected, stock[name]))
+        a, b, c = (array.astype(np.float64) for array in (a, b, c))
         ratio = err(a, b) / budget(np.dtype(kind), err(c, b))
         field = f"{kind} {name.split('.')[0]}"
         worst[field] = max(worst[field], ratio)
