@@ -241,6 +241,22 @@ def test_what_is_not_of_one_generation_has_no_transition_scores(sequences, score
         model_of("greedy").compute_transition_scores(sequences, scores, beams)
 
 
+def test_samples_have_a_row_and_a_masked_prompt_each():
+    arguments, call = (
+        stored("prompt")[0],
+        {"do_sample": True, "num_return_sequences": 3, "max_new_tokens": 4, "seed": 1},
+    )
+    model = model_of("prompt")
+    output = model.generate(**arguments, **call, **FLAGS)
+    scores = model.compute_transition_scores(output.sequences, output.scores)
+    assert scores.shape == (6, len(output.scores)) and output.decoder_attentions[0][0].shape == (6, 3, 4, 4)
+    for (row, step), score in np.ndenumerate(scores):
+        assert score == output.scores[step][row, output.sequences[row, 4 + step]]
+    is_seen = np.repeat(arguments["decoder_attention_mask"], 3, axis=0) == 1
+    last = output.decoder_attentions[0][1][:, :, -1]  # (6, H, 4): the last token of the prompt
+    assert not last[~np.repeat(is_seen[:, None], 3, axis=1)].any()
+
+
 def test_what_stands_behind_an_end_need_be_no_id():
     """Without a padding id, beam search fills up with -1."""
     scores = np.arange(42, dtype=np.float32).reshape(SCORES.shape)
