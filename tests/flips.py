@@ -207,7 +207,7 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "kernels/products.py": KERNELS + ROUNDED,
     "kernels/rounded.py": ROUNDED,
     "kernels/rows.py": KERNELS,
-    "models/arguments.py": ARGUMENTS,
+    "models/arguments.py": ARGUMENTS + HEADS,
     "models/stacks.py": STACKS,
     "models/head_masks.py": stored("masked-encoder", "masked-cross")
     + of("test_shown", "test_a_wrong_mask_is_told_before_the_encoder_runs"),
