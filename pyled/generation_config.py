@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 from .annotations import Directory, File, checked_arguments
 from .errors import GenerationError, brief, escaped
 from .files import is_there, json_text, read_json, write_json
-from .hub import Part, opened, other_keywords
+from .hub import CONFIG, Part, opened, other_keywords
 
 # 1. What a value must be
 
@@ -363,7 +363,7 @@ class GenerationConfig:
         Raises GenerationError where the file is missing or wrong, CheckpointError for no directory, InputError.
         """
         name = str(config_file_name or "generation_config.json")
-        path, overrides = opened(directory, overrides, Part(name, (), ((name,),)))
+        path, overrides = opened(directory, overrides, CONFIG, Part(name, (name,), ()), is_strict=False)
         refuse_unknown(overrides)
         path /= name
         if not is_there(path, GenerationError):

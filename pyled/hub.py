@@ -4,7 +4,6 @@ pyled downloads nothing but the checkpoint that it is told by its name on a hub,
 """
 
 import contextlib
-import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .annotations import checked_arguments
 from .errors import CheckpointError, InputError, brief
 from .files import broken_link, finish_replacing, read_json, reason
 from .version import __version__
@@ -48,7 +48,6 @@ PARTS = (CONFIG, GENERATION, TOKENIZER, WEIGHTS)  # the large ones come last
 # A name on a hub, as huggingface_hub takes it; and a directory of its cache.
 _HUB_NAME = re.compile(r"(?!.*(?:--|\.\.|\.git$))\w(?:[\w.-]{0,94}\w)?/\w(?:[\w.-]{0,94}\w)?", re.ASCII)
 _CACHED = re.compile(r"models--([^/\\]+)--([^/\\]+)[/\\]snapshots[/\\]([0-9a-f]{40})(?=[/\\]|$)")
-_log = logging.getLogger("pyled")
 
 # Keywords of Hugging Face's from_pretrained that say how a name on a hub is looked up, ...
 _LOOKUP = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -202,10 +201,10 @@ def _fetched(revision: "_Revision", parts: Iterable[Part], is_strict: bool) -> P
     except CheckpointError as e:
         if e.rule != "hub-offline" or revision.directory is None or not all(map(revision.is_whole, parts)):
             raise
-        _log.warning("%s: taken from the cache, with the files that are there", e)
+        _logger().warning("%s: taken from the cache, with the files that are there", e)
     if revision.directory is None:
         names = ", ".join(way[0] for part in parts for way in part.ways)
-        raise CheckpointError(f"{revision}, holds none of {names}: it is no checkpoint of LED", "file-missing")
+        raise CheckpointError(f"{revision}, holds none of {names}: name a checkpoint that has them", "file-missing")
     return revision.directory
 
 
@@ -215,6 +214,7 @@ class _Revision:
     directory: with the files of the revision's commit in the cache; None where there is none
     """
 
+    @checked_arguments
     def __init__(
         self,
         name: str,
@@ -225,9 +225,6 @@ class _Revision:
         local_files_only: bool = False,
         force_download: bool = False,
     ) -> None:
-        for key, value in {"revision": revision, "subfolder": subfolder}.items():
-            if not isinstance(value, str):
-                raise InputError(f"{key} is {brief(value)}: a string was expected")
         self._hub = _huggingface_hub(name)
         self._name, self._revision, self._subfolder, self._token = name, revision, subfolder, token
         self._cache = str(Path(cache_dir or self._hub.constants.HF_HUB_CACHE).expanduser())
@@ -285,7 +282,7 @@ class _Revision:
             cause = "local_files_only is True" if self._is_offline else "HF_HUB_OFFLINE is set"
             raise self._out_of_reach(f"must not be asked for its {what}, because {cause}")
         endpoint, revision = self._hub.constants.ENDPOINT, self._commit or self._revision
-        _log.warning("asking %s for the %s of %s, revision %s", endpoint, what, self._name, revision)
+        _logger().warning("asking %s for the %s of %s, revision %s", endpoint, what, self._name, revision)
         try:  # the library tries to connect for half a minute
             url = self._hub.hf_hub_url(self._name, "config.json", revision=revision)
             self._hub.get_hf_file_metadata(url, token=self._token)
@@ -338,7 +335,8 @@ class _Revision:
     def _bars(self) -> Iterator[None]:
         """Show no bars of progress, which the library shows on a terminal, where pyled's messages are not wanted."""
         utils = self._hub.utils
-        if _log.isEnabledFor(logging.WARNING) or utils.are_progress_bars_disabled():
+        is_wanted = _logger().isEnabledFor(30)  # logging.WARNING
+        if is_wanted or utils.are_progress_bars_disabled():
             yield
             return
         utils.disable_progress_bars()
@@ -373,6 +371,12 @@ class _Revision:
         problem = f"{self._name} is no directory, and {self._hub.constants.ENDPOINT} {problem}"
         remedy = "connect, or pass the directory of the downloaded checkpoint"
         return CheckpointError(f"{problem}, nor has the cache {self._cache} all of it: {remedy}", "hub-offline")
+
+
+def _logger() -> Any:
+    import logging  # which `--help` does not need
+
+    return logging.getLogger("pyled")
 
 
 def _said(e: BaseException) -> str:

@@ -19,7 +19,8 @@ from commands import LAMP, process, watched
 
 import pyled
 from pyled.checkpoint.directory import FORMATS
-from pyled.errors import CheckpointError, InputError
+from pyled.cli.dispatch import make_parser
+from pyled.errors import CheckpointError, GenerationError, InputError
 from pyled.hub import CONFIG, MODEL, PARTS, TOKENIZER, WEIGHTS, is_hub_name, located
 
 NAME, COMMIT, LATER = "some/led", "0123456789abcdef" * 2 + "01234567", "f" * 40
@@ -283,8 +284,9 @@ def test_keywords_of_the_hub_have_no_effect_on_a_directory():
             pyled.LEDConfig.from_pretrained(TINY, **{name: "x"})
     with pytest.raises(InputError, match="proxies has no effect here: set the environment variables HTTP_PROXY"):
         pyled.LEDConfig.from_pretrained(NAME, proxies={"http": "x"})
-    with pytest.raises(InputError, match="revision is 3: a string was expected"):
-        pyled.LEDConfig.from_pretrained(NAME, revision=3)
+    for name in ("revision", "subfolder", "cache_dir", "token", "local_files_only", "force_download"):
+        with pytest.raises(InputError, match=rf"{name} is 3: .* was expected"):
+            pyled.LEDConfig.from_pretrained(NAME, **{name: 3})
 
 
 # What is refused
@@ -320,7 +322,7 @@ def test_what_is_no_checkpoint_lacks_parts_or_is_an_adapter(hub):
     refused(
         hub,
         "file-missing",
-        f"^some/data, revision {COMMIT} on .*, holds none of config.json, .*no checkpoint",
+        f"^some/data, revision {COMMIT} on .*, holds none of config.json, .*: name a checkpoint that has them",
         "some/data",
     )
     hub.models["some/words"] = {"main": COMMIT, COMMIT: {"vocab.json": b"{}", "merges.txt": b""}}
@@ -334,6 +336,10 @@ def test_what_is_no_checkpoint_lacks_parts_or_is_an_adapter(hub):
     with pytest.raises(CheckpointError, match=f"^some/empty@{COMMIT} holds neither model.safetensors nor") as e:
         pyled.LEDModel.from_pretrained("some/empty")
     assert e.value.rule == "file-missing"
+    with pytest.raises(GenerationError, match=r"some/empty holds no generation_config\.json: "):
+        pyled.GenerationConfig.from_pretrained("some/empty")
+    with pytest.raises(CheckpointError, match=r"holds no vocab\.json and no merges\.txt: copy"):
+        pyled.LEDTokenizer.from_pretrained("some/empty")
 
 
 def test_nothing_is_asked_where_it_must_not_be(hub, monkeypatch):
@@ -439,6 +445,14 @@ def test_a_checkpoint_without_its_tokenizer_takes_another_one(hub, run):
     for arguments in (["--tokenizer", str(TINY)], ["-m", "some/bare", "--tokenizer", NAME]):
         assert run("tokenize", LAMP, *arguments)[:2] == (0, expected)
     assert run("detokenize", "--tokenizer", TINY, stdin=expected.encode())[0] == 0
+
+
+def test_each_command_that_runs_a_model_or_a_tokenizer_takes_another_tokenizer_and_a_revision():
+    commands = next(action.choices for action in make_parser()._actions if isinstance(action.choices, dict))
+    options = {name: set(command._option_string_actions) for name, command in commands.items()}
+    assert [name for name in options if "--revision" in options[name] and "--tokenizer" not in options[name]] == [
+        "inspect", "convert"]  # fmt: skip
+    assert [name for name in options if "--model" in options[name] and "--revision" not in options[name]] == []
 
 
 def test_a_revision_of_a_directory_is_refused_in_the_words_of_the_command(run):
