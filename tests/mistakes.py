@@ -351,6 +351,19 @@ OF_FILE = {
          "if is_device(place) and (is_folder or place != path):", "if path.is_dir():",
          of("test_cli_outputs", "test_what_is_no_file_in_the_place_of_one_is_told_before_any_work")),
     ],
+    "checkpoint/pickles.py": [
+        ("names-joined", "A name is looked up by its words alone, wherever the module ends and the name begins.",
+         "module, name = self._line(), self._line()",
+         'module, _, name = f"{self._line()}.{self._line()}".rpartition(".")',
+         of("test_torch_files", "test_a_file_that_breaks_a_rule_is_refused_by_it[dotted_name-True]")),
+        ("key-twice", "The last of two tensors with one name counts.", "if key in target:", "if False:",
+         of("test_torch_files", "test_a_file_that_breaks_a_rule_is_refused_by_it[duplicate_key-True]")),
+    ],
+    "checkpoint/torch_zip.py": [
+        ("crc-of-storages", "Damage of the numbers on the way is not noticed.",
+         "_check_sums(data, [*storages.values()])", "pass",
+         of("test_torch_files", "test_a_file_that_breaks_a_rule_is_refused_by_it[bad_crc_data-True]")),
+    ],
     "checkpoint/conversion.py": [
         ("folder-left", "A failure leaves the folder that was made for the new files.", "place.rmdir()", "pass",
          of("test_convert", "test_a_failure_leaves_what_was_there")),

@@ -11,6 +11,7 @@ from checkpoints import TINY, changed
 from commands import SHORT, expected, process, watched
 from test_evaluate import cells
 
+from pyled.cli.shared.records import fingerprint
 from pyled.evaluation.rouge import scorer
 
 OTHER = "A second keeper came in the morning. He left at noon."
@@ -285,6 +286,15 @@ def test_records_are_of_one_model_with_one_set_of_settings(run, pairs, tmp_path,
     written.clear()
     assert run(*options, led, "--skip-existing")[0] == 0
     assert len(written) == len(records(output)) - 1 == (change not in ("name", "a file beside it"))
+
+
+def test_torchs_files_are_of_the_checkpoint(tmp_path):
+    (tmp_path / "pytorch_model.bin").touch()
+    before = fingerprint(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "pytorch_model.bin").write_bytes(b"1")
+    assert fingerprint(tmp_path) != before
 
 
 def test_a_file_that_is_there_is_left_alone_unless_it_may_be_replaced(evaluate, pairs, tmp_path, written):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from checkpoints import TINY, changed
 
+import golden
 from pyled.checkpoint import read_safetensors, write_safetensors
 from pyled.config import LEDConfig
 from pyled.tasks.inspection import parameters
@@ -158,6 +159,15 @@ def test_shards_are_listed(inspect, tmp_path):
     assert status == 0
 
 
+def test_torchs_shards_are_listed_too(inspect):
+    directory = golden.FOLDER / "weight_files" / "4.57.6" / "lm-untied-bin-shards"
+    facts = inspect(directory)[1]
+    sizes = {path.name: path.stat().st_size for path in directory.glob("*.bin")}
+    assert facts["weights"]["files"] == sizes and len(sizes) == 3
+    assert facts["weights"]["stored"] == {"F32": 1_288}
+    assert (facts["weights"]["missing"], facts["skipped"]) == ([], [])
+
+
 # What is wrong with it
 
 
@@ -210,10 +220,10 @@ def test_a_broken_part_hides_none_of_the_others(inspect, run, tmp_path, file, co
 
 def test_weights_of_another_format_are_named(inspect, tmp_path):
     directory = changed(tmp_path / "led")
-    (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
+    (directory / "model.safetensors").rename(directory / "flax_model.msgpack")
     status, facts, _ = inspect(directory)
     assert (status, facts["weights"]) == (3, None)
-    assert "pytorch_model.bin" in facts["problems"][0]
+    assert "holds flax_model.msgpack, but" in facts["problems"][0]
     assert facts["parameters"]["embeddings"] == 14_400
 
 
