@@ -30,7 +30,6 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch_builder as torch
 
@@ -468,6 +467,8 @@ def read_hdf5(folder: Path, rng: Rng) -> None:
 
 def compare_hdf5(path: Path, mmap: bool) -> None:
     """Read within limits of time and memory."""
+    import h5py  # the other kinds are compared with torch, too, where there is none
+
     resource.setrlimit(resource.RLIMIT_CPU, (int(TIME_LIMIT),) * 2)
     tensors = read_tensorflow(path, mmap=mmap)
     with h5py.File(path, "r", locking=False) as file:
