@@ -189,6 +189,7 @@ TORCH = of(
     "test_torch_files", "test_a_file_that_breaks_a_rule_is_refused_by_it", "test_an_odd_file_within_the_rules_is_read",
     "test_numbers_of_64_bits", "test_what_torch_wrote_is_read", "test_a_pickle_that_is_too_large",
     "test_too_many_tensors", "test_the_limits_of_a_program", "test_records_of_every_length",
+    "test_the_kind_of_another_file_is_told",
 )  # fmt: skip
 SHARDS = of("test_torch_files", "test_safetensors_is_read_before_torchs_file",
             "test_shards_are_torchs_files_beside_the_index")  # fmt: skip

@@ -424,7 +424,19 @@ ACCEPTED = {
         holding(state(a=tensor(shape=(4, 2, 3), strides=(1, 12, 4), length=24)), CUBE.tobytes()),
         {"a": CUBE.reshape(2, 3, 4).transpose(2, 0, 1)},
     ),
-    "odd_stride_of_an_axis_of_1": (of(shape=(1, 2), strides=(2**40, 1)), {"a": EXPECTED["a"].reshape(1, 2)}),
+    "odd_stride_of_an_axis_of_1": (of(shape=(1, 2), strides=(2**48 - 1, 1)), {"a": EXPECTED["a"].reshape(1, 2)}),
+    "stride_0_of_an_axis_of_1": (of(shape=(2, 1), strides=(1, 0)), {"a": EXPECTED["a"].reshape(2, 1)}),
+    "largest_product_with_zero": (
+        of(kind="ByteStorage", length=8, shape=(0, 2**48 - 1), strides=(0, 1)),
+        {"a": np.zeros((0, 2**48 - 1), np.uint8)},
+    ),
+    "views_side_by_side": (
+        holding(state(a=tensor(shape=(1,)), b=tensor(begin=1, shape=(1,)), c=tensor(begin=1, shape=(0,)))),
+        {"a": EXPECTED["a"][:1], "b": EXPECTED["a"][1:], "c": np.zeros(0, np.float32)},
+    ),
+    "empty_view_in_another": (
+        holding(state(a=tensor(), b=tensor(begin=1, shape=(0,)))), {**EXPECTED, "b": np.zeros(0, np.float32)}
+    ),
     "part_of_a_storage": (of(shape=(1,), begin=1), {"a": EXPECTED["a"][1:]}),
     "rank_0": (of(shape=(), strides=(), begin=1), {"a": np.float32(2).reshape(())}),
     "rank_8": (of(shape=(1,) * 7 + (2,), strides=(1,) * 8), {"a": EXPECTED["a"].reshape((1,) * 7 + (2,))}),

@@ -114,6 +114,5 @@ def _array(tensor: StoredTensor, data: NDArray[np.uint8], start: int) -> NDArray
     dtype = DTYPES[tensor.storage.dtype]
     if 0 in tensor.shape:
         return np.ndarray(tensor.shape, dtype, data[:0])
-    # subtle: the stride of an axis of size 1 may be any number
-    strides = [dtype.itemsize * (s if n > 1 else 1) for n, s in zip(tensor.shape, tensor.strides, strict=True)]
+    strides = [stride * dtype.itemsize for stride in tensor.strides]
     return np.ndarray(tensor.shape, dtype, data, start + tensor.begin * dtype.itemsize, strides)
