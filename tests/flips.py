@@ -202,6 +202,7 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "network/losses.py": LOSS + HEADS,
     "models/question_answering.py": HEADS,
     "models/sequence_classification.py": HEADS,
+    "models/tensorflow.py": of("test_tf_model"),
     "kernels/banded.py": KERNELS + stored("pattern-uneven"),
     "kernels/grouped.py": KERNELS + ROUNDED,
     "kernels/elementary.py": KERNELS,
@@ -233,6 +234,7 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "checkpoint/torch_stacked.py": TORCH,
     "checkpoint/torch_file.py": TORCH,
     "checkpoint/directory.py": SHARDS + of("test_checkpoint"),
+    "checkpoint/tensorflow.py": of("test_tf_model"),
     "checkpoint/safetensors.py": SAFETENSORS + of("test_cli_inspect", "test_the_types_in_the_file_are_told"),
 }
 
@@ -268,6 +270,7 @@ LEFT_OUT = {
     "kernels/products.py _many_rows: m1 + D - 1": "there is a head without a column",
     "kernels/products.py _weighted_sums: M + width - 1": "there is a task without a column",
     "kernels/products.py _weighted_sums: min(M, m0 + width)": TIME,
+    "checkpoint/tensorflow.py _below: count > MAX_OBJECTS or parent.count('/') > MAX_DEPTH": "a ring never ends",
     "tokenizer/led/lengths.py Lengths.padded: length > _LONGEST": "no test pads a hundred million tokens",
     "kernels/rounded.py _int8: size <= largest": "equal sizes are the same",
     "models/stacks.py _stacked: len(arrays) > 1": TIME,

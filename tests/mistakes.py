@@ -374,6 +374,16 @@ OF_FILE = {
         ("unused-positions", "The rows that no position uses are those at the end of a table.",
          "[UNUSED_ROWS:]", "[:-UNUSED_ROWS]", of("test_convert", "test_original_weights_compute_what_bart_does")),
     ],
+    "checkpoint/tensorflow.py": [
+        ("kernel-as-stored", "A matrix of TensorFlow is taken as it is stored: inputs, then outputs.",
+         'array.T if where.endswith("/kernel:0") else array', "array",
+         of("test_tf_model", "test_numbers_are_those_that_h5py_reads_and_kernels_are_transposed")),
+    ],
+    "models/tensorflow.py": [
+        ("padding-counts", "The loss of TensorFlow's class counts padding, and not -100, as torch's does.",
+         'targets = {"labels": np.where', 'targets = targets or {"labels": np.where',
+         of("test_tf_model", "test_a_file_of_tensorflow_gives_the_outputs_of_its_class[lm-labels-float64]")),
+    ],
     "checkpoint/names.py": [
         ("head-untied", "The head is the file's own, although config.json ties it to the embeddings.",
          "return dict.fromkeys(report.tied, first)", "return {name: sources.get(name, first) for name in report.tied}",

@@ -152,10 +152,6 @@ def ring(file):
     file["led/again"] = file["led"]
 
 
-def deep(file):
-    file["a/b/c/d/e/f/g/h/i/j/k/l/m/n/kernel:0"] = np.zeros(2, "f4")
-
-
 def many(file):
     """Eight groups, each the only member of the one before, under a hundred names: 100 ** 8 paths."""
     group = file.create_group("a")
@@ -200,7 +196,7 @@ REFUSED = {
         dataset(data=ZEROS, chunks=(2,)), dataset(data=ZEROS, compression="gzip"), dataset(shape=2, dtype="f4"),
         dataset(data=h5py.Empty("f4")), dataset(data=ZEROS, maxshape=(None,)), compact, virtual,
     ],
-    "too-many-objects": [ring, deep, many, dataset("x" * 256, data=ZEROS)],
+    "too-many-objects": [ring, many],
     "name": [dataset(name, data=ZEROS) for name in ("led/iterations:0", "bert/encoder/layer/bias:0", "x")],
     "one-weight-twice": [dataset("led/other/led/encoder/layers.0/fc1/kernel:0", data=np.zeros((6, 5), "f4"))],
     "overlap": [lambda file: file.update({"led/x/led/encoder/y/bias:0": file["led"][PATH.partition("/")[2]]})],
@@ -260,6 +256,32 @@ def test_too_many_objects_are_too_many(tmp_path, monkeypatch):
     assert read_tensorflow(path)
     monkeypatch.setattr(tensorflow, "MAX_OBJECTS", len(members) - 1)
     assert_refused(path, "too-many-objects")
+
+
+@pytest.mark.parametrize("name", ["y", "y" * 255, "y" * 256])
+@pytest.mark.parametrize("above", [0, 9, 10])
+def test_names_are_no_longer_and_groups_no_deeper_than_may_be(name, above, tmp_path):
+    path = changed(tmp_path, dataset("x/" * above + f"led/encoder/{name}/bias:0", data=ZEROS))
+    with h5py.File(path, "r+") as file:
+        file["x/" * above + "led/encoder/a/bias:0"] = ZEROS
+    if above < 10 and len(name) < 256:
+        assert np.array_equal(read_tensorflow(path)[f"led.encoder.{name}.bias"], ZEROS)
+    else:
+        assert_refused(path, "too-many-objects")
+
+
+@pytest.mark.parametrize(("name", "count"), [(b"y" * 255, 4), (b"y" * 256, 1)])
+def test_names_without_end_are_not_all_kept(name, count, monkeypatch):
+    class Group:
+        def iterate(self, function):
+            for _ in range(100):
+                if function(name) is not None:
+                    break
+
+    monkeypatch.setattr(tensorflow, "MAX_OBJECTS", 3)
+    group = Group()
+    group.links = group
+    assert len(tensorflow._names(group)) == count
 
 
 def test_halves_and_doubles_are_read(tmp_path):

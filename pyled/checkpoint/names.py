@@ -198,7 +198,7 @@ def assign(
         raise report.refusal()
     shapes = expected_shapes(config, head)
     used = sorted({sources[name] for name in shapes if name in sources})
-    check_memory((tensors[source].shape for source in used if copy or tensors[source].dtype != dtype), dtype)
+    check_memory((tensors[source].shape for source in used if copy or not _is_fit(tensors[source], dtype)), dtype)
     arrays = {source: _frozen(_converted(tensors[source], source, dtype, copy)) for source in used}
     if OPTIONAL in shapes and OPTIONAL not in sources:
         report.assumed.append(f"{OPTIONAL} is not in the file: zeros")
@@ -295,11 +295,14 @@ def check_floats(source: str, array: Floats) -> None:
         raise CheckpointError(said, "no-floats")
 
 
+def _is_fit(array: Floats, dtype: str) -> bool:
+    return array.dtype == np.dtype(dtype) and array.flags.c_contiguous and array.flags.aligned
+
+
 def _converted(array: Floats, source: str, dtype: str, copy: bool) -> Floats:
     check_floats(source, array)
     array = from_bf16(array)
-    is_fit = array.dtype == np.dtype(dtype) and array.flags.c_contiguous and array.flags.aligned
-    if is_fit and not copy:
+    if _is_fit(array, dtype) and not copy:
         return array
     try:
         with np.errstate(over="raise", under="ignore", invalid="ignore"):  # invalid: a signalling NaN

@@ -105,8 +105,8 @@ def _below(root: Any, h5py: Any) -> list[Place]:
         parent, group = groups.pop()
         names = _names(group)
         count += len(names)
-        if count > MAX_OBJECTS or parent.count("/") > MAX_DEPTH:
-            said = f"more than {MAX_OBJECTS:,} groups and arrays, or {MAX_DEPTH} groups in one another"
+        if count > MAX_OBJECTS or parent.count("/") > MAX_DEPTH or max(map(len, names), default=0) > MAX_NAME:
+            said = f"more than {MAX_OBJECTS:,} groups and arrays, {MAX_DEPTH} groups in one another, or a long name"
             raise DamagedError(said, "too-many-objects")
         for name in names:
             path = f"{parent}{name.decode()}"
@@ -123,14 +123,14 @@ def _below(root: Any, h5py: Any) -> list[Place]:
 
 
 def _names(group: Any) -> list[bytes]:
-    """Return the names in a group: more than MAX_OBJECTS where there are too many, or one is too long."""
+    """Return the names in a group: not all of them where they are too many, or one is too long."""
     names: list[bytes] = []
 
-    def is_too_much(name: bytes) -> bool | None:  # subtle: anything but None ends the loop
-        names.extend([name] if len(name) <= MAX_NAME else [b""] * (MAX_OBJECTS + 1))
-        return len(names) > MAX_OBJECTS or None
+    def add(name: bytes) -> bool | None:
+        names.append(name)
+        return len(names) > MAX_OBJECTS or len(name) > MAX_NAME or None  # subtle: anything but None ends the loop
 
-    group.links.iterate(is_too_much)
+    group.links.iterate(add)
     return names
 
 
