@@ -6,8 +6,7 @@
 With 5.23.0: generations with random settings, prompts and masks of prompts; the fields of the output, their order, the
 cache of greedy search, and transition scores. With 4.57.6: calls of each class with head masks, and generations with
 them. (4.57.6 repeats head masks for each beam, and then refuses them; here it is kept from that.) Every field is held
-to the error budget. Generations on which the reference's
-float32 and float64 part are counted, and not judged.
+to the error budget. Counted and not judged are generations on which the reference's own float32 and float64 part.
 """
 
 import argparse
