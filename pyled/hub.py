@@ -14,7 +14,6 @@ from typing import Any
 from .annotations import checked_arguments
 from .errors import CheckpointError, InputError, brief
 from .files import broken_link, finish_replacing, read_json, reason
-from .version import __version__
 
 # A small LED that writes the one-line synopsis of a software description or a manual page; its README.md says the rest.
 SYNOPSIS = Path(__file__).parent / "synopsis"
@@ -153,9 +152,8 @@ def _names(directory: Path) -> set[str]:
     except NotADirectoryError:
         raise CheckpointError(f"{directory} is a file: {_REMEDY}", "no-directory") from None
     except (OSError, ValueError) as e:
-        raise CheckpointError(
-            f"{directory} cannot be looked up ({reason(directory, e)}): {_REMEDY}", "no-directory"
-        ) from None
+        said = f"{directory} cannot be looked up ({reason(directory, e)}): {_REMEDY}"
+        raise CheckpointError(said, "no-directory") from None
 
 
 def incomplete(directory: Path, files: Collection[str], problem: str) -> CheckpointError:
@@ -255,8 +253,8 @@ class _Revision:
 
     def is_whole(self, part: Part) -> bool:
         """Return whether the cache has a part in one of its ways."""
-        whole = (all(isinstance(self._cached(file), str) for file in self._files(way)) for way in part.ways)
-        return not part.ways or any(whole)
+        ways = ([self._cached(file) for file in self._files(way)] for way in part.ways)
+        return not part.ways or any(all(isinstance(place, str) for place in way) for way in ways)
 
     def is_settled(self, part: Part) -> bool:
         """Return whether the cache has a part, and all that the repository has beside it."""
@@ -271,7 +269,9 @@ class _Revision:
             if file.endswith(".index.json") and isinstance(path := self._cached(file), str):
                 names = read_json(Path(path), CheckpointError).get("weight_map")
                 names = names.values() if isinstance(names, dict) else ()
-                yield from sorted({name for name in names if isinstance(name, str) and re.fullmatch(r"[\w.-]+", name)})
+                yield from sorted(
+                    {name for name in names if isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name)}
+                )
 
     # What comes from the hub
 
@@ -317,7 +317,6 @@ class _Revision:
                     token=self._token,
                     force_download=self.is_forced,
                     library_name="pyled",
-                    library_version=__version__,
                 )
         except Exception as e:
             responses = [getattr(error, "response", None) for error in (e, e.__cause__)]
@@ -335,8 +334,7 @@ class _Revision:
     def _bars(self) -> Iterator[None]:
         """Show no bars of progress, which the library shows on a terminal, where pyled's messages are not wanted."""
         utils = self._hub.utils
-        is_wanted = _logger().isEnabledFor(30)  # logging.WARNING
-        if is_wanted or utils.are_progress_bars_disabled():
+        if _logger().isEnabledFor(30) or utils.are_progress_bars_disabled():  # 30 is logging.WARNING
             yield
             return
         utils.disable_progress_bars()
@@ -362,7 +360,7 @@ class _Revision:
             return CheckpointError(f"{endpoint} refuses {file} of {name} ({said}): check HF_TOKEN", "hub-gated")
         if isinstance(e, errors.LocalEntryNotFoundError):
             return self._out_of_reach(f"does not give its {file} ({said})")
-        if isinstance(e, OSError) and e.errno is not None and not isinstance(e, ConnectionError):
+        if isinstance(e, OSError) and e.errno is not None and not isinstance(e, ConnectionError | TimeoutError):
             problem = f"{self._cache}: {file} of {name} cannot be kept ({e.strerror})"
             return CheckpointError(f"{problem}: make room, or set HF_HUB_CACHE to another directory", "hub-cache")
         return CheckpointError(f"{file} of {self} was not fetched whole ({said}): try again", "hub-interrupted")

@@ -159,7 +159,7 @@ def test_each_part_is_fetched_when_it_is_read_and_all_are_of_one_commit(hub):
 
 
 INDEX = json.dumps(
-    {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "../x", "d": 3}}
+    {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "../x", "d": 3, "e": ".."}}
 ).encode()
 BIN = json.dumps({"weight_map": {"a": "pytorch_model-1.bin"}}).encode()
 REPOSITORIES = {  # the weight files that a repository has, and those of them that are fetched
