@@ -8,8 +8,9 @@ Runs in an environment with transformers 4.57.6; --live where pyled's dependenci
 on `<s>` and the question, or on `<s>`. The checkpoint is `tiny/` with the head of `weights.head_weights`.
 
 `tasks.json`: for each call its arguments, by the names of pyled (`chunk_tokens` is upstream's max_seq_len, `overlap`
-its doc_stride), and the result; `float32_error` is the reference's own in any score, with one and two threads. Where a
-text has fewer spans than upstream looks for, it takes some that end before they begin, of score 0; they are left out.
+its doc_stride; `labels` names one of `configurations`, changes to tiny's), and the result; `float32_error` is the
+reference's own in any score, with one and two threads. Where a text has fewer spans than upstream looks for, it takes
+some that end before they begin, of score 0; they are left out.
 """
 
 import argparse
@@ -193,8 +194,8 @@ def content() -> str:
             torch.set_num_threads(threads)
             errors[kind] = max(errors[kind], error(results, stock.ask(call), call))
     rounded = {kind: float(f"{largest:.3g}") for kind, largest in errors.items()}
-    head = json.dumps({"pipelines": transformers.__version__, "torch": torch.__version__, "float32_error": rounded})
-    return f'{head[:-1]}, "calls": [\n' + ",\n".join(lines) + "\n]}\n"
+    head = {"pipelines": transformers.__version__, "torch": torch.__version__, "float32_error": rounded}
+    return f'{json.dumps({**head, "configurations": LABELS})[:-1]}, "calls": [\n' + ",\n".join(lines) + "\n]}\n"
 
 
 # 2. Random calls

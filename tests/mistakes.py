@@ -514,5 +514,13 @@ OF_FILE = {
          "is_global[row == self.tokenizer.convert_tokens_to_ids(DOC_SEP)] = 1", "pass",
          of("test_tasks", "test_doc_sep_counts_where_the_vocabulary_has_it")),
     ],
+    "tasks/answering.py": [
+        ("question-not-global", "The last token of the question is not global.",
+         "is_global[:, : 1 + asked] = 1", "is_global[:, :asked] = 1",
+         of("test_answers", "test_answers_are_those_of_the_pipeline")),
+        ("no-answer-outside-the-softmax", "<s> has no share of the probabilities of a chunk.",
+         "is_text | (np.arange(len(is_text)) == 0)", "is_text.copy()",
+         of("test_answers", "test_answers_are_those_of_the_pipeline")),
+    ],
 }  # fmt: skip
 MISTAKES = [Mistake(file, *row) for file, rows in OF_FILE.items() for row in rows]

@@ -15,15 +15,6 @@ from pyled.kernels import jit
 STORED = json.loads((FOLDER / "tasks.json").read_text(encoding="utf-8"))
 ASKED = [entry for entry in STORED["calls"] if "question" in entry["call"]]
 LABELLED = [entry for entry in STORED["calls"] if "text" in entry["call"]]
-# As golden/tasks.py has them, by name.
-LABELS = {
-    "three": {"id2label": {"0": "calm", "1": "windy", "2": "storm"}},
-    "each": {"id2label": {"0": "sea", "1": "land"}, "problem_type": "multi_label_classification"},
-    "one": {"num_labels": 1},
-    "number": {"num_labels": 1, "problem_type": "regression"},
-    "numbers": {"num_labels": 3, "problem_type": "regression"},
-    "stated": {"num_labels": 2, "problem_type": "single_label_classification"},
-}
 LAMP, MINUTES = document("lamp.txt"), document("minutes.txt")
 
 
@@ -42,7 +33,8 @@ def asking(tmp_path_factory):
 @pytest.fixture(scope="module")
 def labelling(tmp_path_factory):
     folder = tmp_path_factory.mktemp("heads")
-    return {name: headed(folder / name, "classification", **changes) for name, changes in LABELS.items()}
+    configurations = STORED["configurations"].items()
+    return {name: headed(folder / name, "classification", **changes) for name, changes in configurations}
 
 
 def assert_scores(results, expected, kind, dtype):

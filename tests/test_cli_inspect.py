@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from checkpoints import TINY, changed
+from checkpoints import TINY, changed, headed
 
 import golden
 from pyled.checkpoint import read_safetensors, write_safetensors
@@ -275,3 +275,13 @@ def test_a_name_that_is_no_utf8_leaves_valid_json(inspect, tmp_path):
     changed(directory)
     status, facts, _ = inspect(directory)
     assert (status, facts["directory"]) == (0, str(directory))
+
+
+def test_the_class_and_its_labels_are_shown(run, tmp_path):
+    labels = {str(i): f"label {i}" for i in range(22)}
+    out = run("inspect", headed(tmp_path / "labels", "classification", id2label=labels))[1]
+    assert "  class                  LEDForSequenceClassification\n  labels                 label 0, label 1," in out
+    assert "label 19, ... (22 in all)\n" in out and "label 20" not in out
+    status, out, err = run("inspect", headed(tmp_path / "qa", "qa"))
+    assert (status, err) == (0, "") and "LEDForQuestionAnswering" in out
+    assert "  labels" not in out and "\ngeneration\n" not in out

@@ -72,6 +72,12 @@ def _lines(facts: Facts) -> Iterator[str]:
 
 
 def _configuration(config: Facts) -> Rows:
+    names = config.get("architectures")
+    if isinstance(names, list) and names:
+        yield "class", ", ".join(map(str, names))
+    if names == ["LEDForSequenceClassification"]:
+        labels = [*config["id2label"].values()]
+        yield "labels", ", ".join(labels[:20]) + (f", ... ({len(labels):,} in all)" if len(labels) > 20 else "")
     yield "size", f"{config['d_model']:,}; {config['vocab_size']:,} tokens; {config['activation_function']}"
     for side in ("encoder", "decoder"):
         layers, heads, F = (config[f"{side}_{name}"] for name in ("layers", "attention_heads", "ffn_dim"))

@@ -81,7 +81,7 @@ def examine(directory: Path) -> Facts:
     settings = None if config is None else attempt(GenerationConfig.of_checkpoint, directory, config)
     vocabulary = {} if tokenizer is None else tokenizer.get_vocab()
     usual = None if settings is None else attempt(plan, config, settings, vocabulary, Reading(), None, {})
-    if usual is not None:
+    if usual is not None and config is not None and _head(config) in (None, "lm"):
         facts["generation"] = settings_record(usual)
         facts["notes"] += usual.notes
     if config is not None and tokenizer is not None and len(tokenizer) != config.vocab_size:
