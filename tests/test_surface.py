@@ -262,6 +262,20 @@ def calls(folder):
         pyled.Summarizer, model=model, tokenizer=tokenizer, dtype=None, weights=None, generation_config=None
     )
     yield from whole(reader, text="a b", errors="raise", progress=None)
+    asker, labeller = (
+        task(kind(config), tokenizer)
+        for task, kind in (
+            (pyled.Answerer, pyled.LEDForQuestionAnswering),
+            (pyled.Classifier, pyled.LEDForSequenceClassification),
+        )
+    )
+    asking = {"top_k": 1, "max_answer_len": 3, "handle_impossible_answer": False, "align_to_words": True}
+    asking |= {"chunk_tokens": None, "overlap": None, "global_attention": "question", "dtype": None, "revision": None}
+    yield from whole(pyled.Answerer, model=asker.loaded.model, tokenizer=tokenizer, **asking)
+    yield from whole(asker, question="a?", context="a b", errors="raise", progress=None)
+    reading = {"top_k": None, "too_long": "error", "global_attention": None, "dtype": None, "revision": None}
+    yield from whole(pyled.Classifier, model=labeller.loaded.model, tokenizer=tokenizer, **reading)
+    yield from whole(labeller, text="a b", errors="raise", progress=None)
     yield from whole(pyled.Reading, too_long="chunk", chunk_tokens=None, overlap=0, global_attention=None, prefix=None)
     yield from whole(resampled_means, np.ones((3, 2)), 2, seed=0)
 
