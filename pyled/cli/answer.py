@@ -1,8 +1,7 @@
 """`pyled answer`: the pieces of texts that a model takes for answers to questions."""
 
 import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..errors import InputError
 from .shared.console import Console
@@ -10,9 +9,6 @@ from .shared.loading import add_running, stated
 from .shared.outputs import add_outputs
 from .shared.parser import Commands, add_command, add_model
 from .shared.results import run_task
-
-if TYPE_CHECKING:
-    from ..tasks import Answer, Answerer, Work
 
 
 def add(commands: Commands) -> None:
@@ -85,7 +81,7 @@ def answer(arguments: argparse.Namespace, console: Console) -> int:
     options = stated(arguments, "top_k", "max_answer_len", "handle_impossible_answer", "align_to_words",
                      "chunk_tokens", "overlap", "global_attention")  # fmt: skip
 
-    def answers(answerer: "Answerer", text: str, work: "Work") -> "Sequence[Answer]":
+    def answers(answerer: Any, text: str, work: Any) -> list[Any]:
         sources = [answerer.read(question, text) for question in questions]
         return [answerer.write(source, work) for source in sources]
 

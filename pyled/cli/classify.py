@@ -1,8 +1,6 @@
 """`pyled classify`: the labels that a model gives to texts."""
 
 import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .shared.console import Console
@@ -10,9 +8,6 @@ from .shared.loading import add_running, stated
 from .shared.outputs import add_outputs
 from .shared.parser import Commands, add_command, add_model
 from .shared.results import run_task
-
-if TYPE_CHECKING:
-    from ..tasks import Classification, Classifier, Work
 
 
 def add(commands: Commands) -> None:
@@ -54,7 +49,6 @@ def classify(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.format == "text":
         options = {"top_k": 1} | options
 
-    def labels(classifier: "Classifier", text: str, work: "Work") -> "Sequence[Classification]":
-        return [classifier.write(classifier.read(text), work)]
-
-    return run_task(arguments, console, "Classifier", options, labels)
+    return run_task(
+        arguments, console, "Classifier", options, lambda one, text, work: [one.write(one.read(text), work)]
+    )

@@ -24,7 +24,7 @@ from ..tokenizer.led.batch_encoding import Encoding
 from .loading import Loaded, QuestionModel, Tokenizer, load_for
 from .progress import Watch, Work
 from .reading import Chunk, Source
-from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds
+from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds, softmax
 from .summary import Recorded, versions
 
 OVERLAP = 128  # tokens that a chunk repeats of the one before, if there is room for twice as many
@@ -143,8 +143,10 @@ class Answerer:
         self.asking = checked_arguments(Asking)(**options)
         self._stated = options.keys()
         self.loaded = load_for(LEDForQuestionAnswering, model, tokenizer, dtype, None, revision)
-        self.limit = self.asking.chunk_tokens or positions(self.loaded.model.config)[0]
-        check_chunk(self.limit, self.loaded.model.config)
+        most, side = positions(self.loaded.model.config)
+        self.limit = self.asking.chunk_tokens or most
+        if self.limit > most:
+            raise InputError(f"chunk_tokens is {self.limit:,}, but this {side} has {most:,} positions: pass no more")
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings, too
@@ -214,7 +216,7 @@ class Answerer:
         is_global = np.zeros_like(ids)
         if self.asking.global_attention == "question":
             is_global[:, : 1 + asked] = 1
-        spans = [row.offsets[i] for i, text in enumerate(row.sequence_ids) if text == 1]
+        spans = [span for span, text in zip(row.offsets, row.sequence_ids, strict=True) if text == 1]
         return Window(spans[0][0], spans[-1][1], ids, is_global, row)
 
     @checked_arguments
@@ -276,13 +278,6 @@ def positions(config: LEDConfig) -> tuple[int, str]:
     return most, side
 
 
-def check_chunk(limit: int, config: LEDConfig) -> None:
-    """Raise InputError for chunks of more tokens than the model reads at a time."""
-    most, side = positions(config)
-    if limit > most:
-        raise InputError(f"chunk_tokens is {limit:,}, but this {side} has {most:,} positions: pass no more")
-
-
 def best_spans(
     start: Floats, end: Floats, is_text: Bools, count: int, longest: int
 ) -> tuple[Sequence[tuple[int, int, float]], float]:
@@ -301,8 +296,7 @@ def best_spans(
     ([(2, 2, 0.15), (3, 3, 0.1)], 0.05)
     """
     is_possible = is_text | (np.arange(len(is_text)) == 0)
-    starts, ends = (np.where(is_possible, np.exp(scores - scores[is_possible].max()), 0.0) for scores in (start, end))
-    starts, ends = starts / starts.sum(), ends / ends.sum()
+    starts, ends = (softmax(np.where(is_possible, scores, -np.inf)) for scores in (start, end))
     none = float(starts[0] * ends[0])
     first = np.flatnonzero(is_text)
     spans = [(i, j) for i in first.tolist() for j in range(i, min(i + longest, len(is_text))) if is_text[j]]

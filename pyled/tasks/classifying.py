@@ -18,7 +18,7 @@ from .loading import ClassificationModel, Loaded, Tokenizer, load_for
 from .planning import plan_reading
 from .progress import Watch, Work
 from .reading import Reader, Reading, Source
-from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds
+from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds, softmax
 from .summary import Recorded, versions
 
 
@@ -157,16 +157,11 @@ class Classifier:
         )
 
 
-def _softmax(logits: Floats) -> Floats:
-    shares: Floats = np.exp(logits - logits.max())
-    return shares / shares.sum()
-
-
 def _sigmoid(logits: Floats) -> Floats:
     return 0.5 + 0.5 * np.tanh(logits / 2)  # 1 / (1 + exp(-x)), which never overflows
 
 
-FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {"softmax": _softmax, "sigmoid": _sigmoid, "none": np.positive}
+FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {"softmax": softmax, "sigmoid": _sigmoid, "none": np.positive}
 
 
 def function_of(config: LEDConfig) -> str:
