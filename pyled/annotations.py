@@ -89,11 +89,10 @@ def _checks(annotation: Any) -> list[Check]:
         return [(callable, "a function")]
     if origin in (Mapping, MutableMapping):
         return [(_is_dictionary, "a dictionary with strings as keys")]
-    kind = origin or annotation  # Loaded[LEDModel] is checked as Loaded
-    if isinstance(kind, type) and kind.__module__.partition(".")[0] == __package__:
-        name = kind.__name__
-        article = "an" if name[0] in "AEIOU" or name.startswith("LED") else "a"
-        return [(lambda value: isinstance(value, kind), f"{article} {name}")]
+    # subtle: Loaded[LEDModel] is checked as Loaded
+    if isinstance(kind := origin or annotation, type) and kind.__module__.partition(".")[0] == __package__:
+        article = "an" if kind.__name__.startswith((*"AEIOU", "LED")) else "a"
+        return [(lambda value: isinstance(value, kind), f"{article} {kind.__name__}")]
     return [_OF_TYPE[annotation]] if annotation in _OF_TYPE else []
 
 
