@@ -54,9 +54,10 @@ ROWS = [
     ("min_p", {"share": 0.05, "keep": 1}), ("min_p", {"share": 0.5, "keep": 1}), ("min_p", {"share": 1.0, "keep": 3}),
     ("min_p", {"share": 1.0, "keep": 99}),
     ("typical_p", {"mass": 0.2, "keep": 1}), ("typical_p", {"mass": 0.9, "keep": 1}),
-    ("typical_p", {"mass": 0.05, "keep": 3}), ("typical_p", {"mass": 0.9999, "keep": 1}),
+    ("typical_p", {"mass": 0.05, "keep": 3}), ("typical_p", {"mass": 0.99999999, "keep": 1}),
     ("epsilon_cutoff", {"epsilon": 0.05, "keep": 1}), ("epsilon_cutoff", {"epsilon": 0.9, "keep": 3}),
     ("eta_cutoff", {"epsilon": 0.02, "keep": 1}), ("eta_cutoff", {"epsilon": 0.9, "keep": 3}),
+    ("eta_cutoff", {"epsilon": 0.9, "keep": 8}),
     ("eta_cutoff", {"epsilon": 0.9, "keep": 1}), ("eta_cutoff", {"epsilon": 0.0005, "keep": 1}),
 ]  # fmt: skip
 
@@ -67,6 +68,23 @@ TABLE = {
     "ids": [[2, 1], [2, 5], [4, 4], [2, 8]],
     "forbidden": [3, 11, 20],  # their score is -inf in every row
 }
+
+
+# A row whose probabilities are exact: a half, a quarter and twice an eighth. Bounds are equal to some of them.
+EXACT = [0.0, -0.6931472, -1.3862944, -1.3862944]
+EXACT_ROWS = [
+    ("top_p", {"p": 0.75, "keep": 1}), ("min_p", {"share": 0.5, "keep": 1}),
+    ("epsilon_cutoff", {"epsilon": 0.25, "keep": 1}), ("top_h", {"share": 1.0}),
+]  # fmt: skip
+
+
+def exact():
+    """Return what each warper of the reference makes of the row of exact probabilities."""
+    scores, rows = torch.tensor([EXACT], dtype=torch.float32), []
+    for name, arguments in EXACT_ROWS:
+        after = WARPERS[name](*arguments.values())(torch.tensor([[2]]), scores.clone())
+        rows.append({"name": name, "arguments": arguments, "after": plain(after.numpy())})
+    return {"scores": EXACT, "rows": rows}
 
 
 def table():
@@ -320,7 +338,8 @@ def make():
         warnings.simplefilter("ignore")
         return {
             "warpers": table(),
-            "searches": searches(120),
+            "exact": exact(),
+            "searches": searches(80),
             "counts": counts(),
             "stop_strings": stop_strings(60),
             "streams": streams(),

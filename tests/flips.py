@@ -179,6 +179,25 @@ STACKS = (
         "test_rows_of_one_document_have_one_mask"),
     *SELECTED,
 )  # fmt: skip
+WARPERS = of(
+    "test_generation_sampling", "test_a_rule_of_sampling_does_what_the_reference_does",
+    "test_a_probability_that_equals_a_bound_is_in_or_out_as_in_the_reference",
+    "test_the_order_is_the_references_and_beams_keep_a_token_that_goes_on",
+)  # fmt: skip
+DRAWS = of(
+    "test_generation_sampling", "test_several_are_drawn_without_replacement_in_order",
+    "test_documents_of_equal_logits_have_draws_of_their_own",
+)  # fmt: skip
+PIECES = of("test_generation_sampling", "test_the_pieces_of_a_summary_are_its_text")
+STREAMS = of(
+    "test_generation_sampling", "test_text_comes_in_the_pieces_of_the_reference",
+    "test_what_cannot_be_streamed_is_refused",
+)  # fmt: skip
+PLUGGED = STREAMS + DRAWS + of(
+    "test_generation_sampling", "test_the_next_token_is_the_last_when_time_is_up", "test_stop_strings_end_generation",
+    "test_a_streamer_gets_the_prompt_then_each_token",
+    "test_a_document_is_sampled_alike_alone_and_in_any_batch",
+)  # fmt: skip
 SAFETENSORS = of(
     "test_safetensors", "test_a_file_that_breaks_a_rule_is_refused_by_it", "test_an_odd_file_within_the_rules_is_read",
     "test_what_the_format_lacks_is_not_written", "test_a_header_is_as_long_as_can_be_read",
@@ -215,9 +234,18 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     + of("test_shown", "test_a_wrong_mask_is_told_before_the_encoder_runs"),
     "generation/beam.py": SEARCH,
     "generation/greedy.py": SEARCH,
-    "generation/scores.py": SEARCH + RULES,
+    "generation/scores.py": SEARCH + RULES + WARPERS,
     "generation/decoding.py": SEARCH,
-    "generation/search.py": SEARCH,
+    "generation/search.py": SEARCH + PLUGGED,
+    "generation/warpers.py": WARPERS,
+    "generation/draws.py": DRAWS,
+    "generation/stop_strings.py": of(
+        "test_generation_sampling",
+        "test_a_stop_string_is_its_definition",
+        "test_a_row_stops_at_the_strings_at_which_the_reference_stops",
+    ),
+    "generation/streamers.py": STREAMS,
+    "tasks/streaming.py": PIECES,
     "generation/rules.py": RULES + SEARCH,
     "generation/transitions.py": of("test_shown"),
     "tokenizer/bpe.py": of("test_tokenizer_bpe"),
@@ -282,6 +310,10 @@ LEFT_OUT = {
     "generation/scores.py _best_of: count <= _GROUPS": TIME,
     "generation/scores.py _best_of: len(values) >= 4 * _GROUPS": TIME,
     "generation/scores.py _best_of: values[:whole].reshape(-1, _GROUPS).max(axis=0)": TIME,
+    "generation/warpers.py typical_p: sums < np.float32(mass)": "no sum is just that number",
+    "generation/warpers.py eta_cutoff: softmax(scores) < np.minimum(np.float32(epsilon), bound)": "no probability is",
+    "generation/draws.py Draws.__call__: scores[row] > -np.inf": "noise is lost on what cannot be drawn",
+    "generation/stop_strings.py StopStrings._ends_in_last: len(text) >= last + max(map(len, strings))": TIME,
     "generation/rules.py repetition_penalty: old < 0": "0 stays 0",
     "generation/rules.py repetition_penalty: np.arange(ids.shape[1]) < first": "the first that counts stands there",
     "generation/rules.py exponential_decay_length_penalty: beyond <= 0": "the factor is 1, and nothing is added",

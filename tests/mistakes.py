@@ -50,6 +50,10 @@ GROUPED = of("test_kernels", "test_grouped_is_dense_attention_within_each_group"
 NORM = of("test_kernels", "test_residual_and_norm_in_one_pass")
 GELU = of("test_kernels", "test_products_of_rows_are_parted_into_heads_and_a_row_does_not_depend_on_its_company")
 SEARCHES = of("test_generation_search", "test_the_search_finds_what_the_reference_finds")
+WARPERS = of(
+    "test_generation_sampling", "test_a_rule_of_sampling_does_what_the_reference_does",
+    "test_the_order_is_the_references_and_beams_keep_a_token_that_goes_on",
+)  # fmt: skip
 TABLE = of("test_generation_rules", "test_a_rule_does_what_the_reference_does_and_leaves_its_input_alone")
 TEXTS = of("test_tokenizer", "test_ids_offsets_tokens_and_decoding_of_a_text")
 CALLS = of("test_tokenizer", "test_padding_truncation_and_pairs")
@@ -439,6 +443,37 @@ OF_FILE = {
         ("eos-anywhere", "The start token, which is the end of sequence, ends every row.",
          "np.isin(ids[:, -1], self.settings.eos_token_id)", "np.isin(ids, self.settings.eos_token_id).any(axis=1)",
          SEARCHES),
+    ],
+    "generation/warpers.py": [
+        ("top-p-too-few", "The token with which the probability is reached is left out.",
+         "np.cumsum(probs, axis=1, dtype=np.float64).astype(np.float32) <= np.float32(1 - p)",
+         "1 - np.cumsum(probs, axis=1, dtype=np.float64) + probs > p", WARPERS),
+        ("temperature-late", "The temperature comes behind the choice of likely tokens.",
+         """    add(s.temperature != 1, temperature, value=s.temperature)
+    add(s.top_h is not None, top_h, share=s.top_h)
+""",
+         """    add(s.top_h is not None, top_h, share=s.top_h)
+    add(s.temperature != 1, temperature, value=s.temperature)
+""",
+         WARPERS),
+        ("beams-keep-one", "Beams may be left with ends only.",
+         "1 if s.num_beams == 1 else 1 + max(1, len(s.eos_token_id))", "1", WARPERS),
+    ],
+    "generation/draws.py": [
+        ("draws-shared", "All rows have the same draws.", "SeedSequence(seed, spawn_key=key)", "SeedSequence(seed)",
+         of("test_generation_sampling", "test_documents_of_equal_logits_have_draws_of_their_own")),
+        ("draws-by-place", "A document's draws follow from its place in the batch.",
+         'hashlib.sha256(np.asarray(ids, "<i8").tobytes()).digest() for ids in sources',
+         "bytes([place]) for place in range(len(sources))",
+         of("test_generation_sampling", "test_a_document_is_sampled_alike_alone_and_in_any_batch")),
+        ("draws-sorted", "Several that are drawn are in the order of their scores.", "return best(noisy, count)",
+         "return np.sort(best(noisy, count), axis=1)",
+         of("test_generation_sampling", "test_several_are_drawn_without_replacement_in_order")),
+    ],
+    "generation/stop_strings.py": [
+        ("stop-string-in-front", "A string stops a row whose last token has no part in it.",
+         "text[max(0, len(text) - last - len(string) + 1) :]", "text",
+         of("test_generation_sampling", "test_a_row_stops_at_the_strings_at_which_the_reference_stops")),
     ],
     "generation/greedy.py": [
         ("padding-missing-behind-end", "A row that has ended goes on while others run.",

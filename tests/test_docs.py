@@ -216,6 +216,9 @@ def test_the_rules_of_the_page_are_those_of_the_code_in_their_order():
     shown = re.findall(r"^\| `\w+`[^|]* \| `(\w+)` \|", text.partition("## 7.")[2], re.MULTILINE)
     assert len(shown) > 12
     assert shown == re.findall(r"(?: add\(.*?, |extend\(partial\()(\w+)[,)]", code)
+    code = (PACKAGE / "generation" / "warpers.py").read_text(encoding="utf-8")
+    section = re.search(r"^## 8\..*?^## 9\.", text, re.MULTILINE | re.DOTALL)[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == re.findall(r" add\(.*?, (\w+),", code)
 
 
 def words_of(name, colour=""):

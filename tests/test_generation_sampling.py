@@ -44,6 +44,12 @@ def golden_scores(table):
     return scores
 
 
+@pytest.mark.parametrize("row", GOLDEN["exact"]["rows"], ids=lambda row: row["name"])
+def test_a_probability_that_equals_a_bound_is_in_or_out_as_in_the_reference(row):
+    after = getattr(warpers, row["name"])(np.array([[2]]), np.float32([GOLDEN["exact"]["scores"]]), **row["arguments"])
+    assert np.array_equal(after, np.float32([[-np.inf if v is None else v for v in row["after"][0]]]))
+
+
 @pytest.mark.parametrize("row", GOLDEN["warpers"]["rows"], ids=lambda row: f"{row['name']} {row['arguments']}")
 def test_a_rule_of_sampling_does_what_the_reference_does(row):
     scores = golden_scores(GOLDEN["warpers"])
@@ -324,8 +330,10 @@ def test_what_cannot_be_streamed_is_refused(model, tokenizer):
     streamer, ids = pyled.TextStreamer(tokenizer), [[0, 5, 2]]
     with pytest.raises(GenerationError, match=r"num_beams=4 \(generation_config.json\) leaves nothing to stream"):
         model.generate(ids, streamer=streamer)
-    with pytest.raises(GenerationError, match="streamer is 3: it must have the methods put and end"):
-        model.generate(ids, streamer=3, **FEW)
+    for no_streamer in (3, SimpleNamespace(put=print)):
+        with pytest.raises(GenerationError, match=r"streamer is .*: it must have the methods put and end"):
+            model.generate(ids, streamer=no_streamer, **FEW)
+    streamer.put([5, 6])  # two tokens of one row
     with pytest.raises(InputError, match="a TextStreamer shows one row, and there are 2"):
         model.generate(ids, streamer=streamer, do_sample=True, num_return_sequences=2, **FEW)
     summarizer = pyled.Summarizer(TINY, **FEW)
