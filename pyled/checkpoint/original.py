@@ -73,7 +73,7 @@ def from_original(tensors: Weights, stated: Mapping[str, Any]) -> tuple[dict[str
         "attention_window": both if isinstance(windows, list) else both[0],
     }
     notes = [
-        f"the layout is that of allenai's original code: names begin with {PREFIX!r} now, and the "
+        f"the layout is that of allenai's original code: names begin with {PREFIX} now, and the "
         f"first {UNUSED_ROWS} rows of both position tables, which nothing uses, are left out",
         f"attention_window {brief(windows)} counts the tokens of one side there: it becomes "
         f"{brief(config['attention_window'])}, of both sides",
@@ -83,7 +83,7 @@ def from_original(tensors: Weights, stated: Mapping[str, Any]) -> tuple[dict[str
 
 def _refusal(problem: str) -> CheckpointError:
     return CheckpointError(
-        f"names begin with {ORIGINAL_PREFIX!r}, as in allenai's original layout, but {problem}: "
+        f"names begin with {ORIGINAL_PREFIX}, as in allenai's original layout, but {problem}: "
         "this is another model, or config.json is not of these weights",
         "original-layout",
     )
