@@ -147,7 +147,7 @@ def _names(directory: Path) -> set[str]:
         remedy = broken_link(directory) or f"{_REMEDY}, or its name on the Hugging Face Hub, owner/name"
         name, _, revision = str(directory).partition("@")
         if revision and is_hub_name(name):
-            remedy = f"pass {name}, if that is its name on the Hugging Face Hub, and revision={revision!r}"
+            remedy = f"pass {name}, if that is its name on the Hugging Face Hub, and revision={brief(revision)}"
         raise CheckpointError(f"{directory} is no directory: {remedy}", "no-directory") from None
     except NotADirectoryError:
         raise CheckpointError(f"{directory} is a file: {_REMEDY}", "no-directory") from None

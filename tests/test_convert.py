@@ -270,7 +270,7 @@ def original(tmp_path):
 def test_original_weights_compute_what_bart_does(original, run, tmp_path):
     status, _, err = run("convert", original, tmp_path / "new")
     assert status == 0 and "attention_window [10, 10] counts the tokens of one side there: it becomes [20, 20]" in err
-    assert "the layout is that of allenai's original code: names begin with 'led.' now, and the first 2 rows" in err
+    assert "the layout is that of allenai's original code: names begin with led. now, and the first 2 rows" in err
     model = LEDForConditionalGeneration.from_pretrained(tmp_path / "new", dtype="float64")
     ids = {name: np.array(WILD["original"][name]) for name in ("input_ids", "decoder_input_ids")}
     assert_within("logits", model(**ids).logits, np.array(WILD["original"]["logits"]), 0.0)

@@ -131,7 +131,7 @@ class Machine:
                 return self._result()
             if code not in _INSTRUCTIONS:
                 raise self._foreign_error(
-                    f"has the instruction {code!r}, which no state dict needs", "pickle-instruction"
+                    f"has the instruction {brief(code)}, which no state dict needs", "pickle-instruction"
                 )
             _INSTRUCTIONS[code](self)
             if len(self._stack) + len(self._marks) > DEEPEST:

@@ -54,7 +54,7 @@ def read_tensorflow(path: Path, *, mmap: bool = True, as_stored: bool = True) ->
         if first == GIT_LFS[: len(SIGNATURE)]:
             raise CheckpointError(POINTER, "git-lfs")
         if first != SIGNATURE:
-            raise DamagedError(f"begins with {brief(first)}, and an HDF5 file with {SIGNATURE!r}", "no-hdf5")
+            raise DamagedError(f"begins with {brief(first)}, and an HDF5 file with {brief(SIGNATURE)}", "no-hdf5")
         file.seek(0)
         data = bytes_of(file, 0, size, mmap)
         tensors: dict[str, NDArray[Any]] = {}
