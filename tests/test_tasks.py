@@ -454,6 +454,8 @@ def test_documents_that_cannot_be_read_together_are_refused(tmp_path):
         ([], {}, "texts is empty: pass at least one document"),
         (["a", " "], {}, r"texts\[1\] is empty: pass a document, a string"),
         (["a", 3], {}, r"texts"),
+        ("ab", {}, "texts is a str: pass a list of documents"),
+        ((text for text in "ab"), {}, "texts is a generator: pass a list"),
         (["a"] * 22, {}, "22 documents, but there is room for 21: pass fewer"),
         (["a"], {"too_long": "chunk"}, "documents are read together, in one piece: leave too_long='chunk' out"),
     ]:

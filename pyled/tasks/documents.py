@@ -21,6 +21,8 @@ class Documents:
     @checked_arguments
     def __init__(self, texts: list[str] | tuple[str, ...]) -> None:
         """Take the documents. Raises InputError for none, and for one that is empty."""
+        if not isinstance(texts, list | tuple):
+            raise InputError(f"texts is a {type(texts).__name__}: pass a list of documents")
         if not texts:
             raise InputError("texts is empty: pass at least one document")
         for i, text in enumerate(texts):
@@ -61,7 +63,7 @@ def together(
         if len(inner) > share - 2:
             cut_off.append((i, len(inner) - (share - 2)))
     truncated = sum(number for _, number in cut_off)
-    note = f"{count:,} documents are read together, at most {share - 2:,} tokens of each"
+    note = f"{count:,} document{'s are' if count > 1 else ' is'} read together, at most {share - 2:,} tokens of each"
     if cut_off:
         each = ", ".join(f"{number:,} of document {i}" for i, number in cut_off)
         note += f": {truncated:,} of {tokens:,} tokens were cut off ({each})"
