@@ -90,7 +90,8 @@ def test_an_answer_is_a_piece_of_its_text_with_a_record(asking):
 
 
 def test_a_short_text_is_read_in_one_chunk_without_a_note(asking):
-    answer = pyled.answer("Who?", "The keeper.", asking, handle_impossible_answer=True, top_k=99)
+    answer = pyled.answer("Who?", "The keeper.", asking, handle_impossible_answer=True, top_k=np.int64(99))
+    assert json.loads(json.dumps(answer.record()))["settings"]["top_k"] == {"value": 99, "origin": "call"}
     assert len(answer.chunks) == 1 and answer.record()["settings"]["chunk_tokens"]["origin"] == "config.json"
     assert [note for note in answer.notes if "chunk" in note] == []
     assert "" in [span.text for span in answer.spans]

@@ -101,4 +101,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, np.generic):  # an argument that is a number of NumPy's
+        return value.item()
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
