@@ -267,6 +267,8 @@ def test_numpy_numbers_and_tuples_are_values():
         ({"dola_layers": "high"}, "DoLa decoding: pass dola_layers=None; transformers 5.23.0 no longer has it"),
         ({"prompt_lookup_num_tokens": 3}, "pass prompt_lookup_num_tokens=None; it makes the same tokens sooner, with"),
         ({"watermarking_config": {}}, "asks for what pyled does not implement: pass watermarking_config=None"),
+        ({"do_sample": True, "temperature": 0}, "temperature=0 (call) is too near to 0 to divide by: pass do_sample=F"),
+        ({"do_sample": True, "temperature": 1e-300}, "or a temperature of at least 1e-30"),
         ({"stop_strings": "."}, "stop_strings=['.'] (call) needs the text of the tokens: pass tokenizer with it"),
         ({"num_return_sequences": 3}, "is more than num_beams=1 (default): pass num_beams of at least 3, or do_samp"),
         ({"num_return_sequences": 3, "num_beams": 2, "do_sample": True}, "pass num_beams of at least 3"),

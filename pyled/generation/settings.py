@@ -31,6 +31,7 @@ __all__ = ["Settings", "resolve"]
 _NONE_IS_UNSET = ("max_length", "num_beams", "num_return_sequences", "length_penalty")
 _OF_THE_CALLER = ("call", "generation_config")
 _LARGEST_EXPONENT = 80.0  # e^80 and e^-80 are normal float32 numbers
+COLDEST = 1e-30  # scores up to 10^8 divided by this temperature are float32 numbers
 
 
 def resolve(
@@ -233,12 +234,12 @@ def _settle_tokens(values: dict[str, Any], notes: list[str]) -> None:
 def _settle_sampling(values: dict[str, Any], origin: Mapping[str, str], notes: list[str]) -> None:
     """Draw a seed where one is needed and nobody states it; tell of settings of sampling where nothing is drawn.
 
-    Raises GenerationError for a temperature of 0.
+    Raises GenerationError for a temperature by which float32 divides to infinity.
     """
-    if values["do_sample"] and values["temperature"] == 0:
+    if values["do_sample"] and values["temperature"] < COLDEST:
         raise GenerationError(
-            f"temperature=0 ({origin['temperature']}) divides by 0: pass do_sample=False to take the best token, or a "
-            "temperature above 0"
+            f"temperature={values['temperature']} ({origin['temperature']}) is too near to 0 to divide by: pass "
+            f"do_sample=False to take the best token, or a temperature of at least {COLDEST}"
         )
     if values["do_sample"] and values["seed"] is None:
         values["seed"] = secrets.randbits(32)
