@@ -11,7 +11,7 @@ import numpy as np
 from ..annotations import Count, checked_arguments
 from ..arrays import Floats
 from ..config import LEDConfig
-from ..errors import InputError, PyledError
+from ..errors import InputError, PyledError, brief
 from ..models import LEDForSequenceClassification
 from .answering import positions
 from .loading import ClassificationModel, Loaded, Tokenizer, load_for
@@ -40,7 +40,7 @@ class Classification(Recorded):
     model: str  # the checkpoint's directory, or "in memory"
     versions: Mapping[str, str]  # of pyled and of what it computes with
     dtype: str  # of the arithmetic
-    settings: Mapping[str, Mapping[str, Any]]  # how the text is read, and where each setting comes from
+    settings: Mapping[str, Mapping[str, Any]]  # what is in effect, and where it comes from
     source_tokens: int  # of the whole text, `<s>` and `</s>` included
     truncated_tokens: int  # those of them that were not read
     global_tokens: int  # tokens with global attention
@@ -84,10 +84,10 @@ class Classifier:
 
         Raises InputError for arguments, CheckpointError, ConfigError, TokenizerError for files.
         """
-        if too_long == "chunk":
+        if too_long not in ("error", "truncate"):
             raise InputError(
-                "too_long is 'chunk', but a label is for a whole text: pass too_long='truncate' to read its beginning, "
-                "or cut it into texts of their own"
+                f"too_long is {brief(too_long)}, but a label is for a whole text: pass too_long='truncate' to read its "
+                "beginning, or cut it into texts of their own"
             )
         reading = Reading(too_long, global_attention=global_attention, prefix="")  # type: ignore[arg-type]
         self.loaded, self.top_k = load_for(LEDForSequenceClassification, model, tokenizer, dtype, None, revision), top_k
@@ -97,7 +97,7 @@ class Classifier:
         self.reader = Reader(self.loaded.tokenizer, reading, limit, side, can_cut=False)
         self.settings = {
             name: {"value": getattr(reading, name), "origin": origin[name]} for name in ("too_long", "global_attention")
-        }
+        } | {"top_k": {"value": top_k, "origin": "default" if top_k is None else "call"}}
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings, too
