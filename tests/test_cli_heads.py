@@ -39,6 +39,7 @@ def test_the_best_answer_alone_is_printed(answer, folder, note):
     assert answer("-q", QUESTION, stdin=SHORT.encode()) == answer(note, "-q", QUESTION)
     lines = "".join(f"{span.text}\t{span.score:.4f}\n" for span in best.spans)
     assert answer(note, "--question", QUESTION, "--top-k", 2) == (0, lines, "")
+    assert answer(note, "--question", QUESTION, "--top-k", 1)[1] == lines.splitlines(keepends=True)[0]
 
 
 def test_an_answer_of_several_lines_is_one_and_no_answer_an_empty_one(answer, tmp_path, monkeypatch):
@@ -91,6 +92,8 @@ def test_the_best_label_is_printed_and_json_has_all(classify, folder, note):
     lines = [f"{label.label}\t{label.score:.4f}\n" for label in result.labels]
     assert classify(note) == (0, lines[0], "")
     assert classify(note, "--top-k", 9) == (0, "".join(lines), "")
+    (record,) = json.loads(classify(note, "--format", "json", "--top-k", 2)[1])
+    assert record["settings"]["top_k"] == {"value": len(record["labels"]), "origin": "command line"}
     (record,) = json.loads(classify(note, "--format", "json")[1])
     assert record["labels"] == [vars(label) for label in result.labels] and record["input"] == str(note)
 
@@ -123,6 +126,8 @@ def test_a_folder_gets_the_labels_of_each_text_and_is_not_read_again(classify, n
             ["classify", LAMP, "-m", "LABELS", "--too-long", "chunk"],
             "--too-long is 'chunk', but a label is for a whole",
         ),
+        (["classify", LAMP, "-m", "LABELS", "--too-long", "cut"], "pass --too-long truncate to read its beginning"),
+        (["classify", LAMP, "-m", ""], "a checkpoint's name is '': pass its directory\n"),
         (["classify", LAMP, "-m", "LABELS", "--format", "md"], "invalid choice: 'md'"),
         (["classify", LAMP, "-m", "LABELS", "--threads", "0"], "--threads: 0 threads"),
     ],

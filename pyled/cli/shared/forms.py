@@ -28,7 +28,7 @@ def _text(record: Record) -> str:
     """Return a summary, a label on each line with its score, or the best answer; of several, as of labels."""
     if "labels" in record:
         return "\n".join(f"{_in_line(one['label'])}\t{one['score']:.4f}" for one in record["labels"])
-    if "spans" in record and record["settings"]["top_k"]["value"] > 1:
+    if "spans" in record and record["settings"]["top_k"]["origin"] != "default":
         return "\n".join(f"{_in_line(one['text'])}\t{one['score']:.4f}" for one in record["spans"])
     return _in_line(record["text"]) if "spans" in record else str(record["text"])
 
