@@ -212,7 +212,7 @@ def test_a_target_that_is_no_directory(run, tmp_path):
     (tmp_path / "file").write_bytes(b"mine")
     for name in ("file", "file/below"):
         status, out, err = run("convert", TINY, tmp_path / name)
-        assert status in (1, 2) and out == "" and f"{tmp_path / 'file'}" in err
+        assert (status, out) == (2, "") and err.endswith(f"{tmp_path / 'file'} is no directory: name another\n")
     assert run("convert", TINY, "")[2].endswith("error: DST names no directory: name one\n")
     assert content(tmp_path) == {"file": b"mine"}
 

@@ -111,6 +111,9 @@ def _checked_target(folder: Path, source: str | Path, force: bool) -> list[str]:
     """Return the files of a checkpoint that the target has. Raises InputError where they may not be replaced."""
     if os.path.realpath(folder) == os.path.realpath(source):
         raise InputError(f"{folder} is the source itself, which stays as it is: name another directory")
+    place = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not place.is_dir():
+        raise InputError(f"{place} is no directory: name another")
     there = [name for name in files_of(*PARTS) if is_there(folder / name, InputError)]
     if there and not force:
         raise InputError(f"{folder} holds {there[0]} already: pass force=True to replace it, or name another directory")
