@@ -105,7 +105,7 @@ def located(name: str | Path | None, *parts: Part, is_strict: bool = True, **loo
     if name is None:
         return SYNOPSIS
     if not isinstance(name, str | Path) or not str(name):
-        raise InputError(f"a checkpoint's name is {brief(name)}: pass its directory, a string or a Path")
+        raise InputError(f"a checkpoint's name is {brief(name)}: pass its directory")
     if is_hub_name(name):
         directory = _fetched(_Revision(str(name), **lookup), parts, is_strict)
         files = {path.name for path in directory.iterdir()}

@@ -115,6 +115,7 @@ def test_what_stands_behind_two_hyphens_is_a_file():
         ("[[1, 2]]", [[1, 2]]),
         ("never", "never"),
         ("NaN", "NaN"),
+        ("9" * 40, 10**40 - 1),
     ],
 )
 def test_a_setting_is_written_in_json(text, value):

@@ -69,7 +69,7 @@ def value_of(text: str) -> Any:
     if text.lower() in words:
         return words[text.lower()]
     try:
-        return parse_json(os.fsencode(text), "the value", GenerationError)
+        return parse_json(os.fsencode(text), "the value", GenerationError, digits=4_000)  # then its own limit is told
     except GenerationError:
         return text
 
