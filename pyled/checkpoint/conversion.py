@@ -79,8 +79,7 @@ def prepare(source: str | Path, target: Directory, *, force: bool = False, revis
     The head is the one that the names show. A tensor that is no weight of an LED with this head is left out. Files in
     the layout of allenai's original code become LED's; see `from_original`.
 
-    Raises CheckpointError and ConfigError for the source, and InputError for a target that is the source or holds files
-    that may not be replaced, or would stay.
+    Raises CheckpointError and ConfigError for the source, and InputError for a target that stays as it is.
     """
     folder = Path(target)
     there = _checked_target(folder, source, force)
@@ -111,8 +110,7 @@ def _checked_target(folder: Path, source: str | Path, force: bool) -> list[str]:
     """Return the files of a checkpoint that the target has. Raises InputError where they may not be replaced."""
     if os.path.realpath(folder) == os.path.realpath(source):
         raise InputError(f"{folder} is the source itself, which stays as it is: name another directory")
-    place = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
-    if not place.is_dir():
+    if not (place := next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))).is_dir():
         raise InputError(f"{place} is no directory: name another")
     there = [name for name in files_of(*PARTS) if is_there(folder / name, InputError)]
     if there and not force:
