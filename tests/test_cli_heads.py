@@ -124,9 +124,9 @@ def test_a_folder_gets_the_labels_of_each_text_and_is_not_read_again(classify, n
         ),
         (
             ["classify", LAMP, "-m", "LABELS", "--too-long", "chunk"],
-            "--too-long is 'chunk', but a label is for a whole",
+            "--too-long chunk, but a label is for a whole",
         ),
-        (["classify", LAMP, "-m", "LABELS", "--too-long", "cut"], "pass --too-long truncate to read its beginning"),
+        (["classify", LAMP, "-m", "LABELS", "--too-long", "cut"], "--too-long cut, but a label is for a whole"),
         (["classify", LAMP, "-m", ""], "a checkpoint's name is '': pass its directory\n"),
         (["classify", LAMP, "-m", "LABELS", "--format", "md"], "invalid choice: 'md'"),
         (["classify", LAMP, "-m", "LABELS", "--threads", "0"], "--threads: 0 threads"),

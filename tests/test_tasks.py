@@ -451,11 +451,11 @@ def test_one_document_alone_fits_into_the_positions(tmp_path):
 def test_documents_that_cannot_be_read_together_are_refused(tmp_path):
     directory = primera(tmp_path / "led")
     for texts, options, message in [
-        ([], {}, "texts is empty: pass at least one document"),
+        ([], {}, r"texts is \[\]: pass a list of at least one document"),
         (["a", " "], {}, r"texts\[1\] is empty: pass a document, a string"),
         (["a", 3], {}, r"texts"),
-        ("ab", {}, "texts is a str: pass a list of documents"),
-        ((text for text in "ab"), {}, "texts is a generator: pass a list"),
+        ("ab", {}, "texts is 'ab': pass a list of at least one document"),
+        ((text for text in "ab"), {}, "texts is <generator .*: pass a list"),
         (["a"] * 22, {}, "22 documents, but there is room for 21: pass fewer"),
         (["a"], {"too_long": "chunk"}, "documents are read together, in one piece: leave too_long='chunk' out"),
     ]:

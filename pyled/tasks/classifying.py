@@ -85,10 +85,7 @@ class Classifier:
         Raises InputError for arguments, CheckpointError, ConfigError, TokenizerError for files.
         """
         if too_long not in ("error", "truncate"):
-            raise InputError(
-                f"too_long is {brief(too_long)}, but a label is for a whole text: pass too_long='truncate' to read its "
-                "beginning, or cut it into texts of their own"
-            )
+            raise InputError(f"too_long={brief(too_long)}, but a label is for a whole text: pass too_long='truncate'")
         reading = Reading(too_long, global_attention=global_attention, prefix="")  # type: ignore[arg-type]
         self.loaded, self.top_k = load_for(LEDForSequenceClassification, model, tokenizer, dtype, None, revision), top_k
         config, vocabulary = self.loaded.model.config, self.loaded.tokenizer.get_vocab()

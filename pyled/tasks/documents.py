@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..annotations import checked_arguments
-from ..errors import InputError
+from ..errors import InputError, brief
 
 FEWEST_OF_DOCUMENT = 3  # tokens, its <s> and </s> included, which become one <doc-sep>
 
@@ -21,10 +21,8 @@ class Documents:
     @checked_arguments
     def __init__(self, texts: list[str] | tuple[str, ...]) -> None:
         """Take the documents. Raises InputError for none, and for one that is empty."""
-        if not isinstance(texts, list | tuple):
-            raise InputError(f"texts is a {type(texts).__name__}: pass a list of documents")
-        if not texts:
-            raise InputError("texts is empty: pass at least one document")
+        if not isinstance(texts, list | tuple) or not texts:
+            raise InputError(f"texts is {brief(texts)}: pass a list of at least one document")
         for i, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():
                 kind = "empty" if isinstance(text, str) else f"a {type(text).__name__}"

@@ -102,7 +102,7 @@ def load_for(
         notes, surprises = [*notes, *report.lines()], report.surprises()
     if len(tokenizer) > model.config.vocab_size:
         beyond = f"the tokenizer has {len(tokenizer):,} tokens, the model {model.config.vocab_size:,}: "
-        beyond += "texts with one of the others are refused; model.resize_token_embeddings(len(tokenizer)) adds rows"
+        beyond += "texts with one of the others are refused: name the tokenizer that the model was trained with"
         notes, surprises = [*notes, beyond], [*surprises, beyond]
     return Loaded(model, tokenizer, name, tuple(notes), tuple(surprises))
 

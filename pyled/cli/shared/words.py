@@ -29,8 +29,6 @@ def in_flags(message: str) -> str:
     '--max-length 9 (command line) goes before max_length=40 (config.json): pass --too-long chunk'
     >>> in_flags("remove_invalid_values is 3: it must be True or False; pass do_sample=False")
     'remove_invalid_values is 3: it must be true or false; pass -p do_sample false'
-    >>> in_flags("texts with others are refused; model.resize_token_embeddings(len(tokenizer)) adds rows")
-    'texts with others are refused; pass its own with --tokenizer'
     """
 
     def flag(match: re.Match[str]) -> str:
@@ -40,9 +38,6 @@ def in_flags(message: str) -> str:
         return f"--{name}" + (f" {match[4].strip(chr(39))}" if match[4] not in (None, "True") else "")
 
     message = _ARGUMENT.sub(flag, message).replace("see GenerationConfig for", "see docs/generation.md for")
-    message = message.replace(
-        "model.resize_token_embeddings(len(tokenizer)) adds rows", "pass its own with --tokenizer"
-    )
     for python, json in {"None": "null", "True": "true", "False": "false"}.items():
         message = re.sub(rf"(?<![\w./'-]){python}(?![\w/'-]|\.\w)", json, message)
     for origin, words in _ORIGINS.items():
