@@ -66,7 +66,7 @@ class Conversion:
         path = self.folder / FORMATS[0].single
         contents: dict[Path, Iterable[bytes]] = {path: _announced(in_safetensors(path, self.weights), before_piece)}
         contents |= {self.folder / name: [text] for name, text in self.texts.items()}
-        with _made(self.folder):
+        with _new_folder(self.folder):
             replace_files(contents, outdated=self.folder / STATED if self.force else None, is_new=not self.force)
 
 
@@ -147,7 +147,7 @@ def _announced(pieces: Iterable[bytes], before_piece: Callable[[], None]) -> Ite
 
 
 @contextlib.contextmanager
-def _made(folder: Path) -> Iterator[None]:
+def _new_folder(folder: Path) -> Iterator[None]:
     """Make a folder for the block; where the block fails, nothing of what was made stays."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:

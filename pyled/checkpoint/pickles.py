@@ -54,7 +54,7 @@ class StoredTensor(NamedTuple):
 
 
 class _OrderedDict(dict[Any, Any]):
-    """What collections.OrderedDict is in a pickle; it alone has a state, which holds `_metadata`."""
+    """A collections.OrderedDict of a pickle; it alone has a state, which holds `_metadata`."""
 
 
 def _ordered_dict(arguments: tuple[Any, ...]) -> _OrderedDict:

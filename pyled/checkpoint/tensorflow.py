@@ -42,7 +42,7 @@ def weight_name(path: str) -> str:
     return bias_of_head or f"led.{module.replace('/', '.')}.{'bias' if kind in ('beta', 'bias') else 'weight'}"
 
 
-def read_tensorflow(path: Path, *, mmap: bool = True, as_stored: bool = True) -> dict[str, NDArray[Any]]:
+def read_tensorflow(path: Path, *, mmap: bool = True, as_stored: bool = False) -> dict[str, NDArray[Any]]:
     """Return the tensors of a file by upstream's names, as read-only arrays: views, as those of `read_safetensors`.
 
     Matrices of dense layers are transposed: Keras stores (inputs, outputs). as_stored has no effect.

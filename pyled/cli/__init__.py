@@ -1,8 +1,8 @@
 """The command line, `pyled`: results go to standard output, everything else to standard error, both as UTF-8.
 
 To be read in this order: dispatch; in shared/ exit_status, parser, settings, words, interrupts, console, loading,
-inputs, forms, outputs, results, chunks, dry_run; summarize, answer, classify, inspect, tokenize; pairs and records in
-shared/, evaluate; convert.
+inputs, forms, places, outputs, results, chunks, dry_run; summarize, answer, classify, inspect, tokenize; pairs and
+records in shared/, evaluate; convert.
 """
 
 

@@ -35,7 +35,7 @@ Progress = Callable[[int, int], object]  # (tokens generated, the most there can
 
 @dataclass(kw_only=True)
 class _Shown(Output):
-    """What a model shows of a generation, behind the fields of the search; where the settings ask for it.
+    """The fields behind those of a search, which show the model at work, where the settings ask for them.
 
     encoder_attentions, encoder_hidden_states: as the encoder's output has them, a row per document.
     decoder_attentions, cross_attentions: per step, per layer (R, H, T, P + T) and (R, H, T, S); the first step has the
@@ -55,11 +55,11 @@ class _Shown(Output):
 
 @dataclass
 class GenerateEncoderDecoderOutput(_Shown):
-    """The result of greedy search.
+    """The result of greedy search: a row per document; or of sampling: `num_return_sequences` rows per document.
 
-    sequences: (B, any) int64, prompt included; rows that end early are filled with the padding id.
-    scores: per step (B, V) float32, the logits after all rules, where `output_scores` is set.
-    logits: per step (B, V) float32, the logits of the model, where `output_logits` is set.
+    sequences: (R, any) int64, prompt included; rows that end early are filled with the padding id.
+    scores: per step (R, V) float32, the logits after all rules, where `output_scores` is set.
+    logits: per step (R, V) float32, the logits of the model, where `output_logits` is set.
     """
 
     sequences: Ids
@@ -69,7 +69,7 @@ class GenerateEncoderDecoderOutput(_Shown):
 
 @dataclass
 class GenerateBeamEncoderDecoderOutput(_Shown):
-    """The result of beam search: `num_return_sequences` rows per document, best first.
+    """The result of beam search or beam sampling: `num_return_sequences` rows per document, best first.
 
     sequences: (B * num_return_sequences, any) int64, prompt included.
     sequences_scores: (B * num_return_sequences,) float32, sum of log-probabilities / generated ** length_penalty;

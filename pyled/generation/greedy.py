@@ -13,11 +13,13 @@ from .settings import Settings
 
 
 def greedy_search(decoding: Decoding, prompt: Ids, settings: Settings) -> GenerateEncoderDecoderOutput:
-    """Extend each row of prompt: (B, any) by its best token until it stops; of equal scores the lowest id wins.
+    """Extend each row of prompt: (B, any) by one token after another until it stops.
 
-    Or by a token that is drawn by the softmax of its scores, and `num_return_sequences` times, each on its own. Rows
-    that have stopped are computed on and filled with padding, until the last one stops. Raises GenerationError where a
-    row's scores are NaN or forbid every token.
+    The token is the best one, of equal scores the one with the lowest id. Where tokens are sampled, it is drawn by the
+    softmax of the scores, for `num_return_sequences` rows of each document. Rows that have stopped are computed on and
+    filled with padding, until the last one stops.
+
+    Raises GenerationError where a row's scores are NaN or forbid every token.
     """
     per_document, max_length = settings.rows_per_document, settings.max_length
     prompt_length, R = prompt.shape[1], len(prompt) * per_document

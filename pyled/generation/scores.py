@@ -1,4 +1,4 @@
-"""What is asked of scores: their probabilities, their entropy, the best of them. Each row is computed by itself."""
+"""The probabilities of scores, their entropy, and the best of them. Each row is computed by itself."""
 
 import numpy as np
 

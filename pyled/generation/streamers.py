@@ -18,7 +18,7 @@ _IDEOGRAPH = re.compile(
 
 
 class Streamer(Protocol):
-    """What `generate` tells of tokens."""
+    """An object that takes tokens while they are generated."""
 
     def put(self, value: Any) -> object:
         """Take the prompt, (R, T) int64, or the tokens of a step, (R,) int64."""

@@ -33,7 +33,7 @@ Overlap = Annotated[int, lambda value: is_integer(value, 0), "an integer of at l
 
 @dataclass(frozen=True)
 class Asking:
-    """How a question is asked. The names are those of the pipeline of transformers, but for the last three.
+    """Options of how a question is asked. The names are those of the pipeline of transformers, but for the last three.
 
     top_k: the most answers
     max_answer_len: the most tokens of an answer
@@ -66,7 +66,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Extent:
-    """What a chunk has of the text: the characters start to stop."""
+    """The part of a text that a chunk has: the characters start to stop."""
 
     start: int
     stop: int
@@ -82,7 +82,7 @@ class Answer(Recorded):
     # Best first. Answers that differ in capitals alone are one, at the first place; its score is the sum of theirs,
     # which is more than 1 now and then: two chunks that overlap have the same answer twice.
     spans: tuple[Span, ...]
-    model: str  # the checkpoint's directory, or "in memory"
+    model: str  # the checkpoint's directory; owner/name@commit, from a hub; or "in memory"
     versions: Mapping[str, str]  # of pyled and of what it computes with
     dtype: str  # of the arithmetic
     settings: Mapping[str, Mapping[str, Any]]  # each part of `Asking` with its value and its origin

@@ -86,7 +86,6 @@ def plan_reading(
     config: LEDConfig,
     vocabulary: Collection[str],
     reading: Reading,
-    task: str = "summarization",
     positions: int | None = None,
 ) -> tuple[Reading, dict[str, str], int]:
     """Return the reading in effect, where each part of it comes from, and the most tokens of a chunk.
@@ -113,16 +112,16 @@ def plan_reading(
     if reading.too_long == "chunk" and reading.chunk_tokens is None:
         reading = replace(reading, chunk_tokens=limit)
         origin["chunk_tokens"] = "config.json"
-    if reading.prefix is None and (prefix := _prefix(config, task)) is not None:
+    if reading.prefix is None and (prefix := _prefix(config)) is not None:
         reading = replace(reading, prefix=prefix)
         origin["prefix"] = "config.json"
     return reading, origin, limit
 
 
-def _prefix(config: LEDConfig, task: str) -> str | None:
-    """Return the prefix of a task, or of all (transformers 4.57.6, pipelines/base.py); 5.23.0 ignores both."""
+def _prefix(config: LEDConfig) -> str | None:
+    """Return the prefix for summarization, or for all tasks (4.57.6, pipelines/base.py); 5.23.0 ignores both."""
     tasks = config.extra.get("task_specific_params")
-    places = [tasks.get(task) if isinstance(tasks, dict) else None, config.extra]
+    places = [tasks.get("summarization") if isinstance(tasks, dict) else None, config.extra]
     prefix = next((place["prefix"] for place in places if isinstance(place, dict) and "prefix" in place), None)
     if not isinstance(prefix, str | None):
         raise ConfigError(f"prefix is {brief(prefix)}: it must be a string, or null")

@@ -205,7 +205,7 @@ class Summarizer:
             output = model.get_encoder()(chunk.ids, is_real, chunk.is_global, progress=step)
         encoded = time.perf_counter()
         with work.part("generating", cost.generating, place, plan.settings.max_length - P) as step:
-            answer = model.search(
+            result = model.search(
                 output,
                 is_real,
                 plan.prompt,
@@ -215,9 +215,9 @@ class Summarizer:
                 streamer=streamer,
                 progress=step,
             )
-        tokens = answer.sequences[0]
+        tokens = result.sequences[0]
         text = self.loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        scores = getattr(answer, "sequences_scores", None)
+        scores = getattr(result, "sequences_scores", None)
         return ChunkSummary(
             start=chunk.start,
             stop=chunk.stop,

@@ -15,7 +15,7 @@ from .words import in_words
 STDIN = "-"
 TEXTS = (".txt", ".md")  # read from a directory ...
 # ... but not what pyled writes there: notes.summary.txt, say
-MADE = {"summarize": ".summary", "answer": ".answer", "classify": ".labels"}
+ENDINGS = {"summarize": ".summary", "answer": ".answer", "classify": ".labels"}
 LIMIT = 2**30  # bytes of an input: a thousand long books
 _RULE = "its .txt and .md are read, but no results (*.summary.*, ...), and nothing in folders below it"
 
@@ -184,7 +184,7 @@ def _is_pipe(name: str) -> bool:
 
 def _is_text(path: Path) -> bool:
     """Say whether a directory's entry has a text's name. What is none, such as a pipe, is told when it is read."""
-    is_named = path.suffix.lower() in TEXTS and not path.stem.endswith((*MADE.values(),))
+    is_named = path.suffix.lower() in TEXTS and not path.stem.endswith((*ENDINGS.values(),))
     return is_named and not isdir(path)  # noqa: PTH112
 
 

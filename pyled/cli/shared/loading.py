@@ -149,9 +149,9 @@ def load_task(task: str, arguments: argparse.Namespace, options: Mapping[str, An
         with _without_collection():
             names = (arguments.model, arguments.tokenizer)
             how = {"dtype": arguments.dtype, "revision": arguments.revision}
-            made = getattr(tasks, task)(*names, **how, **options)
+            loaded_task = getattr(tasks, task)(*names, **how, **options)
     except GenerationError as e:  # in its generation_config.json
         raise CheckpointError(str(e)) from None
-    for note in made.loaded.surprises:
+    for note in loaded_task.loaded.surprises:
         console.note(note)
-    return made
+    return loaded_task

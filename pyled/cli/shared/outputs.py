@@ -14,7 +14,7 @@ from ...files import remove_abandoned, replace_files
 from .chunks import remove_chunks
 from .console import Console, OutputError, for_terminal, put
 from .forms import FORMS, Record, between, rendered, together
-from .inputs import MADE, Inputs
+from .inputs import ENDINGS, Inputs
 from .interrupts import held
 from .places import check_names, check_writable, file_names, is_device
 
@@ -100,7 +100,7 @@ def add_outputs(
         "--output",
         metavar="PATH",
         help="a file for all results; or a directory, there already or with a / at its end, for a file each: "
-        f"notes{MADE[command]}.txt for notes.txt (default: standard output)",
+        f"notes{ENDINGS[command]}.txt for notes.txt (default: standard output)",
     )
     markdown = "md: Markdown; " if "md" in forms else ""
     group.add_argument(
@@ -137,10 +137,10 @@ def open_output(arguments: argparse.Namespace, inputs: Inputs, console: Console,
         is_folder = arguments.output.endswith(os.sep) or path.is_dir()
         paths = dict.fromkeys(inputs.all, path)
         if is_folder:
-            made = MADE[arguments.command]
-            names = file_names(inputs.all, made + FORMS[arguments.format], console)
+            ending = ENDINGS[arguments.command]
+            names = file_names(inputs.all, ending + FORMS[arguments.format], console)
             paths = {name: path / file for name, file in names.items()}
-            remove_abandoned(path, f"*{made}.*")
+            remove_abandoned(path, f"*{ending}.*")
         check_writable(path, is_folder)
         check_names(inputs.files, paths.values(), is_folder)
         _settle_existing(paths, arguments, inputs, console)

@@ -11,7 +11,7 @@ from ...errors import one_line
 from ...version import __version__
 from .exit_status import EXIT_STATUS
 
-DESCRIPTION = "LED, the Longformer Encoder-Decoder, on a CPU: summaries of long documents, without torch."
+DESCRIPTION = "LED, the Longformer Encoder-Decoder, on a CPU, without torch: summaries, answers, labels of long texts."
 
 EARLY = ("true", "false", "never")  # the values of --early-stopping
 MODEL = (
