@@ -152,6 +152,9 @@ class LEDConfig(Shape):
                 raise ConfigError(f"{name} is a setting of generation: {_TO_GENERATION}")
             if name in _OF_CALLS and values[name] is not None and values[name] is not _OF_CALLS[name]:
                 raise ConfigError(f"{name}={brief(values[name])} has no effect here: pass it to the call of the model")
+        names, count = values.get("id2label"), values.get("num_labels")
+        if isinstance(names, dict) and count is not None and len(names) != count:
+            raise ConfigError(f"id2label names {len(names)} labels, num_labels is {brief(count)}: pass one of them")
         self._set(values)
 
     def _set(self, values: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The settings of generation, each said once, and GenerationConfig, as `generation_config.json` states them."""
 
 import difflib
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, fields
@@ -73,8 +74,8 @@ _CUTOFF: Check = (lambda value: _is_number(value) and 0 <= value < 1, "a number 
 _SEED: Check = (_integer(0), "an integer of at least 0, or None")
 _TIME: Check = (_is_positive, "a number of seconds above 0, or None")
 _STRINGS: Check = (
-    _one_or_more(lambda value: type(value) is str and value != ""),
-    "a string or some, none empty, or None",
+    _one_or_more(lambda value: type(value) is str and bool(re.fullmatch("[^\ud800-\udfff]+", value))),
+    "a string or some, none empty nor with half of a surrogate pair, or None",
 )
 _FLAG: Check = (lambda value: type(value) is bool, "True or False")
 _TOKEN: Check = (_integer(0), "the id of a token, an integer of at least 0, or None")

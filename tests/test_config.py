@@ -169,6 +169,8 @@ def test_labels_of_a_file_stay_while_they_fit_the_number(tmp_path):
     assert (config.num_labels, config.id2label, config.label2id) == (1, {0: "a"}, {"a": 0})
     assert LEDConfig(id2label={0: "a", 1: "b", 2: "c"}).num_labels == 3
     assert LEDConfig.from_dict(labels | {"num_labels": 5}).id2label[4] == "LABEL_4"
+    with pytest.raises(ConfigError, match="id2label names 2 labels, num_labels is 5: pass one of them"):
+        LEDConfig.from_dict({}, **labels, num_labels=5)
     assert LEDConfig(id2label=None, label2id=None).id2label == {0: "LABEL_0", 1: "LABEL_1"}
     config = LEDConfig(label2id={"no": 1, "yes": 0})
     assert (config.label2id, config.id2label) == ({"no": 1, "yes": 0}, {0: "LABEL_0", 1: "LABEL_1"})

@@ -210,7 +210,7 @@ BAD = {
     "eos_token_id": [[], -2, [2, -2], 2.0],
     "decoder_start_token_id": [-2, []],
     "max_time": [0, -1, "3"],
-    "stop_strings": ["", [], ["a", ""], 3, [3]],
+    "stop_strings": ["", [], ["a", ""], 3, [3], "\ud800", ["a", "b\udce9"]],
     "do_sample": [1, "yes"],
     "seed": [-1, 0.5, "7"],
     "temperature": [-0.5, "1", float("nan")],

@@ -241,6 +241,28 @@ def test_an_encoders_output_and_a_tuple_go_through_the_call(kind):
     assert np.array_equal(logits_of(again), logits_of(whole))
     assert again.past_key_values is None and whole.past_key_values is not None
     assert np.array_equal(model(**batch, return_dict=False)[0], whole[0])
+    assert model(**batch, output_attentions=None, output_hidden_states=None).keys() == whole.keys()
+    lists = model(batch["input_ids"], encoder_outputs=[np.ones((2, 3, 12)).tolist()])
+    assert lists.encoder_last_hidden_state.shape == (2, 3, 12)
+
+
+@pytest.mark.parametrize("kind", [LEDForConditionalGeneration, *KINDS])
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"head_mask": np.ones((2, 3))},
+        {"global_attention_mask": np.ones_like(IDS)},
+        {"inputs_embeds": np.ones((1, 1, 12))},
+    ],
+)
+def test_what_the_encoder_would_read_is_told_beside_its_outputs(kind, argument):
+    (name,) = argument
+    encoded = small(kind).get_encoder()(IDS)
+    with pytest.warns(pyled.PyledWarning, match=f"{name} has no effect beside encoder_outputs"):
+        small(kind)(IDS, encoder_outputs=encoded, **argument)
+    if kind is LEDForConditionalGeneration:
+        with pytest.warns(pyled.PyledWarning, match=f"{name} has no effect beside encoder_outputs"):
+            small(kind).generate(encoder_outputs=encoded, max_new_tokens=1, **argument)
 
 
 # Files
@@ -275,6 +297,19 @@ def test_a_head_of_another_number_of_labels_is_refused(tmp_path):
     small(LEDForSequenceClassification, num_labels=3).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match=r"classification_head.out_proj.weight \(3, 12\), expected \(4, 12\)"):
         LEDForSequenceClassification.from_pretrained(tmp_path, num_labels=4)
+
+
+def test_arrays_that_a_model_does_not_use_are_told():
+    model = small(LEDForQuestionAnswering)
+    with pytest.warns(pyled.PyledWarning, match="load_state_dict: tensors that are no weight of this model: foo"):
+        model.load_state_dict(model.state_dict() | {"foo": np.ones(2)})
+
+
+def test_a_model_with_another_window_has_settings_of_its_own():
+    model = small(LEDForConditionalGeneration)
+    other = model.with_attention_window(2)
+    other.generation_config.num_beams = 3
+    assert model.generation_config.num_beams is None and other.with_attention_window(4).generation_config.num_beams == 3
 
 
 def test_the_number_of_labels_is_fixed_and_their_names_are_not():

@@ -328,7 +328,7 @@ def test_wrong_arguments_are_told(model):
         model(ids, labels=ids, training=True)
     with pytest.raises(InputError, match="use_cache is 5"):
         model(ids, labels=ids, use_cache=5)
-    for wrong in ([ids] * 18, {"x": ids}):
+    for wrong in ([ids] * 18, {"x": ids}, {"self": ids}):
         with pytest.raises(TypeError, match="argument"):
             model(wrong)
     with pytest.raises(TypeError, match="labels"):

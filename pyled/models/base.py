@@ -136,8 +136,7 @@ class PreTrainedModel(Network):
         else:
             config = LEDConfig.from_dict(config.to_dict(), **values)
         model = cls.of_checkpoint(place, config, dtype, weights, mmap)
-        for line in model.load_report.surprises() if model.load_report else ():
-            model._warn_once(line, f"{directory}: {line}")
+        model._tell_surprises(directory)
         return model
 
     @classmethod
@@ -193,10 +192,15 @@ class PreTrainedModel(Network):
     def load_state_dict(self, tensors: Mapping[str, Floats]) -> None:
         """Replace all weights by copies of arrays under upstream's names, rounded where the model's weights are.
 
-        Raises CheckpointError.
+        A PyledWarning tells which arrays were unused, as from_pretrained does. Raises CheckpointError.
         """
         weights, self.load_report = checkpoint.assign(tensors, self.config, self.head, dtype=self.dtype.name)
         self.weights = self._as_stored(weights)
+        self._tell_surprises("load_state_dict")
+
+    def _tell_surprises(self, source: object) -> None:
+        for line in self.load_report.surprises() if self.load_report else ():
+            self._warn_once(line, f"{source}: {line}")
 
     def _as_stored(self, weights: Weights) -> Weights:
         return weights if self.stored_as is None else checkpoint.round_decoder(weights, self.stored_as)
@@ -212,6 +216,7 @@ class PreTrainedModel(Network):
         """Return a model of the same weights whose encoder has another window. Raises ConfigError."""
         model = copy.copy(self)
         model._config = replace(self.config, attention_window=attention_window).fixed()
+        model._generation_config = copy.deepcopy(self.generation_config)  # two models never share one
         return model
 
     def get_input_embeddings(self) -> Floats:

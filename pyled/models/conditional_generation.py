@@ -144,6 +144,9 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
                 effective.output_hidden_states, progress=encoder_progress, head_mask=head_mask,
             )  # fmt: skip
         else:
+            self._tell_unused(
+                inputs_embeds=inputs_embeds, global_attention_mask=global_attention_mask, head_mask=head_mask
+            )
             encoded = replace(as_encoder_output(encoder_outputs), last_hidden_state=source)
         result = self.search(
             encoded, attention_mask, prompt, effective, decoder=decoder, is_seen=is_seen, encoder_ids=encoder_ids,

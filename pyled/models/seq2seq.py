@@ -5,7 +5,7 @@ from typing import Any, Generic
 from numpy.typing import ArrayLike, NDArray
 
 from ..annotations import checked_arguments
-from ..arrays import Bools, Ids
+from ..arrays import Bools, Ids, as_array
 from ..errors import InputError, brief
 from ..network.cache import Cache
 from .arguments import as_encoder_output, check_length, checked_ids, shift_right
@@ -38,8 +38,8 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
         decoder_head_mask: ArrayLike | None = None,
         cross_attn_head_mask: ArrayLike | None = None,
         use_cache: bool | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
         return_dict: bool | None = True,
         **targets: ArrayLike | None,
     ) -> AnyOutput:
@@ -70,13 +70,12 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
             decoder_input_ids = self._decoder_input_ids(input_ids, checked)
         if encoder_outputs is None:
             encoder_outputs = self.get_encoder()(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                global_attention_mask=global_attention_mask,
-                inputs_embeds=inputs_embeds,
-                output_attentions=output_attentions,
-                output_hidden_states=output_hidden_states,
-                head_mask=head_mask,
+                input_ids, attention_mask, global_attention_mask, inputs_embeds, output_attentions,
+                output_hidden_states, head_mask=head_mask,
+            )  # fmt: skip
+        else:
+            self._tell_unused(
+                inputs_embeds=inputs_embeds, global_attention_mask=global_attention_mask, head_mask=head_mask
             )
         source = as_encoder_output(encoder_outputs)
         target = self.get_decoder()(
@@ -98,7 +97,7 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
             decoder_hidden_states=target.hidden_states,
             decoder_attentions=target.attentions,
             cross_attentions=target.cross_attentions,
-            encoder_last_hidden_state=source.last_hidden_state,
+            encoder_last_hidden_state=as_array(source.last_hidden_state),
             encoder_hidden_states=source.hidden_states,
             encoder_attentions=source.attentions,
             encoder_global_attentions=source.global_attentions,
@@ -129,6 +128,12 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
     def _output(self, states: LEDSeq2SeqModelOutput, targets: Targets, is_end: Bools | None) -> AnyOutput:
         """Return what the head makes of the decoder's states."""
         raise NotImplementedError
+
+    def _tell_unused(self, **of_encoder: ArrayLike | None) -> None:
+        """Warn of arguments of the encoder where its outputs are passed in place of a run."""
+        for name, value in of_encoder.items():
+            if value is not None:
+                self._warn_once(f"{name} unused", f"{name} has no effect beside encoder_outputs: leave one of them out")
 
     def get_encoder(self) -> LEDEncoder:
         """Return the encoder, as a model of its own over the weights that this one has now."""

@@ -56,8 +56,8 @@ class LEDEncoder(Network):
         attention_mask: ArrayLike | None = None,
         global_attention_mask: ArrayLike | None = None,
         inputs_embeds: ArrayLike | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
         return_dict: bool | None = True,
         progress: Progress | None = None,
         *,
@@ -101,7 +101,7 @@ class LEDEncoder(Network):
         states, watches = [], []
         for b, length in enumerate(masks.lengths):
             tokens = embeds[b, :length] if input_ids is None else table[ids[b, :length]]
-            watch = _Watch(output_hidden_states, output_attentions, heads, layer_done)
+            watch = _Watch(bool(output_hidden_states), bool(output_attentions), heads, layer_done)
             is_real, is_global = masks.is_real[b, :length], masks.is_global[b, :length]
             states.append(encoder(tokens, is_real, is_global, weights, self.config, watch))
             watches.append(watch)
@@ -161,8 +161,8 @@ class LEDDecoder(Network):
         past_key_values: Cache | None = None,
         inputs_embeds: ArrayLike | None = None,
         use_cache: bool | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
         return_dict: bool | None = True,
         *,
         head_mask: ArrayLike | None = None,
@@ -203,7 +203,7 @@ class LEDDecoder(Network):
         if attention_mask is not None:
             is_key = checked_mask(attention_mask, "decoder_attention_mask", (B, P + T), (0, 1)) == 1
         output = self.with_head_masks(head_mask, cross_attn_head_mask).step(
-            tokens, past, is_key, is_source_key, states.shape[1], output_attentions, output_hidden_states
+            tokens, past, is_key, is_source_key, states.shape[1], bool(output_attentions), bool(output_hidden_states)
         )
         if not (self.config.use_cache if use_cache is None else use_cache):
             output.past_key_values = None

@@ -37,7 +37,7 @@ def _unpacking(call: Call) -> Call:
         bound = parameters.bind(*arguments, **keywords).arguments
         first = bound.get("input_ids")
         if isinstance(first, Mapping):
-            bound = {**bound, "input_ids": None, **first}
+            bound = {**bound, "input_ids": None, **parameters.bind(bound["self"], **first).arguments}
         elif isinstance(first, list | tuple):
             bound = {**bound, **parameters.bind(bound["self"], *first).arguments}
         return call(**bound)
@@ -96,8 +96,8 @@ class TFLEDPreTrainedModel(Seq2SeqModel[AnyOutput]):
             inputs_embeds=inputs_embeds,
             decoder_inputs_embeds=decoder_inputs_embeds,
             use_cache=use_cache,
-            output_attentions=bool(output_attentions),
-            output_hidden_states=bool(output_hidden_states),
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
             return_dict=return_dict,
             **{name: value for name, value in others.items() if value is not None},
         )
