@@ -16,7 +16,7 @@ def manual() -> str:
     commands = next(action.choices for action in make_parser()._actions if isinstance(action.choices, dict))
     lines = [
         f'.TH PYLED 1 "" "pyled {__version__}" "User Commands"',
-        *[".SH NAME", "pyled \\- summaries of long documents with LED, on a CPU"],
+        *[".SH NAME", "pyled \\- summaries, answers and labels of long texts with LED, on a CPU"],
         ".SH SYNOPSIS",
     ]
     for command in commands.values():

@@ -89,7 +89,7 @@ def test_other_heads_have_the_body_and_their_own_tensors():
 
 @pytest.mark.parametrize("head", ["LM", "", 1, False])
 def test_an_unknown_head_is_refused(head):
-    with pytest.raises(InputError, match=f"head is {head!r}: it is one of None, 'lm', 'qa', 'classification'"):
+    with pytest.raises(InputError, match=f"head is {head!r}: it is one of None, 'qa', 'classification', 'lm'"):
         expected_shapes(TIED, head)
 
 

@@ -19,7 +19,7 @@ from ..errors import CheckpointError, ConfigError, InputError
 from ..files import is_there, json_text, read_file, read_json, replace_files
 from ..hub import CONFIG, GENERATION, MODEL, PARTS, TOKENIZER, Part, named, opened
 from .directory import FORMATS, read_directory
-from .names import OPTIONAL, PREFIX, account, check_floats, expected_shapes, listed, stored_names, upstream_name
+from .names import HEADS, PREFIX, account, check_floats, expected_shapes, listed, stored_names, upstream_name
 from .original import from_original, is_original
 from .safetensors import in_safetensors
 
@@ -31,7 +31,6 @@ def files_of(*parts: Part) -> list[str]:
 
 STATED = CONFIG.ways[0][0]
 BESIDE = files_of(TOKENIZER, GENERATION)
-_MARKS = {"qa": ("qa_outputs.",), "classification": ("classification_head.",), "lm": ("lm_head.", OPTIONAL)}
 
 
 def convert(source: str | Path, target: Directory, *, force: bool = False, revision: str | None = None) -> list[str]:
@@ -133,11 +132,9 @@ def _as_upstream(tensors: Weights, config: LEDConfig) -> tuple[dict[str, Any], l
 
 def _head(names: Collection[str], config: LEDConfig) -> str | None:
     """Return the head whose tensors are there; a tied language head can have none, but its body's names show it."""
-    for head, marks in _MARKS.items():
-        if any(name.startswith(marks) for name in names):
-            return head
     has_prefix = any(name.startswith(PREFIX) for name in names)
-    return "lm" if has_prefix and config.tie_word_embeddings else None
+    of_body = "lm" if has_prefix and config.tie_word_embeddings else None
+    return next((head for head, starts in HEADS.items() if any(name.startswith(starts) for name in names)), of_body)
 
 
 def _announced(pieces: Iterable[bytes], before_piece: Callable[[], None]) -> Iterator[bytes]:

@@ -18,9 +18,11 @@ from .safetensors import BF16, from_bf16
 
 PREFIX = "led."
 TIED = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
-OF_HEAD = ("lm_head.", "final_logits_bias", "qa_outputs.", "classification_head.")  # names that get no prefix
 OPTIONAL = "final_logits_bias"  # a buffer of zeros that many files leave out
-HEADS = (None, "lm", "qa", "classification")
+HEADS: dict[str | None, tuple[str, ...]] = {  # and how the names of their tensors begin
+    None: (), "qa": ("qa_outputs.",), "classification": ("classification_head.",), "lm": ("lm_head.", OPTIONAL)
+}  # fmt: skip
+OF_HEAD = tuple(start for starts in HEADS.values() for start in starts)  # names that get no prefix
 WRAPPERS = {  # the prefixes of a model that was saved inside a wrapper, and what to save instead
     "_orig_mod.": "save model._orig_mod (torch.compile), or ",
     "module.": "save model.module (DataParallel), or ",
@@ -63,7 +65,7 @@ def _decoder_layer(name: str, E: int, F: int) -> Shapes:
 
 def expected_shapes(config: LEDConfig, head: str | None) -> Shapes:
     """Return every weight of a model by its name, with its shape. `head`: None, "lm", "qa" or "classification"."""
-    if head not in HEADS:
+    if head not in [*HEADS]:
         raise InputError(f"head is {brief(head)}: it is one of {', '.join(map(repr, HEADS))}")
     V, E = config.vocab_size, config.d_model
     shapes: Shapes = {"shared.weight": (V, E)}

@@ -16,7 +16,6 @@ import numpy as np
 
 from ..annotations import Count, checked_arguments, is_integer
 from ..arrays import Bools, Floats
-from ..config import LEDConfig
 from ..errors import InputError, PyledError
 from ..models import LEDForQuestionAnswering
 from ..tokenizer.bytelevel import check_text
@@ -24,7 +23,7 @@ from ..tokenizer.led.batch_encoding import Encoding
 from .loading import Loaded, QuestionModel, Tokenizer, load_for
 from .progress import Watch, Work
 from .reading import Chunk, Source
-from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds, softmax
+from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds, positions, softmax
 from .summary import Recorded, versions
 
 OVERLAP = 128  # tokens that a chunk repeats of the one before, if there is room for twice as many
@@ -269,13 +268,6 @@ class Answerer:
             if values[name] is None:
                 settings[name] = {"value": value, "origin": origin}
         return settings
-
-
-def positions(config: LEDConfig) -> tuple[int, str]:
-    """Return the most tokens that a model reads at a time where the decoder reads the source, too, and which side's."""
-    sides = ("encoder", config.max_encoder_position_embeddings), ("decoder", config.max_decoder_position_embeddings)
-    side, most = min(sides, key=lambda one: one[1])
-    return most, side
 
 
 def best_spans(

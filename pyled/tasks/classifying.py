@@ -13,12 +13,11 @@ from ..arrays import Floats
 from ..config import LEDConfig
 from ..errors import InputError, PyledError, brief
 from ..models import LEDForSequenceClassification
-from .answering import positions
 from .loading import ClassificationModel, Loaded, Tokenizer, load_for
 from .planning import plan_reading
 from .progress import Watch, Work
 from .reading import Reader, Reading, Source
-from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds, softmax
+from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds, positions, softmax
 from .summary import Recorded, versions
 
 

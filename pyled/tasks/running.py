@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arrays import Floats
+from ..config import LEDConfig
 from ..errors import CheckpointError, InputError, PyledError
 from ..models.outputs import AnyOutput
 from ..models.seq2seq import Seq2SeqModel
@@ -60,6 +61,13 @@ def _attempt(function: Any, place: str, errors: Errors, *arguments: Any) -> Any:
         if errors == "raise":
             raise e.at(place) from None
         return e.at(place)
+
+
+def positions(config: LEDConfig) -> tuple[int, str]:
+    """Return the most tokens that a model reads at a time where the decoder reads the source, too, and which side's."""
+    sides = ("encoder", config.max_encoder_position_embeddings), ("decoder", config.max_decoder_position_embeddings)
+    side, most = min(sides, key=lambda one: one[1])
+    return most, side
 
 
 def pass_seconds(model: Seq2SeqModel[Any], source: Source) -> float:
