@@ -33,6 +33,13 @@ def _each(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def _of_python(value: Any) -> Any:
+    """Return Python's numbers and lists for those of NumPy, and for tuples."""
+    parts = value if (is_list := isinstance(value, list | tuple)) else [value]
+    plain = [part.tolist() if hasattr(part, "tolist") and not isinstance(part, type) else part for part in parts]
+    return plain if is_list else plain[0]
+
+
 def _from_1_to(most: int) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and 1 <= value <= most
 
@@ -170,11 +177,9 @@ class LEDConfig(Shape):
         extra = rest.pop("extra", self.extra)
         if not isinstance(extra, Mapping):
             raise ConfigError(f"extra is {brief(extra)}: it must be a dictionary")
-        new = {name: rest.pop(name, vars(self)[name]) for name in _CHECKS}
+        new = {name: _of_python(rest.pop(name, vars(self)[name])) for name in _CHECKS}
         self._check(new)
-        vars(self).update(
-            {name: list(v) if isinstance(v, list) else v for name, v in new.items()}, extra={**extra, **rest}
-        )
+        vars(self).update(new, extra={**extra, **rest})
         for name in ("id2label", "label2id"):  # as in 5.23.0, num_labels wins; and what they are anyway is not stored
             labels = self.extra.pop(name, None)
             if isinstance(labels, dict) and len(labels) == self.num_labels and labels != getattr(self, name):

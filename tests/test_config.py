@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 
+import numpy as np
 import pytest
 from examples import EXAMPLES
 from hypothesis import given, settings
@@ -154,6 +155,15 @@ def test_unknown_keys_are_kept(tmp_path):
     saved = json.loads((tmp_path / "config.json").read_text())
     assert {key: saved[key] for key in odd} == odd
     assert config.attention_mode == "sliding_chunks"
+
+
+def test_numbers_of_numpy_and_tuples_are_those_of_python():
+    config = LEDConfig(encoder_layers=np.int64(2), attention_window=(np.int32(4), 6), dropout=np.float32(0.5))
+    config.eos_token_id = np.array([2, 3])
+    assert (config.encoder_layers, config.attention_window, config.dropout) == (2, [4, 6], 0.5)
+    assert json.loads(config.to_json_string())["eos_token_id"] == [2, 3]
+    with pytest.raises(ConfigError, match=r"encoder_layers is 2\.0: it must be an integer"):
+        LEDConfig(encoder_layers=np.float64(2))
 
 
 def test_labels_of_a_file_stay_while_they_fit_the_number(tmp_path):
@@ -400,7 +410,7 @@ def test_windows_are_one_number_or_one_per_layer():
     assert [config.one_sided_window(i) for i in range(3)] == [1, 256, 5]
 
 
-@pytest.mark.parametrize("window", [0, 1, 3, -2, 511, 2.0, "512", None, True, {}, (4, 4)])
+@pytest.mark.parametrize("window", [0, 1, 3, -2, 511, 2.0, "512", None, True, {}, [4, 4.0]])
 @pytest.mark.parametrize("listed", [False, True])
 def test_a_window_is_even(window, listed):
     value = [4, window] if listed else window
