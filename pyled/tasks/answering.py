@@ -106,7 +106,7 @@ class Window(Chunk):
 
 
 @dataclass(frozen=True)
-class Asked(Source):
+class QuestionSource(Source):
     """A question and a text as the model takes them."""
 
     question: str
@@ -169,7 +169,7 @@ class Answerer:
         Raises InputError for a question or a text that is empty, and for a question that leaves no room for the text.
         """
 
-        def read(one: str) -> Asked:
+        def read(one: str) -> QuestionSource:
             return self.read(one, context)
 
         def seconds(source: Source) -> float:
@@ -177,7 +177,7 @@ class Answerer:
 
         return one_or_each("question", question, errors, progress, read, seconds, self.write)
 
-    def read(self, question: str, context: str) -> Asked:
+    def read(self, question: str, context: str) -> QuestionSource:
         """Return a question and a text as tokens, in chunks where they are too long for one. Raises InputError."""
         if not check_text(question, "").strip():
             raise InputError("the question is empty: there is nothing to answer")
@@ -192,7 +192,7 @@ class Answerer:
         count = sum(len(text.ids) for text in rows[0].texts) + len(rows[0].special)
         notes = (f"{count:,} tokens are read in {len(rows):,} chunks of at most {limit:,}, which share {overlap:,}",)
         chunks = tuple(self._window(row, asked) for row in rows)
-        return Asked(chunks, count, 0, notes if len(rows) > 1 else (), question, context, overlap)
+        return QuestionSource(chunks, count, 0, notes if len(rows) > 1 else (), question, context, overlap)
 
     def _overlap(self, asked: int, room: int) -> int:
         """Return the overlap, where a chunk has room for so many tokens of the text. Raises InputError."""
@@ -219,7 +219,7 @@ class Answerer:
         return Window(spans[0][0], spans[-1][1], ids, is_global, row)
 
     @checked_arguments
-    def write(self, source: Asked, work: Work | None = None) -> Answer:
+    def write(self, source: QuestionSource, work: Work | None = None) -> Answer:
         """Return the answers to one question; `work` is told of each step. Raises CheckpointError for bad weights."""
         work, model, asking, began = work or Work(), self.loaded.model, self.asking, time.perf_counter()
         costs = [pass_seconds(model, Source((chunk,), 0, 0, ())) for chunk in source.chunks]

@@ -23,7 +23,7 @@ from .summary import Recorded, versions
 
 @dataclass(frozen=True)
 class Label:
-    """A label, and how much of a text's is in it, as `Classification.function` says."""
+    """A label and its score, which is of the kind that `Classification.function` says."""
 
     label: str
     score: float

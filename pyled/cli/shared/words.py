@@ -10,9 +10,9 @@ from .settings import OPTIONS
 # Who set a setting, in the words of the command line; files are called by their names.
 _ORIGINS = {"call": "command line", "generation_config": "--generation-config"}
 
-_NAMED = ("revision(?==)", "tokenizer(?==)")  # options where a value follows
+_WITH_VALUE = ("revision(?==)", "tokenizer(?==)")  # options where a value follows
 # Arguments of the library that are options here. A name that is a plain word, too, is one only where a value follows.
-_ARGUMENTS = "|".join(("too_long", "chunk_tokens", "global_attention", "early_stopping", *OPTIONS, *_NAMED))
+_ARGUMENTS = "|".join(("too_long", "chunk_tokens", "global_attention", "early_stopping", *OPTIONS, *_WITH_VALUE))
 _PARAMS = "|".join(sorted(KNOWN - {"early_stopping", *OPTIONS}))  # those of -p
 _ARGUMENT = re.compile(
     rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)"
