@@ -558,6 +558,14 @@ def test_scores_that_are_no_numbers_are_refused_or_removed(beams):
     assert ask(remove_invalid_values=True).sequences.shape[0] == 2
 
 
+def test_infinities_of_both_signs_are_told_without_a_warning_of_numpy():
+    def add(ids, scores):
+        return scores + np.float32([0, 0, 0, np.inf, -np.inf, 0, 0, 0, 0])
+
+    with pytest.raises(GenerationError, match="document 0: scores of token 2 are not numbers"):
+        run(EASY, {**IDS, "num_beams": 2, "max_new_tokens": 4}, logits_processor=[add])
+
+
 @pytest.mark.parametrize("beams", [1, 2])
 def test_a_document_that_is_done_may_have_any_scores(beams):
     """The first document ends at once (with two beams: twice, at the first and second token), the second goes on."""

@@ -246,6 +246,19 @@ def test_an_encoders_output_and_a_tuple_go_through_the_call(kind):
     assert lists.encoder_last_hidden_state.shape == (2, 3, 12)
 
 
+@pytest.mark.parametrize(
+    ("kind", "targets"),
+    [
+        (LEDForConditionalGeneration, {"labels": IDS}),
+        (LEDForQuestionAnswering, dict.fromkeys(("start_positions", "end_positions"), [1] * len(IDS))),
+    ],
+)
+def test_a_cache_that_no_loss_has_is_told(kind, targets):
+    with pytest.warns(pyled.PyledWarning, match="use_cache=True has no effect here: no Cache comes with a loss"):
+        assert small(kind)(IDS, use_cache=True, **targets).past_key_values is None
+    assert small(kind)(IDS, **targets).past_key_values is None
+
+
 @pytest.mark.parametrize("kind", [LEDForConditionalGeneration, *KINDS])
 @pytest.mark.parametrize(
     "argument",

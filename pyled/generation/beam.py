@@ -134,7 +134,7 @@ def _candidates(
     """
     B, beams = running.scores.shape
     V = scores.shape[1]
-    with np.errstate(over="ignore"):  # remove_invalid_values leaves the smallest float32, and twice that is -inf
+    with np.errstate(over="ignore", invalid="ignore"):  # twice the smallest float32 is -inf; NaN is refused below
         sums = (scores.reshape(B, beams, V) + running.scores[:, :, None]).reshape(B, beams * V)
     is_nan = np.isnan(sums.max(axis=1))  # (B,)
     refuse(is_nan & ~is_done, NAN, length)

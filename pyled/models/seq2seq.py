@@ -66,6 +66,8 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
         Raises InputError.
         """
         checked, is_end = self._checked_targets(targets), self._is_end(input_ids)
+        if checked and use_cache:
+            self._warn_once("use_cache", "use_cache=True has no effect here: no Cache comes with a loss, leave it out")
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self._decoder_input_ids(input_ids, checked)
         if encoder_outputs is None:
