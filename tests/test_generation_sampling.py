@@ -326,6 +326,17 @@ def test_a_streamer_gets_the_prompt_then_each_token(model, tokenizer, call):
     thread.join()
 
 
+def test_a_stream_ends_with_the_generation_that_fails(model, tokenizer):
+    def forbid_all_behind_the_second(ids, scores):
+        return scores if ids.shape[1] < 3 else np.full_like(scores, -np.inf)
+
+    queue = pyled.TextIteratorStreamer(tokenizer, timeout=60)
+    ids = tokenizer(TEXT, return_tensors="np").input_ids
+    with pytest.raises(GenerationError, match="every token is forbidden at position 3"):
+        model.generate(ids, streamer=queue, logits_processor=[forbid_all_behind_the_second], **FEW)
+    assert "".join(queue).startswith("</s>")
+
+
 def test_what_cannot_be_streamed_is_refused(model, tokenizer):
     streamer, ids = pyled.TextStreamer(tokenizer), [[0, 5, 2]]
     with pytest.raises(GenerationError, match=r"num_beams=4 \(generation_config.json\) leaves nothing to stream"):

@@ -71,10 +71,13 @@ def generate(
     decoding = Decoding(step, state, rules, criteria, settings, draws, streamer, progress)
     if streamer is not None:
         check_streamer(streamer, settings)
-        streamer.put(np.repeat(prompt, settings.rows_per_document, axis=0))
-    result = (greedy_search if is_one_beam else beam_search)(decoding, prompt, settings)
-    if streamer is not None:
-        streamer.end()
+    try:
+        if streamer is not None:
+            streamer.put(np.repeat(prompt, settings.rows_per_document, axis=0))
+        result = (greedy_search if is_one_beam else beam_search)(decoding, prompt, settings)
+    finally:  # also after an error, or who waits for the text in another thread waits for ever
+        if streamer is not None:
+            streamer.end()
     if settings.return_dict_in_generate:
         result.past_key_values = decoding.state
     return result
