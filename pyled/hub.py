@@ -6,7 +6,7 @@ pyled downloads nothing but the checkpoint that it is told by its name on a hub,
 import contextlib
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.
 WEIGHTS = Part("weights", (), tuple((name,) for name in _WEIGHTS))
 MODEL = (CONFIG, GENERATION, WEIGHTS)
 PARTS = (CONFIG, GENERATION, TOKENIZER, WEIGHTS)  # the large ones come last
+Check = Callable[[Path], object]
 
 # A name on a hub, as huggingface_hub takes it; and a directory of its cache.
 _HUB_NAME = re.compile(r"(?!.*(?:--|\.\.|\.git$))\w(?:[\w.-]{0,94}\w)?/\w(?:[\w.-]{0,94}\w)?", re.ASCII)
@@ -90,7 +91,9 @@ def is_hub_name(name: object) -> bool:
     return isinstance(name, str) and _HUB_NAME.fullmatch(name) is not None and not os.path.lexists(name)
 
 
-def located(name: str | Path | None, *parts: Part, is_strict: bool = True, **lookup: Any) -> Path:
+def located(
+    name: str | Path | None, *parts: Part, is_strict: bool = True, check: Check = lambda directory: None, **lookup: Any
+) -> Path:
     """Return the directory of a checkpoint; of one on a hub, the directory of a commit in the local cache.
 
     Fetch what the cache lacks of the parts, of the commit of which it has other files, if there is one.
@@ -98,6 +101,7 @@ def located(name: str | Path | None, *parts: Part, is_strict: bool = True, **loo
     name: a directory, or a name on a hub; None is the checkpoint in the package
     parts: what the caller reads; with CONFIG the directory must hold `config.json`
     is_strict: `config.json` must be there, and where another part is not, no later one is fetched: reading will tell
+    check: called with the directory before weights are fetched, which take long; what it raises ends the look-up
     lookup: how a name on a hub is looked up, by the names of _LOOKUP
 
     Raises CheckpointError for what is missing or cannot be fetched, InputError for a name of another type.
@@ -107,7 +111,7 @@ def located(name: str | Path | None, *parts: Part, is_strict: bool = True, **loo
     if not isinstance(name, str | Path) or not str(name):
         raise InputError(f"a checkpoint's name is {brief(name)}: pass its directory")
     if is_hub_name(name):
-        directory = _fetched(_Revision(str(name), **lookup), parts, is_strict)
+        directory = _fetched(_Revision(str(name), **lookup), parts, is_strict, check)
         files = {path.name for path in directory.iterdir()}
     else:
         directory = Path(name)
@@ -118,18 +122,18 @@ def located(name: str | Path | None, *parts: Part, is_strict: bool = True, **loo
 
 
 def opened(
-    name: str | Path | None, keywords: Mapping[str, Any], *parts: Part, is_strict: bool = True
+    name: str | Path | None, keywords: Mapping[str, Any], *parts: Part, **how: Any
 ) -> tuple[Path, dict[str, Any]]:
     """Return the directory of a checkpoint, see `located`, and `other_keywords` of a `from_pretrained`'s keywords."""
     if not is_hub_name(name):
-        return located(name, *parts, is_strict=is_strict), other_keywords(keywords)
+        return located(name, *parts, **how), other_keywords(keywords)
     if keywords.get("proxies"):
         raise InputError("proxies has no effect here: set the environment variables HTTP_PROXY and HTTPS_PROXY")
     lookup = {key: keywords[key] for key in _LOOKUP if keywords.get(key) is not None}
     if keywords.get("use_auth_token") is not None:  # an older name
         lookup.setdefault("token", keywords["use_auth_token"])
     rest = {key: value for key, value in keywords.items() if key not in _LOOKUP}
-    return located(name, *parts, is_strict=is_strict, **lookup), other_keywords(rest)
+    return located(name, *parts, **how, **lookup), other_keywords(rest)
 
 
 def named(directory: Path) -> str:
@@ -186,13 +190,15 @@ def other_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in keywords.items() if name not in _IGNORED and name not in _NEUTRAL}
 
 
-def _fetched(revision: "_Revision", parts: Iterable[Part], is_strict: bool) -> Path:
+def _fetched(revision: "_Revision", parts: Iterable[Part], is_strict: bool, check: Check) -> Path:
     """Return the directory of a revision, and fetch what it lacks; see `located`."""
     lacking = [part for part in parts if revision.is_forced or not revision.is_settled(part)]
     try:
         if lacking:
             revision.ask_for(lacking)
         for part in lacking:
+            if part is WEIGHTS and revision.directory is not None:
+                check(revision.directory)
             revision.fetch(part)
             if is_strict and not revision.is_whole(part):
                 break

@@ -135,6 +135,14 @@ def test_a_name_gives_what_its_files_give_and_the_second_time_nothing_is_asked(h
     assert (again.text, hub.asked, told(caplog)) == (summary.text, [], [])
 
 
+def test_a_checkpoint_for_another_task_is_told_before_its_weights_are_fetched(hub):
+    config = json.loads(TEXT["config.json"]) | {"architectures": ["LEDForQuestionAnswering"]}
+    hub.models[NAME][COMMIT] = {**TEXT, "config.json": json.dumps(config).encode()}
+    with pytest.raises(CheckpointError, match=f"{NAME}@{COMMIT} holds an LEDForQuestionAnswering, .*: pass it to "):
+        pyled.summarize("A lamp.", NAME)
+    assert "config.json" in hub.fetched() and "model.safetensors" not in hub.fetched()
+
+
 def test_each_part_is_fetched_when_it_is_read_and_all_are_of_one_commit(hub):
     hub.models[NAME] |= {LATER: TEXT}
     assert pyled.LEDConfig.from_pretrained(NAME).d_model == pyled.LEDConfig.from_pretrained(TINY).d_model

@@ -80,12 +80,10 @@ def load_for(
         tokenizer = LEDTokenizer.from_pretrained(tokenizer)
         notes.append(f"the tokenizer is that of {named(Path(tokenizer.name_or_path))}")
     if isinstance(model, str | Path | None):
-        directory, _ = opened(model, {"revision": revision}, *(PARTS if tokenizer is None else MODEL))
+        parts = PARTS if tokenizer is None else MODEL
+        directory, _ = opened(model, {"revision": revision}, *parts, check=lambda place: _config_for(kind, place))
         name, tokenizer = named(directory), _tokenizer_of(directory) if tokenizer is None else tokenizer
-        config = LEDConfig.from_pretrained(directory)
-        if (stated := architecture(config)) in TASKS and stated != kind.__name__:
-            said = f"{name} holds an {stated}, as its config.json says, and {_task(kind)}"
-            raise CheckpointError(f"{said}: pass it to {TASKS[stated]}, or pass another checkpoint")
+        config = _config_for(kind, directory)
         model = kind.of_checkpoint(directory, config, dtype or "float32", weights)
     elif revision is not None:
         raise InputError(f"revision={brief(revision)} has no effect here: the model is in memory")
@@ -105,6 +103,15 @@ def load_for(
         beyond += "texts with one of the others are refused: name the tokenizer that the model was trained with"
         notes, surprises = [*notes, beyond], [*surprises, beyond]
     return Loaded(model, tokenizer, name, tuple(notes), tuple(surprises))
+
+
+def _config_for(kind: type[PreTrainedModel], directory: Path) -> LEDConfig:
+    """Return the configuration of a checkpoint. Raises CheckpointError where it names another class, ConfigError."""
+    config = LEDConfig.from_pretrained(directory)
+    if (stated := architecture(config)) in TASKS and stated != kind.__name__:
+        said = f"{named(directory)} holds an {stated}, as its config.json says, and {_task(kind)}"
+        raise CheckpointError(f"{said}: pass it to {TASKS[stated]}, or pass another checkpoint")
+    return config
 
 
 def _tokenizer_of(directory: Path) -> LEDTokenizer:
