@@ -18,12 +18,13 @@ from ..annotations import Count, checked_arguments, is_integer
 from ..arrays import Bools, Floats
 from ..errors import InputError, PyledError
 from ..models import LEDForQuestionAnswering
+from ..network.attention import softmax
 from ..tokenizer.bytelevel import check_text
 from ..tokenizer.led.batch_encoding import Encoding
 from .loading import Loaded, QuestionModel, Tokenizer, load_for
 from .progress import Watch, Work
 from .reading import Chunk, Source
-from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds, positions, softmax
+from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds, positions
 from .summary import Recorded, versions
 
 OVERLAP = 128  # tokens that a chunk repeats of the one before, if there is room for twice as many

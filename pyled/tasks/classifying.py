@@ -13,11 +13,12 @@ from ..arrays import Floats
 from ..config import LEDConfig
 from ..errors import InputError, PyledError, brief
 from ..models import LEDForSequenceClassification
+from ..network.attention import softmax
 from .loading import ClassificationModel, Loaded, Tokenizer, load_for
 from .planning import plan_reading
 from .progress import Watch, Work
 from .reading import Reader, Reading, Source
-from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds, positions, softmax
+from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds, positions
 from .summary import Recorded, versions
 
 

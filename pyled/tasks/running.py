@@ -94,9 +94,3 @@ def checked_scores(scores: Floats) -> Floats:
     if not np.isfinite(scores).all():
         raise CheckpointError("the model's scores are no finite numbers: its weights are damaged, fetch them again")
     return scores.astype(np.float64)
-
-
-def softmax(scores: Floats) -> Floats:
-    """Return shares of 1 that are in proportion to the exponentials of scores."""
-    shares: Floats = np.exp(scores - scores.max())
-    return shares / shares.sum()
