@@ -300,7 +300,6 @@ LEFT_OUT = {
     "kernels/products.py _weighted_sums: min(M, m0 + width)": TIME,
     "checkpoint/tensorflow.py _below: count > MAX_OBJECTS or parent.count('/') > MAX_DEPTH": "a ring never ends",
     "tokenizer/led/lengths.py Lengths.padded: length > _LONGEST": "no test pads a hundred million tokens",
-    "kernels/rounded.py _int8: size <= largest": "equal sizes are the same",
     "models/stacks.py _stacked: len(arrays) > 1": TIME,
     "generation/beam.py beam_search: np.where(finished.is_finished, finished.scores.min(axis=1, keepdims=True), ABSENT)"
     ".min(axis=1)": "a slot that is not finished makes the least score absent, but for scores beyond 1e9",

@@ -79,6 +79,11 @@ def add_product_once(a, b, c):
 
 
 @numba.njit
+def add_pairs(a, b, c):
+    vectors.add_pairs(a, b, c)
+
+
+@numba.njit
 def dots(x, weight, first, stop, out):
     vectors.dots(x, weight, first, stop, out)
 
@@ -137,6 +142,33 @@ def test_add_product_adds_a_product(add, R, depth, wide, narrow, single, is_tran
         alone = np.ascontiguousarray(before[:, x : x + 1])
         add(a, np.ascontiguousarray(b[:, x : x + 1]), alone)
         assert np.array_equal(alone[:, 0], c[:, x])
+
+
+@EXAMPLE
+@given(
+    R=st.integers(1, 17),
+    words=st.integers(1, 64),
+    wide=st.integers(0, 2),
+    narrow=st.integers(0, vectors.PAIR_VECTORS - 1),
+    single=st.integers(0, 3),
+    is_transposed=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_add_pairs_adds_exact_sums_of_whole_numbers(R, words, wide, narrow, single, is_transposed, seed):
+    """Bit for bit what 64-bit sums give, up to the largest that 32 bits hold."""
+    columns = wide * vectors.lanes(np.int32) + narrow * vectors.lanes(np.int32) // vectors.PAIR_VECTORS
+    columns += single or not columns
+    rng = np.random.default_rng(seed)
+    a, b = (
+        rng.integers(-n, n + 1, shape).astype(np.int16)
+        for n, shape in ((8191, (R, words, 2)), (2048, (words, columns, 2)))
+    )
+    a[0], b[:, :1] = 8191, rng.choice([-2048, 2048])
+    (before,) = random_arrays(seed, np.float32, (R, columns))
+    c, left = before.copy(), a.view(np.int32)[..., 0]
+    add_pairs(left.T.copy().T if is_transposed else left, b.view(np.int32)[..., 0], c)
+    sums = a.reshape(R, -1).astype(np.int64) @ b.swapaxes(1, 2).reshape(-1, columns).astype(np.int64)
+    assert np.array_equal(c, before + sums.astype(np.float32))
 
 
 @EXAMPLE
@@ -461,7 +493,7 @@ def test_models_have_each_kernel_compiled_once_per_float_type_and_without_alloca
     """
     lines = output_of(SPECIALISATIONS, TINY).splitlines()
     kernels = ("_banded", "_grouped", "_few_rows", "_many_rows", "_weighted_sums", "_add_norm", "select_past")
-    of_rounded_weights = ("_bf16", "_int8", "_widen")
+    of_rounded_weights = ("_bf16", "_whole", "_widen")
     assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), *of_rounded_weights])
     allocates = re.compile(rb"NRT_(?:Allocate|Reallocate|MemInfo_(?:alloc|new|varsize))")
     names = {path.name.split("-")[0]: allocates.findall(path.read_bytes()) for path in jit._folder().iterdir()}

@@ -77,6 +77,35 @@ def test_bf16_of_numbers_that_are_easily_wrong():
 
 @EXAMPLE
 @given(
+    M=st.integers(1, 3),
+    K=st.integers(1, 400),
+    power=st.sampled_from([-149, -140, -20, 0, 100]),
+    shape=st.sampled_from(["normal", "all at the limit", "one large"]),
+    seed=st.integers(0, 99),
+)
+def test_int16_leaves_room_for_sums_of_32_bits(M, K, power, shape, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((M, K))
+    if shape == "all at the limit":
+        x = np.sign(x)
+    elif shape == "one large":
+        x[:, rng.integers(K)] *= 1000
+    x = (x * 2.0**power).astype(np.float32)
+    rows, weight = rounded.rounded_rows(x), rounded.rounded(x, "int16")
+    assert rows.storage == weight.storage == "int16"
+    for whole, largest in ((rows, 8191), (weight, 32767)):
+        assert np.abs(whole.values).max() <= largest
+        error = np.abs(x.astype(np.float64) - whole.values * whole.scale.astype(np.float64)[:, None])
+        assert (error <= (0.5 + 1e-5 * largest) * whole.scale[:, None]).all() or power < -126
+    sums = [np.abs(weight.values[:, k : k + 128].astype(np.int64)).sum(axis=1).max() for k in range(0, K, 128)]
+    assert 8191 * max(sums) < 2**31
+    sizes = np.max([np.abs(x[:, k : k + 128], dtype=np.float64).sum(axis=1) for k in range(0, K, 128)], axis=0)
+    smallest = np.maximum(np.abs(x).max(axis=1) / 32767, sizes / (2**31 // 8191 - 64))  # no coarser than it must be
+    assert np.allclose(weight.scale, np.maximum(smallest, 2.0**-126), rtol=1e-6)
+
+
+@EXAMPLE
+@given(
     M=st.integers(1, 5), K=st.integers(1, 9), power=st.sampled_from([-149, -140, -20, 0, 100]), seed=st.integers(0, 99)
 )
 def test_int8_is_the_nearest_whole_number_by_a_scale_of_the_largest(M, K, power, seed):
@@ -112,8 +141,10 @@ def test_what_is_not_finite_has_no_int8(bad, place):
     weight[1, place] = bad
     with pytest.raises(CheckpointError, match=r"lm_head\.weight holds NaN or infinity, which int8 lacks"):
         round_decoder({"lm_head.weight": weight}, "int8")
-    wide = rounded.rounded(weight, "int8").widened()
-    assert np.isnan(wide[1]).all() and np.array_equal(wide[[0, 2]], weight[[0, 2]])  # its row, and no other
+    for whole in (rounded.rounded(weight, "int8"), rounded.rounded(weight, "int16"), rounded.rounded_rows(weight)):
+        wide = whole.widened()
+        assert np.isnan(wide[1]).all() and np.allclose(wide[[0, 2]], weight[[0, 2]])  # its row, and no other
+        assert whole.values.all()
 
 
 # Products

@@ -1,7 +1,11 @@
 """Rounded: a matrix in fewer bits, and the kernels that round it and widen it again.
 
-"bf16" is the upper half of a float32's bits, stored as uint16. "int8" is a whole number from -127 to 127 times a scale
-that the numbers of a row share.
+"bf16" is the upper half of a float32's bits, stored as uint16. "int8" and "int16" are whole numbers times a scale that
+the numbers of a row share.
+
+int16 is multiplied as it is, with rows rounded to at most ROW_LARGEST, in sums of 32 bits of DEPTH terms at most. No
+sum leaves 32 bits: the sizes of DEPTH neighbouring weights add up to ROOM at most before they are rounded, rounding
+adds a half to each, and ROW_LARGEST * (ROOM + DEPTH / 2) < 2**31.
 
 Letters: M rows, U numbers in a row.
 """
@@ -16,15 +20,18 @@ from numba import prange
 from ..arrays import Floats
 from .jit import kernel
 
-LARGEST = 127  # whole number of int8, as -127 is the smallest: a row's scale is the same to both sides
+LARGEST = {"int8": 127, "int16": 32767}  # the smallest is its negative: a row's scale is the same to both sides
+DEPTH = 128  # terms of a sum before it is added to a float32
+ROW_LARGEST = 8191  # a quarter of what int16 holds: the larger the rows, the smaller the weights have to be
+ROOM = (2**31 - 1) // ROW_LARGEST - DEPTH // 2
 
 
 @dataclass(frozen=True, eq=False)
 class Rounded:
     """A matrix of float32 numbers in fewer bits, or a stack of them. Indexing takes some of the stack.
 
-    values: (..., M, U) uint16 for bf16, int8 for int8
-    scale: (..., M) float32 for int8; None for bf16
+    values: (..., M, U) uint16 for bf16, int8 for int8, int16 for int16
+    scale: (..., M) float32 for int8 and int16; None for bf16
     """
 
     values: Any
@@ -37,9 +44,9 @@ class Rounded:
         return shape
 
     @property
-    def storage(self) -> Literal["bf16", "int8"]:
+    def storage(self) -> Literal["bf16", "int8", "int16"]:
         """How the numbers are stored."""
-        return "bf16" if self.scale is None else "int8"
+        return "bf16" if self.scale is None else "int8" if self.values.dtype == np.int8 else "int16"
 
     def __len__(self) -> int:
         return len(self.values)
@@ -77,22 +84,58 @@ def parts(matrix: Matrix) -> tuple[Any, Floats | None]:
     return (matrix.values, matrix.scale) if isinstance(matrix, Rounded) else (matrix, None)
 
 
+def words(matrix: Rounded) -> Any:
+    """Return an int16 matrix in words of 32 bits, two neighbours of a row in each; behind an odd row stands a 0.
+
+    returns: (..., M, U / 2) int32
+    """
+    values = matrix.values
+    if values.shape[-1] % 2:
+        values = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, 1)])
+        values.flags.writeable = matrix.values.flags.writeable
+    return values.view(np.int32)
+
+
 def rounded(x: Floats, storage: str) -> Rounded:
     """Round each number to the nearest that the storage has, of two the even one.
 
-    bf16 keeps NaN and infinity. int8 has neither: the scale of a row that holds one is NaN. Any other scale is the
-    largest number of its row divided by LARGEST, or 1 for a row of zeros.
+    bf16 keeps NaN and infinity. Whole numbers have neither: the scale of a row that holds one is NaN. Any other scale
+    is the largest number of its row divided by LARGEST, or 1 for a row of zeros. A scale of int16 is larger where the
+    sizes of DEPTH neighbours would else add up to more than ROOM.
 
     x: (..., M, U) float32
-    storage: "bf16" or "int8"
+    storage: "bf16", "int8" or "int16"
     """
     rows = x.reshape(-1, x.shape[-1])
     if storage == "bf16":
         halves = np.empty(rows.shape, np.uint16)
         _bf16(rows.view(np.uint32), halves)
         return Rounded(halves.reshape(x.shape))
-    whole, scale = np.empty(rows.shape, np.int8), np.empty(len(rows), np.float32)
-    _int8(rows, scale, whole)
+    if storage == "int8":
+        return _rounded(x, LARGEST[storage], np.zeros(len(rows), np.float32), np.int8)
+    neighbours = np.arange(0, rows.shape[1], DEPTH)
+    sizes = np.add.reduceat(np.abs(rows), neighbours, axis=1, dtype=np.float64).max(axis=1)
+    # subtle: a scale that is no normal number lacks bits, and could be a third smaller than it has to be.
+    least = np.maximum(sizes / ROOM, np.finfo(np.float32).tiny).astype(np.float32)
+    whole = _rounded(x, LARGEST[storage], least, np.int16)
+    sizes = np.add.reduceat(np.abs(whole.values).reshape(rows.shape), neighbours, axis=1, dtype=np.int64)
+    assert sizes.max(initial=0) * ROW_LARGEST < 2**31
+    return whole
+
+
+def rounded_rows(x: Floats, largest: int = ROW_LARGEST) -> Rounded:
+    """Round rows to int16, each by a scale of its own, for products with int16 matrices; as `rounded` does.
+
+    x: (..., M, U) float32
+    largest: what the largest number of a row becomes
+    """
+    return _rounded(x, largest, np.zeros(x.size // x.shape[-1], np.float32), np.int16)
+
+
+def _rounded(x: Floats, largest: int, scale: Floats, dtype: Any) -> Rounded:
+    """Round to whole numbers of at most `largest`. `scale`, (rows,), is the least that a row may have."""
+    whole = np.empty((len(scale), x.shape[-1]), dtype)
+    _whole(x.reshape(whole.shape), np.float32(largest), scale, whole)
     return Rounded(whole.reshape(x.shape), scale.reshape(x.shape[:-1]))
 
 
@@ -109,23 +152,24 @@ def _bf16(bits, halves):
 
 
 @kernel(parallel=True)
-def _int8(x, scale, whole):
-    """whole = rint(x / scale), with scale = the largest of a row / LARGEST."""
+def _whole(x, largest, scale, whole):
+    """whole = rint(x / scale), with scale = the size of the row's largest number / largest, or what it is already."""
     for m in prange(x.shape[0]):
-        largest = x.dtype.type(0)
+        # subtle: without their signs, floats are in the order of their bits, and NaN is beyond infinity; compilers make
+        # vector instructions of such a maximum.
+        top = np.int32(0)
         for u in range(x.shape[1]):
-            size = abs(x[m, u])
-            largest = largest if size <= largest or math.isnan(largest) else size
-        if not math.isfinite(largest):
+            top = max(top, np.int32(np.float32(x[m, u]).view(np.int32) & np.int32(0x7FFFFFFF)))
+        unit = max(np.int32(top).view(np.float32) / largest, scale[m])
+        if not math.isfinite(unit):
             scale[m] = np.nan
             whole[m] = 1
         else:
-            unit = largest / x.dtype.type(LARGEST)
             scale[m] = unit if unit > 0 else 1
             for u in range(x.shape[1]):
                 nearest = np.rint(x[m, u] / scale[m])
-                # subtle: a scale that is no normal number lacks bits, so that a quotient may be beyond LARGEST.
-                whole[m, u] = min(max(nearest, -LARGEST), LARGEST)
+                # subtle: a scale that is no normal number lacks bits, so that a quotient may be beyond the largest.
+                whole[m, u] = min(max(nearest, -largest), largest)
 
 
 @kernel(parallel=True)

@@ -2,8 +2,10 @@
 
 A compiler makes vector instructions of such a loop by itself, but keeps the sums in memory. Here a block of sums stays
 in vector registers during the whole loop, so that each load feeds several multiply-adds. Only the instructions
-themselves can say so. `add_product`, `dots` and `transpose` have a Python body: the lines that they equal, used without
-compilation.
+themselves can say so. `add_product`, `add_pairs`, `dots` and `transpose` have a Python body: the lines that they equal,
+used without compilation.
+
+A word is 32 bits: a float32, or a pair of int16 that are neighbours along the depth.
 
 Letters: R rows of the result, M rows of a matrix, U the depth: terms of each sum.
 """
@@ -16,7 +18,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload
-from numba.types import Array, void
+from numba.types import Array, int8, int16, int32, uint16, void
 
 from .jit import FUSED, PART
 
@@ -26,6 +28,7 @@ HAS_AVX512 = "+avx512f" in FEATURES.split(",")
 VECTOR_BYTES = 64 if HAS_AVX512 else 32
 # A block of sums in `add_product`: 12 sums, 3 operands and a factor fill the 16 registers of AVX2; AVX-512 has 32.
 ROWS, VECTORS = (8, 3) if HAS_AVX512 else (4, 3)
+PAIR_ROWS, PAIR_VECTORS = (8, 3) if HAS_AVX512 else (6, 2)  # the same in `add_pairs`
 DOT_ROWS, DOT_COLUMNS = 4, 3  # of a block in `dots`, whose time is that of reading memory
 ALONE = 8  # sums at a time for one row: a multiply-add begins before the previous one has ended
 AHEAD = 8192  # the distance of fetches: bytes of a matrix between what is used and what is fetched
@@ -35,8 +38,11 @@ CACHE, NEARER = (1, (1, 2, 4)) if CPU.startswith("znver") else (2, (1,))
 
 
 def lanes(dtype: Any) -> int:
-    """Return how many columns `add_product` takes at a time. Other numbers of columns work, and take longer."""
-    return VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
+    """Return how many columns `add_product` takes at a time, or `add_pairs`, whose words are int32.
+
+    Other numbers of columns work, and take longer.
+    """
+    return (PAIR_VECTORS if dtype == np.int32 else VECTORS) * VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
 def add_product(a: Any, b: Any, c: Any) -> None:
@@ -57,11 +63,26 @@ def add_product_once(a: Any, b: Any, c: Any) -> None:
     add_product(a, b, c)
 
 
+def add_pairs(a: Any, b: Any, c: Any) -> None:
+    """Add the product of int16 numbers to c: sums of 32 bits, which are exact, each rounded to float32 as it is added.
+
+    The caller sees to it that no sum leaves 32 bits.
+
+    a: (R, U / 2) int32, words of two int16
+    b: (U / 2, columns) int32, words of two int16; the words of a row are neighbours, the numbers of a row also in c
+    c: (R, columns) float32
+    """
+    both = [
+        [(words << shift >> 16).astype(np.int64) for words in (a, b)] for shift in (16, 0)
+    ]  # lower and upper halves
+    c += sum(left @ right for left, right in both).astype(c.dtype)
+
+
 def transpose(a: Any, b: Any) -> None:
     """Set b = a.T.
 
-    a: (M, U) float, or stored as in `dots`; the numbers of a row are neighbours, also in b
-    b: (U, M) float
+    a: (M, U) float, or stored as in `dots`, or int32 words; the numbers of a row are neighbours, also in b
+    b: (U, M) float, or int32 words
     """
     b[:] = _widened(a, b.dtype).T
 
@@ -70,7 +91,7 @@ def dots(x: Any, weight: Any, first: int, stop: int, out: Any) -> None:
     """Set out[:, m] = x @ weight[m] for m from `first` to `stop`. The sums of a row do not depend on the other rows.
 
     x: (R, U) float; the numbers of a row are neighbours, also in weight
-    weight: (M, U) float; or for float32 uint16, the upper half of a float32's bits (bfloat16), or int8
+    weight: (M, U) float; or for float32 uint16, the upper half of a float32's bits (bfloat16), int16 or int8
     out: (R, M) float, or fewer columns that reach to `stop`
     """
     for m in range(first, stop):
@@ -84,16 +105,16 @@ def _widened(stored: Any, dtype: Any) -> Any:
     return stored.astype(dtype)
 
 
-def _compile_add(function: Any, rows: int, *, fetches: bool) -> None:
+def _compile_add(function: Any, rows: int, vectors: int, *, fetches: bool = False) -> None:
     """Have compiled code call, for a function of (a, b, c) above, one that is made of these blocks."""
 
-    add_wide, add_narrow = (_add_block(rows, vectors, fetches=fetches) for vectors in (VECTORS, 1))
+    add_wide, add_narrow = (_add_block(rows, width, fetches=fetches) for width in (vectors, 1))
     add_single = _add_block(rows, 1, 1)
 
     @overload(function, jit_options=PART)
     def compiled(a, b, c):
         size = VECTOR_BYTES * 8 // c.dtype.bitwidth
-        wide = VECTORS * size
+        wide = vectors * size
 
         def add(a, b, c):
             columns = c.shape[1]
@@ -141,7 +162,7 @@ class _Matrix:
     """A two-dimensional array in generated code. Its methods return addresses and vectors in that code."""
 
     def __init__(self, context: Any, builder: ir.IRBuilder, kind: Any, value: Any, number: ir.Type) -> None:
-        self.builder, self.number = builder, number
+        self.builder, self.number, self.stored = builder, number, kind.dtype
         array = context.make_array(kind)(context, builder, value)
         self.data = array.data
         self.rows, self.columns = (builder.extract_value(array.shape, axis) for axis in (0, 1))
@@ -165,17 +186,20 @@ class _Matrix:
         return self.builder.gep(row, [self.builder.mul(column, self.steps[1])])
 
     def load(self, address: Any, count: int, lanes: int) -> Any:
-        """Load a vector of `count` neighbouring numbers and widen them to floats; the rest of the `lanes` are 0."""
+        """Load a vector of `count` neighbouring numbers and widen them to floats; the rest of the `lanes` are 0.
+
+        Words are loaded as they are.
+        """
         stored = ir.VectorType(self.data.type.pointee, count)
         vector = self.builder.load(self.builder.bitcast(address, stored.as_pointer()), align=1)
         floats = ir.VectorType(self.number, count)
-        if stored.element == ir.IntType(16):
+        if self.stored == uint16:
             bits = ir.VectorType(ir.IntType(32), count)
             wide = self.builder.shl(self.builder.zext(vector, bits), ir.Constant(bits, [16] * count))
             vector = self.builder.bitcast(wide, floats)
-        elif stored.element == ir.IntType(8):
+        elif self.stored in (int8, int16):
             vector = self.builder.sitofp(vector, floats)
-        zeros = ir.Constant(floats, [0.0] * count)
+        zeros = ir.Constant(vector.type, None)
         return self.builder.shuffle_vector(vector, zeros, _indices([min(lane, count) for lane in range(lanes)]))
 
     def fetch(self, address: Any) -> None:
@@ -224,6 +248,16 @@ def _sums(builder: ir.IRBuilder, vectors: list[Any], width: int) -> list[Any]:
 
 
 def _multiply_add(builder: ir.IRBuilder, total: Any, x: Any, y: Any) -> Any:
+    """Return total + x * y; of words of two int16 the two products are added, exactly.
+
+    Many processors have an instruction for words. LLVM knows it by these lines.
+    """
+    if total.type.element == ir.IntType(32):
+        count = 2 * total.type.count
+        halves, words = (ir.VectorType(ir.IntType(bits), count) for bits in (16, 32))
+        products = builder.mul(*(builder.sext(builder.bitcast(operand, halves), words) for operand in (x, y)))
+        both = (builder.shuffle_vector(products, products, _indices([*range(i, count, 2)])) for i in (0, 1))
+        return builder.add(total, builder.add(*both))
     return builder.fadd(total, builder.fmul(x, y, flags=[*FUSED]), flags=[*FUSED])
 
 
@@ -286,8 +320,11 @@ def _add_block(height: int, vectors: int, size: int | None = None, *, fetches: b
                 return [_multiply_add(builder, total, *pair) for total, pair in zip(sums, products, strict=True)]
 
             flat = [place for row in places for place in row]
-            zeros = [ir.Constant(ir.VectorType(C.number, count), [0.0] * count)] * len(flat)
-            sums = _loop(builder, x.type(0), A.columns, 1, zeros, step)
+            floats = ir.VectorType(C.number, count)
+            of_sums = ir.VectorType(A.data.type.pointee, count)
+            sums = _loop(builder, x.type(0), A.columns, 1, [ir.Constant(of_sums, None)] * len(flat), step)
+            if a.dtype == int32:
+                sums = [builder.sitofp(total, floats) for total in sums]
             # subtle: where rows are missing, the last one stands for them; so all is loaded before any is stored
             totals = [builder.fadd(C.load(place, count, count), more) for place, more in zip(flat, sums, strict=True)]
             for total, place in zip(totals, flat, strict=True):
@@ -299,8 +336,9 @@ def _add_block(height: int, vectors: int, size: int | None = None, *, fetches: b
     return add
 
 
-_compile_add(add_product, ROWS, fetches=False)
-_compile_add(add_product_once, DOT_ROWS, fetches=True)  # for the few rows of decoding
+_compile_add(add_product, ROWS, VECTORS)
+_compile_add(add_product_once, DOT_ROWS, VECTORS, fetches=True)  # for the few rows of decoding
+_compile_add(add_pairs, PAIR_ROWS, PAIR_VECTORS)
 
 
 def _transpose_block(size: int | None = None) -> Any:
