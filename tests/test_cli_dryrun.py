@@ -22,8 +22,8 @@ def priced(monkeypatch):
     """
     asked = []
 
-    def estimate(config, chunks, num_beams, max_new_tokens, rates, *, dtype, weights, global_tokens, again):
-        asked.append((chunks, num_beams, max_new_tokens, rates, dtype, weights, global_tokens, again))
+    def estimate(config, chunks, num_beams, max_new_tokens, rates, *, dtype, weights, encoder, global_tokens, again):
+        asked.append((chunks, num_beams, max_new_tokens, rates, dtype, weights, encoder, global_tokens, again))
         memory = {"weights": 500_000, "states": 1_000_000 * max(chunks)}
         return Estimate(sum(chunks) / 10, len(chunks) * num_beams * max_new_tokens, memory)
 
@@ -49,7 +49,7 @@ def test_each_input_has_its_line_and_all_a_sum(run, note, priced):
         "generate; 76.5 MB of memory",
     ]
     assert (status, out.splitlines(), err) == (0, lines, "")
-    assert priced[0] == ([TOKENS], 3, 10, Rates(1e9, 1e9), "float64", None, 5, None)
+    assert priced[0] == ([TOKENS], 3, 10, Rates(1e9, 1e9), "float64", None, None, 5, None)
 
 
 def test_what_is_cut_off_is_told(run, tmp_path):

@@ -252,6 +252,7 @@ SETUP = {
     "versions": {"pyled": "0.1"},
     "dtype": "float32",
     "weights": "int8",
+    "encoder": "int16",
     "settings": {
         "global_attention": {"value": "first", "origin": "pyled"},
         "num_beams": {"value": 2, "origin": "command line"},
@@ -282,7 +283,7 @@ def test_the_table_says_what_was_measured():
     assert max(map(len, text.splitlines())) <= 100
     assert "\nall documents\n" in text and "ROUGE-Lsum" not in text
     assert text.partition("\n\n")[0].splitlines() == [
-        "my_led, in float32, weights in int8, pyled 0.1",
+        "my_led, in float32, weights in int8, encoder in int16, pyled 0.1",
         'settings: global_attention "first", num_beams 2',
         "2 documents of a",
         "cut: to as many words as references have on average, 2 in a",

@@ -348,7 +348,7 @@ def test_float32_is_what_none_is_and_a_model_without_head_has_it_too():
     [
         ({"weights": "fp16"}, "weights is 'fp16': 'float32' or 'bf16' or 'int8' or None was expected"),
         ({"weights": ["bf16"]}, "weights is"),
-        ({"weights": "int8", "dtype": "float64"}, "weights 'int8' with dtype 'float64': they are computed with in"),
+        ({"weights": "int8", "dtype": "float64"}, "weights 'int8' with dtype 'float64': it goes with float32 alone"),
         ({"weights": "float32", "dtype": "float64"}, "weights 'float32' with dtype 'float64'"),
     ],
 )
@@ -370,7 +370,7 @@ def test_a_summary_says_what_the_weights_were_kept_in():
     made = pyled.summarize(text, TINY, weights="bf16", **settings)
     assert (made.weights, made.dtype, made.record()["weights"]) == ("bf16", "float32", "bf16")
     assert pyled.summarize(text, model, tokenizer, weights="bf16", **settings).text == made.text
-    with pytest.raises(InputError, match="weights is 'int8', but the model is in float32, and its weights in bf16"):
+    with pytest.raises(InputError, match="weights is 'int8', but the model is in float32, its weights in bf16 and"):
         pyled.summarize(text, model, tokenizer, weights="int8")
     assert pyled.summarize(text, TINY, dtype="float64", **settings).weights == "float64"
 

@@ -225,7 +225,9 @@ def calls(folder):
         model.generate, FEW, num_beams=2, max_length=3, do_sample=False, temperature=1, suppress_tokens=None
     )
     yield from whole(pyled.LEDModel, config=config, seed=0, dtype="float32")
-    yield from whole(pyled.LEDModel.from_pretrained, directory=TINY, mmap=True, weights=None, config=None, dtype=None)
+    yield from whole(
+        pyled.LEDModel.from_pretrained, directory=TINY, mmap=True, weights=None, encoder=None, config=None, dtype=None
+    )
     yield from whole(pyled.LEDModel.from_pretrained, TINY, device_map=None, torch_dtype=None, attention_window=4)
     yield from whole(copy.copy(model).save_pretrained, directory=folder, push_to_hub=False)
     yield from whole(copy.copy(model).load_state_dict, tensors=model.state_dict())
@@ -259,7 +261,13 @@ def calls(folder):
     yield from whole(pyled.BatchEncoding, data=None, tensor_type=None)
     yield from whole(pyled.AddedToken, content="x", lstrip=False, normalized=True)
     yield from whole(
-        pyled.Summarizer, model=model, tokenizer=tokenizer, dtype=None, weights=None, generation_config=None
+        pyled.Summarizer,
+        model=model,
+        tokenizer=tokenizer,
+        dtype=None,
+        weights=None,
+        encoder=None,
+        generation_config=None,
     )
     yield from whole(reader, text="a b", errors="raise", progress=None)
     asker, labeller = (

@@ -534,7 +534,7 @@ def test_the_record_is_plain_json_and_says_who_set_what():
     made = pyled.summarize(LAMP, TINY, **reading, num_beams=2, max_length=4)
     record = made.record()
     assert json.loads(json.dumps(record)) == record
-    names = """text model versions dtype weights settings source_tokens truncated_tokens global_tokens
+    names = """text model versions dtype weights encoder settings source_tokens truncated_tokens global_tokens
         generated_tokens chunks rounds score encoding_seconds generating_seconds notes"""
     assert list(record) == names.split()
     versions = {"pyled": pyled.__version__, "numpy": np.__version__, "numba": jit.numba.__version__}

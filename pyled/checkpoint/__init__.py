@@ -20,16 +20,17 @@ from .names import (
     stored_names,
     upstream_name,
 )
-from .rounding import Storage, check_storage, round_decoder
+from .rounding import Arithmetic, Storage, check_rounding, round_decoder, round_encoder
 from .safetensors import in_safetensors, read_safetensors, type_name, write_safetensors
 
 __all__ = [
+    "Arithmetic",
     "LoadReport",
     "Storage",
     "account",
     "assign",
     "check_memory",
-    "check_storage",
+    "check_rounding",
     "convert",
     "expected_shapes",
     "learned_shapes",
@@ -37,6 +38,7 @@ __all__ = [
     "prepare",
     "read_safetensors",
     "round_decoder",
+    "round_encoder",
     "save",
     "type_name",
     "upstream_names",

@@ -115,6 +115,7 @@ class LoadReport:
     assumed: weights that no tensor gave, and what was taken instead
     unused: tensors that are no weight of this model, by their names in the file
     conflicts: embeddings that config.json ties and the file does not, or the reverse, and what was taken
+    not_rounded: why weights are not rounded for an arithmetic that was asked for
     missing, misshaped: weights without a tensor, and tensors of another shape than expected; `assign` raises for both
     """
 
@@ -123,6 +124,7 @@ class LoadReport:
     assumed: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
+    not_rounded: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     misshaped: list[str] = field(default_factory=list)
 
@@ -132,13 +134,14 @@ class LoadReport:
         A model without a head is often loaded from the file of one with a head, whose tensors are left over then.
         """
         unused = [name for name in self.unused if self.head is not None or not name.startswith(OF_HEAD)]
-        return self.conflicts + ([f"tensors that are no weight of this model: {listed(unused)}"] if unused else [])
+        told = self.conflicts + self.not_rounded
+        return told + ([f"tensors that are no weight of this model: {listed(unused)}"] if unused else [])
 
     def lines(self) -> list[str]:
         """Return all of it in words."""
         tied = [f"tied: {' = '.join(self.tied)}"] if self.tied else []
         unused = [f"unused: {', '.join(map(escaped, self.unused))}"] if self.unused else []
-        return tied + self.assumed + self.conflicts + unused
+        return tied + self.assumed + self.conflicts + self.not_rounded + unused
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

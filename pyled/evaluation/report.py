@@ -48,8 +48,8 @@ def tables(record: Record) -> str:
 
 def _head(record: Record) -> Iterator[str]:
     """Yield what was measured, and how."""
-    weights = "" if record["weights"] == record["dtype"] else f", weights in {record['weights']}"
-    yield f"{record['model']}, in {record['dtype']}{weights}, pyled {record['versions']['pyled']}"
+    parts = (f", {part} in {record[part]}" for part in ("weights", "encoder") if record[part] != record["dtype"])
+    yield f"{record['model']}, in {record['dtype']}{''.join(parts)}, pyled {record['versions']['pyled']}"
     settings = {name: one for name, one in record["settings"].items() if name not in FIXED}
     values = [f"{name} {json.dumps(one['value'])}" for name, one in settings.items() if one["origin"] != "default"]
     yield f"settings: {', '.join(values)}"

@@ -24,7 +24,7 @@ from .jit import FUSED, PART
 
 # Of the target that Numba compiles for: NUMBA_CPU_NAME can name another processor than this one.
 _, CPU, FEATURES = cpu_target.target_context.codegen().magic_tuple()
-HAS_AVX512 = "+avx512f" in FEATURES.split(",")
+HAS_AVX512, HAS_AVX2 = (f"+{feature}" in FEATURES.split(",") for feature in ("avx512f", "avx2"))
 VECTOR_BYTES = 64 if HAS_AVX512 else 32
 # A block of sums in `add_product`: 12 sums, 3 operands and a factor fill the 16 registers of AVX2; AVX-512 has 32.
 ROWS, VECTORS = (8, 3) if HAS_AVX512 else (4, 3)

@@ -13,16 +13,18 @@ from numpy.typing import ArrayLike
 from .. import checkpoint
 from ..annotations import Count, Directory, Seed, checked_arguments, is_cpu
 from ..arrays import Floats, Ids, Weights
-from ..checkpoint import Storage
+from ..checkpoint import Arithmetic, Storage
 from ..config import LEDConfig, refuse_keywords
 from ..errors import ConfigError, InputError, brief, warn
 from ..generation_config import GenerationConfig
 from ..hub import MODEL, is_hub_name, opened, other_keywords
 from ..kernels.rounded import frozen, widened
+from ..kernels.vectors import HAS_AVX2
 from .arguments import checked_labels, shift_right
 from .initial import random_weights, resized_weights
 
 DType = Literal["float32", "float64"]
+NO_AVX2 = "encoder 'int16' has no effect: this processor lacks AVX2, the encoder computes in float32"
 
 
 def dtype_name(dtype: Any) -> str:
@@ -86,11 +88,13 @@ class PreTrainedModel(Network):
 
     head: the name of the head, for the names of the weights
     stored_as: what the matrices that a step of decoding reads are rounded to; None where they are not
+    encoder_arithmetic: what the encoder multiplies, "int16"; None where it is `dtype`
     load_report: how the weights were matched with those of the file; None for random ones
     """
 
     head: str | None = None
     stored_as: Storage | None = None
+    encoder_arithmetic: Arithmetic | None = None
     load_report: checkpoint.LoadReport | None = None
     device = "cpu"
 
@@ -111,6 +115,7 @@ class PreTrainedModel(Network):
         config: LEDConfig | str | Path | None = None,
         dtype: Any = "float32",
         weights: Storage | None = None,
+        encoder: Arithmetic | None = None,
         mmap: bool = True,
         **overrides: Any,
     ) -> Self:
@@ -124,6 +129,8 @@ class PreTrainedModel(Network):
         dtype: "float32" or "float64", or `torch_dtype`, the older name; "auto" is float32
         weights: "bf16" or "int8" keeps the matrices that a step of decoding reads in 2 bytes or 1 for each number,
             rounded once, here; the arithmetic stays in float32. "float32" as None, which is for dtype "float64", too
+        encoder: "int16" multiplies whole numbers in the encoder, which is faster; weights and states are rounded for
+            that. "float32" as None. A processor without AVX2 has nothing to win by it, and computes in float32
         mmap: whether the weights stay in the file, which then must not change while the model lives
         overrides: values in place of those in `config.json`; other keywords of Hugging Face's
 
@@ -135,19 +142,29 @@ class PreTrainedModel(Network):
             config = LEDConfig.from_pretrained(config or place, **(overrides if is_hub_name(config) else values))
         else:
             config = LEDConfig.from_dict(config.to_dict(), **values)
-        model = cls.of_checkpoint(place, config, dtype, weights, mmap)
+        model = cls.of_checkpoint(place, config, dtype, weights, encoder, mmap)
         model._tell_surprises(directory)
         return model
 
     @classmethod
     def of_checkpoint(
-        cls, directory: Path, config: LEDConfig, dtype: str, weights: Storage | None, mmap: bool = True
+        cls,
+        directory: Path,
+        config: LEDConfig,
+        dtype: str,
+        weights: Storage | None = None,
+        encoder: Arithmetic | None = None,
+        mmap: bool = True,
     ) -> Self:
         """Return what `from_pretrained` does, without a warning: `load_report` has what it would tell."""
-        checkpoint.check_storage(weights, dtype)
+        checkpoint.check_rounding(weights, encoder, dtype)
         loaded, report = checkpoint.load(directory, config, cls.head, dtype=dtype, mmap=mmap)
         model = cls.__new__(cls)
         model.stored_as = None if weights == "float32" else weights
+        if encoder == "int16" and HAS_AVX2:
+            model.encoder_arithmetic = encoder
+        elif encoder == "int16":
+            report.not_rounded.append(NO_AVX2)
         Network.__init__(model, model._as_stored(loaded), config)
         model.load_report = report
         model.generation_config = GenerationConfig.of_checkpoint(directory, config)
@@ -203,13 +220,16 @@ class PreTrainedModel(Network):
             self._warn_once(line, f"{source}: {line}")
 
     def _as_stored(self, weights: Weights) -> Weights:
+        if self.encoder_arithmetic is not None:
+            weights = checkpoint.round_encoder(weights)
         return weights if self.stored_as is None else checkpoint.round_decoder(weights, self.stored_as)
 
     def _refuse_rounded(self, action: str) -> None:
-        if self.stored_as is not None:
+        types = {"weights=": self.stored_as, "encoder=": self.encoder_arithmetic}
+        if rounded := {argument: str(storage) for argument, storage in types.items() if storage is not None}:
             raise InputError(
-                f"the weights of this model were rounded to {self.stored_as} when it was loaded: to {action} it, load "
-                "it without weights="
+                f"the weights of this model were rounded to {' and '.join(rounded.values())} when it was loaded: to "
+                f"{action} it, load it without {' and '.join(rounded)}"
             )
 
     def with_attention_window(self, attention_window: int | list[int]) -> Self:

@@ -16,12 +16,13 @@ import numpy as np
 
 from ..annotations import Count, checked_arguments, is_integer
 from ..arrays import Bools, Floats
+from ..checkpoint import Arithmetic
 from ..errors import InputError, PyledError
 from ..models import LEDForQuestionAnswering
 from ..network.attention import softmax
 from ..tokenizer.bytelevel import check_text
 from ..tokenizer.led.batch_encoding import Encoding
-from .loading import Loaded, QuestionModel, Tokenizer, load_for
+from .loading import Loaded, QuestionModel, Tokenizer, load_for, types_of
 from .progress import Watch, Work
 from .reading import Chunk, Source
 from .running import Errors, checked_scores, one_or_each, one_pass, pass_seconds, positions
@@ -85,6 +86,7 @@ class Answer(Recorded):
     model: str  # the checkpoint's directory; owner/name@commit, from a hub; or "in memory"
     versions: Mapping[str, str]  # of pyled and of what it computes with
     dtype: str  # of the arithmetic
+    encoder: str  # what the encoder multiplies
     settings: Mapping[str, Mapping[str, Any]]  # each part of `Asking` with its value and its origin
     source_tokens: int  # of question and text, `<s>` and `</s>` included
     global_tokens: int  # tokens with global attention, of all chunks
@@ -128,6 +130,7 @@ class Answerer:
         tokenizer: Tokenizer = None,
         *,
         dtype: Any = None,
+        encoder: Arithmetic | None = None,
         revision: str | None = None,
         **options: Any,
     ) -> None:
@@ -135,14 +138,14 @@ class Answerer:
 
         model: the directory of a checkpoint of LEDForQuestionAnswering, or its name on a hub; or a loaded model, which
             needs its tokenizer
-        tokenizer, dtype, revision: as of `Summarizer`
+        tokenizer, dtype, encoder, revision: as of `Summarizer`
         options: by the names of `Asking`, such as top_k=3
 
         Raises InputError for arguments, CheckpointError, ConfigError, TokenizerError for files.
         """
         self.asking = checked_arguments(Asking)(**options)
         self._stated = options.keys()
-        self.loaded = load_for(LEDForQuestionAnswering, model, tokenizer, dtype, None, revision)
+        self.loaded = load_for(LEDForQuestionAnswering, model, tokenizer, dtype, None, revision, encoder)
         most, side = positions(self.loaded.model.config)
         self.limit = self.asking.chunk_tokens or most
         if self.limit > most:
@@ -249,6 +252,7 @@ class Answerer:
             model=self.loaded.name,
             versions=versions(),
             dtype=model.dtype.name,
+            encoder=types_of(model)["encoder"],
             settings=self._settings(source.overlap),
             source_tokens=source.tokens,
             global_tokens=sum(int(chunk.is_global.sum()) for chunk in source.chunks),

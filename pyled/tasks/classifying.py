@@ -10,11 +10,12 @@ import numpy as np
 
 from ..annotations import Count, checked_arguments
 from ..arrays import Floats
+from ..checkpoint import Arithmetic
 from ..config import LEDConfig
 from ..errors import InputError, PyledError, brief
 from ..models import LEDForSequenceClassification
 from ..network.attention import softmax
-from .loading import ClassificationModel, Loaded, Tokenizer, load_for
+from .loading import ClassificationModel, Loaded, Tokenizer, load_for, types_of
 from .planning import plan_reading
 from .progress import Watch, Work
 from .reading import Reader, Reading, Source
@@ -40,6 +41,7 @@ class Classification(Recorded):
     model: str  # the checkpoint's directory, or "in memory"
     versions: Mapping[str, str]  # of pyled and of what it computes with
     dtype: str  # of the arithmetic
+    encoder: str  # what the encoder multiplies
     settings: Mapping[str, Mapping[str, Any]]  # what is in effect, and where it comes from
     source_tokens: int  # of the whole text, `<s>` and `</s>` included
     truncated_tokens: int  # those of them that were not read
@@ -68,6 +70,7 @@ class Classifier:
         tokenizer: Tokenizer = None,
         *,
         dtype: Any = None,
+        encoder: Arithmetic | None = None,
         revision: str | None = None,
         top_k: Count | None = None,
         too_long: str = "error",
@@ -77,7 +80,7 @@ class Classifier:
 
         model: the directory of an LEDForSequenceClassification, or its name on a hub; or a loaded model, which
             needs its tokenizer
-        tokenizer, dtype, revision: as of `Summarizer`
+        tokenizer, dtype, encoder, revision: as of `Summarizer`
         top_k: the most labels; None for all
         too_long: what to do with more tokens than encoder and decoder have positions for: "error", or "truncate"
         global_attention: as that of `Reading`
@@ -87,7 +90,8 @@ class Classifier:
         if too_long not in ("error", "truncate"):
             raise InputError(f"too_long={brief(too_long)}, but a label is for a whole text: pass too_long='truncate'")
         reading = Reading(too_long, global_attention=global_attention, prefix="")  # type: ignore[arg-type]
-        self.loaded, self.top_k = load_for(LEDForSequenceClassification, model, tokenizer, dtype, None, revision), top_k
+        self.loaded = load_for(LEDForSequenceClassification, model, tokenizer, dtype, None, revision, encoder)
+        self.top_k = top_k
         config, vocabulary = self.loaded.model.config, self.loaded.tokenizer.get_vocab()
         most, side = positions(config)
         reading, origin, limit = plan_reading(config, vocabulary, reading, positions=most)
@@ -145,6 +149,7 @@ class Classifier:
             model=self.loaded.name,
             versions=versions(),
             dtype=model.dtype.name,
+            encoder=types_of(model)["encoder"],
             settings=self.settings,
             source_tokens=source.tokens,
             truncated_tokens=source.truncated,

@@ -12,9 +12,10 @@ from math import prod
 
 import numpy as np
 
-from ..checkpoint import Storage
+from ..checkpoint import Arithmetic, Storage
 from ..checkpoint.names import TIED, expected_shapes
 from ..config import LEDConfig
+from ..kernels.vectors import HAS_AVX512
 from ..models import DType
 from ..network.attention import FEW_GLOBAL
 from ..network.layers import SLICE_ROWS, dots
@@ -23,6 +24,7 @@ from ..network.layers import SLICE_ROWS, dots
 # tokens, 1 and 4 beams. The seven times of docs/speed.md are off by a fifth at most; other programs may double them.
 PRODUCTS = 0.75  # of the rate of products: the encoder's linear layers, with all that is between them
 BAND = 0.6  # of it: the encoder's attention, with its softmax
+INT16 = 2.0 if HAS_AVX512 else 1.5  # times as fast as in float32: linear layers and attention in int16
 ROWS = 0.8  # of it: what each row adds to a step, in `few_rows` and in the rules and the search over its scores
 WEIGHTS = 0.85  # of the rate of reading: a step's weights
 KEYS = 0.6  # of it: a step's keys and values of the source, for any few rows
@@ -30,7 +32,7 @@ STEP = 0.002  # seconds of a step for Python
 
 PROGRAM = 150_000_000  # bytes of Python, NumPy, Numba, the tokenizer and the compiled kernels
 SCORES = 8  # arrays of a row's scores, at a time
-NARROW: dict[str | None, int] = {"bf16": 2, "int8": 1}  # bytes of a number
+NARROW: dict[str | None, int] = {"bf16": 2, "int16": 2, "int8": 1}  # bytes of a number
 LARGE = 2**28  # bytes to measure the rate of reading with: more than caches hold
 
 
@@ -86,6 +88,7 @@ def estimate(
     *,
     dtype: DType = "float32",
     weights: Storage | None = None,
+    encoder: Arithmetic | None = None,
     global_tokens: int = 1,
     again: int | None = None,
 ) -> Estimate:
@@ -94,20 +97,24 @@ def estimate(
     chunks: the source tokens of each; global_tokens: those of each with global attention
     max_new_tokens: the most that are generated for each
     weights: the type of a step's weights and of the source's keys and values, if it is not dtype
+    encoder: what the encoder multiplies, and the type of the source's keys and values, if neither is dtype
     again: the most tokens of a chunk, if summaries are summarized again until there is one
     """
     size = np.dtype(dtype).itemsize
-    width = NARROW.get(weights, size)  # bytes of a number that a step reads
-    product, band, row = (rates.products * part for part in (PRODUCTS, BAND, ROWS))  # operations in a second
+    width = NARROW.get(weights, size)  # bytes of a weight that a step reads
+    key_width = min(width, NARROW.get(encoder, size))  # of a number of the source's keys and values
+    faster = INT16 if encoder == "int16" else 1
+    product, band, row = (rates.products * part for part in (PRODUCTS * faster, BAND * faster, ROWS))  # in a second
     read = step_weights(config)
     step = STEP + read * width / (rates.reading * WEIGHTS) + 2 * num_beams * read / row
     encoding = generating = 0.0
     for S in [*chunks, *_later_chunks(chunks, max_new_tokens, again)]:
         encoding += product_operations(config, S, global_tokens) / product
         encoding += band_operations(config, S, global_tokens) / band
-        keys = step_keys(config, S) * width / (rates.reading * KEYS)
+        keys = step_keys(config, S) * key_width / (rates.reading * KEYS)
         generating += key_operations(config, S) / product + max_new_tokens * (step + keys)
-    memory = _memory(config, max(chunks), num_beams, max_new_tokens, size, width, global_tokens)
+    held = _weights(config, size, width, NARROW.get(encoder, size))
+    memory = _memory(config, max(chunks), num_beams, max_new_tokens, size, held, key_width, global_tokens)
     return Estimate(encoding, generating, memory)
 
 
@@ -168,30 +175,50 @@ def weight_count(config: LEDConfig) -> int:
     return sum(prod(shape) for name, shape in expected_shapes(config, "lm").items() if name not in tied)
 
 
+def multiplied_weights(config: LEDConfig) -> int:
+    """Return the weights of the products for all tokens of a source, of the encoder and for the decoder's keys."""
+    E, F = config.d_model, config.encoder_ffn_dim
+    return config.encoder_layers * (4 * E * E + 2 * E * F) + config.decoder_layers * 2 * E * E
+
+
+def _weights(config: LEDConfig, size: int, width: int, encoder_width: int) -> int:
+    """Return bytes of the weights; of a number: size, width where a step reads it, encoder_width in the encoder."""
+    weights = weight_count(config) * size - multiplied_weights(config) * (size - encoder_width)
+    if width != size:  # all but the embeddings, which the encoder reads too
+        tied = config.vocab_size * config.d_model if config.tie_word_embeddings else 0
+        weights -= (step_weights(config) - tied) * size - step_weights(config) * width
+    return weights
+
+
 def _memory(
-    config: LEDConfig, S: int, num_beams: int, max_new_tokens: int, size: int, width: int, global_tokens: int
+    config: LEDConfig,
+    S: int,
+    num_beams: int,
+    max_new_tokens: int,
+    size: int,
+    weights: int,
+    key_width: int,
+    global_tokens: int,
 ) -> dict[str, int]:
-    """Return bytes part by part, when they are most; size, width: of a number, and of one that a step reads."""
+    """Return bytes part by part, when they are most.
+
+    size, key_width: of a number, and of one of the source's keys and values; weights: of all of them
+    """
     # three arrays of scores on the way to probabilities; or keys and values
     are_few, scores = _are_few(config, global_tokens), 3 * global_tokens * config.encoder_attention_heads
     row = scores if are_few else 2 * config.d_model
     state = S * config.d_model * size
     inner = min(S, SLICE_ROWS) * config.encoder_ffn_dim * size
-    count = weight_count(config)
-    weights = count * size
-    if width != size:  # all but the embeddings, which the encoder reads too
-        tied = config.vocab_size * config.d_model if config.tie_word_embeddings else 0
-        weights -= (step_weights(config) - tied) * size - step_weights(config) * width
     moments = [
         # embedded tokens, and what becomes of them; query, key, value; the context
         {"states": 6 * state, "feed-forward": inner, "global rows": row * S * size if global_tokens else 0},
         {
             "states": state,
-            "source keys": step_keys(config, S) * width,
+            "source keys": step_keys(config, S) * key_width,
             # twice, while the beams are put into another order
             "target keys": 2 * 2 * config.decoder_layers * num_beams * max_new_tokens * config.d_model * size,
             "scores": SCORES * num_beams * config.vocab_size * 4,
         },
-        {"file": count * 4 if size > 4 else 0},  # while it is widened
+        {"file": weight_count(config) * 4 if size > 4 else 0},  # while it is widened
     ]
     return {"program": PROGRAM, "weights": weights} | max(moments, key=lambda parts: sum(parts.values()))

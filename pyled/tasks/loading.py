@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..annotations import checked_arguments
-from ..checkpoint import Storage
+from ..checkpoint import Arithmetic, Storage
 from ..config import LEDConfig
 from ..errors import CheckpointError, InputError, brief
 from ..hub import MODEL, PARTS, UNNAMED, named, opened
@@ -52,6 +52,7 @@ def load(
     dtype: Any = None,
     weights: Storage | None = None,
     revision: str | None = None,
+    encoder: Arithmetic | None = None,
 ) -> Loaded[LEDForConditionalGeneration]:
     """Return the model of a directory or of a name on a hub, or one in memory; None is the checkpoint in the package.
 
@@ -59,7 +60,7 @@ def load(
 
     Raises CheckpointError, ConfigError, TokenizerError, GenerationError for the files, InputError for arguments.
     """
-    return load_for(LEDForConditionalGeneration, model, tokenizer, dtype, weights, revision)
+    return load_for(LEDForConditionalGeneration, model, tokenizer, dtype, weights, revision, encoder)
 
 
 def load_for(
@@ -69,6 +70,7 @@ def load_for(
     dtype: Any = None,
     weights: Storage | None = None,
     revision: str | None = None,
+    encoder: Arithmetic | None = None,
 ) -> Loaded[AnyModel]:
     """Return what `load` does, for the task of a class of models; what is loaded already is only checked."""
     if isinstance(model, Loaded):
@@ -84,14 +86,11 @@ def load_for(
         directory, _ = opened(model, {"revision": revision}, *parts, check=lambda place: _config_for(kind, place))
         name, tokenizer = named(directory), _tokenizer_of(directory) if tokenizer is None else tokenizer
         config = _config_for(kind, directory)
-        model = kind.of_checkpoint(directory, config, dtype or "float32", weights)
+        model = kind.of_checkpoint(directory, config, dtype or "float32", weights, encoder)
     elif revision is not None:
         raise InputError(f"revision={brief(revision)} has no effect here: the model is in memory")
-    elif dtype not in (None, model.dtype.name) or weights not in (None, stored_as(model)):
-        asked = {"dtype": dtype, "weights": weights}
-        words = " and ".join(f"{name} is {brief(value)}" for name, value in asked.items() if value is not None)
-        actual = f"the model is in {model.dtype.name}, and its weights in {stored_as(model)}"
-        raise InputError(f"{words}, but {actual}: load it with these")
+    else:
+        _check_types(model, {"dtype": dtype, "weights": weights, "encoder": encoder})
     _check_kind(model, kind)
     if not isinstance(tokenizer, LEDTokenizer):
         what = "missing" if tokenizer is None else f"a {type(tokenizer).__name__}"
@@ -141,6 +140,16 @@ def _check_kind(model: PreTrainedModel, kind: type[PreTrainedModel]) -> None:
         raise InputError(f"the model is an {type(model).__name__}, and {_task(kind)}: load it with that class")
 
 
-def stored_as(model: PreTrainedModel) -> str:
-    """Return the type of the matrices that a step of decoding reads."""
-    return model.stored_as or model.dtype.name
+def _check_types(model: PreTrainedModel, types: dict[str, str | None]) -> None:
+    """Raise InputError where a model in memory has another of the types that are asked for; None is any."""
+    asked, actual = {name: value for name, value in types.items() if value is not None}, types_of(model)
+    if any(actual[name] != value for name, value in asked.items()):
+        words = " and ".join(f"{name} is {brief(value)}" for name, value in asked.items())
+        held = "the model is in {dtype}, its weights in {weights} and its encoder in {encoder}".format(**actual)
+        raise InputError(f"{words}, but {held}: load it with these")
+
+
+def types_of(model: PreTrainedModel) -> dict[str, str]:
+    """Return, for a record, the types of the arithmetic, of the matrices that a step reads, and of the encoder's."""
+    dtype = model.dtype.name
+    return {"dtype": dtype, "weights": model.stored_as or dtype, "encoder": model.encoder_arithmetic or dtype}

@@ -74,7 +74,7 @@ def pass_seconds(model: Seq2SeqModel[Any], source: Source) -> float:
     """Return in proportion to what a machine needs to read each chunk once; about its seconds with two cores."""
     sizes = [chunk.ids.size for chunk in source.chunks]
     most = max(int(chunk.is_global.sum()) for chunk in source.chunks)
-    return estimate(model.config, sizes, 1, 0, TYPICAL, global_tokens=most).encoding
+    return estimate(model.config, sizes, 1, 0, TYPICAL, encoder=model.encoder_arithmetic, global_tokens=most).encoding
 
 
 def one_pass(model: Seq2SeqModel[AnyOutput], chunk: Chunk, work: Work, cost: float, place: Place) -> AnyOutput:

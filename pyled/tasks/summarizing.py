@@ -8,14 +8,14 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from ..annotations import checked_arguments
-from ..checkpoint import Storage
+from ..checkpoint import Arithmetic, Storage
 from ..errors import GenerationError, InputError, PyledError
 from ..generation.streamers import check_streamer
 from ..generation_config import GenerationConfig
 from ..models import LEDForConditionalGeneration
 from .cost import TYPICAL, Estimate, Rates, estimate
 from .documents import Documents, Text
-from .loading import Loaded, Model, Tokenizer, load_for, stored_as
+from .loading import Loaded, Model, Tokenizer, load_for, types_of
 from .planning import plan
 from .progress import Place, Watch, Work
 from .reading import Chunk, Reader, Reading, Source
@@ -40,6 +40,7 @@ class Summarizer:
         *,
         dtype: Any = None,
         weights: Storage | None = None,
+        encoder: Arithmetic | None = None,
         revision: str | None = None,
         generation_config: GenerationConfig | None = None,
         **options: Any,
@@ -51,6 +52,7 @@ class Summarizer:
         tokenizer: another than the checkpoint's, or its directory or name on a hub
         dtype: what to compute in, "float32" (as None) or "float64"
         weights: the type of the decoder's weights in memory: "float32" (as None); "bf16" or "int8" are read sooner
+        encoder: what the encoder multiplies: "float32" (as None); "int16" is faster, and rounds states a little
         revision: of a name on a hub: a branch, a tag or a commit; None is main, as the local cache has it
         generation_config: settings that go before the checkpoint's
         options: how a text is read, by the names of Reading, such as too_long="chunk"; settings of Hugging Face's
@@ -59,7 +61,7 @@ class Summarizer:
         Raises InputError for arguments, GenerationError for settings; CheckpointError, ConfigError, TokenizerError.
         """
         reading = Reading(**{field.name: options.pop(field.name) for field in fields(Reading) if field.name in options})
-        self.loaded = load_for(LEDForConditionalGeneration, model, tokenizer, dtype, weights, revision)
+        self.loaded = load_for(LEDForConditionalGeneration, model, tokenizer, dtype, weights, revision, encoder)
         led, vocabulary = self.loaded.model, self.loaded.tokenizer.get_vocab()
         self.plan = plan(led.config, led.generation_config, vocabulary, reading, generation_config, options)
 
@@ -114,6 +116,7 @@ class Summarizer:
             rates,
             dtype="float64" if model.dtype == np.float64 else "float32",
             weights=model.stored_as,
+            encoder=model.encoder_arithmetic,
             global_tokens=max(int(chunk.is_global.sum()) for chunk in chunks),
             again=plan.limit if plan.reading.combine == "again" else None,
         )
@@ -156,8 +159,7 @@ class Summarizer:
             text=text,
             model=self.loaded.name,
             versions=versions(),
-            dtype=self.loaded.model.dtype.name,
-            weights=stored_as(self.loaded.model),
+            **types_of(self.loaded.model),
             plan=self.plan,
             source_tokens=source.tokens,
             truncated_tokens=source.truncated,

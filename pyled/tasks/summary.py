@@ -46,6 +46,7 @@ class Summary(Recorded):
     versions: Mapping[str, str]  # of pyled and of what it computes with
     dtype: str  # of the arithmetic
     weights: str  # the type of the matrices that a step of decoding reads
+    encoder: str  # what the encoder multiplies
     plan: Plan  # every setting in effect, and where each comes from
     source_tokens: int  # of the whole text, `<s>` and `</s>` included
     truncated_tokens: int  # those of them that were not read

@@ -35,6 +35,11 @@ def add_running(parser: argparse.ArgumentParser) -> Any:
     group = parser.add_argument_group("running")
     group.add_argument("--threads", type=int, metavar="N", help="processor threads to use (default: all)")
     group.add_argument("--dtype", choices=("float32", "float64"), help="what to compute in (default: float32)")
+    group.add_argument(
+        "--encoder",
+        choices=("float32", "int16"),
+        help="what the encoder multiplies: int16 is faster, and may change a result now and then (default: float32)",
+    )
     add_quiet(group)
     return group
 
@@ -86,10 +91,10 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises InputError, GenerationError.
     """
     options = {**settings_of(arguments), "generation_config": config_of(arguments)}
-    from ...checkpoint import check_storage
+    from ...checkpoint import check_rounding
     from ...tasks import Reading
 
-    check_storage(arguments.weights, arguments.dtype or "float32")
+    check_rounding(arguments.weights, arguments.encoder, arguments.dtype or "float32")
     use_threads(arguments)
     reading = stated(arguments, "too_long", "chunk_tokens", "overlap", "combine", "global_attention")
     Reading(**reading)
@@ -122,7 +127,8 @@ def load(arguments: argparse.Namespace, options: Mapping[str, Any], console: Con
     try:
         with _without_collection():
             names = (arguments.model, arguments.tokenizer)
-            loaded = tasks.load(*names, arguments.dtype, arguments.weights, arguments.revision)
+            types = stated(arguments, "dtype", "weights", "encoder", "revision")
+            loaded = tasks.load(*names, **types)
     except GenerationError as e:  # in its generation_config.json
         raise CheckpointError(str(e)) from None
     try:
@@ -148,8 +154,8 @@ def load_task(task: str, arguments: argparse.Namespace, options: Mapping[str, An
     try:
         with _without_collection():
             names = (arguments.model, arguments.tokenizer)
-            how = {"dtype": arguments.dtype, "revision": arguments.revision}
-            loaded_task = getattr(tasks, task)(*names, **how, **options)
+            types = stated(arguments, "dtype", "encoder", "revision")
+            loaded_task = getattr(tasks, task)(*names, **types, **options)
     except GenerationError as e:  # in its generation_config.json
         raise CheckpointError(str(e)) from None
     for note in loaded_task.loaded.surprises:

@@ -144,15 +144,14 @@ def key_of(document: str, setup: Mapping[str, Any]) -> str:
 
 def setup_of(summarizer: "Summarizer") -> dict[str, Any]:
     """Return the model and its settings, as the record of a summary has them."""
-    from ...tasks.loading import stored_as
+    from ...tasks.loading import types_of
     from ...tasks.summary import settings_record, versions
 
     loaded, settings = summarizer.loaded, settings_record(summarizer.plan)
     name_origins(settings)
     tokenizer = named(Path(loaded.tokenizer.name_or_path))
     names = {"model": loaded.name} | ({} if tokenizer == loaded.name else {"tokenizer": tokenizer})
-    setup = {**names, "versions": versions(), "dtype": loaded.model.dtype.name}
-    return {**setup, "weights": stored_as(loaded.model), "settings": settings}
+    return {**names, "versions": versions(), **types_of(loaded.model), "settings": settings}
 
 
 def identity_of(setup: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ _ARGUMENTS = "|".join(("too_long", "chunk_tokens", "global_attention", "early_st
 _PARAMS = "|".join(sorted(KNOWN - {"early_stopping", *OPTIONS}))  # those of -p
 _ARGUMENT = re.compile(
     rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)"
-    r"|((?:overlap|combine|dtype|weights|ablate|force|stream)(?==| is | ')|(?:top_k|max_answer_len)(?= is ))"
+    r"|((?:overlap|combine|dtype|weights|encoder|ablate|force|stream)(?==| is | ')|(?:top_k|max_answer_len)(?= is ))"
     rf"|({_PARAMS})(?==[\w'-]))"
     r"(?:=('[^']*'|[\w.-]*\w))?+(?! \([\w-]+\.json\))"
 )
