@@ -373,8 +373,9 @@ def test_a_long_text_that_was_interrupted_goes_on_from_its_chunks(summarize, tmp
     assert left_in(out.parent) == [part.name]
     with part.open("ab") as file:
         file.write(b'\n{"key": "0cf')
-    two_at_a_time.clear()
-    assert summarize(*arguments, "--num-beams", 1)[0] == 130  # another plan has chunks of its own
+    for other in (("--num-beams", 1), ("--encoder", "int16")):  # another plan has chunks of its own, another model too
+        two_at_a_time.clear()
+        assert summarize(*arguments, *other)[0] == 130 and len(two_at_a_time) == 2
     two_at_a_time.clear()
     status, _, err = summarize(*arguments)
     assert status == 0 and f"pyled: {LAMP}: goes on: 2 of 3 chunks are in {part}, from a run that did not end\n" in err
