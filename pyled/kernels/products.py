@@ -12,10 +12,10 @@ from ..arrays import Floats
 from .elementary import gelu
 from .jit import kernel, scratch, thread
 from .rounded import Matrix, parts
-from .vectors import add_product, dots, lanes, transpose
+from .vectors import DOT_ROWS, add_product, dots, lanes, transpose
 
 FEW_ROWS = 16  # of so many rows at most, reading the matrix takes longer than the arithmetic
-WEIGHT_TILE = 32  # rows of the matrix per task
+WEIGHT_TILE = 48  # rows of the matrix per task
 ROW_TILE, DEPTH_TILE = 48, 128  # with so many rows and terms at a time, what is multiplied stays in the first cache
 CHUNK = 1024  # rows per task, for which a part of the matrix is laid out once
 
@@ -49,6 +49,10 @@ def few_rows(x: Floats, weight: Matrix, bias: Floats, out: Floats, *, activate: 
     """
     H, R, D = out.shape
     result = out[0] if H == 1 else np.empty((R, H * D), out.dtype)
+    if R > DOT_ROWS:  # all rows are loaded again and again, which is faster where they begin lines of the caches
+        lines = scratch(x.shape, x.dtype)[0]
+        lines[:] = x
+        x = lines
     _few_rows(x, *parts(weight), bias, activate, result)
     if H > 1:
         out[:] = result.reshape(R, H, D).swapaxes(0, 1)

@@ -29,12 +29,13 @@ VECTOR_BYTES = 64 if HAS_AVX512 else 32
 # A block of sums in `add_product`: 12 sums, 3 operands and a factor fill the 16 registers of AVX2; AVX-512 has 32.
 ROWS, VECTORS = (8, 3) if HAS_AVX512 else (4, 3)
 PAIR_ROWS, PAIR_VECTORS = (8, 3) if HAS_AVX512 else (6, 2)  # the same in `add_pairs`
-DOT_ROWS, DOT_COLUMNS = 4, 3  # of a block in `dots`, whose time is that of reading memory
+DOT_ROWS, DOT_COLUMNS = 4, 6 if HAS_AVX512 else 3  # of a block in `dots`
 ALONE = 8  # sums at a time for one row: a multiply-add begins before the previous one has ended
 AHEAD = 8192  # the distance of fetches: bytes of a matrix between what is used and what is fetched
-# The cache that fetches go to, and the divisors of the distance. A Zen (3) drops fetches when many are under way, so it
-# gets each one three times, at shorter distances. A Xeon needs each once, and its second cache is better.
-CACHE, NEARER = (1, (1, 2, 4)) if CPU.startswith("znver") else (2, (1,))
+# The cache that fetches go to, and the divisors of the distance. A Zen 3 drops fetches when many are under way, so it
+# gets each one three times, at shorter distances. A Zen 5 and a Xeon need each once; the Xeon's second cache is better.
+IS_ZEN = CPU.startswith("znver")
+CACHE, NEARER = 1 if IS_ZEN else 2, (1, 2, 4) if IS_ZEN and not HAS_AVX512 else (1,)
 
 
 def lanes(dtype: Any) -> int:
