@@ -215,6 +215,7 @@ SHARDS = of("test_torch_files", "test_safetensors_is_read_before_torchs_file",
 FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled code only
     "network/attention.py": ATTENTIONS,
     "network/cache.py": CACHE,
+    "network/documents.py": stored("pattern-uneven", "decoder-batch"),
     "network/encoder.py": stored("pattern-uneven"),
     "network/decoder.py": ATTENTIONS,
     "network/layers.py": SLICES + ACTIVATIONS + SPLIT,
@@ -268,6 +269,7 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
 
 # Flips that change no result, by their names, each with the reason
 ALIKE, TIME = "all of them are rounded, or none", "only time is lost"
+SIZE = "it is the size of a tile"
 LEFT_OUT = {
     "network/attention.py document_keys: any((isinstance(weight, Rounded) for weight in weights_of_queries))": ALIKE,
     "network/attention.py decoder_self_attention: T > 1": TIME,
@@ -280,13 +282,13 @@ LEFT_OUT = {
     "network/cache.py Growing._copied: max(BLOCK, capacity // 2)": "a buffer has less room",
     "network/encoder.py encoder_layer: buffers or Buffers()": TIME,
     "network/layers.py Buffers.array: array.dtype != dtype": TIME,
-    "network/layers.py _multiplication: T <= FEW_ROWS": TIME,
+    "network/layers.py product: x.shape[-2] <= FEW_ROWS": TIME,
+    "network/layers.py product: multiply or (few_rows if x.shape[-2] <= FEW_ROWS else many_rows)": TIME,
     "network/layers.py feed_forward_in_slices: min(len(x), SLICE_ROWS)": "a buffer has more room",
     "kernels/banded.py _absorb: score > largest": "equal scores are the same",
-    "kernels/banded.py _banded: Q + query_tile - 1": "there is a tile without a query",
-    "kernels/banded.py banded: min(QUERY_TILE, (min(Q, w) + unit - 1) // unit * unit)": "it is the size of a tile",
-    "kernels/banded.py banded: min(Q, w) + unit - 1": "it is the size of a tile",
-    "kernels/banded.py banded: min(Q, w)": "it is the size of a tile",
+    "kernels/banded.py _tiles: query_tile or min(QUERY_TILE, -(-min(Q, w) // unit) * unit)": SIZE,
+    "kernels/banded.py _tiles: min(QUERY_TILE, -(-min(Q, w) // unit) * unit)": SIZE,
+    "kernels/banded.py _tiles: min(Q, w)": SIZE,
     "kernels/grouped.py _powers: score > top": "equal scores are the same",
     "kernels/elementary.py _compiled_exp: getattr(x, 'bitwidth', 64) == 32": "it runs when compiled",
     "kernels/elementary.py _compiled_gelu: getattr(x, 'bitwidth', 64) == 32": "it runs when compiled",

@@ -46,6 +46,7 @@ TO_ALL = of(PROPERTIES, "test_global_queries_see_the_same_with_and_without_keys_
 BEAMS = of(PROPERTIES, "test_generation_with_a_cache_is_the_search_over_the_definition")
 BRANCHES = of(PROPERTIES, "test_a_continuation_keeps_its_tokens_when_the_same_past_is_continued_otherwise")
 BAND = of("test_kernels", "test_banded_is_dense_attention_within_the_band")
+TOGETHER = of("test_kernels", "test_banded_documents_one_behind_the_other_have_the_bits_that_each_has_alone")
 GROUPED = of("test_kernels", "test_grouped_is_dense_attention_within_each_group")
 NORM = of("test_kernels", "test_residual_and_norm_in_one_pass")
 GELU = of("test_kernels", "test_products_of_rows_are_parted_into_heads_and_a_row_does_not_depend_on_its_company")
@@ -63,7 +64,7 @@ MERGES = of("test_tokenizer_bpe", "test_every_short_word_merges_by_the_order_of_
 OF_FILE = {
     "network/attention.py": [
         ("global-projection-query", "Global queries come from the local projection.",
-         '.query_global")', '.query")', TO_ALL, "_attend_to_all"),
+         '.query_global", m', '.query", m', TO_ALL, "_attend_to_all"),
         ("global-projection-key", "Global queries see keys of the local projection.",
          '.{part}_global.weight"', ".{part}{'_global' * (part != 'key')}.weight\"", TO_ALL),
         ("global-projection-value", "Global queries see values of the local projection.",
@@ -73,10 +74,11 @@ OF_FILE = {
         ("global-projection-of-many", "The same of queries that are many: their keys and values are the local ones.",
          '{part}_global") for', '{part}") for', TO_ALL),
         ("global-query-first", "The first tokens ask in place of the global ones.",
-         "heads(hidden[global_places]", "heads(hidden[:G]", TO_ALL, "_attend_to_all"),
+         "heads(hidden[global_places]", "heads(hidden[: len(global_places)]", TO_ALL, "_attend_to_all"),
         ("global-query-local", "Global tokens attend to their window only.",
-         "if len(global_places):", "if False:", GLOBALS),
-        ("global-mask-missing", "Global queries see padding.", "scores[:, ~is_real] = -np.inf", "pass", TO_ALL),
+         "context[places] = attend(", "attend(", GLOBALS),
+        ("global-mask-missing", "Global queries see padding.",
+         "scores[:, ~document.is_real] = -np.inf", "pass", TO_ALL),
         ("global-scale-missing", "The scores of global queries are not divided by sqrt(D).",
          "scores /= math.sqrt(D)", "pass", TO_ALL),
         ("global-columns-missing", "Local queries do not see global keys beyond their window.",
@@ -134,6 +136,11 @@ OF_FILE = {
          "total[i] = np.nan", "pass",
          of("test_kernels",
             "test_a_query_whose_scores_are_all_beyond_the_float_type_is_no_number_and_one_without_keys_is_0")),
+        ("tile-beyond-document", "The last tiles of a document see the keys of the next.",
+         "keys, extra = slice(start[0], stop[0]), slice(start[1], stop[1])",
+         "keys, extra = slice(start[0], stop[0]), slice(start[1], k.shape[1])", TOGETHER),
+        ("extra-keys-of-others", "A document sees the global keys of all documents before it.",
+         "slice(start[2], stop[2])", "slice(0, stop[2])", TOGETHER),
         ("softmax-sum-missing", "Weighted sums are not divided by the sum of the powers.",
          "output[d, i] * total[i]", "output[d, i]", BAND),
     ],
@@ -197,7 +204,7 @@ OF_FILE = {
         ("embedding-norm-missing", "The sum of token and position is not normed.",
          'add_norm(tokens, positions, weights, f"{name}.layernorm_embedding", see)', "tokens + positions", DECODER),
         ("position-offset-1", "The first position is 1.",
-         "[first_position : first_position + T]", "[first_position + 1 :][:T]", DECODER),
+         "[places]", "[places + 1]", DECODER),
         ("scale-before-bias", "Queries are divided by sqrt(D) before their bias is added.",
          "multiply(x, weight, bias, out)",
          'multiply(x, weight, bias * (out.shape[2] ** 0.5 if name[-5:] == "query" else 1), out)', GLOBALS),
@@ -211,7 +218,7 @@ OF_FILE = {
     ],
     "network/encoder.py": [
         ("position-offset-2", "Positions begin at 2, as in BART.",
-         "embed(tokens, 0, ", "embed(tokens, 2, ", stored("length-tall-3")),
+         "documents.places", "documents.places + 2", stored("length-tall-3")),
         ("window-not-halved", "A window reaches as far to each side as it is wide.",
          "config.one_sided_window(i)", "2 * config.one_sided_window(i)", GLOBALS),
         ("window-of-first-layer", "All layers have the window of the first.",
@@ -221,7 +228,7 @@ OF_FILE = {
     ],
     "network/decoder.py": [
         ("decoder-position-restarts", "Positions begin anew with each call.",
-         "embed(tokens, cache.get_seq_length(), ", "embed(tokens, 0, ", SPLIT),
+         "np.arange(P, P + T)", "np.arange(T)", SPLIT),
         ("norm-before", "The output of the attention is normed before the residual is added, not after it.",
          "hidden = add_norm(hidden, attended, weights, f\"{name}.self",
          "hidden = hidden + add_norm(0 * hidden, attended, weights, f\"{name}.self", DECODER),
@@ -292,7 +299,7 @@ OF_FILE = {
     ],
     "models/stacks.py": [
         ("global-of-first-document", "All documents of a batch have the global tokens of the first.",
-         "masks.is_global[b, :length]", "masks.is_global[0, :length]", stored("pattern-uneven")),
+         "masks.is_global[place] for", "masks.is_global[0, place[1]] for", stored("pattern-uneven")),
         ("global-rows-unmasked", "The rows of global tokens are shown without the head mask.",
          "heads is None else", 'heads is None or name.endswith("global_queries") else', stored("masked-encoder")),
     ],

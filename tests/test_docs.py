@@ -19,6 +19,7 @@ from pyled import LEDConfig, LEDTokenizer, reference
 from pyled.checkpoint import expected_shapes, read_safetensors
 from pyled.checkpoint.names import upstream_name
 from pyled.network.attention import encoder_self_attention
+from pyled.network.documents import Documents
 from pyled.network.layers import Buffers
 from pyled.network.observe import Stages
 
@@ -353,7 +354,8 @@ def test_the_layout_names_the_tokens_whose_probabilities_a_call_returns():
     S, (slot,) = len(is_real), np.flatnonzero(is_global)
     hidden = np.random.default_rng(2).normal(size=(S, 6))
     seen = Stages()
-    encoder_self_attention(hidden, w, is_real, is_global, 2, random_layer(6, 3), "a", seen, Buffers())
+    documents = Documents([is_real], [is_global], [seen])
+    encoder_self_attention(hidden, w, documents, 2, random_layer(6, 3), "a", Buffers())
     local = np.concatenate([seen["a.probs.global_keys"], seen["a.probs.band"]], axis=2)
     expected = [str(slot if column == 0 else i + column - 1 - w) for i, column in np.argwhere(local[0] > 0)] + [
         str(j) for j in np.flatnonzero(seen["a.probs.global_queries"][0, 0] > 0)

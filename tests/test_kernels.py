@@ -1,5 +1,6 @@
 """Every kernel against its plain definition, with random shapes, windows and masks; compiled or not."""
 
+import itertools
 import math
 import os
 import re
@@ -242,6 +243,27 @@ def test_banded_with_a_wide_window_is_full_attention_of_any_queries(Q, S, seed, 
     is_key = np.ones(S, bool)
     truth = dense_attention(q, k, v, np.ones((Q, S), bool))
     assert_within("context", within_band(q, k, v, is_key, none, none, max(Q, S), 4, 8), truth, FLOAT32_ERROR)
+
+
+@EXAMPLE
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20), st.integers(0, 9)), min_size=1, max_size=4),
+    w=st.integers(1, 25),
+    dtype=DTYPES,
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_banded_documents_one_behind_the_other_have_the_bits_that_each_has_alone(lengths, w, dtype, seed):
+    bounds = np.cumsum([(0, 0, 0), *lengths], axis=0)
+    Q, S, G = bounds[-1].tolist()
+    arrays = random_arrays(seed, dtype, (2, Q, 3), *[(2, S, 3)] * 2, *[(2, G, 3)] * 2)
+    is_key = np.random.default_rng(seed).random(S) < 0.8
+    together = np.full((Q, 6), np.nan, dtype)
+    banded.banded(*arrays[:3], is_key, *arrays[3:], w, together, bounds=bounds)
+    for start, stop in itertools.pairwise(bounds.tolist()):
+        queries, keys, extra = (slice(*ends) for ends in zip(start, stop, strict=True))
+        q, k, v, *extras = (a[:, rows] for a, rows in zip(arrays, (queries, keys, keys, extra, extra), strict=True))
+        alone = within_band(q, k, v, is_key[keys], *extras, w)
+        assert np.array_equal(together[queries], alone)
 
 
 @EXAMPLE

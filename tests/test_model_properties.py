@@ -24,7 +24,8 @@ from pyled.kernels.jit import set_threads
 from pyled.models import LEDForConditionalGeneration, LEDModel
 from pyled.models.arguments import check_length, checked_embeds, checked_ids, checked_mask, source_masks
 from pyled.network import attention, cache, layers, losses
-from pyled.network.observe import SEES_NOTHING, Stages
+from pyled.network.documents import Documents
+from pyled.network.observe import Stages
 
 EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
 FLOAT32_ERROR = 1e-6
@@ -107,12 +108,20 @@ def test_a_document_gives_the_same_bits_alone_and_in_any_batch(lengths, T, seed)
     ids, targets = some_ids(seed, B, S), some_ids(seed + 1, B, T)
     mask = (np.arange(S) < np.array(lengths)[:, None]).astype(int)
     marks = (np.random.default_rng(seed).random((B, S)) < 0.2).astype(int) * mask
-    together = model(ids, mask, targets, global_attention_mask=marks)
+    is_shown = {"output_attentions": bool(seed % 2), "output_hidden_states": bool(seed % 2)}
+    together = model(ids, mask, targets, global_attention_mask=marks, **is_shown)
     for b, length in enumerate(lengths):
-        one = slice(b, b + 1)
-        alone = model(ids[one, :length], mask[one, :length], targets[one], global_attention_mask=marks[one, :length])
+        one, few = slice(b, b + 1), {"global_attention_mask": marks[b : b + 1, :length], **is_shown}
+        alone = model(ids[one, :length], mask[one, :length], targets[one], **few)
         assert np.array_equal(alone.encoder_last_hidden_state[0], together.encoder_last_hidden_state[b, :length])
         assert np.array_equal(alone.logits[0], together.logits[b])
+        for mine, all_of_them in zip(alone.encoder_attentions or (), together.encoder_attentions or (), strict=True):
+            K = mine.shape[3] - marks[b].sum()
+            assert np.array_equal(mine[0, :, :, -K:], all_of_them[b, :, :length, -K:])
+        for mine, all_of_them in zip(
+            alone.encoder_hidden_states or (), together.encoder_hidden_states or (), strict=True
+        ):
+            assert np.array_equal(mine[0], all_of_them[b, :length])
 
 
 @EXAMPLE
@@ -258,13 +267,13 @@ def test_global_queries_see_the_same_with_and_without_keys_of_their_own(S, G, H,
     found = []
     for attend in (attention._attend_to_all, attention._attend_to_all_projected):
         seen = Stages()
-        context = attend(hidden, places, is_real, H, weights, "a", seen)
+        context = attend(hidden, Documents([is_real], [is_global], [seen]).each, H, weights, "a")
         probs = seen["a.probs.global_queries"]
         for name, got, truth, error in zip(("context", "probs"), (context, probs), exact, errors, strict=True):
             assert_within(f"{name} by {attend.__name__}", got, truth, error, dtype)
         assert not probs[:, :, ~is_real].any()
-        alone = attend(hidden, places, is_real, H, weights, "a", SEES_NOTHING)
-        assert np.array_equal(alone, context)
+        unseen = attend(hidden, Documents([is_real], [is_global]).each, H, weights, "a")
+        assert np.array_equal(unseen, context)
         found.append(context.astype(np.float64))
     assert_within("one way and the other", found[0].astype(dtype), found[1], errors[0], dtype)
 
@@ -282,9 +291,8 @@ def test_few_global_queries_go_without_keys_of_their_own(G, D, expected, monkeyp
 
     for name, way in (("_attend_to_all", "few"), ("_attend_to_all_projected", "many")):
         monkeypatch.setattr(attention, name, noted(way, getattr(attention, name)))
-    got = attention.encoder_self_attention(
-        hidden, 2, is_real, is_global, 2, weights, "a", SEES_NOTHING, layers.Buffers()
-    )
+    documents = Documents([is_real], [is_global])
+    got = attention.encoder_self_attention(hidden, 2, documents, 2, weights, "a", layers.Buffers())
     assert taken == [expected]
     truth = reference.encoder_attention(hidden, 2, is_real, is_global, 2, weights, "a", reference.see_nothing)
     assert_within("attended", got, truth, 0.0)

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numba import prange
 
-from ..arrays import Bools, Floats
+from ..arrays import Bools, Floats, Ids
 from .elementary import exp
 from .jit import kernel, scratch, thread
 from .vectors import add_product, lanes
@@ -125,19 +125,37 @@ def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, memory, conte
 
 
 @kernel(parallel=True)
-def _banded(q, k, v, is_key, k_extra, v_extra, w, scale, memory, context):
-    H, Q, D = q.shape
-    query_tile = memory.shape[2]
-    tiles = (Q + query_tile - 1) // query_tile
-    for task in prange(H * tiles):
-        h, first = task // tiles, task % tiles * query_tile
-        columns = context[:, h * D : (h + 1) * D]
-        _band_tile(q[h], k[h], v[h], is_key, k_extra[h], v_extra[h], w, scale, first, memory[thread()], columns)
+def _banded(q, k, v, is_key, k_extra, v_extra, w, scale, bounds, tiles, height, memory, context):
+    H, _, D = q.shape
+    for task in prange(H * tiles.shape[0]):
+        h, tile = task // tiles.shape[0], task % tiles.shape[0]
+        b, first, query_tile = tiles[tile, 0], tiles[tile, 1], tiles[tile, 2]
+        start, stop = bounds[b], bounds[b + 1]
+        queries, keys, extra = slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2])
+        memory_of_tile = memory[thread(), : height * query_tile].reshape(height, query_tile)
+        columns = context[queries, h * D : (h + 1) * D]
+        _band_tile(
+            q[h, queries], k[h, keys], v[h, keys], is_key[keys], k_extra[h, extra], v_extra[h, extra], w, scale, first,
+            memory_of_tile, columns,
+        )  # fmt: skip
+
+
+def _tiles(lengths: Ids, w: int, unit: int, query_tile: int | None) -> Ids:
+    """Return tiles of queries: for each its document, its first query there, and how many queries it holds.
+
+    Their size depends on the document alone: no more than the window or the document, since a tile computes with the
+    keys of all its windows.
+
+    lengths: (B,) int, the queries of each document
+    """
+    sizes = [query_tile or min(QUERY_TILE, -(-min(Q, w) // unit) * unit) for Q in lengths]
+    tiles = [(b, first, size) for b, size in enumerate(sizes) for first in range(0, lengths[b], size)]
+    return np.array(tiles, np.int64).reshape(-1, 3)
 
 
 def banded(
     q: Floats, k: Floats, v: Floats, is_key: Bools, k_extra: Floats, v_extra: Floats, w: int, context: Floats,
-    query_tile: int | None = None, key_tile: int | None = None,
+    query_tile: int | None = None, key_tile: int | None = None, *, bounds: Ids | None = None,
 ) -> None:  # fmt: skip
     """Write the context of every query i over the keys j with |i - j| <= w and is_key[j], and over all extra keys.
 
@@ -145,17 +163,23 @@ def banded(
     without any key gets 0. Softmax streams over tiles of keys, so no array of size S x K exists. With w >= max(Q, S)
     this is full attention, and Q may differ from S.
 
+    Queries, keys and extra keys may belong to several documents, which lie one behind the other. Each document is
+    computed as if it were alone, with the same bits: no tile has tokens of two.
+
     q: (H, Q, D) float
     k, v: (H, S, D) float
     is_key: (S,) bool
     k_extra, v_extra: (H, G, D) float
     w: at least 1
-    query_tile, key_tile: queries and keys at a time; None for KEY_TILE keys, and for QUERY_TILE queries or fewer: no
-        more than the window or the document, because a tile computes with the keys of all its windows
+    query_tile, key_tile: queries and keys at a time; None for KEY_TILE keys, and for as many queries as `_tiles` says
+    bounds: (B + 1, 3) int: the queries of document b are those from bounds[b, 0] to bounds[b + 1, 0], so its keys and
+        its extra keys; None for one document
     context: (Q, H*D) float
     """
     _, Q, D = q.shape
-    unit, scale = lanes(q.dtype), q.dtype.type(1 / math.sqrt(D))
-    query_tile = query_tile or min(QUERY_TILE, (min(Q, w) + unit - 1) // unit * unit)
-    memory = scratch((4 + 2 * D + (key_tile or KEY_TILE), query_tile), q.dtype)
-    _banded(q, k, v, is_key, k_extra, v_extra, w, scale, memory, context)
+    scale, height = q.dtype.type(1 / math.sqrt(D)), 4 + 2 * D + (key_tile or KEY_TILE)
+    if bounds is None:
+        bounds = np.array([(0, 0, 0), (Q, k.shape[1], k_extra.shape[1])])
+    tiles = _tiles(np.diff(bounds[:, 0]), w, lanes(q.dtype), query_tile)
+    memory = scratch((height * (query_tile or QUERY_TILE),), q.dtype)
+    _banded(q, k, v, is_key, k_extra, v_extra, w, scale, bounds, tiles, height, memory, context)

@@ -14,12 +14,15 @@ from ..generation.contract import Progress
 from ..network.attention import document_keys
 from ..network.cache import Cache
 from ..network.decoder import decoder
+from ..network.documents import Documents
 from ..network.encoder import encoder
 from ..network.observe import Stages
 from .arguments import check_either, check_length, checked_embeds, checked_ids, checked_mask, source_masks
 from .base import Network
 from .head_masks import Factors, factors, masked
 from .outputs import BaseModelOutputWithPastAndCrossAttentions, LEDEncoderBaseModelOutput, PerLayer, in_form
+
+ROWS = 4096  # tokens of documents that the encoder computes together: more take no less time, and more memory
 
 
 class _Watch(Stages):
@@ -65,7 +68,7 @@ class LEDEncoder(Network):
     ) -> LEDEncoderBaseModelOutput:
         """Return the states of a batch of documents.
 
-        Each document runs alone, at its real length, so that it has the same bits in any batch.
+        Each document runs at its real length, and has the same bits alone and in any batch.
 
         input_ids: (B, S) int, or inputs_embeds: (B, S, E) float
         attention_mask: (B, S) of 0 and 1; None takes every token as real
@@ -98,13 +101,19 @@ class LEDEncoder(Network):
             if progress is not None:
                 progress(next(layers_done), layers)
 
-        states, watches = [], []
-        for b, length in enumerate(masks.lengths):
-            tokens = embeds[b, :length] if input_ids is None else table[ids[b, :length]]
-            watch = _Watch(bool(output_hidden_states), bool(output_attentions), heads, layer_done)
-            is_real, is_global = masks.is_real[b, :length], masks.is_global[b, :length]
-            states.append(encoder(tokens, is_real, is_global, weights, self.config, watch))
-            watches.append(watch)
+        states, watches = (
+            [],
+            [_Watch(bool(output_hidden_states), bool(output_attentions), heads, layer_done) for _ in range(B)],
+        )
+        for group in _groups(masks.lengths):
+            places = [(b, slice(masks.lengths[b])) for b in group]
+            tokens = np.concatenate([embeds[place] if input_ids is None else table[ids[place]] for place in places])
+            documents = Documents(
+                [masks.is_real[place] for place in places], [masks.is_global[place] for place in places],
+                [watches[b] for b in group],
+            )  # fmt: skip
+            together = encoder(tokens, documents, weights, self.config)
+            states += [together[document.rows] for document in documents.each]
         rows = S, self.config.d_model
         output = LEDEncoderBaseModelOutput(last_hidden_state=_stacked(states, rows))
         if output_hidden_states:
@@ -115,6 +124,22 @@ class LEDEncoder(Network):
             output.attentions, to_all = _attentions(watches, self.config.encoder_layers, S, G)
             output.global_attentions = to_all if G else None
         return in_form(output, return_dict)
+
+
+def _groups(lengths: Sequence[int]) -> list[list[int]]:
+    """Return the numbers of the documents that are computed together: as many, in order, as have ROWS tokens in all.
+
+    >>> _groups([ROWS - 2, 1, 1, 1, 2 * ROWS, 3])
+    [[0, 1, 2], [3], [4], [5]]
+    """
+    groups, rows = list[list[int]](), ROWS + 1
+    for b, length in enumerate(lengths):
+        rows += length
+        if rows > ROWS:
+            groups.append([])
+            rows = length
+        groups[-1].append(b)
+    return groups
 
 
 def _stacked(arrays: Sequence[Floats], shape: tuple[int, ...]) -> Floats:

@@ -5,15 +5,17 @@ where the observer wants them, so that asking for them changes no result.
 """
 
 import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from ..arrays import Bools, Floats, Ids, Weights
 from ..kernels.banded import banded
 from ..kernels.grouped import grouped
-from ..kernels.products import weighted_sums
+from ..kernels.products import few_rows, many_rows, weighted_sums
 from ..kernels.rounded import Rounded, rounded, widened
 from .cache import DocumentKeys, Past, SourceKeys
+from .documents import Document, Documents
 from .layers import Buffers, dots, fixed, heads, join_heads, linear, split_heads
 from .observe import Observer
 
@@ -24,29 +26,21 @@ FEW_GLOBAL = 2  # G global queries are few where FEW_GLOBAL * G <= D: `_attend_t
 
 
 def encoder_self_attention(
-    hidden: Floats,
-    w: int,
-    is_real: Bools,
-    is_global: Bools,
-    H: int,
-    weights: Weights,
-    name: str,
-    see: Observer,
-    buffers: Buffers,
+    hidden: Floats, w: int, documents: Documents, H: int, weights: Weights, name: str, buffers: Buffers
 ) -> Floats:
-    """Return the self-attention of one encoder layer over one document; equals `reference.encoder_attention`.
+    """Return the self-attention of one encoder layer; equals `reference.encoder_attention` of each document.
 
-    Where the observer wants `probs`, it sees them in three parts: of the ordinary queries `probs.band` (H, S, K) and
-    `probs.global_keys` (H, S, G), and of the global queries `probs.global_queries` (H, G, S).
+    Where a document's observer wants `probs`, it sees them in three parts: of the ordinary queries `probs.band`
+    (H, S, K) and `probs.global_keys` (H, S, G), and of the global queries `probs.global_queries` (H, G, S), with the
+    tokens of that document only.
 
     hidden: (S, E) float
-    is_real, is_global: (S,) bool; a global token is real
     buffers: those of an earlier layer, to be used again
     returns: (S, E) float, in the queries' buffer
     """
-    inner = f"{name}.longformer_self_attn"
+    inner, see = f"{name}.longformer_self_attn", documents.see
     S, E = hidden.shape
-    global_places = np.flatnonzero(is_global)  # (G,)
+    is_real, is_global, global_places = documents.is_real, documents.is_global, documents.global_places
     shape = H, S, E // H
     context = buffers.array("context", (S, E), hidden.dtype)
     q, k, v = (
@@ -55,27 +49,37 @@ def encoder_self_attention(
     )  # (H, S, D)
     # subtle: the ordinary keys and values of the global tokens, not those of `key_global`: what all others see of them.
     k_extra, v_extra = (np.take(array, global_places, axis=1) for array in (k, v))  # (H, G, D), contiguous
-    banded(q, k, v, is_real & ~is_global, k_extra, v_extra, w, context)
+    banded(q, k, v, is_real & ~is_global, k_extra, v_extra, w, context, bounds=documents.bounds)
     context[~is_real] = 0
-    if see.wants(f"{name}.probs"):
-        global_keys, band = _local_probs(q, k, w, is_real, is_global)
-        see(f"{name}.probs.global_keys", global_keys)
-        see(f"{name}.probs.band", band)
-    if len(global_places):
-        is_few = len(global_places) * FEW_GLOBAL <= E // H
-        attend = _attend_to_all if is_few else _attend_to_all_projected
-        context[global_places] = attend(hidden, global_places, is_real, H, weights, name, see)
-    elif see.wants(f"{name}.probs"):
-        see(f"{name}.probs.global_queries", np.zeros((H, 0, S), hidden.dtype))
+    for document in documents.each:
+        if document.see.wants(f"{name}.probs"):
+            rows = document.rows
+            global_keys, band = _local_probs(q[:, rows], k[:, rows], w, document.is_real, document.is_global)
+            document.see(f"{name}.probs.global_keys", global_keys)
+            document.see(f"{name}.probs.band", band)
+            if not len(document.global_places):
+                document.see(f"{name}.probs.global_queries", global_keys.swapaxes(1, 2))
+    for attend, some in _ways_to_all(documents, E // H):
+        places = np.concatenate([document.global_places for document in some])
+        context[places] = attend(hidden, some, H, weights, name)
     see(inner, context)
-    output = linear(context, weights, f"{name}.output", out=q.reshape(S, E))
+    output = linear(context, weights, f"{name}.output", out=q.reshape(S, E), multiply=many_rows)
     see(f"{name}.output", output)
     return output
 
 
-def _attend_to_all(
-    hidden: Floats, global_places: Ids, is_real: Bools, H: int, weights: Weights, name: str, see: Observer
-) -> Floats:
+def _ways_to_all(documents: Documents, D: int) -> Iterator[tuple[Callable[..., Floats], list[Document]]]:
+    """Give the functions that attend from global queries to all tokens, each with the documents that it is fast for."""
+    few, many = list[Document](), list[Document]()
+    for document in documents.each:
+        (few if FEW_GLOBAL * len(document.global_places) <= D else many).append(document)
+    for attend, some in ((_attend_to_all, few), (_attend_to_all_projected, many)):
+        some = [document for document in some if len(document.global_places)]
+        if some:
+            yield attend, some
+
+
+def _attend_to_all(hidden: Floats, documents: list[Document], H: int, weights: Weights, name: str) -> Floats:
     """Return the context of global queries, (G, E), without keys and values of all tokens: `hidden` stands in for both.
 
     Per head, with the parts of the weights W_k, W_v and biases b_k, b_v that belong to it,
@@ -83,39 +87,47 @@ def _attend_to_all(
         sum of p (W_v x + b_v) = W_v (sum of p x) + b_v, since the probabilities p sum to 1.
     That costs 4 S E H G operations in place of 4 S E^2, which is less for few queries.
 
-    hidden: (S, E) float
-    global_places: (G,) int
+    hidden: (S, E) float, of all documents
+    documents: those whose global queries are meant
     """
-    S, E = hidden.shape
-    G, D = len(global_places), E // H
-    inner = f"{name}.longformer_self_attn"
-    q = heads(hidden[global_places], H, weights, f"{inner}.query_global")  # (H, G, D)
+    E = hidden.shape[1]
+    D, inner = E // H, f"{name}.longformer_self_attn"
+    global_places = np.concatenate([document.global_places for document in documents])  # (G,)
+    q = heads(hidden[global_places], H, weights, f"{inner}.query_global", multiply=few_rows)  # (H, G, D)
     W_key, W_value = (weights[f"{inner}.{part}_global.weight"].reshape(H, D, E) for part in ("key", "value"))
-    scores = dots(weighted_sums(q, W_key).reshape(H * G, E), hidden)  # (H * G, S)
-    scores /= math.sqrt(D)
-    scores[:, ~is_real] = -np.inf
-    probs = softmax(scores)  # (H * G, S)
-    mean_states = weighted_sums(probs[None], fixed(hidden)[None]).reshape(H, G, E)
-    if see.wants(f"{name}.probs"):
-        see(f"{name}.probs.global_queries", probs.reshape(H, G, S))
-    context = join_heads(np.stack([dots(mean_states[h], W_value[h]) for h in range(H)]))  # (G, E)
+    queries = weighted_sums(q, W_key)  # (H, G, E)
+    mean_states, first = np.empty_like(queries), 0
+    for document in documents:
+        states, G = hidden[document.rows], len(document.global_places)
+        columns = slice(first, first + G)
+        first += G
+        scores = dots(queries[:, columns].reshape(H * G, E), states)  # (H * G, S)
+        scores /= math.sqrt(D)
+        scores[:, ~document.is_real] = -np.inf
+        probs = softmax(scores)  # (H * G, S)
+        mean_states[:, columns] = weighted_sums(probs[None], fixed(states)[None]).reshape(H, G, E)
+        if document.see.wants(f"{name}.probs"):
+            document.see(f"{name}.probs.global_queries", probs.reshape(H, G, -1))
+    context = join_heads(np.stack([dots(mean_states[h], W_value[h], multiply=few_rows) for h in range(H)]))  # (G, E)
     return context + weights[f"{inner}.value_global.bias"]
 
 
-def _attend_to_all_projected(
-    hidden: Floats, global_places: Ids, is_real: Bools, H: int, weights: Weights, name: str, see: Observer
-) -> Floats:
+def _attend_to_all_projected(hidden: Floats, documents: list[Document], H: int, weights: Weights, name: str) -> Floats:
     """Return the same as `_attend_to_all`, by keys and values of all tokens: better for many queries."""
     inner = f"{name}.longformer_self_attn"
-    q = heads(hidden[global_places], H, weights, f"{inner}.query_global")  # (H, G, D)
-    k, v = (heads(hidden, H, weights, f"{inner}.{part}_global") for part in ("key", "value"))  # (H, S, D)
-    context = np.empty((len(global_places), hidden.shape[1]), hidden.dtype)
-    banded(q, k, v, is_real, k[:, :0], v[:, :0], len(hidden), context)
-    if see.wants(f"{name}.probs"):
-        scores = np.stack([dots(q[h], k[h]) for h in range(H)])  # (H, G, S)
-        scores = np.where(is_real, scores / math.sqrt(q.shape[2]), -np.inf)
-        see(f"{name}.probs.global_queries", softmax(scores))
-    return context
+    contexts = []
+    for document in documents:
+        states, is_real = hidden[document.rows], document.is_real
+        q = heads(hidden[document.global_places], H, weights, f"{inner}.query_global")  # (H, G, D)
+        k, v = (heads(states, H, weights, f"{inner}.{part}_global") for part in ("key", "value"))  # (H, S, D)
+        context = np.empty((q.shape[1], hidden.shape[1]), hidden.dtype)
+        banded(q, k, v, is_real, k[:, :0], v[:, :0], len(states), context)
+        contexts.append(context)
+        if document.see.wants(f"{name}.probs"):
+            scores = np.stack([dots(q[h], k[h]) for h in range(H)])  # (H, G, S)
+            scores = np.where(is_real, scores / math.sqrt(q.shape[2]), -np.inf)
+            document.see(f"{name}.probs.global_queries", softmax(scores))
+    return np.concatenate(contexts)
 
 
 def _local_probs(q: Floats, k: Floats, w: int, is_real: Bools, is_global: Bools) -> tuple[Floats, Floats]:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from ..arrays import Bools, Floats, Ids, Weights
 from ..config import LEDConfig
 from .attention import cross_attention, decoder_self_attention
@@ -61,7 +63,8 @@ def decoder(
     is_source_key: per document (S,) bool
     returns: (R, T, E) float
     """
-    hidden = embed(tokens, cache.get_seq_length(), weights, "decoder", see)
+    P, T = cache.get_seq_length(), tokens.shape[1]
+    hidden = embed(tokens, np.arange(P, P + T), weights, "decoder", see)
     pasts = []
     for i, past in enumerate(cache.pasts):
         sources = [document[i] for document in cache.documents]

@@ -1,57 +1,49 @@
-"""The encoder's stack: a document's embedded tokens in, its states out."""
+"""The encoder's stack: the embedded tokens of documents in, their states out."""
 
-from ..arrays import Bools, Floats, Weights
+from ..arrays import Floats, Weights
 from ..config import LEDConfig
 from .attention import encoder_self_attention
+from .documents import Documents
 from .layers import Buffers, add_norm, embed, feed_forward_in_slices
-from .observe import SEES_NOTHING, Observer
 
 
 def encoder_layer(
     hidden: Floats,
     w: int,
-    is_real: Bools,
-    is_global: Bools,
+    documents: Documents,
     weights: Weights,
     config: LEDConfig,
     name: str,
-    see: Observer = SEES_NOTHING,
     buffers: Buffers | None = None,
 ) -> Floats:
-    """Return the output of one layer; equals `reference.encoder_layer`. `hidden` is overwritten.
+    """Return the output of one layer; equals `reference.encoder_layer` of each document. `hidden` is overwritten.
 
     hidden: (S, E) float
-    is_real, is_global: (S,) bool; a global token is real
     buffers: those of an earlier layer, to be used again
     returns: (S, E) float
     """
-    buffers = buffers or Buffers()
+    buffers, see = buffers or Buffers(), documents.see
     H, kind = config.encoder_attention_heads, config.activation_function
     # `attended` and `between` are in the buffer of the queries; `fed` and the result overwrite `hidden`.
-    attended = encoder_self_attention(hidden, w, is_real, is_global, H, weights, f"{name}.self_attn", see, buffers)
+    attended = encoder_self_attention(hidden, w, documents, H, weights, f"{name}.self_attn", buffers)
     between = add_norm(hidden, attended, weights, f"{name}.self_attn_layer_norm", see)
     fed = feed_forward_in_slices(between, weights, name, kind, buffers, out=hidden)
     see(f"{name}.fc2", fed)
     return add_norm(between, fed, weights, f"{name}.final_layer_norm", see)
 
 
-def encoder(
-    tokens: Floats,
-    is_real: Bools,
-    is_global: Bools,
-    weights: Weights,
-    config: LEDConfig,
-    see: Observer = SEES_NOTHING,
-) -> Floats:
-    """Return the states of one document; equals `reference.encoder`.
+def encoder(tokens: Floats, documents: Documents, weights: Weights, config: LEDConfig) -> Floats:
+    """Return the states of documents; equals `reference.encoder` of each.
 
-    tokens: (S, E) float
-    is_real, is_global: (S,) bool; a global token is real
+    The rows of all documents go through products, norms and activation together, and each document attends to itself.
+    No number depends on the other documents, nor does the order of any sum: a document has the same bits in any batch.
+
+    tokens: (S, E) float, those of all documents, one behind the other
     returns: (S, E) float
     """
     buffers = Buffers()
-    hidden = embed(tokens, 0, weights, "encoder", see)
+    hidden = embed(tokens, documents.places, weights, "encoder", documents.see)
     for i in range(config.encoder_layers):
         w, name = config.one_sided_window(i), f"encoder.layers.{i}"
-        hidden = encoder_layer(hidden, w, is_real, is_global, weights, config, name, see, buffers)
+        hidden = encoder_layer(hidden, w, documents, weights, config, name, buffers)
     return hidden

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Floats, Weights
+from ..arrays import Floats, Ids, Weights
 from ..kernels.products import FEW_ROWS, few_rows, many_rows
 from ..kernels.rounded import Matrix
 from ..kernels.rows import add_norm as add_norm_rows
 from .observe import Observer
 
 LAYER_NORM_EPSILON = 1e-5  # torch.nn.LayerNorm's default, which LED keeps
+Multiplication = Callable[..., None]  # few_rows or many_rows
 SLICE_ROWS = 2048  # rows of a feed-forward at a time: the array between, (rows, F), is the largest
 
 
@@ -34,52 +35,54 @@ class Buffers:
         return array
 
 
-def linear(x: Floats, weights: Weights, name: str, *, gelu: bool = False, out: Floats | None = None) -> Floats:
-    """Return x W^T + b, or its GELU: (..., T, inputs) -> (..., T, outputs)."""
-    return product(x, weights[f"{name}.weight"], weights[f"{name}.bias"], gelu=gelu, out=out)
+def linear(
+    x: Floats, weights: Weights, name: str, *, gelu: bool = False, out: Floats | None = None,
+    multiply: Multiplication | None = None,
+) -> Floats:  # fmt: skip
+    """Return x W^T + b, or its GELU: (..., T, inputs) -> (..., T, outputs). See `product`."""
+    return product(x, weights[f"{name}.weight"], weights[f"{name}.bias"], gelu=gelu, out=out, multiply=multiply)
 
 
-def product(x: Floats, weight: Matrix, bias: Floats, *, gelu: bool = False, out: Floats | None = None) -> Floats:
+def product(
+    x: Floats, weight: Matrix, bias: Floats, *, gelu: bool = False, out: Floats | None = None,
+    multiply: Multiplication | None = None,
+) -> Floats:  # fmt: skip
     """Return x @ weight.T + bias, or its GELU. No row depends on the others.
 
     x: (..., T, inputs) float
     weight: (outputs, inputs) float, or Rounded
     bias: (outputs,) float
     out: (..., T, outputs) float, where to put the result; None for a new array
+    multiply: the kernel; None for the one that is fast for T rows. The two differ in the last bits, so that the encoder
+        names one: the number of its rows is that of all documents
     returns: (..., T, outputs) float
     """
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     if out is None:
         out = np.empty((*x.shape[:-1], len(bias)), x.dtype)
-    multiply = _multiplication(x.shape[-2])
+    # subtle: the rows of a document choose, T, and not those of a batch.
+    multiply = multiply or (few_rows if x.shape[-2] <= FEW_ROWS else many_rows)
     multiply(rows, weight, bias, out.reshape(1, len(rows), len(bias)), activate=gelu)
     return out
 
 
-def _multiplication(T: int) -> Callable[..., None]:
-    """Return the kernel that multiplies documents of T rows.
-
-    subtle: the rows of a document choose, not those of a batch, because the two kernels differ in the last bits.
-    """
-    return few_rows if T <= FEW_ROWS else many_rows
-
-
-def heads(x: Floats, H: int, weights: Weights, name: str, *, out: Floats | None = None) -> Floats:
-    """Return a linear layer of one document, its output parted into heads: (S, E) -> (H, S, D).
+def heads(
+    x: Floats, H: int, weights: Weights, name: str, *, out: Floats | None = None, multiply: Multiplication = many_rows
+) -> Floats:
+    """Return a linear layer of source tokens, its output parted into heads: (S, E) -> (H, S, D).
 
     out: (H, S, D) float, where to put the result; None for a new array
     """
     weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
     if out is None:
         out = np.empty((H, len(x), len(bias) // H), x.dtype)
-    multiply = _multiplication(len(x))
     multiply(x, weight, bias, out)
     return out
 
 
-def dots(x: Floats, y: Floats) -> Floats:
+def dots(x: Floats, y: Floats, *, multiply: Multiplication | None = None) -> Floats:
     """Return x @ y.T: (R, U), (M, U) -> (R, M)."""
-    return product(x, fixed(y), fixed(np.zeros(len(y), x.dtype)))
+    return product(x, fixed(y), fixed(np.zeros(len(y), x.dtype)), multiply=multiply)
 
 
 def fixed(x: Floats) -> Floats:
@@ -111,20 +114,21 @@ def add_norm(x: Floats, y: Floats, weights: Weights, name: str, see: Observer) -
 
 
 def feed_forward(
-    x: Floats, weights: Weights, name: str, kind: str, *, inner: Floats | None = None, out: Floats | None = None
-) -> Floats:
+    x: Floats, weights: Weights, name: str, kind: str, *, inner: Floats | None = None, out: Floats | None = None,
+    multiply: Multiplication | None = None,
+) -> Floats:  # fmt: skip
     """Return two linear layers with the activation between: (..., T, E) -> (..., T, E).
 
     inner, out: where to put what lies between, (..., T, F), and the result; None for new arrays
     """
-    between = linear(x, weights, f"{name}.fc1", gelu=kind == "gelu", out=inner)  # (..., T, F)
+    between = linear(x, weights, f"{name}.fc1", gelu=kind == "gelu", out=inner, multiply=multiply)  # (..., T, F)
     if kind != "gelu":
         activate(between, kind)
-    return linear(between, weights, f"{name}.fc2", out=out)
+    return linear(between, weights, f"{name}.fc2", out=out, multiply=multiply)
 
 
 def feed_forward_in_slices(x: Floats, weights: Weights, name: str, kind: str, buffers: Buffers, out: Floats) -> Floats:
-    """Return `feed_forward` of a document, (S, E), computed for a slice of its rows at a time, in `out`.
+    """Return `feed_forward` of source tokens, (S, E), computed for a slice of the rows at a time, in `out`.
 
     out: (S, E) float
     """
@@ -132,7 +136,8 @@ def feed_forward_in_slices(x: Floats, weights: Weights, name: str, kind: str, bu
     inner = buffers.array("inner", (min(len(x), SLICE_ROWS), F), x.dtype)
     for first in range(0, len(x), SLICE_ROWS):
         rows = slice(first, min(len(x), first + SLICE_ROWS))
-        feed_forward(x[rows], weights, name, kind, inner=inner[: rows.stop - first], out=out[rows])
+        part = inner[: rows.stop - first]
+        feed_forward(x[rows], weights, name, kind, inner=part, out=out[rows], multiply=many_rows)
     return out
 
 
@@ -157,9 +162,11 @@ def activate(x: Floats, kind: str) -> None:
         raise ValueError(f"no activation {kind!r}")
 
 
-def embed(tokens: Floats, first_position: int, weights: Weights, name: str, see: Observer) -> Floats:
-    """Return token plus position, normed: (..., T, E) -> (..., T, E)."""
-    T = tokens.shape[-2]
-    positions = weights[f"{name}.embed_positions.weight"][first_position : first_position + T]  # (T, E)
+def embed(tokens: Floats, places: Ids, weights: Weights, name: str, see: Observer) -> Floats:
+    """Return token plus position, normed: (..., T, E) -> (..., T, E).
+
+    places: (T,) int, of each token in its text
+    """
+    positions = weights[f"{name}.embed_positions.weight"][places]  # (T, E)
     positions = np.broadcast_to(positions, tokens.shape).copy()
     return add_norm(tokens, positions, weights, f"{name}.layernorm_embedding", see)

@@ -4,7 +4,7 @@ An observer of models/stacks.py keeps hidden states and attentions, and counts l
 the same observer as its `see`. It reports more stages (every projection), and `probs` as one dense array.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..arrays import Floats
@@ -31,6 +31,23 @@ class _SeesNothing:
 
 
 SEES_NOTHING: Observer = _SeesNothing()
+
+
+class Parted:
+    """An observer of arrays whose rows belong to several documents: the observer of each sees its rows.
+
+    parts: the observers, each with its rows
+    """
+
+    def __init__(self, parts: Sequence[tuple[Observer, slice]]) -> None:
+        self._parts = parts
+
+    def wants(self, name: str) -> bool:
+        return any(see.wants(name) for see, _ in self._parts)
+
+    def __call__(self, name: str, array: Floats) -> None:
+        for see, rows in self._parts:
+            see(name, array[rows])
 
 
 class Stages(dict[str, Floats]):
