@@ -129,7 +129,7 @@ class LEDEncoder(Network):
 def _groups(lengths: Sequence[int]) -> list[list[int]]:
     """Return the numbers of the documents that are computed together: as many, in order, as have ROWS tokens in all.
 
-    >>> _groups([ROWS - 2, 1, 1, 1, 2 * ROWS, 3])
+    >>> _groups([1, ROWS - 2, 1, 1, 2 * ROWS, 3])
     [[0, 1, 2], [3], [4], [5]]
     """
     groups, rows = list[list[int]](), ROWS + 1
