@@ -213,6 +213,15 @@ def test_it_writes_to_a_file_where_standard_output_is_closed(note, tmp_path):
     assert (tmp_path / "out.txt").read_text(encoding="utf-8") == expected(SHORT) + "\n"
 
 
+@pytest.mark.parametrize("threads", ["0", "-1", "two", ""])
+def test_a_number_of_threads_that_is_none_is_told(note, threads):
+    done = subprocess.run(
+        **process("summarize", note, "-m", TINY, env={"NUMBA_NUM_THREADS": threads}), capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert f"error: NUMBA_NUM_THREADS is '{threads}': it must be a whole number of at least 1, or unset" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
