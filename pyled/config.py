@@ -159,9 +159,12 @@ class LEDConfig(Shape):
                 raise ConfigError(f"{name} is a setting of generation: {_TO_GENERATION}")
             if name in _OF_CALLS and values[name] is not None and values[name] is not _OF_CALLS[name]:
                 raise ConfigError(f"{name}={brief(values[name])} has no effect here: pass it to the call of the model")
-        names, count = values.get("id2label"), values.get("num_labels")
+        names, numbers, count = (values.get(name) for name in ("id2label", "label2id", "num_labels"))
         if isinstance(names, dict) and count is not None and len(names) != count:
             raise ConfigError(f"id2label names {len(names)} labels, num_labels is {brief(count)}: pass one of them")
+        count = len(names) if isinstance(names, dict) else self.num_labels if count is None else count
+        if isinstance(numbers, dict) and len(numbers) != count:
+            raise ConfigError(f"label2id numbers {len(numbers)} labels, there are {brief(count)}: pass id2label, too")
         self._set(values)
 
     def _set(self, values: Mapping[str, Any]) -> None:

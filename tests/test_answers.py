@@ -148,6 +148,7 @@ def test_several_questions_and_texts_give_lists(asking, labelling):
             "a chunk has room for 12. tokens of the text: pass at most half, 61",
         ),
         ({"global_attention": "first"}, "'question' or 'none' was expected"),
+        ({"topk": 2}, "'topk' is no argument of Answerer: did you mean 'top_k'?"),
         ({"errors": "silent"}, "'raise' or 'record' was expected"),
     ],
 )

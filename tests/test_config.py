@@ -181,6 +181,9 @@ def test_labels_of_a_file_stay_while_they_fit_the_number(tmp_path):
     assert LEDConfig.from_dict(labels | {"num_labels": 5}).id2label[4] == "LABEL_4"
     with pytest.raises(ConfigError, match="id2label names 2 labels, num_labels is 5: pass one of them"):
         LEDConfig.from_dict({}, **labels, num_labels=5)
+    for more, count in (({}, 2), ({"num_labels": 4}, 4), ({"id2label": {0: "a"}}, 1)):
+        with pytest.raises(ConfigError, match=f"label2id numbers 3 labels, there are {count}: pass id2label, too"):
+            LEDConfig.from_dict({}, label2id={"a": 0, "b": 1, "c": 2}, **more)
     assert LEDConfig(id2label=None, label2id=None).id2label == {0: "LABEL_0", 1: "LABEL_1"}
     config = LEDConfig(label2id={"no": 1, "yes": 0})
     assert (config.label2id, config.id2label) == ({"no": 1, "yes": 0}, {0: "LABEL_0", 1: "LABEL_1"})

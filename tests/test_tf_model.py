@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import budget
 import h5py
@@ -333,6 +334,9 @@ def test_wrong_arguments_are_told(model):
             model(wrong)
     with pytest.raises(TypeError, match="labels"):
         base(ids, labels=ids)
+    uneven = pyled.TFLEDModel(replace(base.config, encoder_attention_heads=1))
+    with pytest.raises(InputError, match=r"head_mask is for encoder .*, but the encoder has 1 heads, the decoder \d+:"):
+        uneven(ids, decoder_input_ids=ids, head_mask=np.ones((base.config.encoder_layers, 1)))
 
 
 def test_a_saved_model_is_one_that_torch_loads(model, tmp_path):

@@ -81,6 +81,10 @@ class TFLEDPreTrainedModel(Seq2SeqModel[AnyOutput]):
         """
         if training:
             raise InputError("training=True: pyled computes without dropout, leave it out")
+        encoder, decoder = self.config.encoder_attention_heads, self.config.decoder_attention_heads
+        if head_mask is not None and encoder != decoder:
+            counts = f"the encoder has {encoder} heads, the decoder {decoder}"
+            raise InputError(f"head_mask is for encoder and decoder here, as in TensorFlow, but {counts}: leave it out")
         of_source = None if head_mask is None else np.atleast_1d(as_array(head_mask))[: self.config.decoder_layers]
         others = {"head_mask": head_mask, "decoder_head_mask": decoder_head_mask, "cross_attn_head_mask": of_source}
         others["labels"] = labels

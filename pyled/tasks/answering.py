@@ -17,6 +17,7 @@ import numpy as np
 from ..annotations import Count, checked_arguments, is_integer
 from ..arrays import Bools, Floats
 from ..checkpoint import Arithmetic
+from ..config import refuse_keywords
 from ..errors import InputError, PyledError
 from ..models import LEDForQuestionAnswering
 from ..network.attention import softmax
@@ -143,6 +144,7 @@ class Answerer:
 
         Raises InputError for arguments, CheckpointError, ConfigError, TokenizerError for files.
         """
+        refuse_keywords("Answerer", options, [field.name for field in fields(Asking)])
         self.asking = checked_arguments(Asking)(**options)
         self._stated = options.keys()
         self.loaded = load_for(LEDForQuestionAnswering, model, tokenizer, dtype, None, revision, encoder)
