@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,8 +102,8 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def stated(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """Return the options that are given, by the names of arguments of the library."""
-    return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    """Return the options that are given, by the names of arguments of the library; a command lacks some of them."""
+    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
 
 
 def use_threads(arguments: argparse.Namespace) -> None:
@@ -124,13 +124,7 @@ def load(arguments: argparse.Namespace, options: Mapping[str, Any], console: Con
     """
     from ... import tasks
 
-    try:
-        with _without_collection():
-            names = (arguments.model, arguments.tokenizer)
-            types = stated(arguments, "dtype", "weights", "encoder", "revision")
-            loaded = tasks.load(*names, **types)
-    except GenerationError as e:  # in its generation_config.json
-        raise CheckpointError(str(e)) from None
+    loaded = _of_checkpoint(tasks.load, arguments)
     try:
         summarizer = tasks.Summarizer(loaded, **options)
     except PyledError as e:
@@ -151,13 +145,17 @@ def load_task(task: str, arguments: argparse.Namespace, options: Mapping[str, An
     """Return a class of `pyled.tasks` over the checkpoint that is named. Raises CheckpointError, InputError."""
     from ... import tasks
 
-    try:
-        with _without_collection():
-            names = (arguments.model, arguments.tokenizer)
-            types = stated(arguments, "dtype", "encoder", "revision")
-            loaded_task = getattr(tasks, task)(*names, **types, **options)
-    except GenerationError as e:  # in its generation_config.json
-        raise CheckpointError(str(e)) from None
+    loaded_task = _of_checkpoint(getattr(tasks, task), arguments, **options)
     for note in loaded_task.loaded.surprises:
         console.note(note)
     return loaded_task
+
+
+def _of_checkpoint(make: Callable[..., Any], arguments: argparse.Namespace, **options: Any) -> Any:
+    """Return what a function or a class makes of the checkpoint that is named. Raises CheckpointError, InputError."""
+    types = stated(arguments, "dtype", "weights", "encoder", "revision")
+    try:
+        with _without_collection():
+            return make(arguments.model, arguments.tokenizer, **types, **options)
+    except GenerationError as e:  # in its generation_config.json
+        raise CheckpointError(str(e)) from None
