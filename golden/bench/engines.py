@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).resolve().with_name("worker.py")
 LIBRARIES = ("NUMBA", "OMP", "OPENBLAS", "MKL", "RAYON")  # whose threads the environment sets
-WEIGHTS = ("float32", "bf16", "int8")
+OPTIONS = {"bf16": "weights", "int8": "weights", "int16": "encoder"}  # what is said of an engine behind its place
 
 
 class ChildError(Exception):
@@ -19,11 +21,14 @@ class ChildError(Exception):
 
 @dataclass(frozen=True)
 class Engine:
-    """One that does the works: the pyled of the folder `place`, or torch in the interpreter `place`."""
+    """One that does the works: the pyled of the folder `place`, or torch in the interpreter `place`.
+
+    options: of `from_pretrained`, where they are not float32
+    """
 
     name: str
     place: Path
-    weights: str
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -38,7 +43,7 @@ class Engine:
         if self.kind == "pyled":
             path = [str(self.place), *filter(None, [os.environ.get("PYTHONPATH")])]
             environment["PYTHONPATH"], python = os.pathsep.join(path), sys.executable
-        request |= {"engine": self.kind, "checkout": str(self.place), "weights": self.weights, "threads": threads}
+        request |= {"engine": self.kind, "checkout": str(self.place), "options": dict(self.options), "threads": threads}
         command = [python, str(WORKER), json.dumps(request)]
         try:
             done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
@@ -54,15 +59,18 @@ class Engine:
         return answer
 
 
-def engine(text: str, weights: str | None = None) -> Engine:
-    """Return the engine that PLACE or PLACE:WEIGHTS names. Raises ValueError where nothing is there.
+def engine(text: str) -> Engine:
+    """Return the engine that PLACE or PLACE:OPTION+OPTION names. Raises ValueError where nothing is there.
 
-    engine("/work/before:int8") is the pyled of that folder, with int8 weights.
+    engine("/work/before:int16+int8") is the pyled of that folder with an encoder in int16 and weights in int8. Its name
+    is "before:int16+int8", that of this checkout begins with "pyled", and that of an interpreter with "torch".
     """
     head, _, tail = text.rpartition(":")
-    place, weights = (head, tail) if tail in WEIGHTS else (text, weights or WEIGHTS[0])
-    path = Path(place)
-    if not (path / "pyled" / "__init__.py").exists() and not path.is_file():
+    options = {OPTIONS[option]: option for option in tail.split("+") if option in OPTIONS}
+    place = Path(head if options else text)
+    if not (place / "pyled" / "__init__.py").exists() and not place.is_file():
         raise ValueError(f"{place}: neither a folder with a pyled/ in it nor a Python interpreter")
     # An interpreter keeps its path: a link of a virtual environment leads out of it.
-    return Engine(text, path.resolve() if path.is_dir() else path.absolute(), weights)
+    place = place.resolve() if place.is_dir() else place.absolute()
+    name = "torch" if place.is_file() else "pyled" if place == CHECKOUT else place.name
+    return Engine(":".join([name, *([tail] if options else [])]), place, options)

@@ -26,6 +26,12 @@ INSTALLED = Path("/var/lib/dpkg/info")
 # Whose manual pages are fetched, beside those of the packages installed here: some with many pages, and a small package
 # of each of 4,000 other sources, for as many ways to write one.
 PACKAGES = HERE / "packages.txt"
+# Some of them whose sources are held out, and whose pages are long or many: for `held_out`.
+HELD_OUT_PACKAGES = [
+    *("autofs", "elfutils", "genisoimage", "gphoto2", "lftp", "libcatalyst-perl", "libzmq3-dev", "lm-sensors"),
+    *("mandos-client", "mariadb-client", "moreutils", "network-manager", "reprepro", "since", "spamassassin"),
+    *("strongswan-starter", "visidata", "weechat-curses", "wodim", "zathura"),
+]
 
 DESCRIPTIONS_PER_SOURCE = 8
 DESCRIPTIONS_PER_SUBJECT = 2  # of one source: "GNU R statistics (base)", "GNU R statistics (docs)", ...
@@ -156,9 +162,8 @@ def descriptions() -> Iterator[Pair]:
 # Manual pages
 
 
-def fetch(directory: Path) -> None:
-    """The manual pages of the packages named in packages.txt, unpacked into directory/pages/SOURCE/PACKAGE."""
-    names = PACKAGES.read_text(encoding="utf-8").split()
+def fetch(directory: Path, names: list[str]) -> None:
+    """The manual pages of these packages, unpacked into directory/pages/SOURCE/PACKAGE."""
     (directory / "archives").mkdir(parents=True, exist_ok=True)
     done = {path.name for path in directory.glob("pages/*/*")}
     missing = [name for name in names if name not in done]
@@ -271,8 +276,8 @@ def page(entry: tuple[str, Path, str]) -> Pair | None:
     return Pair("\n".join(rest).strip("\n") + "\n", summary, source)
 
 
-def pages(directory: Path) -> Iterator[Pair]:
-    entries = list(chosen_pages(directory))
+def pages(directory: Path, split: str | None = None) -> Iterator[Pair]:
+    entries = [entry for entry in chosen_pages(directory) if split in (None, split_of(entry[0]))]
     print(f"{len(entries)} pages to render", flush=True)
     seen: set[str] = set()
     with multiprocessing.Pool() as pool:
@@ -302,6 +307,38 @@ def read(path: Path) -> list[Pair]:
         return [Pair(**json.loads(line)) for line in lines]
 
 
+def first_of_sources(pairs: Iterable[Pair]) -> list[Pair]:
+    """At most HELD_OUT_PAGES_PER_SOURCE of each source, in an order that a hash draws."""
+    counts: Counter[str] = Counter()
+    chosen = []
+    for pair in in_order(pairs):
+        counts[pair.source] += 1
+        if counts[pair.source] <= HELD_OUT_PAGES_PER_SOURCE:
+            chosen.append(pair)
+    return chosen
+
+
+def in_order(pairs: Iterable[Pair]) -> list[Pair]:
+    return sorted(pairs, key=lambda p: share(p.source, p.document[:2000]))
+
+
+def held_out(directory: Path) -> None:
+    """The held-out texts alone, into {descriptions,pages}-test.jsonl where those are missing.
+
+    All of the descriptions, and the pages of what is installed and of HELD_OUT_PACKAGES: no text of these sources was
+    trained on, on whatever machine `collect` ran.
+    """
+    kinds = {
+        "descriptions": lambda: (pair for pair in descriptions() if split_of(pair.source) == "test"),
+        "pages": lambda: pages(directory, "test"),
+    }
+    if not (directory / "pages-test.jsonl").exists():
+        fetch(directory, HELD_OUT_PACKAGES)
+    for kind, pairs in kinds.items():
+        if not (directory / f"{kind}-test.jsonl").exists():
+            print(f"{write(directory / f'{kind}-test.jsonl', first_of_sources(pairs()))} {kind} held out", flush=True)
+
+
 def held_out_documents(directory: Path, count: int) -> list[str]:
     """As many held-out texts, half of each kind, drawn by a hash."""
     documents = []
@@ -313,7 +350,7 @@ def held_out_documents(directory: Path, count: int) -> list[str]:
 
 def collect(directory: Path) -> None:
     """Everything, into directory; texts that a held-out one equals are not trained on."""
-    fetch(directory)
+    fetch(directory, PACKAGES.read_text(encoding="utf-8").split())
     for kind, pairs in (("descriptions", lambda: descriptions()), ("pages", lambda: pages(directory))):
         whole = directory / f"{kind}.jsonl"
         if not whole.exists():
@@ -322,14 +359,10 @@ def collect(directory: Path) -> None:
     for kind in KINDS:
         for pair in read(directory / f"{kind}.jsonl"):
             sets[kind, split_of(pair.source)].append(pair)
-    held_out = {opening(p.document) for (_, split), pairs in sets.items() if split != "train" for p in pairs}
+    openings = {opening(p.document) for (_, split), pairs in sets.items() if split != "train" for p in pairs}
     for (kind, split), pairs in sets.items():
-        pairs.sort(key=lambda p: share(p.source, p.document[:2000]))
-        counts: Counter[str] = Counter()
-        chosen = []
-        for pair in pairs:
-            counts[pair.source] += 1
-            is_trained_on = split == "train" and opening(pair.document) not in held_out
-            if is_trained_on or (split != "train" and counts[pair.source] <= HELD_OUT_PAGES_PER_SOURCE):
-                chosen.append(pair)
+        if split == "train":
+            chosen = [pair for pair in in_order(pairs) if opening(pair.document) not in openings]
+        else:
+            chosen = first_of_sources(pairs)
         print(f"{write(directory / f'{kind}-{split}.jsonl', chosen)} {kind} {split}", flush=True)
