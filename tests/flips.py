@@ -257,6 +257,8 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "tokenizer/led/lengths.py": of("test_tokenizer", "test_padding_truncation_and_pairs") + CALLS + TEXTS,
     "checkpoint/conversion.py": of("test_convert"),
     "checkpoint/original.py": of("test_convert"),
+    "checkpoint/rounding.py": of("test_int16", "test_infinite_weights_are_refused", "test_wrong_types_are_refused")
+    + of("test_rounded", "test_what_is_not_finite_has_no_int8", "test_wrong_weights_are_refused"),
     "checkpoint/weight_file.py": SAFETENSORS,
     "checkpoint/pickles.py": TORCH,
     "checkpoint/torch_zip.py": TORCH,

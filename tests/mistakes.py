@@ -400,6 +400,17 @@ OF_FILE = {
          "return dict.fromkeys(report.tied, first)", "return {name: sources.get(name, first) for name in report.tied}",
          of("test_checkpoint", "test_of_several_that_differ_the_first_wins_and_it_is_said")),
     ],
+    "checkpoint/rounding.py": [
+        ("global-in-int16", "The matrices of global attention are rounded to int16, too.",
+         "(query|key|value)|output", "(query|key|value)(_global)?|output",
+         of("test_int16", "test_what_all_tokens_are_multiplied_with_is_in_int16_and_nothing_else")),
+    ],
+    "tasks/loading.py": [
+        ("encoder-not-told", "A record, and the file of finished chunks, do not tell int16 from float32.",
+         '"encoder": model.encoder_arithmetic or dtype', '"encoder": dtype',
+         of("test_int16", "test_a_result_says_what_the_encoder_multiplied")
+         + of("test_cli_outputs", "test_a_long_text_that_was_interrupted_goes_on_from_its_chunks")),
+    ],
     "checkpoint/safetensors.py": [
         ("bf16-in-lower-half", "A bfloat16 is the lower half of a float32.",
          "np.left_shift(bits, 16, out=bits)", "pass", of("test_safetensors", "test_every_bfloat16_is_widened_exactly")),
