@@ -11,12 +11,12 @@ from numba import prange
 from ..arrays import Floats
 from .elementary import gelu
 from .jit import kernel, scratch, thread
-from .rounded import Matrix, parts
-from .vectors import DOT_ROWS, add_product, dots, lanes, transpose
+from .rounded import DEPTH, Matrix, Rounded, parts, rounded_rows, words
+from .vectors import DOT_ROWS, add_pairs, add_product, dots, lanes, transpose
 
 FEW_ROWS = 16  # of so many rows at most, reading the matrix takes longer than the arithmetic
 WEIGHT_TILE = 48  # rows of the matrix per task
-ROW_TILE, DEPTH_TILE = 48, 128  # with so many rows and terms at a time, what is multiplied stays in the first cache
+ROW_TILE = 48  # with so many rows, and DEPTH terms at a time, what is multiplied stays in the first cache
 CHUNK = 1024  # rows per task, for which a part of the matrix is laid out once
 
 
@@ -58,11 +58,12 @@ def few_rows(x: Floats, weight: Matrix, bias: Floats, out: Floats, *, activate: 
         out[:] = result.reshape(R, H, D).swapaxes(0, 1)
 
 
-@kernel(parallel=True)
-def _many_rows(x, weight, scale, bias, activate, chunk, panels, tiles, out):
+@kernel(parallel=True, fastmath=set())
+def _many_rows(x, x_scale, weight, scale, bias, activate, chunk, panels, tiles, out):
     _, R, D = out.shape
     M, U = weight.shape
     width = panels.shape[2]
+    depth = DEPTH if x_scale is None else DEPTH // 2  # words
     chunks = (R + chunk - 1) // chunk
     for task in prange((M + width - 1) // width * chunks):
         m0, first = task // chunks * width, task % chunks * chunk
@@ -70,46 +71,71 @@ def _many_rows(x, weight, scale, bias, activate, chunk, panels, tiles, out):
         columns = m1 - m0
         # subtle: an array whose columns are cut is strided to the compiler, which then makes no vectors of a loop.
         panel, tile = panels[thread()], tiles[thread()]
+        # subtle: nor where an index is a sum that could be negative; so parts are cut here.
+        biases = bias[m0:m1]
+        if scale is not None:
+            scales = scale[m0:m1]
         # pass 1: panel = weight[m0:m1].T
         transpose(weight[m0:m1], panel[:, :columns])
         for r0 in range(first, stop, ROW_TILE):
             rows = min(stop, r0 + ROW_TILE) - r0
-            # pass 2: tile = x[r0 : r0 + rows] @ panel
+            # pass 2: tile = x[r0 : r0 + rows] @ panel; meanwhile the next task's part of the matrix comes to the cache
             tile[:rows] = 0
-            for u in range(0, U, DEPTH_TILE):
-                terms = slice(u, min(U, u + DEPTH_TILE))
-                add_product(x[r0 : r0 + rows, terms], panel[terms, :columns], tile[:rows, :columns])
-            # pass 3: tile = tile * scale + bias, or its GELU
-            for r in range(rows):
-                if scale is not None:
-                    for m in range(columns):
-                        tile[r, m] *= scale[m0 + m]
-                if activate:
-                    for m in range(columns):
-                        tile[r, m] = gelu(tile[r, m] + bias[m0 + m])
+            for u in range(0, U, depth):
+                terms = slice(u, min(U, u + depth))
+                later = weight[m1 + u * width // U : m1 + terms.stop * width // U]
+                if x_scale is None:
+                    add_product(x[r0 : r0 + rows, terms], panel[terms, :columns], tile[:rows, :columns], later)
                 else:
+                    add_pairs(x[r0 : r0 + rows, terms], panel[terms, :columns], tile[:rows, :columns], later)
+            # pass 3: tile = tile * scales
+            for r in range(rows):
+                if x_scale is not None:
                     for m in range(columns):
-                        tile[r, m] += bias[m0 + m]
-            # pass 4: out = tile, part by part
+                        tile[r, m] *= x_scale[r0 + r] * scales[m]
+                elif scale is not None:
+                    for m in range(columns):
+                        tile[r, m] *= scales[m]
+            # pass 4: out = tile + bias, or its GELU, head by head
             for h in range(m0 // D, (m1 + D - 1) // D):
+                before, past = max(m0 - h * D, 0), max(h * D - m0, 0)  # columns of the head, and of the tile
                 for r in range(rows):
-                    for m in range(max(m0, h * D), min(m1, (h + 1) * D)):
-                        out[h, r0 + r, m - h * D] = tile[r, m - m0]
+                    if activate:
+                        for m in range(min(D - before, columns - past)):
+                            out[h, r0 + r, before + m] = gelu(tile[r, past + m] + biases[past + m])
+                    else:
+                        for m in range(min(D - before, columns - past)):
+                            out[h, r0 + r, before + m] = tile[r, past + m] + biases[past + m]
 
 
-def many_rows(x: Floats, weight: Matrix, bias: Floats, out: Floats, *, activate: bool = False) -> None:
+def operand(x: Matrix, weight: Matrix) -> Matrix:
+    """Return rows as `many_rows` multiplies them: rounded, unless they are already, where the matrix is int16.
+
+    What several matrices are multiplied with needs to be rounded once only.
+    """
+    is_whole = isinstance(weight, Rounded) and weight.storage == "int16"
+    return rounded_rows(x) if is_whole and not isinstance(x, Rounded) else x
+
+
+def many_rows(x: Matrix, weight: Matrix, bias: Floats, out: Floats, *, activate: bool = False) -> None:
     """Write what `few_rows` writes, with other last bits; fast for many rows.
 
-    Sums of DEPTH_TILE terms are added one to the other, which loses fewer digits than one long sum.
+    Sums of DEPTH terms are added one to the other, which loses fewer digits than one long sum.
 
-    x: (R, U) float
+    An int16 matrix is multiplied as whole numbers, with rows that are rounded, too. That result is off by at most half
+    of x's scale times the sizes of a row of the matrix, and half of its scale times the sizes of a row of x, added up.
+
+    x: (R, U) float, or for an int16 matrix its `operand`
     weight: (H*D, U) float, or with float32 rows Rounded
     bias: (H*D,) float
     out: (H, R, D) float
     """
-    width = lanes(x.dtype)
-    panels, tiles = scratch((x.shape[1], width), x.dtype), scratch((ROW_TILE, width), x.dtype)
-    _many_rows(x, *parts(weight), bias, activate, CHUNK, panels, tiles, out)
+    (numbers, x_scale), (stored, scale) = parts(operand(x, weight)), parts(weight)
+    if x_scale is not None:
+        numbers, stored = words(numbers), words(stored)
+    width = lanes(numbers.dtype)
+    panels, tiles = scratch((numbers.shape[1], width), numbers.dtype), scratch((ROW_TILE, width), out.dtype)
+    _many_rows(numbers, x_scale, stored, scale, bias, activate, CHUNK, panels, tiles, out)
 
 
 @kernel(parallel=True)
@@ -122,8 +148,8 @@ def _weighted_sums(x, y, width, out):
         columns = slice(m0, min(M, m0 + width))
         # out[h] = x[h] @ y[h], of these columns
         out[h, :, columns] = 0
-        for u in range(0, U, DEPTH_TILE):
-            terms = slice(u, min(U, u + DEPTH_TILE))
+        for u in range(0, U, DEPTH):
+            terms = slice(u, min(U, u + DEPTH))
             add_product(x[h, :, terms], y[h, terms, columns], out[h, :, columns])
 
 

@@ -84,15 +84,16 @@ def parts(matrix: Matrix) -> tuple[Any, Floats | None]:
     return (matrix.values, matrix.scale) if isinstance(matrix, Rounded) else (matrix, None)
 
 
-def words(matrix: Rounded) -> Any:
-    """Return an int16 matrix in words of 32 bits, two neighbours of a row in each; behind an odd row stands a 0.
+def words(values: Any) -> Any:
+    """Return int16 numbers in words of 32 bits, two neighbours of a row in each; behind an odd row stands a 0.
 
+    values: (..., M, U) int16
     returns: (..., M, U / 2) int32
     """
-    values = matrix.values
     if values.shape[-1] % 2:
+        is_fixed = not values.flags.writeable
         values = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, 1)])
-        values.flags.writeable = matrix.values.flags.writeable
+        values.flags.writeable = not is_fixed
     return values.view(np.int32)
 
 

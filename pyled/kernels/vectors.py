@@ -31,6 +31,7 @@ ROWS, VECTORS = (8, 3) if HAS_AVX512 else (4, 3)
 PAIR_ROWS, PAIR_VECTORS = (8, 3) if HAS_AVX512 else (6, 2)  # the same in `add_pairs`
 DOT_ROWS, DOT_COLUMNS = 4, 6 if HAS_AVX512 else 3  # of a block in `dots`
 ALONE = 8  # sums at a time for one row: a multiply-add begins before the previous one has ended
+LINE = 64  # bytes that a fetch brings
 AHEAD = 8192  # the distance of fetches: bytes of a matrix between what is used and what is fetched
 # The cache that fetches go to, and the divisors of the distance. A Zen 3 drops fetches when many are under way, so it
 # gets each one three times, at shorter distances. A Zen 5 and a Xeon need each once; the Xeon's second cache is better.
@@ -46,12 +47,13 @@ def lanes(dtype: Any) -> int:
     return (PAIR_VECTORS if dtype == np.int32 else VECTORS) * VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
-def add_product(a: Any, b: Any, c: Any) -> None:
+def add_product(a: Any, b: Any, c: Any, later: Any = None) -> None:
     """Add a @ b to c. The terms of a sum are added to 0 in the order of the depth, whatever the shapes, then to c.
 
     a: (R, U) float
     b: (U, columns) float, or stored as in `dots`; the numbers of a row are neighbours, also in c
     c: (R, columns) float
+    later: a matrix of any type that the caller reads next, to be fetched from memory meanwhile; or None
     """
     total = np.zeros_like(c)
     for u in range(a.shape[1]):
@@ -59,12 +61,12 @@ def add_product(a: Any, b: Any, c: Any) -> None:
     c += total
 
 
-def add_product_once(a: Any, b: Any, c: Any) -> None:
+def add_product_once(a: Any, b: Any, c: Any, later: None = None) -> None:
     """Add a @ b to c as `add_product` does, and fetch what lies behind b in memory: the caller reads it next."""
     add_product(a, b, c)
 
 
-def add_pairs(a: Any, b: Any, c: Any) -> None:
+def add_pairs(a: Any, b: Any, c: Any, later: Any = None) -> None:
     """Add the product of int16 numbers to c: sums of 32 bits, which are exact, each rounded to float32 as it is added.
 
     The caller sees to it that no sum leaves 32 bits.
@@ -72,6 +74,7 @@ def add_pairs(a: Any, b: Any, c: Any) -> None:
     a: (R, U / 2) int32, words of two int16
     b: (U / 2, columns) int32, words of two int16; the words of a row are neighbours, the numbers of a row also in c
     c: (R, columns) float32
+    later: as in `add_product`
     """
     both = [
         [(words << shift >> 16).astype(np.int64) for words in (a, b)] for shift in (16, 0)
@@ -113,24 +116,24 @@ def _compile_add(function: Any, rows: int, vectors: int, *, fetches: bool = Fals
     add_single = _add_block(rows, 1, 1)
 
     @overload(function, jit_options=PART)
-    def compiled(a, b, c):
+    def compiled(a, b, c, later=None):
         size = VECTOR_BYTES * 8 // c.dtype.bitwidth
         wide = vectors * size
 
-        def add(a, b, c):
+        def add(a, b, c, later=None):
             columns = c.shape[1]
             # pass 1: c[:, x : x + wide] += a @ b[:, x : x + wide], some rows at a time
             for x in range(0, columns - columns % wide, wide):
                 for r in range(0, c.shape[0], rows):
-                    add_wide(a, b, c, r, x)
+                    add_wide(a, b, later, c, r, x)
             # pass 2: the rest of the columns by single vectors
             for x in range(columns - columns % wide, columns - columns % size, size):
                 for r in range(0, c.shape[0], rows):
-                    add_narrow(a, b, c, r, x)
+                    add_narrow(a, b, later, c, r, x)
             # pass 3: the rest of them one by one
             for x in range(columns - columns % size, columns):
                 for r in range(0, c.shape[0], rows):
-                    add_single(a, b, c, r, x)
+                    add_single(a, b, later, c, r, x)
 
         return add
 
@@ -290,23 +293,25 @@ def _matrices(context: Any, builder: ir.IRBuilder, signature: Any, arguments: An
 
 
 def _add_block(height: int, vectors: int, size: int | None = None, *, fetches: bool = False) -> Any:
-    """Return the intrinsic (a, b, c, r, x): c += a @ b, of `height` rows from r, `vectors` vectors of columns from x.
+    """Return the intrinsic (a, b, later, c, r, x): c += a @ b, of `height` rows from r, `vectors` vectors of columns
+    from x. It fetches a line of `later`, if that is not None, for each term.
 
     size: numbers in a vector; None for as many as the registers hold
     fetches: True where as many numbers as these columns hold are fetched from behind b
     """
 
     @intrinsic
-    def add(typing_context: Any, a: Any, b: Any, c: Any, r: Any, x: Any) -> Any:
+    def add(typing_context: Any, a: Any, b: Any, later: Any, c: Any, r: Any, x: Any) -> Any:
         count = size or VECTOR_BYTES * 8 // c.dtype.bitwidth
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-            (A, B, C), (r, x) = _matrices(context, builder, signature, arguments), arguments[3:]
+            (A, B, *LATER, C), (r, x) = _matrices(context, builder, signature, arguments), arguments[4:]
             columns = [builder.add(x, x.type(j * count)) for j in range(vectors)]
             rows = [builder.add(r, r.type(i)) for i in range(height)]
             factors = [A.row_or_last(row) for row in rows]
             behind = [B.row(builder.sdiv(A.columns, A.columns.type(part))) for part in NEARER if fetches]
             places = [[C.at(C.row_or_last(row), column) for column in columns] for row in rows]
+            turns = builder.mul(builder.sdiv(r, r.type(height)), A.columns)  # of the loop below, for the rows before r
 
             # sums[r, x] += a[r, u] * b[u, x]
             def step(u: Any, sums: list[Any]) -> list[Any]:
@@ -314,6 +319,10 @@ def _add_block(height: int, vectors: int, size: int | None = None, *, fetches: b
                 fetched = builder.add(builder.mul(x, A.columns), builder.mul(u, u.type(vectors * count)))
                 for start, j in itertools.product(behind, range(vectors)):
                     B.fetch(B.at(start, builder.add(fetched, u.type(j * count))))
+                for matrix in LATER:
+                    line = builder.mul(builder.add(turns, u), u.type(LINE * 8 // matrix.stored.bitwidth))
+                    is_of_it = builder.icmp_signed("<", line, builder.mul(matrix.rows, matrix.steps[0]))
+                    matrix.fetch(matrix.at(matrix.data, builder.select(is_of_it, line, u.type(0))))
                 operands = [B.load(B.at(row, column), count, count) for column in columns]
                 singles = (A.load(A.apart(factor, u), 1, 1) for factor in factors)
                 spread = (builder.shuffle_vector(single, single, _indices([0] * count)) for single in singles)
@@ -332,7 +341,7 @@ def _add_block(height: int, vectors: int, size: int | None = None, *, fetches: b
                 C.store(total, place)
             return context.get_dummy_value()
 
-        return void(a, b, c, r, x), generate
+        return void(a, b, later, c, r, x), generate
 
     return add
 
