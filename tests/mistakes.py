@@ -162,11 +162,14 @@ OF_FILE = {
     ],
     "kernels/products.py": [
         ("gelu-before-bias", "The bias is added behind the activation.",
-         "gelu(tile[r, m] + bias[m0 + m])", "gelu(tile[r, m]) + bias[m0 + m]", GELU),
+         "gelu(tile[r, past + m] + biases[past + m])", "gelu(tile[r, past + m]) + biases[past + m]", GELU),
         ("heads-interleaved", "A head has every H-th column, not D neighbours.",
          "result.reshape(R, H, D).swapaxes(0, 1)", "result.reshape(R, D, H).transpose(2, 0, 1)", GELU),
         ("terms-twice", "Terms of the first part of a sum stand for those of all parts.",
          "panel[terms, :columns]", "panel[: terms.stop - terms.start, :columns]", GELU),
+        ("pairs-beyond-32-bits", "A sum of 32 bits has as many words as it may have terms.",
+         "depth = DEPTH if x_scale is None else DEPTH // 2", "depth = DEPTH",
+         of("test_rounded", "test_an_int16_product_is_that_of_whole_numbers")),
     ],
     "kernels/rows.py": [
         ("variance-unbiased", "The variance is divided by E - 1.",
@@ -195,6 +198,8 @@ OF_FILE = {
          of("test_rounded", "test_bf16_is_the_nearest_and_of_two_the_even")),
         ("int8-truncated", "Numbers are cut to int8, not rounded.",
          "np.rint(", "np.trunc(", of("test_rounded", "test_int8_of_halves_and_of_rows_without_a_scale")),
+        ("scale-ignores-neighbours", "A scale of int16 depends on the largest number of its row only.",
+         "sizes / ROOM", "0 * sizes", of("test_rounded", "test_int16_leaves_room_for_sums_of_32_bits")),
     ],
     "network/layers.py": [
         ("epsilon-wrong", "Epsilon is that of BERT.",

@@ -626,6 +626,26 @@ def test_vectors_are_those_of_the_processor_that_numba_compiles_for():
     assert output_of(code, NUMBA_CPU_NAME="znver4", NUMBA_CPU_FEATURES="+avx512f") == "64 1\n"
 
 
+INT16 = """
+import hashlib, numba, numpy as np
+from pyled.kernels import products, rounded, vectors
+rng = np.random.default_rng(0)
+x, weight, bias = (rng.standard_normal(shape).astype(np.float32) for shape in ((50, 201), (70, 201), (70,)))
+out = np.empty((2, 50, 35), np.float32)
+products.many_rows(x, rounded.rounded(weight, "int16"), bias, out)
+multiply = numba.njit(lambda a, b, c: vectors.add_pairs(a, b, c))
+multiply(np.ones((2, 3), np.int32), np.ones((3, 100), np.int32), np.zeros((2, 100), np.float32))
+code = "".join(multiply.inspect_asm().values()) if multiply.signatures else ""
+print(hashlib.sha256(out.tobytes()).hexdigest(), vectors.VECTOR_BYTES, "vpmaddwd" in code or "vpdpwssd" in code)
+"""
+
+
+@pytest.mark.skipif(not COMPILED or "+avx2" not in vectors.FEATURES, reason="no other code can run here")
+def test_int16_has_the_same_bits_on_a_processor_with_narrower_vectors():
+    here, there = output_of(INT16), output_of(INT16, NUMBA_CPU_NAME="znver3", NUMBA_CPU_FEATURES="")
+    assert (here.split()[0], there.split()[1:]) == (there.split()[0], ["32", "True"])
+
+
 def test_nobody_outside_the_kernels_knows_numba_its_files_or_its_threads():
     package = Path(pyled.__file__).parent
     for path in set(package.rglob("*.py")) - set((package / "kernels").glob("*.py")):

@@ -191,6 +191,46 @@ def test_a_narrow_product_is_that_of_the_widened_matrix_and_rows_are_alone(R, K,
 
 @EXAMPLE
 @given(
+    R=st.integers(1, 9) | st.integers(45, 60),
+    K=st.integers(1, 300),
+    H=st.integers(1, 3),
+    D=st.integers(1, 40),
+    extreme=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_an_int16_product_is_that_of_whole_numbers(R, K, H, D, extreme, seed):
+    """Bit for bit, with sums of 64 bits; and as near the product of what was rounded as halves of the last bits say."""
+    rng = np.random.default_rng(seed)
+    x, weight, bias = (rng.standard_normal(shape).astype(np.float32) for shape in ((R, K), (H * D, K), (H * D,)))
+    if extreme:  # all at the limit, or one channel above all others
+        x, weight = np.sign(x), np.sign(weight) if seed % 2 else weight * np.where(np.arange(K) == seed % K, 1000, 1)
+    weight = weight.astype(np.float32)
+    left, right = rounded.rounded_rows(x), rounded.rounded(weight, "int16")
+    together, alone = np.empty((2, H, R, D), np.float32)
+    products.many_rows(left, right, bias, together)
+    sums = np.zeros((R, H * D), np.float32)
+    for k in range(0, K, 128):
+        part = left.values[:, k : k + 128].astype(np.int64) @ right.values[:, k : k + 128].astype(np.int64).T
+        assert np.abs(part).max() < 2**31
+        sums += part.astype(np.float32)
+    expected = sums * (left.scale[:, None] * right.scale) + bias
+    assert np.array_equal(together, expected.reshape(R, H, D).swapaxes(0, 1))
+    truth = x.astype(np.float64) @ weight.astype(np.float64).T + bias
+    sizes = np.abs(x).sum(axis=1, keepdims=True), np.abs(meant(right)).sum(axis=1)
+    bound = 0.5 * (left.scale[:, None] * sizes[1] + right.scale * sizes[0]) * (1 + 1e-5)
+    floats = 2.0**-22 * (np.abs(x) @ np.abs(weight).T + np.abs(bias))  # sums and scales are rounded, too
+    assert (np.abs(expected - truth) <= bound + floats).all()
+    for r in range(0, R, 7):  # rows that are rounded by the way, and alone
+        products.many_rows(x[r : r + 1], right, bias, alone[:, r : r + 1])
+        assert np.array_equal(alone[:, r], together[:, r])
+    x[R // 2, K // 2], weight[0, K // 2] = rng.choice([np.nan, np.inf, -np.inf], 2)
+    products.many_rows(x, rounded.rounded(weight, "int16"), bias, alone)
+    lost = (np.arange(R) == R // 2)[:, None] | (np.arange(H * D) == 0)
+    assert np.array_equal(np.isnan(alone), lost.reshape(R, H, D).swapaxes(0, 1))
+
+
+@EXAMPLE
+@given(
     N=st.integers(1, 2),
     R=st.integers(1, 5),
     H=st.integers(1, 2),

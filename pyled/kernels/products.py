@@ -84,10 +84,11 @@ def _many_rows(x, x_scale, weight, scale, bias, activate, chunk, panels, tiles, 
             for u in range(0, U, depth):
                 terms = slice(u, min(U, u + depth))
                 later = weight[m1 + u * width // U : m1 + terms.stop * width // U]
+                left, right = x[r0 : r0 + rows, terms], panel[terms, :columns]
                 if x_scale is None:
-                    add_product(x[r0 : r0 + rows, terms], panel[terms, :columns], tile[:rows, :columns], later)
+                    add_product(left, right, tile[:rows, :columns], later)
                 else:
-                    add_pairs(x[r0 : r0 + rows, terms], panel[terms, :columns], tile[:rows, :columns], later)
+                    add_pairs(left, right, tile[:rows, :columns], later)
             # pass 3: tile = tile * scales
             for r in range(rows):
                 if x_scale is not None:
