@@ -300,8 +300,6 @@ LEFT_OUT = {
     "kernels/products.py _many_rows: R + chunk - 1": "there is a task without a row",
     "kernels/products.py _many_rows: M + width - 1": "there is a task without a column",
     "kernels/products.py _many_rows: m1 + D - 1": "there is a head without a column",
-    "kernels/products.py _many_rows: m1 + u * width // U": TIME,
-    "kernels/products.py _many_rows: m1 + terms.stop * width // U": TIME,
     "kernels/products.py _weighted_sums: M + width - 1": "there is a task without a column",
     "kernels/products.py _weighted_sums: min(M, m0 + width)": TIME,
     "checkpoint/tensorflow.py _below: count > MAX_OBJECTS or parent.count('/') > MAX_DEPTH": "a ring never ends",
