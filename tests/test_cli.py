@@ -7,7 +7,7 @@ import re
 import subprocess
 
 import pytest
-from checkpoints import ANSWERS, DOCUMENTS, TINY, changed, summary
+from checkpoints import ANSWERS, DOCUMENTS, TINY, changed
 from commands import LAMP, SHORT, expected, process
 
 import pyled
@@ -265,22 +265,23 @@ def test_garbage_is_collected_again_once_all_is_loaded(run, directory):
     ],
 )
 def test_whatever_happens_is_told_in_a_line(summarize, note, monkeypatch, error, words):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("pyled.tasks.Summarizer.write", fail)
+    monkeypatch.setattr("pyled.models.LEDForConditionalGeneration.search", fail)
     assert summarize(note) == (1, "", f"pyled: {note}: {words}\n")
 
 
 def test_what_the_library_logs_is_a_note(summarize, note, monkeypatch):
     """A compilation, for one; see test_processes.py."""
 
-    def write(*_):
-        logging.getLogger("pyled").warning("compiling for %s", "this processor")
-        return made
+    search = pyled.LEDForConditionalGeneration.search
 
-    made = summary(SHORT, max_length=5)
-    monkeypatch.setattr("pyled.tasks.Summarizer.write", write)
+    def logged(*arguments, **more):
+        logging.getLogger("pyled").warning("compiling for %s", "this processor")
+        return search(*arguments, **more)
+
+    monkeypatch.setattr("pyled.LEDForConditionalGeneration.search", logged)
     assert summarize(note)[2] == "pyled: compiling for this processor\n"
     assert summarize(note, "--quiet")[2] == ""
     assert logging.getLogger("pyled").handlers == []

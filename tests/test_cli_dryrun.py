@@ -22,17 +22,20 @@ def priced(monkeypatch):
     """
     asked = []
 
-    def estimate(config, chunks, num_beams, max_new_tokens, rates, *, dtype, weights, encoder, global_tokens, again):
-        asked.append((chunks, num_beams, max_new_tokens, rates, dtype, weights, encoder, global_tokens, again))
+    def estimate(
+        config, texts, num_beams, max_new_tokens, rates, *, dtype, weights, encoder, global_tokens, again, batches
+    ):
+        asked.append((texts, num_beams, max_new_tokens, rates, dtype, weights, encoder, global_tokens, again))
+        chunks = [size for sizes in texts for size in sizes]
         memory = {"weights": 500_000, "states": 1_000_000 * max(chunks)}
-        return Estimate(sum(chunks) / 10, len(chunks) * num_beams * max_new_tokens, memory)
+        return Estimate(sum(chunks) / 10, len(chunks) * num_beams * max_new_tokens, memory, len(chunks))
 
     def refuse(*_):
         raise AssertionError("a dry run summarizes nothing")
 
     monkeypatch.setattr(pyled.tasks.cost, "measure", lambda dtype: Rates(1e9, 1e9))
     monkeypatch.setattr(summarizing, "estimate", estimate)
-    monkeypatch.setattr(Summarizer, "write", refuse)
+    monkeypatch.setattr(Summarizer, "write_each", refuse)
     return asked
 
 
@@ -46,10 +49,10 @@ def test_each_input_has_its_line_and_all_a_sum(run, note, priced):
         f"{note}: {short} tokens; about {short / 10} s to encode, about 30.0 s or less to "
         f"generate; {short}.5 MB of memory",
         f"all 2: {TOKENS + short} tokens; about {(TOKENS + short) / 10} s to encode, about 1:00 or less to "
-        "generate; 76.5 MB of memory",
+        "generate, 2 at a time; 76.5 MB of memory",
     ]
     assert (status, out.splitlines(), err) == (0, lines, "")
-    assert priced[0] == ([TOKENS], 3, 10, Rates(1e9, 1e9), "float64", None, None, 5, None)
+    assert priced[0] == ([[TOKENS]], 3, 10, Rates(1e9, 1e9), "float64", None, None, 5, None)
 
 
 def test_what_is_cut_off_is_told(run, tmp_path):
@@ -87,6 +90,7 @@ def test_chunks_are_those_of_the_summary(run, priced):
         "source_tokens": TOKENS,
         "truncated_tokens": 0,
         "chunks": sizes,
+        "together": len(sizes),
         "encoding_seconds": sum(sizes) / 10,
         "generating_seconds": float(len(sizes) * 4 * 39),
         "memory": {"weights": 500_000, "states": 1_000_000 * max(sizes)},

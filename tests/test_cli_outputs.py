@@ -135,7 +135,9 @@ def test_json_keeps_letters_and_survives_odd_names(form):
 @pytest.mark.parametrize("form", ["text", "jsonl", "json", "md"])
 def test_one_file_holds_what_standard_output_would(summarize, note, two, tmp_path, monkeypatch, form):
     made = summary(SHORT, max_length=5)
-    monkeypatch.setattr("pyled.tasks.Summarizer.write", lambda *_: made)
+    monkeypatch.setattr(
+        "pyled.tasks.Summarizer.write_each", lambda _, sources, *__, **___: ((i, made) for i, _ in sources)
+    )
     for inputs in ([note], [note, two]):
         assert summarize(*inputs, "--format", form, "-o", tmp_path / "out", "--force") == (0, "", "")
         written = (tmp_path / "out").read_text(encoding="utf-8")
@@ -349,15 +351,16 @@ CHUNKED = [LAMP, "--too-long", "chunk", "--chunk-tokens", 30]  # three of them
 @pytest.fixture
 def two_at_a_time(monkeypatch):
     """The chunks that were written since the list was cleared; each time the third is interrupted."""
-    written, write = [], Summarizer._write_chunk
+    written, write = [], Summarizer._write_together
 
-    def write_chunk(self, chunk, *more):
-        if len(written) == 2:
-            raise KeyboardInterrupt
-        written.append(chunk)
-        return write(self, chunk, *more)
+    def write_together(*arguments):
+        for one in write(*arguments):
+            if len(written) == 2:
+                raise KeyboardInterrupt
+            written.append(one)
+            yield one
 
-    monkeypatch.setattr(Summarizer, "_write_chunk", write_chunk)
+    monkeypatch.setattr(Summarizer, "_write_together", write_together)
     return written
 
 
@@ -384,7 +387,7 @@ def test_a_long_text_that_was_interrupted_goes_on_from_its_chunks(summarize, tmp
     text = document("lamp.txt")
     assert "".join(text[chunk["start"] : chunk["stop"]] for chunk in chunks) == text
     two_at_a_time.clear()
-    assert [chunk["text"] for chunk in chunks[:2]] == [expected(text[c["start"] : c["stop"]]) for c in chunks[:2]]
+    assert [chunk["text"] for chunk in chunks] == [expected(text[c["start"] : c["stop"]]) for c in chunks]
 
 
 def test_force_starts_a_long_text_anew_once_it_has_a_chunk(summarize, run, tmp_path, two_at_a_time):
@@ -420,15 +423,15 @@ def test_a_file_of_others_with_the_name_of_chunks_stays(summarize, tmp_path, two
 
 @pytest.mark.parametrize("to_folder", [True, False])
 def test_a_file_that_comes_while_a_run_works_stays(summarize, two, tmp_path, monkeypatch, to_folder):
-    out, write = tmp_path / "out", Summarizer.write
+    out, write_each = tmp_path / "out", Summarizer.write_each
     out.mkdir()
     place = out / "b.summary.txt" if to_folder else out / "all.txt"
 
-    def disturbed(self, *arguments):
+    def disturbed(self, *arguments, **more):
         place.write_text("my thesis")
-        return write(self, *arguments)
+        return write_each(self, *arguments, **more)
 
-    monkeypatch.setattr(Summarizer, "write", disturbed)
+    monkeypatch.setattr(Summarizer, "write_each", disturbed)
     status, _, err = summarize(two, "-o", out if to_folder else place)
     assert status == 1 and f"{place} has come since this run began, and stays: pass --force to replace it\n" in err
     assert (place.read_text(), left_in(out)) == ("my thesis", ["a.summary.txt"] * to_folder + [place.name])
@@ -456,14 +459,14 @@ def test_an_interrupt_leaves_whole_files_only(note, tmp_path, to_folder):
     arguments = ["summarize", tmp_path, "-m", TINY, "--min-length", 9, "--max-length", 9]
     status, printed, seen = watched(
         [*arguments, "-o", out if to_folder else out / "all.txt"],
-        until=b"[3/40] encoding",
+        until=b"[17/40, 16 together] encoding",
         then=lambda child: child.send_signal(signal.SIGINT),
     )
     assert (status, printed) == (130, "")
     assert "Traceback" not in seen and seen.endswith("\r")
     whole = expected(SHORT, min_length=9, max_length=9) + "\n"
     assert {path.read_text(encoding="utf-8") for path in out.iterdir()} == ({whole} if to_folder else set())
-    assert len(left_in(out)) in range(2 * to_folder, 40)
+    assert len(left_in(out)) in range(16 * to_folder, 40)
     assert all(name.endswith(".summary.txt") for name in left_in(out))
 
 

@@ -94,7 +94,7 @@ def test_the_weights_are_counted_once_where_they_are_tied(tied):
 
 
 def test_seconds_are_operations_and_bytes_by_their_rates():
-    found = estimate(SMALL, [7], 3, 5, RATES)
+    found = estimate(SMALL, [[7]], 3, 5, RATES)
     product, band = 2e11 * cost.PRODUCTS, 2e11 * cost.BAND
     assert found.encoding == pytest.approx(
         cost.product_operations(SMALL, 7, 1) / product + cost.band_operations(SMALL, 7, 1) / band
@@ -104,13 +104,13 @@ def test_seconds_are_operations_and_bytes_by_their_rates():
     for dtype, stored, size in (("float32", None, 4), ("float64", None, 8), ("float32", "int8", 1)):
         step = cost.STEP + size * weights / (2e10 * cost.WEIGHTS) + size * keys / (2e10 * cost.KEYS)
         step += 3 * 2 * weights / (2e11 * cost.ROWS)
-        found = estimate(SMALL, [7], 3, 5, RATES, dtype=dtype, weights=stored)
+        found = estimate(SMALL, [[7]], 3, 5, RATES, dtype=dtype, weights=stored)
         assert found.generating == pytest.approx(cost.key_operations(SMALL, 7) / product + 5 * step)
 
 
 def test_chunks_take_the_time_of_each_and_the_memory_of_the_largest():
-    one, other = estimate(CONFIG, [600], 4, 50, RATES), estimate(CONFIG, [90], 4, 50, RATES)
-    both = estimate(CONFIG, [90, 600], 4, 50, RATES)
+    one, other = estimate(CONFIG, [[600]], 4, 50, RATES), estimate(CONFIG, [[90]], 4, 50, RATES)
+    both = estimate(CONFIG, [[90, 600]], 4, 50, RATES)
     assert both.encoding == pytest.approx(one.encoding + other.encoding)
     assert both.generating == pytest.approx(one.generating + other.generating)
     assert both.memory == one.memory
@@ -127,9 +127,9 @@ def test_chunks_take_the_time_of_each_and_the_memory_of_the_largest():
     ],
 )
 def test_later_rounds_cost_what_their_chunks_do(chunks, later):
-    made = estimate(CONFIG, chunks, 2, 50, RATES, again=1000)
-    assert made.seconds == pytest.approx(estimate(CONFIG, chunks + later, 2, 50, RATES).seconds)
-    assert (made.seconds > estimate(CONFIG, chunks, 2, 50, RATES).seconds) == bool(later)
+    made = estimate(CONFIG, [chunks], 2, 50, RATES, again=1000)
+    assert made.seconds == pytest.approx(estimate(CONFIG, [chunks + later], 2, 50, RATES).seconds)
+    assert (made.seconds > estimate(CONFIG, [chunks], 2, 50, RATES).seconds) == bool(later)
 
 
 def peak_of(model, S):
@@ -150,7 +150,7 @@ def test_the_encoder_holds_as_many_states_at_a_time_as_are_counted():
     model = LEDForConditionalGeneration.from_pretrained(TINY, dtype="float64")
     peak_of(model, 300)  # kernels are loaded
     measured = (peak_of(model, 900) - peak_of(model, 300)) / (600 * 24 * 8)
-    memory = estimate(replace(CONFIG, decoder_layers=1), [900], 1, 1, RATES).memory
+    memory = estimate(replace(CONFIG, decoder_layers=1), [[900]], 1, 1, RATES).memory
     assert memory["states"] == 6 * 900 * 24 * 4 and memory["feed-forward"] == 900 * 40 * 4
     rows = 3 * CONFIG.encoder_attention_heads
     assert memory["global rows"] == rows * 900 * 4
@@ -159,16 +159,16 @@ def test_the_encoder_holds_as_many_states_at_a_time_as_are_counted():
 
 def test_memory_is_that_of_the_moment_that_needs_most():
     weights = {"program": cost.PROGRAM, "weights": 4 * cost.weight_count(CONFIG)}
-    short = estimate(CONFIG, [10], 2, 3, RATES).memory
+    short = estimate(CONFIG, [[10]], 2, 3, RATES).memory
     assert short == weights | {
         "states": 10 * 24 * 4,
         "source keys": 2 * 2 * 10 * 24 * 4,
         "target keys": 2 * 2 * 2 * 2 * 3 * 24 * 4,
         "scores": cost.SCORES * 2 * 600 * 4,
     }
-    wide = estimate(replace(CONFIG, encoder_ffn_dim=999, decoder_layers=1), [5000], 1, 1, RATES).memory
+    wide = estimate(replace(CONFIG, encoder_ffn_dim=999, decoder_layers=1), [[5000]], 1, 1, RATES).memory
     assert (wide["states"], wide["feed-forward"]) == (6 * 5000 * 24 * 4, 2048 * 999 * 4)
-    assert estimate(CONFIG, [10], 1, 1, RATES, dtype="float64").memory == {
+    assert estimate(CONFIG, [[10]], 1, 1, RATES, dtype="float64").memory == {
         "program": cost.PROGRAM,
         "weights": 8 * cost.weight_count(CONFIG),
         "file": 4 * cost.weight_count(CONFIG),

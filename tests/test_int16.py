@@ -57,10 +57,10 @@ def test_what_all_tokens_are_multiplied_with_is_in_int16_and_nothing_else(weight
     assert not any(array.flags.writeable for part in parts for array in part)
     size = sum({id(numbers): numbers.nbytes for numbers, _ in parts}.values())
     rates = cost.Rates(1e9, 1e9)
-    told = cost.estimate(config, [10], 1, 1, rates, weights=weights, encoder="int16")
+    told = cost.estimate(config, [[10]], 1, 1, rates, weights=weights, encoder="int16")
     assert told.memory["weights"] == size
     assert told.memory["source keys"] == cost.step_keys(config, 10) * (1 if weights else 2)
-    before = cost.estimate(config, [10], 1, 1, rates, weights=weights)
+    before = cost.estimate(config, [[10]], 1, 1, rates, weights=weights)
     assert told.encoding < before.encoding and told.generating < before.generating
 
 

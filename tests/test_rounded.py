@@ -342,9 +342,9 @@ def test_what_a_step_reads_is_narrow_and_nothing_else(storage):
     assert count == cost.step_weights(model.config)
     scales = {id(weight.scale) for weight in narrow.values()}
     size = sum({id(array): array.nbytes for array in arrays if id(array) not in scales}.values())
-    told = cost.estimate(model.config, [10], 1, 1, cost.Rates(1e9, 1e9), weights=storage)
+    told = cost.estimate(model.config, [[10]], 1, 1, cost.Rates(1e9, 1e9), weights=storage)
     assert told.memory["weights"] == size
-    assert told.generating < cost.estimate(model.config, [10], 1, 1, cost.Rates(1e9, 1e9)).generating
+    assert told.generating < cost.estimate(model.config, [[10]], 1, 1, cost.Rates(1e9, 1e9)).generating
 
 
 @pytest.mark.parametrize("storage", STORAGES)

@@ -612,10 +612,12 @@ def test_progress_tells_the_text_the_chunk_and_the_round():
     asked = {"too_long": "chunk", "chunk_tokens": 40, "combine": "again", "max_length": 5, "num_beams": 1}
     made = pyled.summarize([SHORT, LAMP], TINY, progress=seen.append, **asked, min_length=5)
     assert made[1].rounds == 1
-    places = [(0, 0, 0, 1), (1, 0, 0, 3), (1, 0, 1, 3), (1, 0, 2, 3), (1, 1, 0, 1)]
-    steps = [("encoding", n, 2) for n in range(3)] + [("generating", n, 4) for n in range(5)]
-    assert [(s.text, s.round, s.chunk, s.chunks, s.stage, s.done, s.total) for s in seen] == [
-        (*place, *step) for place in places for step in steps
+    together, again = (0, 0, 0, 1, 4), (1, 1, 0, 1, 1)  # the text and the three chunks of the other; their summaries
+    assert [(s.text, s.round, s.chunk, s.chunks, s.together, s.stage, s.done, s.total) for s in seen] == [
+        (*place, stage, n, total)
+        for place, layers in ((together, 8), (again, 2))
+        for stage, total in (("encoding", layers), ("generating", 4))
+        for n in range(total + 1)
     ]
     assert {s.texts for s in seen} == {2}
     assert seen[0].fraction == 0 and seen[-1].fraction == pytest.approx(1)
@@ -665,19 +667,20 @@ def test_chunks_that_are_done_are_not_written_again(monkeypatch):
     summarizer = Summarizer(TINY, too_long="chunk", chunk_tokens=40, combine="again", max_length=5, num_beams=1)
     source, finished, written = summarizer.read(LAMP), {}, []
     expected = summarizer.write(source)
-    write = Summarizer._write_chunk
+    write = Summarizer._write_together
 
-    def interrupted(self, chunk, *more):
-        if len(written) == 2:
-            raise KeyboardInterrupt
-        written.append(chunk)
-        return write(self, chunk, *more)
+    def interrupted(*arguments):
+        for one in write(*arguments):
+            if len(written) == 2:
+                raise KeyboardInterrupt
+            written.append(one)
+            yield one
 
-    monkeypatch.setattr(Summarizer, "_write_chunk", interrupted)
+    monkeypatch.setattr(Summarizer, "_write_together", interrupted)
     with pytest.raises(KeyboardInterrupt):
         summarizer.write(source, finished=finished)
     assert list(finished) == [chunk.key for chunk in source.chunks[:2]]
-    monkeypatch.setattr(Summarizer, "_write_chunk", write)
+    monkeypatch.setattr(Summarizer, "_write_together", write)
     taken = dict(finished)
     made = summarizer.write(source, finished=finished)
     assert (made.text, made.rounds, len(finished)) == (expected.text, expected.rounds, 4)

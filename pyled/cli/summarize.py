@@ -1,6 +1,8 @@
 """`pyled summarize`: every input is tried, whatever happens to the others."""
 
 import argparse
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,11 +105,21 @@ def _check_stream(arguments: argparse.Namespace, inputs: Inputs) -> None:
         raise InputError(f"--stream shows the summary of one text, and there are {len(inputs.all)}: name one")
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """An input that is read and not done."""
+
+    name: str
+    source: "Source"
+    chunks: Chunks | None  # those of a long text that are finished, where they have a file
+
+
 def _summarize_all(
     summarizer: "Summarizer", inputs: Inputs, output: Output, console: Console, stream: "Stream | None"
 ) -> None:
     """Summarize each input that can be. Raises OutputError."""
-    from ..tasks import Work
+    from ..tasks import Summary, Work
+    from ..tasks.running import one_after_another
 
     def watch(status: "Status") -> None:
         if stream is None or status.stage == "encoding":
@@ -116,23 +128,40 @@ def _summarize_all(
             console.clear()  # the text comes where the line of progress is
 
     work = Work(watch, sizes(inputs))
+    begun: dict[int, _Begun] = {}  # by their numbers
     files: dict[Path, Chunks] = {}  # one for all inputs, where their output is one file
-    for i, name, text in inputs.texts():
-        work.turn_to(i)
-        try:
-            source = summarizer.read(text)
-            for note in source.notes:
-                console.note(f"{shown(name)}: {note}")
-            chunks = _finished(summarizer, name, source, output, files, console)
-            summary = summarizer.write(source, work, chunks, stream)
-        except OutputError:
-            raise
-        except Exception as e:
-            inputs.fail(name, e)
+    before_leaving(lambda: _tell_of_chunks(begun.values(), output, console))
+
+    def sources() -> "Iterator[tuple[int, Source]]":
+        for i, name, text in inputs.texts():
+            try:
+                source = summarizer.read(text)
+                for note in source.notes:
+                    console.note(f"{shown(name)}: {note}")
+                begun[i] = _Begun(name, source, _finished(summarizer, name, source, output, files, console))
+            except Exception as e:
+                inputs.fail(name, e)
+            else:
+                yield i, source
+
+    def write(source: "Source", work: Work) -> Summary:
+        return summarizer.write(source, work, stream=stream)
+
+    if stream is None:
+        order = not output.is_folder
+        results = summarizer.write_each(sources(), work, lambda i, _: begun[i].chunks, in_order=order)
+    else:
+        results = one_after_another(write, sources(), work)
+    for i, result in results:
+        one = begun.pop(i)
+        if isinstance(result, OutputError):
+            raise result
+        if not isinstance(result, Summary):
+            inputs.fail(one.name, result)
             continue
-        told = len(summarizer.loaded.notes) + len(summarizer.plan.notes) + len(source.notes)
+        told = len(summarizer.loaded.notes) + len(summarizer.plan.notes) + len(one.source.notes)
         text_is_shown = {"text": ""} if stream is not None else {}  # only the line end is left to write
-        give(output, console, inputs, name, [summary], told, **text_is_shown)
+        give(output, console, inputs, one.name, [result], told, **text_is_shown)
 
 
 def _finished(
@@ -147,17 +176,26 @@ def _finished(
         files[file] = Chunks(file, summarizer, output.starts_anew)
     chunks = files[file]
 
-    def done() -> str:
-        count = sum(chunk.key in chunks for chunk in source.chunks)
-        return f"{count:,} of {len(source.chunks):,} chunks" if count else ""
-
-    def tell_of_the_rest() -> None:
-        console.clear()
-        if done() and file.exists():  # it goes when the summary is written
-            command = "the same command without --force" if output.starts_anew else "the same command"
-            console.note(f"{shown(name)}: interrupted: {command} goes on from {done()}")
-
-    if done():
-        console.note(f"{shown(name)}: goes on: {done()} are in {file}, from a run that did not end")
-    before_leaving(tell_of_the_rest)
+    if done := _done(chunks, source):
+        console.note(f"{shown(name)}: goes on: {done} are in {file}, from a run that did not end")
     return chunks
+
+
+def _done(chunks: Chunks, source: "Source") -> str:
+    count = sum(chunk.key in chunks for chunk in source.chunks)
+    return f"{count:,} of {len(source.chunks):,} chunks" if count else ""
+
+
+def _tell_of_chunks(begun: "Iterable[_Begun]", output: Output, console: Console) -> None:
+    """Tell how to go on with the texts of which some chunks are written, when the command is interrupted."""
+    console.clear()
+    for one in begun:
+        path = output.file(one.name)
+        if (
+            one.chunks is not None
+            and path is not None
+            and (done := _done(one.chunks, one.source))
+            and chunks_file(path).exists()
+        ):
+            command = "the same command without --force" if output.starts_anew else "the same command"
+            console.note(f"{shown(one.name)}: interrupted: {command} goes on from {done}")

@@ -4,7 +4,7 @@ Read in this order: contract, settings, scores, rules, warpers, draws, stop_stri
 search, transitions. docs/generation.md is the page for it.
 """
 
-from .contract import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
+from .contract import GenerateBeamEncoderDecoderOutput, Generated, GenerateEncoderDecoderOutput, Search
 from .search import generate
 from .settings import Settings, resolve
 from .streamers import Streamer, TextIteratorStreamer, TextStreamer
@@ -12,6 +12,8 @@ from .streamers import Streamer, TextIteratorStreamer, TextStreamer
 __all__ = [
     "GenerateBeamEncoderDecoderOutput",
     "GenerateEncoderDecoderOutput",
+    "Generated",
+    "Search",
     "Settings",
     "Streamer",
     "TextIteratorStreamer",

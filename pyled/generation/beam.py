@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..arrays import Bools, Ids
-from .contract import GenerateBeamEncoderDecoderOutput, Scores
+from .contract import GenerateBeamEncoderDecoderOutput, Scores, Search
 from .decoding import DEAD_END, NAN, Decoding, refuse
 from .scores import best, log_softmax
 from .settings import Settings
@@ -38,7 +38,7 @@ class Hypotheses:
 
     ids: (B, any, max_length) int64, prompt included
     scores: (B, any) float32: sums of log-probabilities; in the slots for finished ones, sums per length
-    rows: (B, any, max_length - prompt_length) int64, the row that each generated token was chosen from; -1 for none
+    rows: (B, any, max_length - prompt_length) int64, the row of all that each token was chosen from; -1 for none
     is_finished: (B, any) bool; False for an empty slot
     """
 
@@ -52,17 +52,27 @@ class Hypotheses:
         documents = np.arange(len(order))[:, None]  # (B, 1)
         return Hypotheses(*(array[documents, order] for array in vars(self).values()))  # each of the four arrays
 
+    def of(self, documents: slice | Bools) -> "Hypotheses":
+        """Return the hypotheses of some documents, which a slice or a mask names."""
+        return Hypotheses(*(array[documents] for array in vars(self).values()))
+
+    def put(self, documents: Ids, other: "Hypotheses") -> None:
+        """Put the other's hypotheses in the place of those of some documents."""
+        for array, others in zip(vars(self).values(), vars(other).values(), strict=True):
+            array[documents] = others
+
     def beside(self, other: "Hypotheses") -> "Hypotheses":
         """Return these hypotheses of each document, and behind them the other's."""
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return Hypotheses(*(np.concatenate(pair, axis=1) for pair in pairs))
 
 
-def beam_search(decoding: Decoding, prompt: Ids, settings: Settings) -> GenerateBeamEncoderDecoderOutput:
+def beam_search(decoding: Decoding, prompt: Ids, settings: Settings) -> Search:
     """Return the best `num_return_sequences` continuations of each row of prompt: (B, any).
 
-    The documents advance in lock step. One that is done keeps its finished hypotheses; its rows are computed on, as
-    upstream, and change nothing. Raises GenerationError where the scores of a document are NaN or forbid every token.
+    The documents advance in lock step. One that is done keeps its finished hypotheses. It leaves the search, or its
+    rows are computed on, as upstream, and change nothing. Raises GenerationError where the scores of a document are NaN
+    or forbid every token.
     """
     B, prompt_length = prompt.shape
     beams, length_penalty = settings.num_beams, settings.length_penalty
@@ -72,16 +82,21 @@ def beam_search(decoding: Decoding, prompt: Ids, settings: Settings) -> Generate
     looks_ahead = settings.early_stopping == "never" and length_penalty > 0
     running, finished = _start(prompt, settings)
     is_done = np.zeros(B, bool)  # (B,)
+    result = finished  # of all documents, also of those that have left
+
+    def result_of(document: int, _: int) -> GenerateBeamEncoderDecoderOutput:
+        return _output(result.of(slice(document, document + 1)), settings, decoding)
+
     for length in range(prompt_length, settings.max_length):
         generated = length + 1 - prompt_length  # tokens, with the one that this step chooses
         ids = running.ids[:, :, :length].reshape(-1, length)  # (R, length)
         scores = decoding.apply_rules(ids, log_softmax(decoding.next_logits(ids)))  # (R, V)
-        candidates = _candidates(running, scores, length, count, is_done, decoding.draws or best)
+        candidates = _candidates(running, scores, length, count, decoding.documents, is_done, decoding.draws or best)
         targets = candidates.ids[:, :, : length + 1].reshape(-1, length + 1)  # (B * count, length + 1)
-        is_stopped = decoding.is_stopped(targets).reshape(B, count)
+        is_stopped = decoding.is_stopped(targets).reshape(-1, count)
         finished = _next_finished(finished, candidates, is_stopped, is_done, generated, length_penalty)
         is_dead_end = ~finished.is_finished.any(axis=1) & (candidates.scores[:, 0] <= ABSENT / 2)  # (B,)
-        refuse(is_dead_end & ~is_done, DEAD_END, length)
+        refuse(is_dead_end & ~is_done, DEAD_END, length, decoding.documents)
         running = _next_running(candidates, is_stopped, beams)
         # The score that the best running hypothesis will have is guessed: that of stopping now, or, where it looks
         # ahead, that of losing nothing more up to the limit. A score that only equals the worst slot does not beat it.
@@ -91,10 +106,15 @@ def beam_search(decoding: Decoding, prompt: Ids, settings: Settings) -> Generate
         if settings.early_stopping is True:
             is_done |= finished.is_finished.all(axis=1)
         decoding.progress(generated, max_new_tokens)
+        rows = running.rows[:, :, generated - 1] % beams + np.arange(len(is_done))[:, None] * beams  # (B, beams)
+        if is_done.any():
+            result.put(decoding.documents, finished)
+        is_left = yield from decoding.leave(is_done, length + 1, result_of)
         if is_done.all():
             break
-        decoding.reorder(running.rows[:, :, generated - 1].reshape(-1))
-    return _output(finished, settings, decoding)
+        running, finished, is_done = running.of(is_left), finished.of(is_left), is_done[is_left]
+        decoding.reorder(rows[is_left].reshape(-1), rows.size)
+    return _output(result, settings, decoding)
 
 
 def _start(prompt: Ids, settings: Settings) -> tuple[Hypotheses, Hypotheses]:
@@ -116,7 +136,7 @@ def _start(prompt: Ids, settings: Settings) -> tuple[Hypotheses, Hypotheses]:
 
 
 def _candidates(
-    running: Hypotheses, scores: Scores, length: int, count: int, is_done: Bools, choose: Choice
+    running: Hypotheses, scores: Scores, length: int, count: int, documents: Ids, is_done: Bools, choose: Choice
 ) -> Hypotheses:
     """Return `count` ways to extend the running hypotheses, of `length` tokens, by one: the best, or drawn ones.
 
@@ -128,7 +148,7 @@ def _candidates(
     >>> running = Hypotheses(np.array([[[0, 1, 0], [0, 3, 0]]]), np.float32([[-1, -2]]),
     ...                      np.array([[[0, -1], [0, -1]]]), np.array([[False, False]]))
     >>> scores = np.float32([[-4, -3, -9, -2], [-0.5, -9, -9, -9]])
-    >>> three = _candidates(running, scores, 2, 3, np.array([False]), best)
+    >>> three = _candidates(running, scores, 2, 3, np.array([0]), np.array([False]), best)
     >>> three.ids.tolist(), three.scores.tolist(), three.rows.tolist()
     ([[[0, 3, 0], [0, 1, 3], [0, 1, 1]]], [[-2.5, -3.0, -4.0]], [[[0, 1], [0, 0], [0, 0]]])
     """
@@ -137,14 +157,14 @@ def _candidates(
     with np.errstate(over="ignore", invalid="ignore"):  # twice the smallest float32 is -inf; NaN is refused below
         sums = (scores.reshape(B, beams, V) + running.scores[:, :, None]).reshape(B, beams * V)
     is_nan = np.isnan(sums.max(axis=1))  # (B,)
-    refuse(is_nan & ~is_done, NAN, length)
+    refuse(is_nan & ~is_done, NAN, length, documents)
     sums[is_nan] = -np.inf  # only documents that are done are left
     places = choose(sums, count)  # (B, count)
     beam, token = places // V, places % V
     candidates = replace(running.take(beam), scores=np.take_along_axis(sums, places, axis=1))
     candidates.ids[:, :, length] = token
     generated = length + running.rows.shape[2] - running.ids.shape[2]  # before this token
-    candidates.rows[:, :, generated] = beam + np.arange(B)[:, None] * beams
+    candidates.rows[:, :, generated] = beam + documents[:, None] * beams
     return candidates
 
 

@@ -3,7 +3,7 @@
 Letters: B documents, R rows (row = document * num_beams + beam), T target tokens so far, prompt included, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -85,3 +85,10 @@ class GenerateBeamEncoderDecoderOutput(_Shown):
     scores: tuple[Scores, ...] | None = None
     logits: tuple[Scores, ...] | None = None
     beam_indices: Ids | None = None
+
+
+Generated = GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput
+
+# A search, which yields each document and its result, as that of a batch of one, when it leaves; the result of all is
+# the generator's.
+Search = Generator[tuple[int, Generated], None, Generated]

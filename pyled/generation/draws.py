@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
-from ..arrays import Ids
+from ..arrays import Bools, Ids
 from .contract import Scores
 from .scores import best
 
@@ -31,6 +32,11 @@ class Draws:
         digests = [hashlib.sha256(np.asarray(ids, "<i8").tobytes()).digest() for ids in sources]
         keys = [(int.from_bytes(digest, "little"), row) for digest in digests for row in range(rows)]
         return cls([np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key)) for key in keys])
+
+    def select(self, is_left: Bools) -> "Draws":
+        """Return the draws of the documents that are left; is_left: (B,)."""
+        rows = np.repeat(is_left, len(self.generators) // len(is_left))  # (R,)
+        return Draws(list(compress(self.generators, rows)))
 
     def __call__(self, scores: Scores, count: int) -> Ids:
         """Return `count` places of each row, in the order in which they are drawn; scores: (R, any).

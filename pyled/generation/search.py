@@ -10,11 +10,11 @@ from ..arrays import Ids
 from ..errors import GenerationError, brief
 from .beam import beam_search
 from .contract import (
-    GenerateBeamEncoderDecoderOutput,
-    GenerateEncoderDecoderOutput,
+    Generated,
     PrefixAllowedTokens,
     Progress,
     Rule,
+    Search,
     Step,
     StoppingCriterion,
 )
@@ -27,7 +27,22 @@ from .stop_strings import StopStrings, TokenBytes
 from .streamers import Streamer, check_streamer
 
 
-def generate(
+def generate(*arguments: Any, **more: Any) -> Generated:
+    """Continue each row of the prompt, and return the result of all: `search` without a document that leaves."""
+    return drained(search(*arguments, **more))
+
+
+def drained(search: Search) -> Generated:
+    """Run a search to its end, and return the result of all documents."""
+    while True:
+        try:
+            next(search)
+        except StopIteration as e:
+            result: Generated = e.value
+            return result
+
+
+def search(
     step: Step,
     state: Any,
     prompt: Ids,
@@ -42,7 +57,8 @@ def generate(
     token_bytes: TokenBytes | None = None,
     streamer: Streamer | None = None,
     progress: Progress | None = None,
-) -> GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput:
+    leaves: bool = False,
+) -> Search:
     """Continue each row of the prompt as the settings say; both come from `resolve`.
 
     step: see contract. Each call gets all tokens so far, rows in document order (row = document *
@@ -56,25 +72,36 @@ def generate(
         both, all documents get the same draws.
     token_bytes: the bytes of a token, for stop strings.
     streamer: gets the prompt and then each step's tokens; not for beam search.
+    leaves: whether a document is yielded with its result as soon as it is done, and leaves the search with its rows, by
+        the state's `select`; never where a user's function looks at all rows.
 
     Raises GenerationError when no token is left, when scores are NaN, and for what users' functions return.
     """
     users_rules = _functions("logits_processor", logits_processor)
-    criteria = _functions("stopping_criteria", stopping_criteria) + _criteria(settings, token_bytes)
-    rules = rules_for(settings, encoder_ids, prefix_allowed_tokens_fn, users_rules, skipped)
+    users_criteria = _functions("stopping_criteria", stopping_criteria)
+    criteria = users_criteria + _criteria(settings, token_bytes)
+    is_watched = bool(users_rules or prefix_allowed_tokens_fn or users_criteria)
     is_one_beam = settings.num_beams == 1
     draws = None
     if settings.do_sample:
-        documents = next((ids for ids in (sources, encoder_ids) if ids is not None), prompt[:, :0])
-        draws = Draws.of(settings.seed or 0, list(documents), settings.rows_per_document if is_one_beam else 1)
+        drawn_by = next((ids for ids in (sources, encoder_ids) if ids is not None), prompt[:, :0])
+        draws = Draws.of(settings.seed or 0, list(drawn_by), settings.rows_per_document if is_one_beam else 1)
     progress = progress or (lambda generated, limit: None)
-    decoding = Decoding(step, state, rules, criteria, settings, draws, streamer, progress)
+
+    def rules_of(documents: Ids) -> list[Rule]:
+        source, passed_over = (None if ids is None else ids[documents] for ids in (encoder_ids, skipped))
+        return rules_for(settings, source, prefix_allowed_tokens_fn, users_rules, passed_over)
+
+    documents = np.arange(len(prompt))
+    decoding = Decoding(
+        step, state, documents, rules_of, criteria, settings, draws, streamer, progress, leaves and not is_watched
+    )
     if streamer is not None:
         check_streamer(streamer, settings)
     try:
         if streamer is not None:
             streamer.put(np.repeat(prompt, settings.rows_per_document, axis=0))
-        result = (greedy_search if is_one_beam else beam_search)(decoding, prompt, settings)
+        result = yield from (greedy_search if is_one_beam else beam_search)(decoding, prompt, settings)
     finally:  # also after an error, or who waits for the text in another thread waits for ever
         if streamer is not None:
             streamer.end()

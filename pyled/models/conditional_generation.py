@@ -10,13 +10,13 @@ from ..annotations import checked_arguments
 from ..arrays import Bools, Floats, Ids
 from ..errors import InputError
 from ..generation import (
-    GenerateBeamEncoderDecoderOutput,
-    GenerateEncoderDecoderOutput,
+    Generated,
+    Search,
     Settings,
-    generate,
     resolve,
 )
 from ..generation.contract import PrefixAllowedTokens, Progress, Scores
+from ..generation.search import drained, search
 from ..generation.streamers import check_streamer
 from ..generation.transitions import transition_scores
 from ..generation_config import GenerationConfig
@@ -37,8 +37,6 @@ from .arguments import (
 from .outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput, PerLayer
 from .seq2seq import Seq2SeqModel, Targets
 from .stacks import LEDDecoder
-
-Generated = GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput
 
 
 class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
@@ -148,12 +146,15 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
                 inputs_embeds=inputs_embeds, global_attention_mask=global_attention_mask, head_mask=head_mask
             )
             encoded = replace(as_encoder_output(encoder_outputs), last_hidden_state=source)
-        result = self.search(
+        # Without an end of sequence, rows that have stopped are not padded, as upstream.
+        is_watched = effective.return_dict_in_generate or not effective.eos_token_id or streamer is not None
+        documents = self.search(
             encoded, attention_mask, prompt, effective, decoder=decoder, is_seen=is_seen, encoder_ids=encoder_ids,
             logits_processor=logits_processor, stopping_criteria=stopping_criteria,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn, tokenizer=tokenizer, streamer=streamer,
-            progress=progress,
+            progress=progress, leaves=not is_watched,
         )  # fmt: skip
+        result = drained(documents)
         return result if effective.return_dict_in_generate else result.sequences
 
     def search(
@@ -168,15 +169,17 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
         encoder_ids: Ids | None = None,
         tokenizer: LEDTokenizer | None = None,
         **more: Any,
-    ) -> Generated:
+    ) -> Search:
         """Generate from the encoder's output: `generate` once all its questions are settled.
+
+        With leaves=True, each document and its result is yielded when it is done; the result of all is returned.
 
         prompt, settings: as `generation.resolve` gives them, (B, P) int
         decoder: of this model, for heads that are masked
         is_seen: (B, P) bool, the tokens of the prompt that its others see; None for all
         encoder_ids: (B, S) int, of which those that are masked count for rules only
         tokenizer: for stop strings
-        more: other keywords of `generation.generate`
+        more: other keywords of `generation.search`
         """
         decoder, states = decoder or self.get_decoder(), encoded.last_hidden_state
         past, is_source_key = decoder.begin(states, attention_mask, len(states) * settings.rows_per_document)
@@ -198,7 +201,7 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
             return lm_logits(output.last_hidden_state[:, -1:], self.weights)[:, 0], output.past_key_values
 
         skipped = None if is_seen is None else is_seen.argmax(axis=1)  # (B,): those in front of the first that is seen
-        result = generate(step, past, prompt, settings, encoder_ids=encoder_ids, skipped=skipped, **more)
+        result = yield from search(step, past, prompt, settings, encoder_ids=encoder_ids, skipped=skipped, **more)
         names = "decoder_attentions", "cross_attentions", "decoder_hidden_states"
         for name, of_steps in zip(names, zip(*steps, strict=True), strict=True):
             setattr(result, name, None if of_steps[0] is None else of_steps)

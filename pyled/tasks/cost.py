@@ -6,12 +6,14 @@ Letters: S source tokens, E model size, F feed-forward size, w one-sided window.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from math import prod
 
 import numpy as np
 
+from ..arrays import physical_memory
 from ..checkpoint import Arithmetic, Storage
 from ..checkpoint.names import TIED, expected_shapes
 from ..config import LEDConfig
@@ -36,6 +38,12 @@ NARROW: dict[str | None, int] = {"bf16": 2, "int16": 2, "int8": 1}  # bytes of a
 LARGE = 2**28  # bytes to measure the rate of reading with: more than caches hold
 
 
+MOST_ROWS = 64  # of a step of decoding; with more of them, a chunk takes no less time
+SHARE = 8  # the part of the machine's memory that chunks at work may take: 1 / SHARE
+
+Batches = Callable[[Sequence[int]], list[list[int]]]  # the tokens of chunks -> which are decoded together, by places
+
+
 @dataclass(frozen=True)
 class Rates:
     """What a machine does in a second, with the threads that are set."""
@@ -54,6 +62,8 @@ class Estimate:
     encoding: float  # seconds
     generating: float  # seconds
     memory: Mapping[str, int]  # bytes, part by part, at the moment when they are most in all
+    together: int = 1  # the most chunks that are decoded together
+    of_chunks: int = 1  # bytes that these take, once the weights are in memory
 
     @property
     def seconds(self) -> float:
@@ -79,9 +89,32 @@ def _seconds(work: Callable[[], object], spent: float) -> float:
     return float(np.median(taken[len(taken) // 2 :]))
 
 
+def one_by_one(sizes: Sequence[int]) -> list[list[int]]:
+    """Return each chunk alone."""
+    return [[place] for place in range(len(sizes))]
+
+
+def together(sizes: Sequence[int], rows: int, memory: Callable[[int], int]) -> list[list[int]]:
+    """Return which chunks are decoded together, of like length, by their places.
+
+    sizes: their tokens; rows: of each, in a step; memory: the bytes of one with so many tokens
+
+    >>> together([9, 90, 10, 80, 8], rows=32, memory=lambda tokens: tokens)
+    [[0, 2], [1, 3], [4]]
+    """
+    result: list[list[int]] = []
+    most = 0
+    for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
+        if not result or len(result[-1]) == most:
+            result.append([])
+            most = max(1, min(MOST_ROWS // rows, physical_memory() // SHARE // memory(sizes[place])))
+        result[-1].append(place)
+    return sorted(sorted(batch) for batch in result)
+
+
 def estimate(
     config: LEDConfig,
-    chunks: Sequence[int],
+    texts: Sequence[Sequence[int]],
     num_beams: int,
     max_new_tokens: int,
     rates: Rates,
@@ -91,14 +124,16 @@ def estimate(
     encoder: Arithmetic | None = None,
     global_tokens: int = 1,
     again: int | None = None,
+    batches: Batches = one_by_one,
 ) -> Estimate:
-    """Return the cost of summarizing chunks, one after another, once the weights are in memory.
+    """Return the cost of summarizing texts, once the weights are in memory.
 
-    chunks: the source tokens of each; global_tokens: those of each with global attention
+    texts: the source tokens of each chunk of each; global_tokens: those of a chunk with global attention
     max_new_tokens: the most that are generated for each
     weights: the type of a step's weights and of the source's keys and values, if it is not dtype
     encoder: what the encoder multiplies, and the type of the source's keys and values, if neither is dtype
     again: the most tokens of a chunk, if summaries are summarized again until there is one
+    batches: which chunks are decoded together
     """
     size = np.dtype(dtype).itemsize
     width = NARROW.get(weights, size)  # bytes of a weight that a step reads
@@ -106,27 +141,39 @@ def estimate(
     faster = INT16 if encoder == "int16" else 1
     product, band, row = (rates.products * part for part in (PRODUCTS * faster, BAND * faster, ROWS))  # in a second
     read = step_weights(config)
-    step = STEP + read * width / (rates.reading * WEIGHTS) + 2 * num_beams * read / row
+    step, step_row = STEP + read * width / (rates.reading * WEIGHTS), 2 * num_beams * read / row
     encoding = generating = 0.0
-    for S in [*chunks, *_later_chunks(chunks, max_new_tokens, again)]:
-        encoding += product_operations(config, S, global_tokens) / product
-        encoding += band_operations(config, S, global_tokens) / band
-        keys = step_keys(config, S) * key_width / (rates.reading * KEYS)
-        generating += key_operations(config, S) / product + max_new_tokens * (step + keys)
+    rounds = zip_longest(*(_rounds(chunks, max_new_tokens, again) for chunks in texts), fillvalue=())
+    of_each = [
+        [sizes[i] for i in batch] for sizes in map(list, map(chain.from_iterable, rounds)) for batch in batches(sizes)
+    ]
+    for sizes in of_each:
+        generating += max_new_tokens * step
+        for S in sizes:
+            encoding += product_operations(config, S, global_tokens) / product
+            encoding += band_operations(config, S, global_tokens) / band
+            keys = step_keys(config, S) * key_width / (rates.reading * KEYS)
+            generating += key_operations(config, S) / product + max_new_tokens * (step_row + keys)
+    moments = [_moments(config, sizes, num_beams, max_new_tokens, size, key_width, global_tokens) for sizes in of_each]
+    parts = max((parts for of_batch in moments for parts in of_batch), key=_sum)
+    file = {"file": weight_count(config) * 4 if size > 4 else 0}  # while it is widened
     held = _weights(config, size, width, NARROW.get(encoder, size))
-    memory = _memory(config, max(chunks), num_beams, max_new_tokens, size, held, key_width, global_tokens)
-    return Estimate(encoding, generating, memory)
+    memory = {"program": PROGRAM, "weights": held} | max(parts, file, key=_sum)
+    return Estimate(encoding, generating, memory, max(map(len, of_each)), _sum(parts))
 
 
-def _later_chunks(chunks: Sequence[int], max_new_tokens: int, again: int | None) -> list[int]:
-    """Return the chunks of the later rounds, if every summary has its greatest length."""
-    later: list[int] = []
+def _sum(parts: Mapping[str, int]) -> int:
+    return sum(parts.values())
+
+
+def _rounds(chunks: Sequence[int], max_new_tokens: int, again: int | None) -> Iterator[Sequence[int]]:
+    """Yield the chunks of each round, if every summary has its greatest length."""
+    yield chunks
     while again is not None and len(chunks) > 1 and len(chunks) * max_new_tokens < sum(chunks):
         tokens = len(chunks) * max_new_tokens
         count = -(-tokens // again)
         chunks = [-(-tokens // count)] * count
-        later += chunks
-    return later
+        yield chunks
 
 
 def _are_few(config: LEDConfig, global_tokens: int) -> bool:
@@ -190,35 +237,28 @@ def _weights(config: LEDConfig, size: int, width: int, encoder_width: int) -> in
     return weights
 
 
-def _memory(
-    config: LEDConfig,
-    S: int,
-    num_beams: int,
-    max_new_tokens: int,
-    size: int,
-    weights: int,
-    key_width: int,
+def _moments(
+    config: LEDConfig, sizes: Sequence[int], num_beams: int, max_new_tokens: int, size: int, key_width: int,
     global_tokens: int,
-) -> dict[str, int]:
-    """Return bytes part by part, when they are most.
+) -> list[dict[str, int]]:  # fmt: skip
+    """Return bytes part by part while chunks are encoded together, and while they are decoded.
 
-    size, key_width: of a number, and of one of the source's keys and values; weights: of all of them
+    sizes: their tokens; size, key_width: bytes of a number, and of one of the source's keys and values
     """
+    S, R = sum(sizes), num_beams * len(sizes)
     # three arrays of scores on the way to probabilities; or keys and values
     are_few, scores = _are_few(config, global_tokens), 3 * global_tokens * config.encoder_attention_heads
     row = scores if are_few else 2 * config.d_model
     state = S * config.d_model * size
     inner = min(S, SLICE_ROWS) * config.encoder_ffn_dim * size
-    moments = [
+    return [
         # embedded tokens, and what becomes of them; query, key, value; the context
         {"states": 6 * state, "feed-forward": inner, "global rows": row * S * size if global_tokens else 0},
         {
             "states": state,
             "source keys": step_keys(config, S) * key_width,
             # twice, while the beams are put into another order
-            "target keys": 2 * 2 * config.decoder_layers * num_beams * max_new_tokens * config.d_model * size,
-            "scores": SCORES * num_beams * config.vocab_size * 4,
+            "target keys": 2 * 2 * config.decoder_layers * R * max_new_tokens * config.d_model * size,
+            "scores": SCORES * R * config.vocab_size * 4,
         },
-        {"file": weight_count(config) * 4 if size > 4 else 0},  # while it is widened
     ]
-    return {"program": PROGRAM, "weights": weights} | max(moments, key=lambda parts: sum(parts.values()))

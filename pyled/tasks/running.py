@@ -1,7 +1,8 @@
 """8. Running a task: over one text or several, and a model once over a piece of text."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from .progress import Place, Watch, Work
 from .reading import Chunk, Source
 
 Errors = Literal["raise", "record"]
+Each = Iterator[tuple[int, Any]]  # numbers of texts, and the result or the error of each, in the order of the texts
 
 
 def one_or_each(
@@ -27,6 +29,7 @@ def one_or_each(
     read: Callable[[Any], Source],
     seconds: Callable[[Source], float],
     write: Callable[[Any, Work], Any],
+    write_each: Callable[[Iterable[tuple[int, Any]], Work], Each] | None = None,
 ) -> Any:
     """Return the result of a text, or a list of them for several texts, all of which are read first.
 
@@ -34,6 +37,7 @@ def one_or_each(
     errors: "record" puts the error of a text in its place in the list, and goes on with the others
     progress: called with the Status at each step
     seconds: what a text will take
+    write: returns the result of one text; write_each: yields those of several; None writes one after another
 
     Raises InputError for what is no text.
     """
@@ -45,12 +49,29 @@ def one_or_each(
     else:
         results = [_attempt(read, f"{name}[{i}]", errors, one) for i, one in enumerate(text)]
         work.sizes = [seconds(one) if isinstance(one, Source) else 0.0 for one in results]
-        for i, source in enumerate(results):
-            if isinstance(source, Source):
-                work.turn_to(i)
-                results[i] = _attempt(write, f"{name}[{i}]", errors, source, work)
+        sources = ((i, one) for i, one in enumerate(results[:]) if isinstance(one, Source))
+        for i, result in (write_each or partial(one_after_another, write))(sources, work):
+            results[i] = _attempt(_raised, f"{name}[{i}]", errors, result)
     work.end()
     return results
+
+
+def one_after_another(write: Callable[[Any, Work], Any], sources: Iterable[tuple[int, Any]], work: Work) -> Each:
+    """Yield the result of each text, or its error."""
+    for i, source in sources:
+        work.turn_to(i)
+        try:
+            result = write(source, work)
+        except Exception as e:
+            result = e
+        yield i, result
+
+
+def _raised(result: Any) -> Any:
+    """Return a result, or raise it, where it is an error."""
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _attempt(function: Any, place: str, errors: Errors, *arguments: Any) -> Any:
@@ -74,7 +95,7 @@ def pass_seconds(model: Seq2SeqModel[Any], source: Source) -> float:
     """Return in proportion to what a machine needs to read each chunk once; about its seconds with two cores."""
     sizes = [chunk.ids.size for chunk in source.chunks]
     most = max(int(chunk.is_global.sum()) for chunk in source.chunks)
-    return estimate(model.config, sizes, 1, 0, TYPICAL, encoder=model.encoder_arithmetic, global_tokens=most).encoding
+    return estimate(model.config, [sizes], 1, 0, TYPICAL, encoder=model.encoder_arithmetic, global_tokens=most).encoding
 
 
 def one_pass(model: Seq2SeqModel[AnyOutput], chunk: Chunk, work: Work, cost: float, place: Place) -> AnyOutput:

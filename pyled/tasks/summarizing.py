@@ -1,29 +1,30 @@
-"""10. The work: a model and its tokenizer, asked for the summary of one text after another."""
+"""11. The work: a model and its tokenizer, asked for the summary of one text after another."""
 
 import time
-from collections.abc import Iterable, MutableMapping, Sequence
-from dataclasses import fields, replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
 from typing import Any, Literal, overload
 
 import numpy as np
 
 from ..annotations import checked_arguments
+from ..arrays import Ids
 from ..checkpoint import Arithmetic, Storage
 from ..errors import GenerationError, InputError, PyledError
 from ..generation.streamers import check_streamer
 from ..generation_config import GenerationConfig
 from ..models import LEDForConditionalGeneration
-from .cost import TYPICAL, Estimate, Rates, estimate
+from .batching import AHEAD, Batching, Finished, Piece, Rounds, Writing, put_in_order, windows
+from .cost import MOST_ROWS, TYPICAL, Batches, Estimate, Rates, estimate, one_by_one, together
 from .documents import Documents, Text
 from .loading import Loaded, Model, Tokenizer, load_for, types_of
 from .planning import plan
-from .progress import Place, Watch, Work
+from .progress import Watch, Work
 from .reading import Chunk, Reader, Reading, Source
 from .running import Errors, one_or_each
 from .streaming import Paragraphs, Stream
 from .summary import ChunkSummary, Summary, versions
-
-Finished = MutableMapping[str, ChunkSummary]  # by `Chunk.key`
 
 
 class Summarizer:
@@ -99,26 +100,38 @@ class Summarizer:
         def write(source: Source, work: Work) -> Summary:
             return self.write(source, work, stream=stream)
 
-        return one_or_each("text", text, errors, progress, self.read, seconds, write)
+        return one_or_each("text", text, errors, progress, self.read, seconds, write, self.write_each)
 
     def read(self, text: Text) -> Source:
         """Return a text as tokens, in chunks where it is too long for one and the plan says so. Raises InputError."""
         return Reader(self.loaded.tokenizer, self.plan.reading, self.plan.limit)(text)
 
-    def estimate(self, chunks: Sequence[Chunk], rates: Rates = TYPICAL) -> Estimate:
-        """Return the cost of a text's summary, at most, on a machine with these rates."""
-        model, plan, sizes = self.loaded.model, self.plan, [chunk.ids.size for chunk in chunks]
+    def estimate(self, *texts: Sequence[Chunk], rates: Rates = TYPICAL) -> Estimate:
+        """Return the cost of the summaries of texts, by their chunks, at most, on a machine with these rates."""
+        most = max(int(chunk.is_global.sum()) for chunks in texts for chunk in chunks)
+        return self._estimate([[chunk.ids.size for chunk in chunks] for chunks in texts], rates, most, self.together)
+
+    def _estimate(
+        self,
+        texts: Sequence[Sequence[int]],
+        rates: Rates = TYPICAL,
+        global_tokens: int = 1,
+        batches: Batches = one_by_one,
+    ) -> Estimate:
+        """Return the cost of texts with chunks of so many tokens."""
+        model, plan = self.loaded.model, self.plan
         return estimate(
             model.config,
-            sizes,
+            texts,
             plan.settings.num_beams,
             plan.settings.max_length - plan.settings.prompt_length,
             rates,
             dtype="float64" if model.dtype == np.float64 else "float32",
             weights=model.stored_as,
             encoder=model.encoder_arithmetic,
-            global_tokens=max(int(chunk.is_global.sum()) for chunk in chunks),
+            global_tokens=global_tokens,
             again=plan.limit if plan.reading.combine == "again" else None,
+            batches=batches,
         )
 
     @checked_arguments
@@ -137,9 +150,81 @@ class Summarizer:
 
         Raises InputError, GenerationError.
         """
-        work, finished = work or Work(), {} if finished is None else finished
-        streamer = None if stream is None else self.streamer(stream)
-        chunks = last = self._write_chunks(source, 0, work, finished, streamer)
+        work, streamer = work or Work(), None if stream is None else self.streamer(stream)
+        text = self._writing(work.text, source, finished)
+        ((_, summary),) = self._batching(work, streamer).write([text])
+        if isinstance(summary, Exception):
+            raise summary
+        return summary
+
+    def write_each(
+        self,
+        sources: Iterable[tuple[int, Source]],
+        work: Work | None = None,
+        finished: Callable[[int, Source], Finished | None] = lambda number, source: None,
+        in_order: bool = True,
+    ) -> Iterator[tuple[int, Summary | Exception]]:
+        """Yield the number of each text with its summary, or the error of one that fails, which harms no other.
+
+        Chunks of several texts are decoded together, as many as `together` says. The same tokens come out as from each
+        alone. Of many texts only some are read ahead, so that they may come from a generator.
+
+        sources: texts as `read` returns them, each with its number in `Work.sizes`
+        finished: returns, for a text, what `write` takes by that name
+        in_order: yield them in the order of the sources, not each as soon as it is done
+        """
+        work, order = work or Work(), deque[int]()
+
+        def results() -> Iterator[tuple[int, Summary | Exception]]:
+            for window in windows(sources, AHEAD * max(1, MOST_ROWS // self.plan.settings.num_beams)):
+                order.extend(number for number, _ in window)
+                for number, _ in window:
+                    work.begin(number)
+                texts = [self._writing(number, source, finished(number, source)) for number, source in window]
+                yield from self._batching(work).write(texts)
+
+        return put_in_order(results(), order) if in_order else results()
+
+    def together(self, sizes: Sequence[int]) -> list[list[int]]:
+        """Return which chunks, of so many tokens, are decoded together, by their places.
+
+        One by one go those of a plan with a time limit, which is of each, and with rules that look at the padding.
+        """
+        settings = self.plan.settings
+        looks_at_padding = settings.encoder_no_repeat_ngram_size or settings.encoder_repetition_penalty != 1
+        if settings.max_time is not None or looks_at_padding:
+            return one_by_one(sizes)
+        return together(sizes, settings.num_beams, lambda S: self._estimate([[S]]).of_chunks)
+
+    def streamer(self, stream: Stream) -> Paragraphs:
+        """Return what hands on the text of tokens. Raises GenerationError where the plan leaves nothing to stream."""
+        if self.plan.reading.combine == "again":
+            raise GenerationError("combine='again' leaves nothing to stream: what is written first is not the summary")
+        streamer = Paragraphs(self.loaded.tokenizer, stream)
+        check_streamer(streamer, self.plan.settings)
+        return streamer
+
+    def _writing(self, number: int, source: Source, finished: Finished | None) -> Writing:
+        """Return a text to be written."""
+        return Writing(number, self._rounds(source), {} if finished is None else finished)
+
+    def _batching(self, work: Work, streamer: Paragraphs | None = None) -> Batching:
+        """Return what writes texts; one chunk after another, where they are streamed."""
+
+        def expect(text: Writing) -> None:
+            if text.pieces:
+                costs = [self.estimate([piece.chunk]) for piece in text.pieces]
+                work.expect(sum(cost.encoding for cost in costs), sum(cost.generating for cost in costs), text.number)
+
+        def write(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, ChunkSummary]]:
+            return self._write_together(pieces, work, streamer)
+
+        batches = self.together if streamer is None else one_by_one
+        return Batching(batches, write, work, expect, streamer is not None)
+
+    def _rounds(self, source: Source) -> Rounds:
+        """Yield what is to be summarized, round after round, and return the summary."""
+        chunks = last = yield source
         spent, notes, rounds, tokens = [*chunks], [*source.notes], 0, source.tokens
         text = _joined(last)
         while self.plan.reading.combine == "again" and len(last) > 1 and text:
@@ -152,7 +237,7 @@ class Summarizer:
                 break
             rounds += 1
             notes.append(f"{len(last):,} summaries, {again.tokens:,} tokens together, were summarized again")
-            last = self._write_chunks(again, rounds, work, finished)
+            last = yield again
             spent += last
             tokens, text = again.tokens, _joined(last)
         return Summary(
@@ -173,64 +258,82 @@ class Summarizer:
             notes=(*self.loaded.notes, *self.plan.notes, *notes),
         )
 
-    def streamer(self, stream: Stream) -> Paragraphs:
-        """Return what hands on the text of tokens. Raises GenerationError where the plan leaves nothing to stream."""
-        if self.plan.reading.combine == "again":
-            raise GenerationError("combine='again' leaves nothing to stream: what is written first is not the summary")
-        streamer = Paragraphs(self.loaded.tokenizer, stream)
-        check_streamer(streamer, self.plan.settings)
-        return streamer
-
-    def _write_chunks(
-        self, source: Source, round_: int, work: Work, finished: Finished, streamer: Paragraphs | None = None
-    ) -> tuple[ChunkSummary, ...]:
-        """Return the summary of each chunk, one after another."""
-        if rest := [chunk for chunk in source.chunks if chunk.key not in finished]:
-            cost = self.estimate(rest)
-            work.expect(cost.encoding, cost.generating)
-        for i, chunk in enumerate(source.chunks):
-            if chunk.key not in finished:
-                place = (round_, i, len(source.chunks))
-                finished[chunk.key] = self._write_chunk(chunk, work, self.estimate([chunk]), place, streamer)
-            elif streamer is not None:
-                streamer.on_finalized_text(finished[chunk.key].text, stream_end=True)
-        return tuple(replace(finished[chunk.key], start=chunk.start, stop=chunk.stop) for chunk in source.chunks)
-
-    def _write_chunk(
-        self, chunk: Chunk, work: Work, cost: Estimate, place: Place, streamer: Paragraphs | None
-    ) -> ChunkSummary:
-        """Return the summary of one chunk, as of a text of its own."""
-        model, plan, is_real = self.loaded.model, self.plan, np.ones_like(chunk.ids)
-        P = plan.settings.prompt_length
+    def _write_together(
+        self, pieces: Sequence[Piece], work: Work, streamer: Paragraphs | None
+    ) -> Iterator[tuple[Piece, ChunkSummary]]:
+        """Yield the summary of each chunk when it is done, as of a text of its own; its seconds are its share."""
+        first = pieces[0]
+        if first.chunk.key in first.text.finished and streamer is not None:
+            summary = first.text.finished[first.chunk.key]
+            streamer.on_finalized_text(summary.text, stream_end=True)
+            yield first, summary
+            return
+        model, plan, chunks = self.loaded.model, self.plan, [piece.chunk for piece in pieces]
+        P, sizes = plan.settings.prompt_length, [chunk.ids.size for chunk in chunks]
+        ids = _padded([chunk.ids for chunk in chunks])
+        is_real, is_global = (
+            _padded([np.ones_like(chunk.ids) for chunk in chunks]),
+            _padded([c.is_global for c in chunks]),
+        )
+        costs = [(piece.text.number, self.estimate([piece.chunk])) for piece in pieces]
         began = time.perf_counter()
-        with work.part("encoding", cost.encoding, place, model.config.encoder_layers) as step:
-            output = model.get_encoder()(chunk.ids, is_real, chunk.is_global, progress=step)
-        encoded = time.perf_counter()
-        with work.part("generating", cost.generating, place, plan.settings.max_length - P) as step:
-            result = model.search(
+        encoding = [(text, cost.encoding) for text, cost in costs]
+        with work.part("encoding", encoding, first.place, len(pieces) * model.config.encoder_layers) as step:
+            output = model.get_encoder()(ids, is_real, is_global, progress=step)
+        encoded = then = time.perf_counter()
+        seconds, at_work = [0.0] * len(pieces), set(range(len(pieces)))
+
+        def progress(done: int, total: int) -> None:
+            nonlocal then
+            now = time.perf_counter()
+            for i in at_work:
+                seconds[i] += (now - then) / len(at_work)
+            then = now
+            step(done, total)
+
+        generating = [(text, cost.generating) for text, cost in costs]
+        with work.part("generating", generating, first.place, plan.settings.max_length - P) as step:
+            documents = model.search(
                 output,
                 is_real,
-                plan.prompt,
+                np.repeat(plan.prompt, len(pieces), axis=0),
                 plan.settings,
-                encoder_ids=chunk.ids,
+                encoder_ids=ids,
                 tokenizer=self.loaded.tokenizer,
                 streamer=streamer,
-                progress=step,
+                progress=progress,
+                leaves=True,
             )
-        tokens = result.sequences[0]
-        text = self.loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        scores = getattr(result, "sequences_scores", None)
-        return ChunkSummary(
-            start=chunk.start,
-            stop=chunk.stop,
-            source_tokens=chunk.ids.size,
-            global_tokens=int(chunk.is_global.sum()),
-            generated_tokens=len(tokens) - P,
-            score=None if scores is None else float(scores[0]),
-            text=text.strip(),
-            encoding_seconds=encoded - began,
-            generating_seconds=time.perf_counter() - encoded,
-        )
+            for i, result in documents:
+                at_work.remove(i)
+                tokens, chunk = result.sequences[0], chunks[i]
+                text = self.loaded.tokenizer.decode(
+                    tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+                )
+                scores = getattr(result, "sequences_scores", None)
+                yield (
+                    pieces[i],
+                    ChunkSummary(
+                        start=chunk.start,
+                        stop=chunk.stop,
+                        source_tokens=chunk.ids.size,
+                        global_tokens=int(chunk.is_global.sum()),
+                        generated_tokens=len(tokens) - P,
+                        score=None if scores is None else float(scores[0]),
+                        text=text.strip(),
+                        encoding_seconds=(encoded - began) * sizes[i] / sum(sizes),
+                        generating_seconds=seconds[i],
+                    ),
+                )
+                then = time.perf_counter()
+
+
+def _padded(rows: Sequence[Ids]) -> Ids:
+    """Return rows of (1, any) as one array, with 0 behind the shorter ones."""
+    padded = np.zeros((len(rows), max(row.size for row in rows)), np.int64)
+    for place, row in zip(padded, rows, strict=True):
+        place[: row.size] = row[0]
+    return padded
 
 
 def _joined(summaries: tuple[ChunkSummary, ...]) -> str:

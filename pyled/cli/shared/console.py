@@ -49,7 +49,8 @@ class Console:
         if not self._watched or (1 < status.done < status.total and now - self._drawn < 0.1):
             return
         self._drawn = now
-        place = f"[{status.text + 1}/{status.texts}] " if status.texts > 1 else ""
+        several = f", {status.together} together" if status.together > 1 else ""
+        place = f"[{status.text + 1}/{status.texts}{several}] " if status.texts > 1 or several else ""
         again = " again" if status.round else ""
         chunk = f" chunk {status.chunk + 1}/{status.chunks}" if status.chunks > 1 else ""
         unit = "tokens" if status.stage == "generating" else "layers"

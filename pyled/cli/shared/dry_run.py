@@ -10,8 +10,6 @@ from .inputs import Inputs, shown
 if TYPE_CHECKING:
     from ...tasks import Source, Summarizer
 
-_SUMS = ("source_tokens", "truncated_tokens", "chunks", "encoding_seconds", "generating_seconds")
-
 
 def costs(inputs: Inputs, summarizers: "Sequence[Summarizer]", form: str) -> str:
     """Return the cost of each input in a form of FORMS.
@@ -23,6 +21,7 @@ def costs(inputs: Inputs, summarizers: "Sequence[Summarizer]", form: str) -> str
     dtype: Any = summarizers[0].loaded.model.dtype.name
     rates = measure(dtype)
     records: list[dict[str, Any]] = []
+    read: list[tuple[Any, Summarizer, Source]] = []  # with the remedy, for each record
     for _, name, text in inputs.texts():
         try:
             sources = [summarizer.read(text) for summarizer in summarizers]
@@ -31,37 +30,34 @@ def costs(inputs: Inputs, summarizers: "Sequence[Summarizer]", form: str) -> str
             continue
         for summarizer, source in list(zip(summarizers, sources, strict=True))[: None if sources[0].truncated else 1]:
             remedy = summarizer.plan.reading.too_long if len(sources) > 1 and sources[0].truncated else None
-            records.append(_record(name, remedy, summarizer, source, rates))
+            read.append((remedy, summarizer, source))
+            records.append({"input": name, **_record(remedy, summarizer, [source], rates)})
     if form in ("json", "jsonl") and records:
         return together(records, form, is_one=False)
     lines = [_line(shown(record["input"]), record) for record in records]
     count = len({record["input"] for record in records})
-    remedies = {record["too_long"] for record in records} - {None}
-    for remedy in (sorted(remedies) or [None]) if count > 1 else ():
-        summed = [record for record in records if record["too_long"] in (None, remedy)]
-        lines.append(_line(f"all {count:,}", _total(summed, remedy)))
+    ways = {remedy: summarizer for remedy, summarizer, _ in read}
+    remedies: list[Any] = sorted(remedy for remedy in ways if remedy is not None) or [None]
+    for remedy in remedies if count > 1 else ():
+        summed = [one for one in read if one[0] in (None, remedy)]
+        total = _record(remedy, ways[remedy], [source for _, _, source in summed], rates)
+        lines.append(_line(f"all {count:,}", total | {"inputs": count}))
     return "".join(lines)
 
 
-def _record(name: str, remedy: str | None, summarizer: "Summarizer", source: "Source", rates: Any) -> dict[str, Any]:
-    cost = summarizer.estimate(source.chunks, rates)
+def _record(remedy: str | None, summarizer: "Summarizer", sources: "Sequence[Source]", rates: Any) -> dict[str, Any]:
+    """Return the cost of texts: of all together, where they are several."""
+    cost = summarizer.estimate(*(source.chunks for source in sources), rates=rates)
     return {
-        "input": name,
         "too_long": remedy,
-        "source_tokens": source.tokens,
-        "truncated_tokens": source.truncated,
-        "chunks": [chunk.ids.size for chunk in source.chunks],
+        "source_tokens": sum(source.tokens for source in sources),
+        "truncated_tokens": sum(source.truncated for source in sources),
+        "chunks": [chunk.ids.size for source in sources for chunk in source.chunks],
+        "together": cost.together,
         "encoding_seconds": cost.encoding,
         "generating_seconds": cost.generating,
         "memory": dict(cost.memory),
     }
-
-
-def _total(records: list[dict[str, Any]], remedy: str | None) -> dict[str, Any]:
-    """Return sums, but the memory of the input that needs most, because they come one after another."""
-    most = max(records, key=lambda record: sum(record["memory"].values()))
-    total = {name: sum((record[name] for record in records), type(records[0][name])()) for name in _SUMS}
-    return total | {"too_long": remedy, "memory": most["memory"], "inputs": len(records)}
 
 
 def _line(name: str, record: Mapping[str, Any]) -> str:
@@ -69,8 +65,9 @@ def _line(name: str, record: Mapping[str, Any]) -> str:
     chunks = f" in {len(record['chunks']):,} chunks" if len(record["chunks"]) > record.get("inputs", 1) else ""
     cut = f", {record['truncated_tokens']:,} of them cut off" if record["truncated_tokens"] else ""
     encoding, generating = _time(record["encoding_seconds"]), _time(record["generating_seconds"])
+    together = f", {record['together']:,} at a time" if record["together"] > 1 else ""
     memory = _size(sum(record["memory"].values()))
-    seconds = f"about {encoding} to encode, about {generating} or less to generate"
+    seconds = f"about {encoding} to encode, about {generating} or less to generate{together}"
     return f"{name}{remedy}: {record['source_tokens']:,} tokens{chunks}{cut}; {seconds}; {memory} of memory\n"
 
 

@@ -30,7 +30,7 @@ class Output:
         is_folder: each has a file of its own; is_one: there is one result, so that a text needs no head
         anew: files are replaced, and the finished chunks of an earlier run are not used
         """
-        self._paths, self._is_folder, self._is_one, self._form = paths, is_folder, is_one, form
+        self._paths, self.is_folder, self._is_one, self._form = paths, is_folder, is_one, form
         self.starts_anew = anew
         self._records: list[Record] = []  # for the end
         self._between = ""
@@ -41,7 +41,7 @@ class Output:
         Raises OutputError, and TakenError.
         """
         path = self._paths[records[0]["input"]]
-        if path is not None and self._is_folder:
+        if path is not None and self.is_folder:
             is_one = len(records) == 1
             whole = rendered(records[0], self._form, is_one) if is_one else together(records, self._form, is_one)
             _replace(path, whole, not self.starts_anew)
