@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, MutableMapp
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from .cost import Batches
+from .cost import Batches, Estimate
 from .progress import Place, Work
 from .reading import Chunk, Source
 from .summary import ChunkSummary, Summary
@@ -18,6 +18,7 @@ AHEAD = 4  # batches whose texts are read before the first is done, to put those
 
 T = TypeVar("T")
 Finished = MutableMapping[str, ChunkSummary]  # by `Chunk.key`
+Cost = Callable[[Sequence[Chunk]], Estimate]
 Rounds = Generator[Source, tuple[ChunkSummary, ...], Summary]  # yields a round's chunks, and gets their summaries
 
 
@@ -32,12 +33,14 @@ class Writing:
         self._rounds, self.source = rounds, next(rounds)
         self.pieces: list[Piece] = []  # of this round, that are not written yet
 
-    def begin_round(self, rewrites: bool) -> None:
-        """Set the pieces of a round; rewrites: also of chunks that are finished."""
-        chunks = enumerate(self.source.chunks)
-        rest = {chunk.key: i for i, chunk in reversed([*chunks]) if rewrites or chunk.key not in self.finished}
-        count = len(self.source.chunks)
-        self.pieces = [Piece(self, self.source.chunks[i], (self.round, i, count)) for i in sorted(rest.values())]
+    def begin_round(self, cost: Cost, rewrites: bool) -> None:
+        """Set the pieces of a round, one for equal chunks; rewrites: also of chunks that are finished."""
+        keys = [chunk.key for chunk in self.source.chunks]
+        self.pieces = [
+            Piece(self, chunk, (self.round, i, len(keys)), cost([chunk]))
+            for i, chunk in enumerate(self.source.chunks)
+            if rewrites or (keys[i] not in self.finished and keys[i] not in keys[:i])
+        ]
 
     def end_round(self) -> Summary | None:
         """Turn to the next round, or return the summary, where there is none."""
@@ -59,6 +62,7 @@ class Piece:
     text: Writing
     chunk: Chunk
     place: Place
+    cost: Estimate
 
 
 Write = Callable[[Sequence[Piece]], Iterator[tuple[Piece, ChunkSummary]]]
@@ -69,13 +73,13 @@ class Batching:
     """Texts that are written a few at a time.
 
     batches: which chunks are decoded together; write_together: yields the summary of each of these when it is done
-    expect: tells the work what is left of a text; rewrites: whether chunks that are finished are written, too
+    cost: what chunks take alone, with all later rounds; rewrites: whether chunks that are finished are written, too
     """
 
     batches: Batches
     write_together: Write
     work: Work
-    expect: Callable[[Writing], None]
+    cost: Cost
     rewrites: bool = False
 
     def write(self, texts: Iterable[Writing]) -> Iterator[tuple[int, Summary | Exception]]:
@@ -113,8 +117,10 @@ class Batching:
 
     def _begun(self, text: Writing, waiting: list[Piece]) -> Iterator[tuple[int, Summary | Exception]]:
         """Begin a round of a text: let its chunks wait; or end it, where none is left."""
-        text.begin_round(self.rewrites)
-        self.expect(text)
+        text.begin_round(self.cost, self.rewrites)
+        if text.pieces:
+            cost = self.cost([piece.chunk for piece in text.pieces])
+            self.work.expect(cost.encoding, cost.generating, text.number)
         place = 0 if text.round else len(waiting)  # a later round is next
         waiting[place:place] = text.pieces
         if not text.pieces:

@@ -12,6 +12,7 @@ from ..annotations import checked_arguments
 from ..arrays import Ids
 from ..checkpoint import Arithmetic, Storage
 from ..errors import GenerationError, InputError, PyledError
+from ..generation import Generated
 from ..generation.streamers import check_streamer
 from ..generation_config import GenerationConfig
 from ..models import LEDForConditionalGeneration
@@ -64,6 +65,7 @@ class Summarizer:
         reading = Reading(**{field.name: options.pop(field.name) for field in fields(Reading) if field.name in options})
         self.loaded = load_for(LEDForConditionalGeneration, model, tokenizer, dtype, weights, revision, encoder)
         led, vocabulary = self.loaded.model, self.loaded.tokenizer.get_vocab()
+        self._costs: dict[tuple[int, ...], Estimate] = {}
         self.plan = plan(led.config, led.generation_config, vocabulary, reading, generation_config, options)
 
     @overload
@@ -110,6 +112,12 @@ class Summarizer:
         """Return the cost of the summaries of texts, by their chunks, at most, on a machine with these rates."""
         most = max(int(chunk.is_global.sum()) for chunks in texts for chunk in chunks)
         return self._estimate([[chunk.ids.size for chunk in chunks] for chunks in texts], rates, most, self.together)
+
+    def _one_by_one(self, *sizes: int) -> Estimate:
+        """Return the cost of a text with chunks of so many tokens, one after another; many texts are of one length."""
+        if sizes not in self._costs:
+            self._costs[sizes] = self._estimate([sizes])
+        return self._costs[sizes]
 
     def _estimate(
         self,
@@ -194,7 +202,7 @@ class Summarizer:
         looks_at_padding = settings.encoder_no_repeat_ngram_size or settings.encoder_repetition_penalty != 1
         if settings.max_time is not None or looks_at_padding:
             return one_by_one(sizes)
-        return together(sizes, settings.num_beams, lambda S: self._estimate([[S]]).of_chunks)
+        return together(sizes, settings.num_beams, lambda S: self._one_by_one(S).of_chunks)
 
     def streamer(self, stream: Stream) -> Paragraphs:
         """Return what hands on the text of tokens. Raises GenerationError where the plan leaves nothing to stream."""
@@ -211,16 +219,14 @@ class Summarizer:
     def _batching(self, work: Work, streamer: Paragraphs | None = None) -> Batching:
         """Return what writes texts; one chunk after another, where they are streamed."""
 
-        def expect(text: Writing) -> None:
-            if text.pieces:
-                costs = [self.estimate([piece.chunk]) for piece in text.pieces]
-                work.expect(sum(cost.encoding for cost in costs), sum(cost.generating for cost in costs), text.number)
-
         def write(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, ChunkSummary]]:
             return self._write_together(pieces, work, streamer)
 
+        def cost(chunks: Sequence[Chunk]) -> Estimate:
+            return self._one_by_one(*(chunk.ids.size for chunk in chunks))
+
         batches = self.together if streamer is None else one_by_one
-        return Batching(batches, write, work, expect, streamer is not None)
+        return Batching(batches, write, work, cost, streamer is not None)
 
     def _rounds(self, source: Source) -> Rounds:
         """Yield what is to be summarized, round after round, and return the summary."""
@@ -268,31 +274,27 @@ class Summarizer:
             streamer.on_finalized_text(summary.text, stream_end=True)
             yield first, summary
             return
-        model, plan, chunks = self.loaded.model, self.plan, [piece.chunk for piece in pieces]
-        P, sizes = plan.settings.prompt_length, [chunk.ids.size for chunk in chunks]
-        ids = _padded([chunk.ids for chunk in chunks])
-        is_real, is_global = (
-            _padded([np.ones_like(chunk.ids) for chunk in chunks]),
-            _padded([c.is_global for c in chunks]),
+        model, plan, sizes = self.loaded.model, self.plan, [piece.chunk.ids.size for piece in pieces]
+        ids, is_real, is_global = (
+            _padded(rows)
+            for rows in zip(
+                *((c.ids, np.ones_like(c.ids), c.is_global) for c in (p.chunk for p in pieces)), strict=True
+            )
         )
-        costs = [(piece.text.number, self.estimate([piece.chunk])) for piece in pieces]
-        began = time.perf_counter()
-        encoding = [(text, cost.encoding) for text, cost in costs]
-        with work.part("encoding", encoding, first.place, len(pieces) * model.config.encoder_layers) as step:
+        times = _Times(len(pieces))
+        parts = [(piece.text.number, piece.cost.encoding) for piece in pieces]
+        with work.part("encoding", parts, first.place, len(pieces) * model.config.encoder_layers) as step:
             output = model.get_encoder()(ids, is_real, is_global, progress=step)
-        encoded = then = time.perf_counter()
-        seconds, at_work = [0.0] * len(pieces), set(range(len(pieces)))
+        encoding = times.lap()
 
         def progress(done: int, total: int) -> None:
-            nonlocal then
-            now = time.perf_counter()
-            for i in at_work:
-                seconds[i] += (now - then) / len(at_work)
-            then = now
+            times.share()
             step(done, total)
 
-        generating = [(text, cost.generating) for text, cost in costs]
-        with work.part("generating", generating, first.place, plan.settings.max_length - P) as step:
+        parts = [(piece.text.number, piece.cost.generating) for piece in pieces]
+        with work.part(
+            "generating", parts, first.place, plan.settings.max_length - plan.settings.prompt_length
+        ) as step:
             documents = model.search(
                 output,
                 is_real,
@@ -305,27 +307,48 @@ class Summarizer:
                 leaves=True,
             )
             for i, result in documents:
-                at_work.remove(i)
-                tokens, chunk = result.sequences[0], chunks[i]
-                text = self.loaded.tokenizer.decode(
-                    tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-                )
-                scores = getattr(result, "sequences_scores", None)
-                yield (
-                    pieces[i],
-                    ChunkSummary(
-                        start=chunk.start,
-                        stop=chunk.stop,
-                        source_tokens=chunk.ids.size,
-                        global_tokens=int(chunk.is_global.sum()),
-                        generated_tokens=len(tokens) - P,
-                        score=None if scores is None else float(scores[0]),
-                        text=text.strip(),
-                        encoding_seconds=(encoded - began) * sizes[i] / sum(sizes),
-                        generating_seconds=seconds[i],
-                    ),
-                )
-                then = time.perf_counter()
+                seconds = encoding * sizes[i] / sum(sizes), times.end(i)
+                yield pieces[i], self._chunk_summary(pieces[i].chunk, result, *seconds)
+                times.lap()
+
+    def _chunk_summary(self, chunk: Chunk, result: Generated, encoding: float, generating: float) -> ChunkSummary:
+        """Return the summary of a chunk; encoding, generating: seconds."""
+        tokens, scores = result.sequences[0], getattr(result, "sequences_scores", None)
+        text = self.loaded.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return ChunkSummary(
+            start=chunk.start,
+            stop=chunk.stop,
+            source_tokens=chunk.ids.size,
+            global_tokens=int(chunk.is_global.sum()),
+            generated_tokens=len(tokens) - self.plan.settings.prompt_length,
+            score=None if scores is None else float(scores[0]),
+            text=text.strip(),
+            encoding_seconds=encoding,
+            generating_seconds=generating,
+        )
+
+
+class _Times:
+    """A clock of chunks that share a computer: each has its share of the time while it is at work."""
+
+    def __init__(self, count: int) -> None:
+        self._seconds, self._at_work, self._then = [0.0] * count, set(range(count)), time.perf_counter()
+
+    def lap(self) -> float:
+        """Return the seconds since the last call, which are nobody's."""
+        then, self._then = self._then, time.perf_counter()
+        return self._then - then
+
+    def share(self) -> None:
+        """Share out the seconds since the last call."""
+        share = self.lap() / len(self._at_work)
+        for i in self._at_work:
+            self._seconds[i] += share
+
+    def end(self, i: int) -> float:
+        """Return the seconds of a chunk that is done."""
+        self._at_work.remove(i)
+        return self._seconds[i]
 
 
 def _padded(rows: Sequence[Ids]) -> Ids:
