@@ -47,6 +47,9 @@ BEAMS = of(PROPERTIES, "test_generation_with_a_cache_is_the_search_over_the_defi
 BRANCHES = of(PROPERTIES, "test_a_continuation_keeps_its_tokens_when_the_same_past_is_continued_otherwise")
 BAND = of("test_kernels", "test_banded_is_dense_attention_within_the_band")
 TOGETHER = of("test_kernels", "test_banded_documents_one_behind_the_other_have_the_bits_that_each_has_alone")
+INT16_TOGETHER = of(
+    "test_banded_int16", "test_int16_documents_one_behind_the_other_have_the_bits_that_each_has_alone"
+)
 GROUPED = of("test_kernels", "test_grouped_is_dense_attention_within_each_group")
 NORM = of("test_kernels", "test_residual_and_norm_in_one_pass")
 GELU = of("test_kernels", "test_products_of_rows_are_parted_into_heads_and_a_row_does_not_depend_on_its_company")
@@ -76,7 +79,7 @@ OF_FILE = {
         ("global-query-first", "The first tokens ask in place of the global ones.",
          "heads(hidden[global_places]", "heads(hidden[: len(global_places)]", TO_ALL, "_attend_to_all"),
         ("global-query-local", "Global tokens attend to their window only.",
-         "context[places] = attend(", "attend(", GLOBALS),
+         "context[places] = attend_to_all(", "attend_to_all(", GLOBALS),
         ("global-mask-missing", "Global queries see padding.",
          "scores[:, ~document.is_real] = -np.inf", "pass", TO_ALL),
         ("global-scale-missing", "The scores of global queries are not divided by sqrt(D).",
@@ -84,16 +87,16 @@ OF_FILE = {
         ("global-columns-missing", "Local queries do not see global keys beyond their window.",
          "np.take(array, global_places, axis=1)", "array[:, :0]", GLOBALS),
         ("global-columns-twice", "A global key in the window counts twice, in the band and as a column.",
-         "banded(q, k, v, is_real & ~is_global,", "banded(q, k, v, is_real,", GLOBALS),
+         "attend(q, k, v, is_real & ~is_global,", "attend(q, k, v, is_real,", GLOBALS),
         ("mask-on-padding-keys", "Local queries see padding.",
-         "banded(q, k, v, is_real & ~is_global,", "banded(q, k, v, ~is_global,", HOLES),
+         "attend(q, k, v, is_real & ~is_global,", "attend(q, k, v, ~is_global,", HOLES),
         ("mask-on-padding-queries", "The context of padding is not 0.", "context[~is_real] = 0", "pass", HOLES),
         ("mask-at-document-end", "Windows go beyond the ends of the document, to keys of zeros.",
          "np.pad(is_real & ~is_global, w)", "np.pad(is_real & ~is_global, w, constant_values=True)", GLOBALS),
         ("probs-over-band-only", "The probabilities of the band sum to 1 without the global columns.",
          "dots(q[h], k[h, global_places])", "-np.inf", GLOBALS),
         ("value-is-key", "The keys are summed in place of the values.",
-         "banded(q, k, v, is", "banded(q, k, k, is", GLOBALS, "encoder_self_attention"),
+         "attend(q, k, v, is", "attend(q, k, k, is", GLOBALS, "encoder_self_attention"),
         ("query-key-swapped", "Queries come from the projection of keys, and keys from that of queries.",
          '("query", "key", "value")', '("key", "query", "value")', GLOBALS),
         ("causal-mask-off-by-one", "A token sees the next one.", "length - T, dtype", "length - T + 1, dtype", DECODER),
@@ -143,6 +146,18 @@ OF_FILE = {
          "slice(start[2], stop[2])", "slice(0, stop[2])", TOGETHER),
         ("softmax-sum-missing", "Weighted sums are not divided by the sum of the powers.",
          "output[d, i] * total[i]", "output[d, i]", BAND),
+    ],
+    "kernels/banded_int16.py": [
+        ("int16-extra-keys-of-others", "In int16, a document sees the global keys of all documents before it.",
+         "slice(start[2], stop[2])", "slice(0, stop[2])", INT16_TOGETHER),
+        ("int16-values-of-others", "In int16, the keys of a document have values that are rounded by another's scale.",
+         "slice(start[4], stop[4])", "slice(0, stop[4])", INT16_TOGETHER),
+        ("powers-of-all-tiles", "Powers are rounded as parts of the largest of all tiles, so that small ones get lost.",
+         "share[x] if share[x] != -np.inf else zero", "max(top[x], share[x]) if share[x] != -np.inf else zero",
+         of("test_banded_int16", "test_int16_is_dense_attention_within_the_band_but_for_what_rounding_moves")),
+        ("nan-lost-in-whole-numbers", "NaN becomes a whole number like others.",
+         "queries[d, x] * np.float32(0)", "0",
+         of("test_banded_int16", "test_what_is_no_number_reaches_every_query_that_attends_to_it")),
     ],
     "kernels/grouped.py": [
         ("step-scale-missing", "One new token at a time, scores are not divided by sqrt(D).",

@@ -11,7 +11,7 @@ from numba import prange
 from ..arrays import Bools, Floats, Ids
 from .elementary import exp
 from .jit import kernel, scratch, thread
-from .vectors import add_product, lanes
+from .vectors import add_product, lanes, transpose
 
 QUERY_TILE = 96  # queries are the vector lanes; with 64 keys, a tile's scores and sums stay in the second cache
 KEY_TILE = 64
@@ -91,9 +91,7 @@ def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, memory, conte
     memory[: 4 + 2 * D] = 0  # lanes without a query compute with zeros
     sums[0] = -np.inf
     # pass 1: queries = q[first : first + lanes].T * scale
-    for i in range(lanes):
-        for d in range(D):
-            queries[d, i] = q[first + i, d] * scale
+    _load(q[first : first + lanes], scale, queries)
 
     # pass 2: the keys of the band; tile = k[j0:j1] @ queries
     stop = min(k.shape[0], first + lanes + w)
@@ -112,16 +110,36 @@ def _band_tile(q, k, v, is_key, k_extra, v_extra, w, scale, first, memory, conte
         add_product(k_extra[j0:j1], queries, tile)
         _absorb(tile, v_extra[j0:j1], sums, output)
 
-    # pass 4: context[first : first + lanes] = (output / total).T, and 0 for a query without any key
-    total = sums[1]
-    for i in range(lanes):
+    _store(output, sums[1], is_key, k_extra.shape[0], w, first, context[first : first + lanes])
+
+
+@kernel()
+def _load(q, scale, queries):
+    """Set queries = q.T * scale: (Q, D) to (D, at least Q)."""
+    transpose(q, queries[:, : q.shape[0]])
+    for d in range(queries.shape[0]):
+        for i in range(queries.shape[1]):
+            queries[d, i] *= scale
+
+
+@kernel()
+def _store(output, total, is_key, G, w, first, context):
+    """Set context = (output / total).T, and 0 for a query without any key.
+
+    output: (D, at least Q) float, overwritten
+    total: (at least Q,) float, overwritten
+    is_key: (S,) bool; there are G extra keys
+    context: (Q, D) float, of queries from `first` on
+    """
+    for i in range(context.shape[0]):
         if total[i] != 0:  # NaN stays NaN
             total[i] = 1 / total[i]
-        elif k_extra.shape[0] > 0 or is_key[max(0, first + i - w) : first + i + w + 1].any():
+        elif G > 0 or is_key[max(0, first + i - w) : first + i + w + 1].any():
             total[i] = np.nan  # all scores are -inf, products beyond the float type
-    for i in range(lanes):
-        for d in range(D):
-            context[first + i, d] = output[d, i] * total[i]
+    for d in range(output.shape[0]):
+        for i in range(output.shape[1]):
+            output[d, i] *= total[i]
+    transpose(output[:, : context.shape[0]], context)
 
 
 @kernel(parallel=True)

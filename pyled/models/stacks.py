@@ -132,13 +132,13 @@ def _groups(lengths: Sequence[int]) -> list[list[int]]:
     >>> _groups([1, ROWS - 2, 1, 1, 2 * ROWS, 3])
     [[0, 1, 2], [3], [4], [5]]
     """
-    groups, rows = list[list[int]](), ROWS + 1
+    groups, rows = list[list[int]](), 0
     for b, length in enumerate(lengths):
-        rows += length
-        if rows > ROWS:
+        if not groups or rows + length > ROWS:
             groups.append([])
-            rows = length
+            rows = 0
         groups[-1].append(b)
+        rows += length
     return groups
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arrays import Bools, Floats, Ids, Weights
 from ..kernels.banded import banded
+from ..kernels.banded_int16 import banded_int16
 from ..kernels.grouped import grouped
 from ..kernels.products import few_rows, many_rows, weighted_sums
 from ..kernels.rounded import Rounded, rounded, widened
@@ -34,6 +35,9 @@ def encoder_self_attention(
     (H, S, K) and `probs.global_keys` (H, S, G), and of the global queries `probs.global_queries` (H, G, S), with the
     tokens of that document only.
 
+    Where the layer's weights are int16, so are the products of the band. `probs` are then those of the queries and keys
+    before they are rounded.
+
     hidden: (S, E) float
     buffers: those of an earlier layer, to be used again
     returns: (S, E) float, in the queries' buffer
@@ -49,7 +53,9 @@ def encoder_self_attention(
     )  # (H, S, D)
     # subtle: the ordinary keys and values of the global tokens, not those of `key_global`: what all others see of them.
     k_extra, v_extra = (np.take(array, global_places, axis=1) for array in (k, v))  # (H, G, D), contiguous
-    banded(q, k, v, is_real & ~is_global, k_extra, v_extra, w, context, bounds=documents.bounds)
+    weight = weights[f"{inner}.query.weight"]
+    attend = banded_int16 if isinstance(weight, Rounded) and weight.storage == "int16" else banded
+    attend(q, k, v, is_real & ~is_global, k_extra, v_extra, w, context, bounds=documents.bounds)
     context[~is_real] = 0
     for document in documents.each:
         if document.see.wants(f"{name}.probs"):
@@ -59,9 +65,9 @@ def encoder_self_attention(
             document.see(f"{name}.probs.band", band)
             if not len(document.global_places):
                 document.see(f"{name}.probs.global_queries", global_keys.swapaxes(1, 2))
-    for attend, some in _ways_to_all(documents, E // H):
+    for attend_to_all, some in _ways_to_all(documents, E // H):
         places = np.concatenate([document.global_places for document in some])
-        context[places] = attend(hidden, some, H, weights, name)
+        context[places] = attend_to_all(hidden, some, H, weights, name)
     see(inner, context)
     output = linear(context, weights, f"{name}.output", out=q.reshape(S, E), multiply=many_rows)
     see(f"{name}.output", output)
@@ -73,10 +79,10 @@ def _ways_to_all(documents: Documents, D: int) -> Iterator[tuple[Callable[..., F
     few, many = list[Document](), list[Document]()
     for document in documents.each:
         (few if FEW_GLOBAL * len(document.global_places) <= D else many).append(document)
-    for attend, some in ((_attend_to_all, few), (_attend_to_all_projected, many)):
+    for attend_to_all, some in ((_attend_to_all, few), (_attend_to_all_projected, many)):
         some = [document for document in some if len(document.global_places)]
         if some:
-            yield attend, some
+            yield attend_to_all, some
 
 
 def _attend_to_all(hidden: Floats, documents: list[Document], H: int, weights: Weights, name: str) -> Floats:
