@@ -47,9 +47,7 @@ BEAMS = of(PROPERTIES, "test_generation_with_a_cache_is_the_search_over_the_defi
 BRANCHES = of(PROPERTIES, "test_a_continuation_keeps_its_tokens_when_the_same_past_is_continued_otherwise")
 BAND = of("test_kernels", "test_banded_is_dense_attention_within_the_band")
 TOGETHER = of("test_kernels", "test_banded_documents_one_behind_the_other_have_the_bits_that_each_has_alone")
-INT16_TOGETHER = of(
-    "test_banded_int16", "test_int16_documents_one_behind_the_other_have_the_bits_that_each_has_alone"
-)
+INT16_TOGETHER = of("test_banded_int16", "test_int16_documents_one_behind_the_other_have_the_bits_that_each_has_alone")
 GROUPED = of("test_kernels", "test_grouped_is_dense_attention_within_each_group")
 NORM = of("test_kernels", "test_residual_and_norm_in_one_pass")
 GELU = of("test_kernels", "test_products_of_rows_are_parted_into_heads_and_a_row_does_not_depend_on_its_company")
@@ -123,9 +121,9 @@ OF_FILE = {
          "past[0].append", "past[1].append", cached("cache-halves")),
     ],
     "kernels/banded.py": [
-        ("scale-missing", "Scores are not divided by sqrt(D).", "q[first + i, d] * scale", "q[first + i, d]", BAND),
+        ("scale-missing", "Scores are not divided by sqrt(D).", "queries[d, i] *= scale", "pass", BAND),
         ("scale-twice", "Scores are divided by sqrt(D) twice.",
-         "q[first + i, d] * scale", "q[first + i, d] * scale * scale", BAND),
+         "queries[d, i] *= scale", "queries[d, i] *= scale * scale", BAND),
         ("scale-by-model-size", "Scores are divided by the square root of the model's size, not of a head's.",
          "1 / math.sqrt(D)", "1 / math.sqrt(q.shape[0] * D)", BAND),
         ("band-one-short", "The window lacks its last token on one side.", "same - w))", "same - w + 1))", BAND),
@@ -145,7 +143,7 @@ OF_FILE = {
         ("extra-keys-of-others", "A document sees the global keys of all documents before it.",
          "slice(start[2], stop[2])", "slice(0, stop[2])", TOGETHER),
         ("softmax-sum-missing", "Weighted sums are not divided by the sum of the powers.",
-         "output[d, i] * total[i]", "output[d, i]", BAND),
+         "output[d, i] *= total[i]", "pass", BAND),
     ],
     "kernels/banded_int16.py": [
         ("int16-extra-keys-of-others", "In int16, a document sees the global keys of all documents before it.",

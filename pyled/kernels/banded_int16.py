@@ -287,7 +287,7 @@ def banded_int16(
     _round_values(v, is_key, tiles_of_keys, scratch((2, D), np.float32), v_scale, values)
     most = query_tile or QUERY_TILE
     _banded_int16(
-        q, words(keys), keys.scale, values, v_scale, is_key, k_extra, v_extra, w, scale, np.float32(largest),
+        q, words(keys.values), keys.scale, values, v_scale, is_key, k_extra, v_extra, w, scale, np.float32(largest),
         np.column_stack([bounds, pairs, tiles]), _tiles(np.diff(bounds[:, 0]), w, lanes(q.dtype), query_tile), key_tile,
         scratch(((7 + 2 * D + key_tile) * most,), np.float32),
         scratch((((D + 1) // 2 + key_tile // 2) * most,), np.int32), context,

@@ -13,7 +13,7 @@ from ..arrays import Bools, Floats, Ids, Weights
 from ..kernels.banded import banded
 from ..kernels.banded_int16 import banded_int16
 from ..kernels.grouped import grouped
-from ..kernels.products import few_rows, many_rows, weighted_sums
+from ..kernels.products import few_rows, many_rows, operand, weighted_sums
 from ..kernels.rounded import Rounded, rounded, widened
 from .cache import DocumentKeys, Past, SourceKeys
 from .documents import Document, Documents
@@ -47,13 +47,14 @@ def encoder_self_attention(
     is_real, is_global, global_places = documents.is_real, documents.is_global, documents.global_places
     shape = H, S, E // H
     context = buffers.array("context", (S, E), hidden.dtype)
+    weight = weights[f"{inner}.query.weight"]
+    x = operand(hidden, weight)  # once for three products
     q, k, v = (
-        heads(hidden, H, weights, f"{inner}.{part}", out=buffers.array(part, shape, hidden.dtype))
+        heads(x, H, weights, f"{inner}.{part}", out=buffers.array(part, shape, hidden.dtype))
         for part in ("query", "key", "value")
     )  # (H, S, D)
     # subtle: the ordinary keys and values of the global tokens, not those of `key_global`: what all others see of them.
     k_extra, v_extra = (np.take(array, global_places, axis=1) for array in (k, v))  # (H, G, D), contiguous
-    weight = weights[f"{inner}.query.weight"]
     attend = banded_int16 if isinstance(weight, Rounded) and weight.storage == "int16" else banded
     attend(q, k, v, is_real & ~is_global, k_extra, v_extra, w, context, bounds=documents.bounds)
     context[~is_real] = 0

@@ -67,15 +67,16 @@ def product(
 
 
 def heads(
-    x: Floats, H: int, weights: Weights, name: str, *, out: Floats | None = None, multiply: Multiplication = many_rows
+    x: Matrix, H: int, weights: Weights, name: str, *, out: Floats | None = None, multiply: Multiplication = many_rows
 ) -> Floats:
     """Return a linear layer of source tokens, its output parted into heads: (S, E) -> (H, S, D).
 
+    x: floats, or what `kernels.products.operand` makes of them
     out: (H, S, D) float, where to put the result; None for a new array
     """
     weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
     if out is None:
-        out = np.empty((H, len(x), len(bias) // H), x.dtype)
+        out = np.empty((H, len(x), len(bias) // H), bias.dtype)
     multiply(x, weight, bias, out)
     return out
 
