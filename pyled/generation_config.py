@@ -195,8 +195,8 @@ SAMPLING = ("seed", "temperature", "top_h", "top_k", "top_p", "min_p", "typical_
 # Settings of Hugging Face's that pyled does not implement, with the values at which they do nothing beside None.
 NOT_IMPLEMENTED: dict[str, tuple[Any, ...]] = {
     "num_beam_groups": (1, 0), "penalty_alpha": (0,), "constraints": ([],),
-    "force_words_ids": ([],), "dola_layers": (), "prompt_lookup_num_tokens": (), "assistant_model": (),
-    "assistant_early_exit": (), "use_mtp": (False,), "guidance_scale": (1,), "negative_prompt_ids": (),
+    "force_words_ids": ([],), "dola_layers": (), "assistant_model": (), "assistant_early_exit": (),
+    "use_mtp": (False,), "guidance_scale": (1,), "negative_prompt_ids": (),
     "negative_prompt_attention_mask": (), "watermarking_config": (), "token_healing": (False,), "low_memory": (False,),
     "synced_gpus": (False,), "custom_generate": (),
 }  # fmt: skip
@@ -211,7 +211,6 @@ REASONS: dict[str, tuple[str, str]] = {
     "constraints": (", constrained beam search", f"{_GONE} use prefix_allowed_tokens_fn or sequence_bias"),
     "force_words_ids": (", constrained beam search", f"{_GONE} use prefix_allowed_tokens_fn or sequence_bias"),
     "dola_layers": (", DoLa decoding", f"{_GONE} use repetition_penalty"),
-    "prompt_lookup_num_tokens": (", prompt lookup", _FASTER),
     "assistant_model": (", assisted generation", _FASTER),
     "assistant_early_exit": (", assisted generation", _FASTER),
     "use_mtp": (", prediction of several tokens", _FASTER),
@@ -223,6 +222,7 @@ REASONS: dict[str, tuple[str, str]] = {
 # Settings that change no result.
 WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
     "diversity_penalty": (0,), "use_cache": (True,), "cache_implementation": (), "prefill_chunk_size": (),
+    "prompt_lookup_num_tokens": (), "max_matching_ngram_size": (),
 }  # fmt: skip
 
 KNOWN = frozenset(SETTINGS) | NOT_IMPLEMENTED.keys() | WITHOUT_EFFECT.keys()

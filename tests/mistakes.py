@@ -7,7 +7,7 @@ mutations are made from the code itself (`flips.py`).
 import ast
 from typing import NamedTuple
 
-from flips import ACTIVATIONS, LOSS, PROPERTIES, SPANS, SPLIT, cached, nodes, of, stored
+from flips import ACTIVATIONS, DRAFTS, LOSS, PROPERTIES, SPANS, SPLIT, cached, nodes, of, stored
 
 
 class Mistake(NamedTuple):
@@ -108,13 +108,15 @@ OF_FILE = {
         ("decoder-scale-missing", "The decoder's scores are not divided by sqrt(D).",
          "is_seen, scores / math.sqrt(q.shape[2])", "is_seen, scores", DECODER),
         ("cross-mask-missing", "The decoder sees the source's padding.",
-         "np.broadcast_to(is_key[document], (", "np.broadcast_to(True, (", HOLES),
+         "np.broadcast_to(is_key[document], (", "np.broadcast_to(True, (", SPLIT),
         ("cross-mask-missing-in-a-step", "One new token at a time, the decoder sees the source's padding.",
          "is_key[document][None])", "is_key[document][None] | True)", BEAMS),
         ("cross-value-is-key", "The source's values come from the projection of its keys.",
          ".v_proj", ".k_proj", DECODER, "of_layer"),
         ("cross-keys-of-one-layer", "All layers see the source by the projections of the first.",
          '{names[layer]}.k_proj"', '{names[0]}.k_proj"', DECODER),
+        ("few-tokens-see-later", "Each of few new tokens sees those behind it.",
+         "(R, length - T + t + 1)", "(R, length)", SPLIT),
         ("row-without-keys", "A decoder row that may see nothing becomes 0; it sees all alike.",
          "scores[:, ~is_seen.any(axis=1)] = 0", "pass", stored("decoder-no-key")),
         ("cache-key-is-value", "Past keys are the past values.",
@@ -266,6 +268,11 @@ OF_FILE = {
          of(PROPERTIES, "test_a_selected_cache_goes_on_as_its_rows_would")),
         ("beams-of-another-document", "The beams of a document are taken for rows of the others.",
          "np.repeat(np.arange(len(documents)), R // len(documents))", "np.arange(R) % len(documents)", BEAMS),
+    ],
+    "generation/drafts.py": [
+        ("draft-taken-unseen", "Guessed tokens count as chosen, whatever the search has chosen.",
+         "not np.array_equal(ids, self._ids[:, :T])", "T > self._ids.shape[1]", DRAFTS),
+        ("draft-stays", "A wrong guess stays in the cache.", "._state.cut(T) if", "._state if", DRAFTS),
     ],
     "network/heads.py": [
         ("logits-bias-missing", "final_logits_bias is not added.", 'weights["final_logits_bias"][0]',

@@ -1,5 +1,6 @@
 """Greedy and beam search: the reference's answers (golden/generation.json), a plain definition, and properties."""
 
+import itertools
 import json
 import math
 import runpy
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from pyled.errors import GenerationError
 from pyled.generation import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput, generate, resolve
 from pyled.generation.beam import best
+from pyled.generation.drafts import LONGEST, DraftedStep, draft
 from pyled.generation_config import GenerationConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -100,7 +102,7 @@ def test_the_goldens_reach_what_they_should():
 # Random settings for the properties
 
 
-UP_TO_THREE, UP_TO_FOUR = st.integers(1, 3), st.integers(1, 4)
+UP_TO_THREE, UP_TO_FOUR, TOKEN = st.integers(1, 3), st.integers(1, 4), st.integers(0, 2)
 
 
 @st.composite
@@ -243,6 +245,66 @@ def test_greedy_without_rules_takes_the_best_token_each_time(case):
     expected = [plain_greedy(step, seed, call["max_new_tokens"]) for seed in step["seeds"]]
     width = max(len(ids) for ids in expected)
     assert output.sequences.tolist() == [ids + [1] * (width - len(ids)) for ids in expected]
+
+
+class Past(STEPS.HashState):
+    def cut(self, length):
+        return Past(self.seeds, self.ids[:, :length])
+
+
+@many
+@given(cases(beams=st.just(1), documents=st.just(1)), st.lists(st.integers(0, 5), max_size=9), st.integers(0, 9))
+def test_drafts_change_no_result(case, others, copied):
+    """The source holds what will be written, with other tokens in between."""
+    step, call, encoder_ids = case
+    effective, plain = run(step, call, encoder_ids)
+
+    def steps(ids, past, count):
+        P, T = 0 if past.ids is None else past.ids.shape[1], ids.shape[1]
+        assert P < T < effective.max_length and np.array_equal(ids[:, :P], [[]] if past.ids is None else past.ids)
+        logits = [STEPS.logits(step, past.seeds, ids[:, :length]) for length in range(T - count + 1, T + 1)]
+        return np.stack(logits, axis=1), Past(past.seeds, ids)
+
+    written = plain.sequences[0, 1:].tolist()
+    drafted_step = DraftedStep(
+        steps, np.array([*others, *written[:copied], *others, *written[copied:]]), effective.max_length
+    )
+    ids, past = np.array(encoder_ids), Past(np.array(step["seeds"]))
+    drafted = generate(drafted_step, past, plain.sequences[:, :1], effective, encoder_ids=ids)
+    assert drafted.sequences.tolist() == plain.sequences.tolist()
+    for ours, theirs in zip((*drafted.scores, *drafted.logits), (*plain.scores, *plain.logits), strict=True):
+        assert np.array_equal(ours, theirs)
+    assert drafted.past_key_values.ids.tolist() == plain.sequences[:, :-1].tolist()
+
+
+@pytest.mark.parametrize(("length", "counts"), [(9, [1, 4, 3]), (10, [1, 4, 4]), (11, [1, 4, 4, 1])])
+def test_a_draft_saves_steps_up_to_the_length_limit(length, counts):
+    """Each token is followed by the next higher one, in the source, too."""
+    calls = []
+
+    def steps(ids, past, count):
+        calls.append(count)
+        return np.eye(20, k=1, dtype=np.float32)[ids[:, -count:]], Past(past.seeds, ids)
+
+    effective, prompt = resolve({**IDS, "max_length": length, "eos_token_id": None}, None, GenerationConfig(),
+                                batch_size=1, vocab_size=20, positions=20)  # fmt: skip
+    result = generate(DraftedStep(steps, np.arange(20), length), Past(np.zeros(1)), prompt, effective)
+    assert result.sequences.tolist() == [list(range(2, 2 + length))]
+    assert calls == counts
+
+
+@many
+@given(st.lists(TOKEN, max_size=12), st.lists(TOKEN, min_size=1, max_size=6), st.integers(1, 4))
+def test_a_draft_follows_the_place_that_shares_most_tokens(source, ids, size):
+    def shared(place):
+        pairs = zip(source[place::-1], ids[: -1 - LONGEST : -1], strict=False)
+        return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    places = [place for place in range(len(source) - 1) if shared(place)]
+    best_place = max(places, key=shared, default=0)
+    is_sure = len(places) == 1 or (places and shared(best_place) > 1)
+    expected = source[best_place + 1 :][:size] if is_sure else []
+    assert draft(np.array(source, np.int64), np.array(ids), size).tolist() == expected
 
 
 def continuations(step, seed, ids, steps):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pyled import reference
 from pyled.config import ACTIVATIONS, LEDConfig
 from pyled.errors import CheckpointError, GenerationError, InputError, PyledWarning
-from pyled.generation import generate, resolve
+from pyled.generation import drafts, generate, resolve
 from pyled.generation_config import GenerationConfig
 from pyled.kernels.jit import set_threads
 from pyled.models import LEDForConditionalGeneration, LEDModel
@@ -125,18 +125,32 @@ def test_a_document_gives_the_same_bits_alone_and_in_any_batch(lengths, T, seed)
 
 
 @EXAMPLE
-@given(cuts=st.lists(st.integers(1, 9), max_size=4), seed=st.integers(0, 2**32 - 1))
-def test_a_cache_gives_the_same_logits_at_any_split(cuts, seed):
-    model = small_model("float64")
-    ids, targets = some_ids(seed, 2, 15), some_ids(seed + 1, 2, 10)
+@given(
+    cuts=st.lists(st.integers(1, 15), max_size=4),
+    dtype=st.sampled_from(["float32", "float64"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_cache_gives_the_same_bits_at_any_split_of_few_tokens(cuts, dtype, seed):
+    model = small_model(dtype, max_decoder_position_embeddings=16)
+    ids, targets = some_ids(seed, 2, 15), some_ids(seed + 1, 2, 16)
     whole = model(ids, decoder_input_ids=targets)
     source, past, parts = model.get_encoder()(ids), None, []
-    edges = sorted({0, *cuts, 10})
+    edges = sorted({0, *cuts, 16})
     for start, stop in itertools.pairwise(edges):
         output = model(encoder_outputs=source, decoder_input_ids=targets[:, start:stop], past_key_values=past)
         past = output.past_key_values
         parts.append(output.logits)
-    assert_within("logits", np.concatenate(parts, axis=1), whole.logits, 0.0)
+    assert np.array_equal(np.concatenate(parts, axis=1), whole.logits)
+
+
+def test_many_tokens_at_once_give_the_logits_of_few():
+    model = small_model("float64", max_decoder_position_embeddings=20)
+    ids, targets = some_ids(1, 2, 15), some_ids(2, 2, 20)
+    source = {"input_ids": ids, "attention_mask": np.array([[1] * 15, [1, 1, 0] * 5])}
+    few = model(**source, decoder_input_ids=targets[:, :3])
+    many = model(**source, decoder_input_ids=targets[:, 3:], past_key_values=few.past_key_values).logits
+    assert_within("logits", many, model(**source, decoder_input_ids=targets).logits[:, 3:], 0.0)
+    assert_within("logits", many[:, :2], model(**source, decoder_input_ids=targets[:, :5]).logits[:, 3:], 0.0)
 
 
 def test_two_continuations_of_one_past_do_not_disturb_each_other():
@@ -348,6 +362,38 @@ def test_generation_gives_the_same_tokens_alone_and_in_a_batch():
             alone = model.generate(ids[b : b + 1, :length], num_beams=beams, max_length=12, no_repeat_ngram_size=2)[0]
             assert np.array_equal(alone, together[b, : len(alone)])
             assert (together[b, len(alone) :] == model.config.pad_token_id).all()
+
+
+@EXAMPLE
+@given(
+    rules=st.fixed_dictionaries({}, optional={
+        "no_repeat_ngram_size": st.integers(1, 3),
+        "encoder_no_repeat_ngram_size": st.integers(2, 3),
+        "repetition_penalty": st.just(1.5),
+        "min_length": st.integers(2, 20),
+        "forced_eos_token_id": st.just(2),
+        "eos_token_id": st.sampled_from([[2], [2, 7, 8, 9], None]),
+    }),
+    cut=st.integers(0, 6),
+    dtype=st.sampled_from(["float32", "float64"]),
+    seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_a_model_generates_the_same_bits_with_drafts_and_without(rules, cut, dtype, seed):
+    """The source holds parts of what is generated, with wrong tokens between them."""
+    model = small_model(dtype, init_std=1.0, max_decoder_position_embeddings=20)
+    call = {"num_beams": 1, "output_scores": True, "return_dict_in_generate": True, "max_length": 20, **rules}
+    call["encoder_outputs"] = model.get_encoder()(some_ids(seed, 1, 9))
+    source = model.generate(some_ids(seed, 1, 19), **call).sequences[:, 1:]
+    source[:, cut::5] = some_ids(seed + 1, 1, 1)
+    drafted = model.generate(source, **call)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drafts, "SIZE", 0)
+        plain = model.generate(source, **call)
+    assert drafted.sequences.tolist() == plain.sequences.tolist()
+    for ours, theirs in zip(drafted.scores, plain.scores, strict=True):
+        assert np.array_equal(ours, theirs)
+    for ours, theirs in zip(drafted.past_key_values[1], plain.past_key_values[1], strict=True):
+        assert np.array_equal(ours, theirs)
 
 
 class DocumentOfRow:

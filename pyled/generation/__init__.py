@@ -1,7 +1,7 @@
 """From a function `step(ids, state) -> logits, state` to generated ids; knows no model class.
 
 Read in this order: contract, settings, scores, rules, warpers, draws, stop_strings, streamers, decoding, greedy, beam,
-search, transitions. docs/generation.md is the page for it.
+search, drafts, transitions. docs/generation.md is the page for it.
 """
 
 from .contract import GenerateBeamEncoderDecoderOutput, Generated, GenerateEncoderDecoderOutput, Search

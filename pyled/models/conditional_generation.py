@@ -16,6 +16,7 @@ from ..generation import (
     resolve,
 )
 from ..generation.contract import PrefixAllowedTokens, Progress, Scores
+from ..generation.drafts import DraftedStep
 from ..generation.search import drained, search
 from ..generation.streamers import check_streamer
 from ..generation.transitions import transition_scores
@@ -184,26 +185,30 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
         decoder, states = decoder or self.get_decoder(), encoded.last_hidden_state
         past, is_source_key = decoder.begin(states, attention_mask, len(states) * settings.rows_per_document)
         is_key = None if is_seen is None else np.repeat(is_seen, settings.rows_per_document, axis=0)  # (R, P)
-        steps: list[tuple[PerLayer | None, ...]] = []
+        shown: list[tuple[PerLayer | None, ...]] = []
         if encoder_ids is not None:
             pairs = zip(encoder_ids, is_source_key, strict=True)
             more["sources"] = [ids[: len(is_key)][is_key[: len(ids)]] for ids, is_key in pairs]
         if tokenizer is not None:
             more["token_bytes"] = lambda token: bytes_of_token(tokenizer.convert_ids_to_tokens(token) or "")
 
-        def step(ids: Ids, past: Cache) -> tuple[Floats, Cache | None]:
+        def steps(ids: Ids, past: Cache, count: int) -> tuple[Floats, Cache | None]:
             P = past.get_seq_length()
             output = decoder.step(
                 decoder.embedded(ids[:, P:]), past, None if P else is_key, is_source_key, states.shape[1],
                 settings.output_attentions, settings.output_hidden_states,
             )  # fmt: skip
-            steps.append((output.attentions, output.cross_attentions, output.hidden_states))
-            return lm_logits(output.last_hidden_state[:, -1:], self.weights)[:, 0], output.past_key_values
+            shown.append((output.attentions, output.cross_attentions, output.hidden_states))
+            return lm_logits(output.last_hidden_state[:, -count:], self.weights), output.past_key_values
 
+        is_shown = settings.output_attentions or settings.output_hidden_states  # step by step
+        is_drafted = len(states) == settings.rows_per_document == 1 and not (settings.do_sample or is_shown)
+        source = more["sources"][0] if is_drafted and encoder_ids is not None else np.zeros(0, np.int64)
+        step = DraftedStep(steps, source, settings.max_length)
         skipped = None if is_seen is None else is_seen.argmax(axis=1)  # (B,): those in front of the first that is seen
         result = yield from search(step, past, prompt, settings, encoder_ids=encoder_ids, skipped=skipped, **more)
         names = "decoder_attentions", "cross_attentions", "decoder_hidden_states"
-        for name, of_steps in zip(names, zip(*steps, strict=True), strict=True):
+        for name, of_steps in zip(names, zip(*shown, strict=True), strict=True):
             setattr(result, name, None if of_steps[0] is None else of_steps)
         result.encoder_attentions = encoded.attentions if settings.output_attentions else None
         result.encoder_hidden_states = encoded.hidden_states if settings.output_hidden_states else None

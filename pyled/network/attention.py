@@ -13,7 +13,7 @@ from ..arrays import Bools, Floats, Ids, Weights
 from ..kernels.banded import banded
 from ..kernels.banded_int16 import banded_int16
 from ..kernels.grouped import grouped
-from ..kernels.products import few_rows, many_rows, operand, weighted_sums
+from ..kernels.products import FEW_ROWS, few_rows, many_rows, operand, weighted_sums
 from ..kernels.rounded import Rounded, rounded, widened
 from .cache import DocumentKeys, Past, SourceKeys
 from .documents import Document, Documents
@@ -201,6 +201,7 @@ def decoder_self_attention(
     """Return the attention of new target tokens to themselves and to what came before, and the past with them.
 
     Equals `reference.decoder_attention`. Where the observer wants them, it sees the probabilities, (R, H, T, P + T).
+    Few tokens give the same bits as one after another: each is multiplied with its own keys alone.
 
     hidden: (R, T, E) float
     past: keys and values, (R, H, P, D)
@@ -213,13 +214,17 @@ def decoder_self_attention(
     values = past[1].append(split_heads(linear(hidden, weights, f"{name}.v_proj"), H))
     length = keys.length  # P + T
     probs = np.zeros((R, H, T, length), hidden.dtype) if see.wants(f"{name}.probs") else None
-    context = grouped(q, keys.buffer, values.buffer, np.ones((R, length), np.bool_)) if T == 1 else np.empty_like(q)
-    for r in range(R if T > 1 or probs is not None else 0):
+    are_few = T == 1 or (T <= FEW_ROWS and is_key is None)
+    context = np.empty_like(q)
+    for t in range(T if are_few else 0):
+        one, is_seen = np.ascontiguousarray(q[:, :, t : t + 1]), np.ones((R, length - T + t + 1), np.bool_)
+        context[:, :, t : t + 1] = grouped(one, keys.buffer, values.buffer, is_seen)
+    for r in range(0 if are_few and probs is None else R):
         is_seen = np.tri(T, length, length - T, dtype=np.bool_)  # (T, P + T): a token sees itself and what came before
         if is_key is not None and T > 1:
             is_seen &= is_key[r]
         context_of_row, probs_of_row = _attend(q[r], keys.view[r], values.view[r], is_seen)
-        if T > 1:
+        if not are_few:
             context[r] = context_of_row
         if probs is not None:
             probs[r] = probs_of_row
@@ -243,7 +248,7 @@ def cross_attention(
     """Return the attention of target tokens to the document of their row, whose keys all its rows share.
 
     Equals `reference.decoder_attention`. Where the observer wants them, it sees the probabilities, (R, H, T, S), with 0
-    behind the end of a document that is shorter than the longest.
+    behind the end of a document that is shorter than the longest. Few tokens give the same bits as one after another.
 
     hidden: (R, T, E) float
     sources: keys and values of each document
@@ -258,16 +263,16 @@ def cross_attention(
     probs = np.zeros((R, H, T, longest), hidden.dtype) if see.wants(f"{name}.probs") else None
     for document, source in enumerate(sources):
         rows = np.flatnonzero(document_of_row == document)
-        if T == 1 and len(rows):
-            together = np.ascontiguousarray(np.swapaxes(q[rows, :, 0], 0, 1))[None]  # (1, H, rows, D)
-            context_of_rows = grouped(together, source.keys[None], source.values[None], is_key[document][None])[0]
-            context[rows, :, 0] = np.swapaxes(context_of_rows, 0, 1)
-        if len(rows) and (T > 1 or probs is not None):
+        if T <= FEW_ROWS and len(rows):
+            together = np.swapaxes(q[rows], 0, 1).reshape(1, H, -1, E // H)  # (1, H, rows * T, D)
+            context_of_rows = grouped(together, source.keys[None], source.values[None], is_key[document][None])
+            context[rows] = np.swapaxes(context_of_rows.reshape(H, -1, T, E // H), 0, 1)
+        if len(rows) and (T > FEW_ROWS or probs is not None):
             k, v = widened(source.keys), widened(source.values)  # (H, S, D)
             is_seen = np.broadcast_to(is_key[document], (T, k.shape[1]))
             for r in rows:
                 context_of_row, probs_of_row = _attend(q[r], k, v, is_seen)
-                if T > 1:
+                if T > FEW_ROWS:
                     context[r] = context_of_row
                 if probs is not None:
                     probs[r, :, :, : k.shape[1]] = probs_of_row

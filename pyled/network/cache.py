@@ -46,6 +46,10 @@ class Growing:
         """Return the past of some rows, in that order. subtle: nothing checks here that these rows exist."""
         return Growing(self._copied(rows, self.length), self.length)
 
+    def cut(self, length: int) -> "Growing":
+        """Return the past of the first `length` tokens. What is appended to it overwrites the others: let them go."""
+        return Growing(self.buffer, length)
+
     def _copied(self, rows: Ids, length: int) -> Floats:
         """Return a new buffer for `length` tokens or more that holds the past of some rows."""
         _, H, capacity, D = self.buffer.shape
@@ -117,6 +121,11 @@ class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
             raise InputError(f"rows is {brief(rows)}: a list of rows was expected, each from 0 to {count - 1}") from e
         pasts = tuple((keys.select(rows), values.select(rows)) for keys, values in self.pasts)
         return replace(self, pasts=pasts, document_of_row=self.document_of_row[rows])
+
+    def cut(self, length: int) -> "Cache":
+        """Return the past of the first `length` tokens; this one must not be used any more."""
+        pasts = tuple((keys.cut(length), values.cut(length)) for keys, values in self.pasts)
+        return replace(self, pasts=pasts)
 
     def __len__(self) -> int:
         return len(self.pasts)
