@@ -397,10 +397,15 @@ def test_many_rows_are_all_computed_whatever_the_size_of_a_chunk(monkeypatch):
     dtype=DTYPES,
     seed=st.integers(0, 2**32 - 1),
 )
-def test_weighted_sums_are_products_head_by_head(H, R, U, M, dtype, seed):
+def test_products_head_by_head(H, R, U, M, dtype, seed):
     x, y = random_arrays(seed, dtype, (H, R, U), (H, U, M))
     truth = x.astype(np.float64) @ y.astype(np.float64)
     assert_within("sums", products.weighted_sums(x, y), truth, FLOAT32_ERROR, dtype)
+    weight = np.ascontiguousarray(y.swapaxes(1, 2))
+    got = products.by_head(x, weight)
+    assert_within("products", got, truth, FLOAT32_ERROR, dtype)
+    for h in range(H):
+        assert np.array_equal(got[h], product(products.few_rows, x[h], weight[h], np.zeros(M, dtype))[0])
 
 
 @EXAMPLE
@@ -514,7 +519,8 @@ def test_models_have_each_kernel_compiled_once_per_float_type_and_without_alloca
     Machine code that cannot allocate leaves its task undone, and nobody is told: it names no function that allocates.
     """
     lines = output_of(SPECIALISATIONS, TINY).splitlines()
-    kernels = ("_banded", "_grouped", "_few_rows", "_many_rows", "_weighted_sums", "_add_norm", "select_past")
+    of_model = ("_banded", "_grouped", "_add_norm", "select_past")
+    kernels = (*of_model, "_few_rows", "_many_rows", "_by_head", "_weighted_sums")
     of_rounded_weights = ("_bf16", "_whole", "_widen")
     assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), *of_rounded_weights])
     allocates = re.compile(rb"NRT_(?:Allocate|Reallocate|MemInfo_(?:alloc|new|varsize))")

@@ -13,7 +13,7 @@ from ..arrays import Bools, Floats, Ids, Weights
 from ..kernels.banded import banded
 from ..kernels.banded_int16 import banded_int16
 from ..kernels.grouped import grouped
-from ..kernels.products import FEW_ROWS, few_rows, many_rows, operand, weighted_sums
+from ..kernels.products import FEW_ROWS, by_head, few_rows, many_rows, operand, weighted_sums
 from ..kernels.rounded import Rounded, rounded, widened
 from .cache import DocumentKeys, Past, SourceKeys
 from .documents import Document, Documents
@@ -115,7 +115,7 @@ def _attend_to_all(hidden: Floats, documents: list[Document], H: int, weights: W
         mean_states[:, columns] = weighted_sums(probs[None], fixed(states)[None]).reshape(H, G, E)
         if document.see.wants(f"{name}.probs"):
             document.see(f"{name}.probs.global_queries", probs.reshape(H, G, -1))
-    context = join_heads(np.stack([dots(mean_states[h], W_value[h], multiply=few_rows) for h in range(H)]))  # (G, E)
+    context = join_heads(by_head(mean_states, W_value))  # (G, E)
     return context + weights[f"{inner}.value_global.bias"]
 
 

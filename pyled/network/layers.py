@@ -18,7 +18,7 @@ from .observe import Observer
 
 LAYER_NORM_EPSILON = 1e-5  # torch.nn.LayerNorm's default, which LED keeps
 Multiplication = Callable[..., None]  # few_rows or many_rows
-SLICE_ROWS = 2048  # rows of a feed-forward at a time: the array between, (rows, F), is the largest
+SLICE_ROWS = 512  # rows of a feed-forward at a time: the array between, (rows, F), stays in the last cache
 
 
 class Buffers:
@@ -81,9 +81,9 @@ def heads(
     return out
 
 
-def dots(x: Floats, y: Floats, *, multiply: Multiplication | None = None) -> Floats:
+def dots(x: Floats, y: Floats) -> Floats:
     """Return x @ y.T: (R, U), (M, U) -> (R, M)."""
-    return product(x, fixed(y), fixed(np.zeros(len(y), x.dtype)), multiply=multiply)
+    return product(x, fixed(y), fixed(np.zeros(len(y), x.dtype)))
 
 
 def fixed(x: Floats) -> Floats:
