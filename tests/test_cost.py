@@ -151,10 +151,12 @@ def test_the_encoder_holds_as_many_states_at_a_time_as_are_counted():
     peak_of(model, 300)  # kernels are loaded
     measured = (peak_of(model, 900) - peak_of(model, 300)) / (600 * 24 * 8)
     memory = estimate(replace(CONFIG, decoder_layers=1), [[900]], 1, 1, RATES).memory
-    assert memory["states"] == 6 * 900 * 24 * 4 and memory["feed-forward"] == 900 * 40 * 4
+    assert memory["states"] == 6 * 900 * 24 * 4 and memory["feed-forward"] == 512 * 40 * 4
     rows = 3 * CONFIG.encoder_attention_heads
     assert memory["global rows"] == rows * 900 * 4
-    assert 6 + (40 + rows) / 24 <= measured < 6 + (40 + rows) / 24 + 0.5  # ids and masks are the rest
+    expected = 6 + 40 * (512 - 300) / 600 / 24
+    # ids and masks are the rest. So few global rows take less than the tiles of a kernel at another moment
+    assert expected <= measured < expected + rows / 24 + 0.5
 
 
 def test_memory_is_that_of_the_moment_that_needs_most():
@@ -167,7 +169,7 @@ def test_memory_is_that_of_the_moment_that_needs_most():
         "scores": cost.SCORES * 2 * 600 * 4,
     }
     wide = estimate(replace(CONFIG, encoder_ffn_dim=999, decoder_layers=1), [[5000]], 1, 1, RATES).memory
-    assert (wide["states"], wide["feed-forward"]) == (6 * 5000 * 24 * 4, 2048 * 999 * 4)
+    assert (wide["states"], wide["feed-forward"]) == (6 * 5000 * 24 * 4, 512 * 999 * 4)
     assert estimate(CONFIG, [[10]], 1, 1, RATES, dtype="float64").memory == {
         "program": cost.PROGRAM,
         "weights": 8 * cost.weight_count(CONFIG),
