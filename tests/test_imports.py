@@ -21,7 +21,7 @@ RINGS = [
     {"config": set(), "kernels": {"numpy", "numba", "llvmlite"}},  # llvmlite comes with Numba
     {"network": {"numpy"}, "tokenizer": {"numpy", "regex"}, "checkpoint": {"numpy", "h5py"}, "generation": {"numpy"}},
     {"models": {"numpy"}},
-    {"tasks": {"numpy", "regex"}},
+    {"tasks": {"numpy", "regex", "distributed"}},
     {"evaluation": {"numpy", "rouge_score"}},
     {"cli": set()},
     {"__main__": set(), "__init__": set()},

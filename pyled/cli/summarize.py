@@ -1,7 +1,8 @@
 """`pyled summarize`: every input is tried, whatever happens to the others."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from .shared.console import Console, OutputError, put
 from .shared.dry_run import costs
 from .shared.forms import FORMS
 from .shared.inputs import Cluster, Inputs, named_or_piped, shown
-from .shared.interrupts import before_leaving
+from .shared.interrupts import before_leaving, closed
 from .shared.loading import add_options, load, prepare
 from .shared.outputs import Output, add_outputs, open_output
 from .shared.parser import Commands, add_command, add_model
@@ -22,6 +23,7 @@ from .shared.results import give, sizes
 if TYPE_CHECKING:
     from ..tasks import Source, Status, Summarizer
     from ..tasks.streaming import Stream
+    from ..tasks.workers import Workers
 
 # 1. The options
 
@@ -66,6 +68,12 @@ def add(commands: Commands) -> None:
     running.add_argument(
         "--dry-run", action="store_true", help="summarize nothing; tell tokens, chunks, time and memory"
     )
+    running.add_argument(
+        "--scheduler",
+        metavar="WHERE",
+        help="share the texts out to the workers of a Dask scheduler, tcp://HOST:PORT, or to N on this machine, "
+        "local:N; --threads is then of each worker, or of all N together",
+    )
 
 
 # 2. The work
@@ -74,6 +82,10 @@ def add(commands: Commands) -> None:
 def summarize(arguments: argparse.Namespace, console: Console) -> int:
     """Do what the command asks, and return its exit status."""
     files = named_or_piped(arguments.files)
+    if arguments.scheduler is not None and (arguments.stream or arguments.dry_run):
+        raise InputError(
+            "--scheduler goes with neither --stream nor --dry-run: they are of this machine, leave one out"
+        )
     options = prepare(arguments)
     if arguments.docs and arguments.too_long == "chunk":
         raise InputError("documents are read together, in one piece: leave too_long='chunk' out")
@@ -81,7 +93,9 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.stream:
         _check_stream(arguments, inputs)
     output = open_output(arguments, inputs, console)
-    if inputs.readable:
+    if not inputs.readable:
+        return inputs.report()
+    with _workers(arguments) as on_workers:
         summarizer = load(arguments, options, console)
         if arguments.stream:
             summarizer.streamer(put)  # raises before any work
@@ -92,7 +106,8 @@ def summarize(arguments: argparse.Namespace, console: Console) -> int:
                 ways = [type(summarizer)(summarizer.loaded, **remedy) for remedy in remedies]
             put(costs(inputs, ways, arguments.format))
         else:
-            _summarize_all(summarizer, inputs, output, console, put if arguments.stream else None)
+            stream = put if arguments.stream else None
+            _summarize_all(summarizer, on_workers(summarizer), inputs, output, console, stream)
             output.close()
     return inputs.report()
 
@@ -105,6 +120,22 @@ def _check_stream(arguments: argparse.Namespace, inputs: Inputs) -> None:
         raise InputError(f"--stream shows the summary of one text, and there are {len(inputs.all)}: name one")
 
 
+@contextlib.contextmanager
+def _workers(arguments: argparse.Namespace) -> "Iterator[Callable[[Summarizer], Summarizer | Workers]]":
+    """Yield what puts a Summarizer on the workers of --scheduler, or leaves it as it is. Raises InputError."""
+    if arguments.scheduler is None:
+        yield lambda summarizer: summarizer
+        return
+    from ..tasks.workers import Workers, connected
+
+    with contextlib.ExitStack() as stack, closed(stack.close):
+        client, threads = stack.enter_context(connected(arguments.scheduler, arguments.threads))
+        try:
+            yield lambda summarizer: stack.enter_context(Workers(client, summarizer, threads))
+        except ConnectionError as e:
+            raise OutputError(str(e)) from None
+
+
 @dataclass(frozen=True)
 class _Begun:
     """An input that is read and not done."""
@@ -115,7 +146,12 @@ class _Begun:
 
 
 def _summarize_all(
-    summarizer: "Summarizer", inputs: Inputs, output: Output, console: Console, stream: "Stream | None"
+    summarizer: "Summarizer",
+    writer: "Summarizer | Workers",
+    inputs: Inputs,
+    output: Output,
+    console: Console,
+    stream: "Stream | None",
 ) -> None:
     """Summarize each input that can be. Raises OutputError."""
     from ..tasks import Summary, Work
@@ -149,7 +185,7 @@ def _summarize_all(
 
     if stream is None:
         order = not output.is_folder
-        results = summarizer.write_each(sources(), work, lambda i, _: begun[i].chunks, in_order=order)
+        results = writer.write_each(sources(), work, lambda i, _: begun[i].chunks, in_order=order)
     else:
         results = one_after_another(write, sources(), work)
     for i, result in results:

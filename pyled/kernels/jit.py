@@ -258,10 +258,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_forked_child)
 
 
+def most_threads() -> int:
+    """Return the number of threads that kernels can run on."""
+    return int(numba.config.NUMBA_NUM_THREADS)
+
+
 def set_threads(count: int | None) -> None:
     """Run kernels on `count` threads from now on; None stands for all. Raises InputError."""
     global _threads
-    most = numba.config.NUMBA_NUM_THREADS
+    most = most_threads()
     count = most if count is None else count
     if type(count) is not int or not 1 <= count <= most:
         raise InputError(f"{brief(count)} threads: a whole number between 1 and {most} can be used here")

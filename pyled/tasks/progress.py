@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-Stage = Literal["encoding", "generating"]
+Stage = Literal["encoding", "generating", "summarizing"]
 Watch = Callable[["Status"], object]
 Place = tuple[int, int, int]  # round, chunk, chunks
 
@@ -22,7 +22,7 @@ class Status:
     chunks: int  # of this round
     together: int  # chunks at work, of this text and of others
     stage: Stage
-    done: int  # layers of the encoder, or generated tokens
+    done: int  # layers of the encoder, generated tokens, or texts of several machines
     total: int  # all of them, or the most
     fraction: float  # of the whole work: from 0, never less than before, to 1
     seconds_left: float | None  # of the whole work; None until a part of it has been timed

@@ -70,19 +70,31 @@ class Summarizer:
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings, too
-        self, text: Text, *, errors: Errors = ..., progress: Watch | None = ..., stream: Stream | None = ...
+        self,
+        text: Text,
+        *,
+        errors: Errors = ...,
+        progress: Watch | None = ...,
+        stream: Stream | None = ...,
+        client: Any = ...,
     ) -> Summary: ...
     @overload
     def __call__(  # type: ignore[overload-overlap]  # "record" is one of Errors, too
-        self, text: Iterable[Text], *, errors: Literal["record"], progress: Watch | None = ...
+        self, text: Iterable[Text], *, errors: Literal["record"], progress: Watch | None = ..., client: Any = ...
     ) -> list[Summary | PyledError]: ...
     @overload
     def __call__(
-        self, text: Iterable[Text], *, errors: Errors = ..., progress: Watch | None = ...
+        self, text: Iterable[Text], *, errors: Errors = ..., progress: Watch | None = ..., client: Any = ...
     ) -> list[Summary]: ...
     @checked_arguments
     def __call__(
-        self, text: Any, *, errors: Errors = "raise", progress: Watch | None = None, stream: Stream | None = None
+        self,
+        text: Any,
+        *,
+        errors: Errors = "raise",
+        progress: Watch | None = None,
+        stream: Stream | None = None,
+        client: Any = None,
     ) -> Any:
         """Return the summary of a text, or a list of them for several texts, all of which are read first.
 
@@ -90,6 +102,7 @@ class Summarizer:
         errors: "raise"; or "record", to put the error of a text in its place in the list, and go on with the others
         progress: called with the Status at each step
         stream: called with each piece of the summary of one text as it is written; not for beam search
+        client: a distributed.Client, whose workers write the summaries (docs/corpus.md); not beside stream
 
         Raises InputError for a text that is empty or too long, GenerationError where the plan leaves nothing to stream.
         """
@@ -102,6 +115,14 @@ class Summarizer:
         def write(source: Source, work: Work) -> Summary:
             return self.write(source, work, stream=stream)
 
+        if client is not None:
+            if stream is not None:
+                raise InputError("stream shows what this machine writes: leave out client, or stream")
+            from .workers import Workers
+
+            with Workers(client, self) as workers:
+                ways = workers.write, workers.write_each
+                return one_or_each("text", text, errors, progress, self.read, seconds, *ways)
         return one_or_each("text", text, errors, progress, self.read, seconds, write, self.write_each)
 
     def read(self, text: Text) -> Source:
@@ -378,10 +399,12 @@ def summarize(
     errors: Errors = "raise",
     progress: Watch | None = None,
     stream: Stream | None = None,
+    client: Any = None,
     **options: Any,
 ) -> Any:
     """Return the summary of a text, or a list of them for several texts: `Summarizer(model, ...)(text)`.
 
-    options: those of Summarizer; errors, progress, stream: those of its call
+    options: those of Summarizer; errors, progress, stream, client: those of its call
     """
-    return Summarizer(model, tokenizer, **options)(text, errors=errors, progress=progress, stream=stream)
+    call = {"errors": errors, "progress": progress, "stream": stream, "client": client}
+    return Summarizer(model, tokenizer, **options)(text, **call)

@@ -53,8 +53,8 @@ class Console:
         place = f"[{status.text + 1}/{status.texts}{several}] " if status.texts > 1 or several else ""
         again = " again" if status.round else ""
         chunk = f" chunk {status.chunk + 1}/{status.chunks}" if status.chunks > 1 else ""
-        unit = "tokens" if status.stage == "generating" else "layers"
-        line = f"{place}{status.stage}{again}{chunk} {status.done}/{status.total} {unit}"
+        unit = {"encoding": "layers", "generating": "tokens", "summarizing": "texts"}[status.stage]
+        line = f"{'' if unit == 'texts' else place}{status.stage}{again}{chunk} {status.done}/{status.total} {unit}"
         if status.seconds_left is not None:
             line += f", about {clock(status.seconds_left)} left"
         self._redraw(line)

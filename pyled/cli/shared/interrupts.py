@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from .exit_status import INTERRUPTED
 
 _is_held = _is_pending = False
-_tidy: list[Callable[[], None]] = []  # called before the process ends
+_tidy: list[Callable[[], None]] = []  # called before the process ends ...
+_close: list[Callable[[], None]] = []  # ... and these after it
 
 
 def leave_on_interrupt() -> None:
@@ -33,13 +34,24 @@ def _leave(*_: object) -> None:
 def tidy() -> None:
     """Do what `before_leaving` was told."""
     with contextlib.suppress(Exception):  # the interrupt can have come in the middle of it
-        for action in _tidy:
+        for action in (*_tidy, *_close):
             action()
 
 
 def before_leaving(action: Callable[[], None]) -> None:
     """Do this, and nothing that was said before, when an interrupt ends the command."""
     _tidy[:] = [action]
+
+
+@contextlib.contextmanager
+def closed(close: Callable[[], None]) -> Iterator[None]:
+    """Do this at the end of a block, also when an interrupt ends the command in it."""
+    _close.append(close)
+    try:
+        yield
+    finally:
+        _close.remove(close)
+        close()
 
 
 def stop_if_interrupted() -> None:

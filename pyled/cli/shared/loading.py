@@ -110,7 +110,8 @@ def use_threads(arguments: argparse.Namespace) -> None:
     """Set the number of threads. Raises InputError."""
     from ...kernels.jit import set_threads
 
-    if arguments.threads is not None:
+    is_elsewhere = "://" in (getattr(arguments, "scheduler", None) or "")  # the threads are those of its workers
+    if arguments.threads is not None and not is_elsewhere:
         try:
             set_threads(arguments.threads)
         except ValueError as e:
