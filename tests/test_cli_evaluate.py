@@ -228,13 +228,14 @@ def written(monkeypatch):
     """The calls that write a summary."""
     from pyled.tasks import Summarizer
 
-    calls, write = [], Summarizer.write
+    calls, write_each = [], Summarizer.write_each
 
-    def counting(self, *arguments):
-        calls.append(arguments[0])
-        return write(self, *arguments)
+    def counting(*arguments):
+        for one in write_each(*arguments):
+            calls.append(one)
+            yield one
 
-    monkeypatch.setattr(Summarizer, "write", counting)
+    monkeypatch.setattr(Summarizer, "write_each", counting)
     return calls
 
 
@@ -396,21 +397,22 @@ def test_what_happens_to_the_file_meanwhile_loses_nothing(evaluate, pairs, tmp_p
     """Something happens before each summary of a run."""
     from pyled.tasks import Summarizer
 
-    output, other, write = tmp_path / "out.jsonl", tmp_path / "other", Summarizer.write
+    output, other, write_each = tmp_path / "out.jsonl", tmp_path / "other", Summarizer.write_each
     assert evaluate(pairs, "-o", other)[0] == 0
     first, second = other.read_bytes().splitlines(keepends=True)
 
-    def disturbed(self, *arguments):
-        if event == "thesis":
-            output.write_text("my thesis")
-        elif event == "rename" and output.exists():
-            output.rename(other)
-        elif event in ("note", "another run") and output.exists():
-            with output.open("ab") as file:
-                file.write(b"my note\n" if event == "note" else first)
-        return write(self, *arguments)
+    def disturbed(*arguments):
+        for one in write_each(*arguments):
+            if event == "thesis":
+                output.write_text("my thesis")
+            elif event == "rename" and output.exists():
+                output.rename(other)
+            elif event in ("note", "another run") and output.exists():
+                with output.open("ab") as file:
+                    file.write(b"my note\n" if event == "note" else first)
+            yield one
 
-    monkeypatch.setattr(Summarizer, "write", disturbed)
+    monkeypatch.setattr(Summarizer, "write_each", disturbed)
     status, _, err = evaluate(pairs, "-o", output, "--skip-existing")
     data = {
         "thesis": b"my thesis",

@@ -106,7 +106,14 @@ def test_progress_is_shown_on_a_terminal_and_taken_away(note):
 
 def status(done, total, left=None, **more):
     return Status(
-        **{**dict.fromkeys(("text", "round", "chunk"), 0), "texts": 1, "chunks": 1, "stage": "encoding", **more}
+        **{
+            **dict.fromkeys(("text", "round", "chunk"), 0),
+            "texts": 1,
+            "chunks": 1,
+            "together": 1,
+            "stage": "encoding",
+            **more,
+        }
         | {"done": done, "total": total, "fraction": 0.0, "seconds_left": left}
     )
 
@@ -131,25 +138,25 @@ def test_the_line_of_progress(monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: next(times))
     console = Console(quiet=False)
     for done, left in ((0, None), (2, 80.2), (3, 79), (40, 3725.4)):
-        place = {"text": 1, "texts": 3, "chunk": 4, "chunks": 9, "round": 1} if done == 40 else {"texts": 1}
+        place = {"text": 1, "texts": 3, "chunk": 4, "chunks": 9, "round": 1, "together": 7} if done == 40 else {}
         console.progress(status(done, 42, left, stage="generating", **place))
     assert [line.rstrip() for line in stream.getvalue().split("\r")] == [
         "",
         "generating 0/42 tokens",
         "generating 2/42 tokens, about 1:20 left",
-        "[2/3] generating again chunk 5/9 40/42 tokens, about 1:02:05 left",
+        "[2/3, 7 together] generating again chunk 5/9 40/42 tokens, about 1:02:05 left",
     ]
 
 
 def test_an_interrupt_leaves_whole_summaries_only(note):
     arguments = ["summarize", "-m", TINY, "--min-length", 20, "--max-length", 20, *[note] * 60]
     status, out, seen = watched(
-        arguments, until=b"[2/60] encoding", then=lambda child: child.send_signal(signal.SIGINT)
+        arguments, until=b"[17/60, 16 together] encoding", then=lambda child: child.send_signal(signal.SIGINT)
     )
     assert status == 130
     one = f"==> {note} <==\n{expected(SHORT, min_length=20, max_length=20)}\n"
     count = out.count("==>")
-    assert 1 <= count < 60
+    assert 16 <= count < 60
     assert out == "\n".join([one] * count)
     assert "Traceback" not in seen
     assert seen.endswith("\r")

@@ -78,7 +78,7 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
     """Score summaries of all pairs, print the record or its tables, and return the exit status."""
     from ..evaluation import report, rouge
     from ..evaluation.groups import mean_words, score
-    from ..evaluation.systems import systems
+    from ..evaluation.systems import checked, systems, texts_of
     from ..tasks import Work
 
     files = named_or_piped(arguments.files)
@@ -97,16 +97,18 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
     words = {name: round(mean_words([one.reference for one in pairs.readable if one.input == name])) for name in inputs}
     known = [records.get(key, {}) for key in keys]  # what earlier runs wrote
     work = Work(console.progress, [float(name not in texts) for texts in known for name in models])
-    scored = []
-    for i, (key, pair) in enumerate(zip(keys, pairs.readable, strict=True)):
-        place, texts = f"{pair.input}: {pair.place}", {}
+    scored, documents = [], [pair.document for pair in pairs.readable]
+    columns = [
+        texts_of(model, documents, [texts.get(name) for texts in known], work, range(j, len(work.sizes), len(models)))
+        for j, (name, model) in enumerate(models.items())
+    ]
+    for i, (key, pair, *results) in enumerate(zip(keys, pairs.readable, *columns, strict=True)):
+        place = f"{pair.input}: {pair.place}"
         try:
             source = summarizer.read(pair.document)
             for note in source.notes:
                 console.note(f"{place}: {note}")
-            for j, (name, model) in enumerate(models.items()):
-                work.turn_to(i * len(models) + j)
-                texts[name] = known[i][name] if name in known[i] else model.write(model.read(pair.document), work).text
+            texts = {name: checked(result) for name, result in zip(models, results, strict=True)}
             scored.append(score(pair, source.tokens, source.truncated, texts, words[pair.input], scorer))
         except Exception as e:
             pairs.fail(place, e)

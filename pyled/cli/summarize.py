@@ -35,8 +35,8 @@ def add(commands: Commands) -> None:
         summarize,
         usage="summarize [FILE ...] [-m DIR] [options]",
         about="summarize texts",
-        description="Summarize texts, one after another. The summaries go to standard output, or where --output says; "
-        "all else is told on standard error.",
+        description="Summarize texts, several at a time where that is faster. The summaries go to standard output, or "
+        "where --output says; all else is told on standard error.",
         examples="""
         man cp | pyled summarize
         pyled summarize report.txt -m led-large-16384-arxiv

@@ -1,11 +1,11 @@
 """4. The model, and the same model with one thing taken away: the difference shows what that thing is good for."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..errors import InputError
-from ..tasks import Summarizer
+from ..tasks import Source, Summarizer, Work
 
 MODEL, NO_GLOBAL, HALF_WINDOW = "model", "no global attention", "window halved"
 
@@ -37,3 +37,43 @@ def half(windows: Sequence[int]) -> list[int]:
     [512, 2, 2]
     """
     return [max(2, window // 4 * 2) for window in windows]
+
+
+def texts_of(
+    model: Summarizer, documents: Sequence[str], known: Sequence[str | None], work: Work, numbers: Sequence[int]
+) -> Iterator[str | Exception]:
+    """Yield the summary of each document, or its error, in order; several are decoded together.
+
+    known: summaries that are there already; work, numbers: what is told of each step, and each document's number there
+    """
+    errors: dict[int, Exception] = {}
+
+    def sources() -> Iterator[tuple[int, Source]]:
+        for number, document, text in zip(numbers, documents, known, strict=True):
+            try:
+                source = model.read(document) if text is None else None
+            except Exception as e:
+                errors[number] = e
+                continue
+            if source is not None:
+                yield number, source
+
+    results = model.write_each(sources(), work)
+    following = None  # the next result, and its number
+    for number, text in zip(numbers, known, strict=True):
+        if text is not None:
+            yield text
+            continue
+        following = following or next(results, None)
+        if number in errors or following is None:
+            yield errors[number]
+            continue
+        result, following = following[1], None
+        yield result if isinstance(result, Exception) else result.text
+
+
+def checked(text: str | Exception) -> str:
+    """Return a summary. Raises its error, where there is none."""
+    if isinstance(text, Exception):
+        raise text
+    return text

@@ -46,6 +46,8 @@ def best(scores: Scores, count: int) -> Ids:
     >>> best(np.float32([[3, 9, 9, 1]]), 3)
     array([[1, 2, 0]])
     """
+    if scores.shape[1] < 4 * _GROUPS:
+        return np.argsort(-scores, axis=1, kind="stable")[:, :count]
     return np.stack([_best_of(row, count) for row in scores])
 
 
@@ -55,7 +57,7 @@ def _best_of(values: Scores, count: int) -> Ids:
     A bound is looked for first, which is faster than to partition 200,000 scores. Cut the values into _GROUPS groups;
     `count` groups have a member that is no less than the count-th largest of the groups' maxima.
     """
-    if count <= _GROUPS and len(values) >= 4 * _GROUPS:
+    if count <= _GROUPS:
         whole = len(values) // _GROUPS * _GROUPS
         maxima = values[:whole].reshape(-1, _GROUPS).max(axis=0)
         reaching = np.flatnonzero(values >= np.partition(maxima, -count)[-count])

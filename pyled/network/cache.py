@@ -12,7 +12,7 @@ from ..errors import InputError, brief
 from ..kernels.rounded import Matrix, widened
 from ..kernels.rows import select_past
 
-BLOCK = 64  # tokens by which a buffer grows at least
+BLOCK = 16  # tokens by which a buffer grows at least
 
 
 class Growing:

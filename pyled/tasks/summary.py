@@ -4,6 +4,7 @@ import platform
 import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -78,6 +79,7 @@ class Summary(Recorded):
         return {("settings" if name == "plan" else name): value for name, value in super().record().items()}
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions of pyled and of what it computes with."""
     python = platform.python_version()

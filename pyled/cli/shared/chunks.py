@@ -1,6 +1,6 @@
 """The chunks of a long text that are done, in a file beside its output until the summary is written.
 
-So an interrupt loses one chunk, and the same command goes on with the next one.
+So an interrupt loses the chunks at work, and the same command goes on with the others.
 """
 
 import contextlib
