@@ -22,7 +22,7 @@ from .base import Network
 from .head_masks import Factors, factors, masked
 from .outputs import BaseModelOutputWithPastAndCrossAttentions, LEDEncoderBaseModelOutput, PerLayer, in_form
 
-ROWS = 4096  # tokens of documents that the encoder computes together: more take no less time, and more memory
+ROWS = 1024  # tokens of documents that the encoder computes together: more take no less time, and more memory
 
 
 class _Watch(Stages):
