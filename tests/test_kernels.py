@@ -494,18 +494,19 @@ SPECIALISATIONS = """
 import sys
 import numpy as np
 import pyled
-from pyled.kernels import banded, grouped, jit, products, rounded, rows
+from pyled.kernels import banded, banded_int16, grouped, jit, products, rounded, rows
 ids = np.arange(60).reshape(2, 30) % 20 + 4
 mask, marks = np.ones_like(ids), np.zeros_like(ids)
 mask[0, 3], mask[1, 8:], marks[:, 0], marks[0, 5] = 0, 0, 1, 1
 for dtype in ("float32", "float64"):
     load = pyled.LEDForConditionalGeneration.from_pretrained
     models = [load(sys.argv[1], dtype=dtype, mmap=mmap) for mmap in (True, False)]
+    models += [load(sys.argv[1], encoder="int16")] if dtype == "float32" else []
     for model in [*models, pyled.LEDForConditionalGeneration(models[0].config, dtype=dtype)]:
         for T in (1, 2):
             model(ids, mask, ids[:, :T], global_attention_mask=marks, output_attentions=T == 2)
         model.generate(ids, attention_mask=mask, global_attention_mask=marks, max_length=4)
-for module in (banded, grouped, rounded, products, rows):
+for module in (banded, banded_int16, grouped, rounded, products, rows):
     for name, function in vars(module).items():
         if hasattr(function, "parallel"):
             print(name, *[signature[0].dtype for signature in function.parallel.signatures])
@@ -519,10 +520,10 @@ def test_models_have_each_kernel_compiled_once_per_float_type_and_without_alloca
     Machine code that cannot allocate leaves its task undone, and nobody is told: it names no function that allocates.
     """
     lines = output_of(SPECIALISATIONS, TINY).splitlines()
-    of_model = ("_banded", "_grouped", "_add_norm", "select_past")
-    kernels = (*of_model, "_few_rows", "_many_rows", "_by_head", "_weighted_sums")
-    of_rounded_weights = ("_bf16", "_whole", "_widen")
-    assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), *of_rounded_weights])
+    kernels = ("_banded", "_grouped", "_few_rows", "_by_head", "_weighted_sums", "_add_norm", "select_past")
+    of_int16 = ("_many_rows float32 int32 float64", "_banded_int16 float32", "_round_values float32")
+    of_rounded = ("_bf16", "_whole float32 float32", "_widen")  # of weights, which are read-only, and of rows
+    assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), *of_int16, *of_rounded])
     allocates = re.compile(rb"NRT_(?:Allocate|Reallocate|MemInfo_(?:alloc|new|varsize))")
     names = {path.name.split("-")[0]: allocates.findall(path.read_bytes()) for path in jit._folder().iterdir()}
     assert len(names) >= len(kernels) and set().union(*names.values()) == set(), names
@@ -599,7 +600,7 @@ def test_a_wrong_number_of_threads_is_refused_and_changes_nothing(count):
 ALL_KERNELS = """
 import hashlib, itertools, sys
 import numpy as np
-from pyled.kernels import banded, grouped, jit, products, rows
+from pyled.kernels import banded, banded_int16, grouped, jit, products, rows
 if sys.argv[1:]:
     jit.set_threads(int(sys.argv[1]))
 rng = np.random.default_rng(0)
@@ -610,7 +611,9 @@ context = np.empty_like(y)
 rows.add_norm(some(76, 24), y, some(24), some(24), 1e-5, y)
 rows.select_past(q[None], 70, np.array([0, 0]), both := np.zeros((2, 4, 76, 6), np.float32))
 banded.banded(q, k, v, np.ones(76, bool), some(4, 2, 6), some(4, 2, 6), 4, context)
-results = [y, both, context, products.weighted_sums(q, some(4, 6, 200))]
+results = [y, both, context.copy(), products.weighted_sums(q, some(4, 6, 200))]
+banded_int16.banded_int16(q, k, v, np.ones(76, bool), some(4, 2, 6), some(4, 2, 6), 4, context)
+results.append(context)
 for multiply, activate in itertools.product((products.few_rows, products.many_rows), (False, True)):
     results.append(np.empty((2, len(x), 30), np.float32))
     multiply(x, some(60, 40), some(60), results[-1], activate=activate)
