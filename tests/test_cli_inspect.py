@@ -9,6 +9,7 @@ from checkpoints import TINY, changed, headed
 import golden
 from pyled.checkpoint import read_safetensors, write_safetensors
 from pyled.config import LEDConfig
+from pyled.models import LEDForConditionalGeneration
 from pyled.tasks.inspection import parameters
 
 BASE = {
@@ -82,6 +83,11 @@ def test_all_is_there_in_json(inspect):
         "no_parameters": {"final_logits_bias": 600},
     }
     assert facts["skipped"] == ["answers.json", "documents", "text.txt"]
+    assert len(facts["memory"]) == 6
+    for weights, encoder in (("float32", "float32"), ("int8", "int16")):
+        model = LEDForConditionalGeneration.from_pretrained(TINY, weights=weights, encoder=encoder)
+        arrays = {id(array): array.nbytes for array in (getattr(one, "values", one) for one in model.weights.values())}
+        assert facts["memory"][f"weights={weights} encoder={encoder}"] == sum(arrays.values())
     assert facts["tokenizer"] == {
         "tokens": 600,
         "special_tokens": {"<s>": 0, "</s>": 2, "<unk>": 3, "<pad>": 1, "<mask>": 599},
@@ -107,6 +113,8 @@ def test_the_same_is_told_to_people(run):
         "attention_window 8: 4 tokens on each side",
         "in all 68,168",
         "numbers 68,768 in F32",
+        "float32 275,072 bytes",
+        "--weights int8 --encoder int16 236,864 bytes",
         "missing none",
         "tokens 600",
         "special tokens <s> 0, </s> 2, <unk> 3, <pad> 1, <mask> 599",

@@ -56,7 +56,7 @@ def inspect(arguments: argparse.Namespace, console: Console) -> int:
 
 def _lines(facts: Facts) -> Iterator[str]:
     yield facts["directory"]
-    parts = {"configuration": _configuration, "parameters": _parameters, "weights": _weights,
+    parts = {"configuration": _configuration, "parameters": _parameters, "memory": _memory, "weights": _weights,
              "tokenizer": _tokenizer, "generation": _generation}  # fmt: skip
     for part, rows in parts.items():
         if facts[part] is not None:
@@ -92,6 +92,12 @@ def _configuration(config: Facts) -> Rows:
 def _parameters(parameters: Facts) -> Rows:
     yield from ((part, f"{count:,}") for part, count in parameters.items())
     yield "in all", f"{sum(parameters.values()):,}"
+
+
+def _memory(memory: Facts) -> Rows:
+    for types, size in memory.items():
+        flags = [f"--{one.replace('=', ' ')}" for one in types.split() if not one.endswith("float32")]
+        yield " ".join(flags) or "float32", f"{size:,} bytes"
 
 
 def _weights(weights: Facts) -> Rows:

@@ -157,8 +157,8 @@ def estimate(
     moments = [_moments(config, sizes, num_beams, max_new_tokens, size, key_width, global_tokens) for sizes in of_each]
     parts = max((parts for of_batch in moments for parts in of_batch), key=_sum)
     file = {"file": weight_count(config) * 4 if size > 4 else 0}  # while it is widened
-    held = _weights(config, size, width, NARROW.get(encoder, size))
-    memory = {"program": PROGRAM, "weights": held} | max(parts, file, key=_sum)
+    held = {"program": PROGRAM, "weights": weight_bytes(config, weights, encoder, size)}
+    memory = held | max(parts, file, key=_sum)
     return Estimate(encoding, generating, memory, max(map(len, of_each)), _sum(parts))
 
 
@@ -228,13 +228,13 @@ def multiplied_weights(config: LEDConfig) -> int:
     return config.encoder_layers * (4 * E * E + 2 * E * F) + config.decoder_layers * 2 * E * E
 
 
-def _weights(config: LEDConfig, size: int, width: int, encoder_width: int) -> int:
-    """Return bytes of the weights; of a number: size, width where a step reads it, encoder_width in the encoder."""
-    weights = weight_count(config) * size - multiplied_weights(config) * (size - encoder_width)
-    if width != size:  # all but the embeddings, which the encoder reads too
+def weight_bytes(config: LEDConfig, weights: Storage | None, encoder: Arithmetic | None, size: int = 4) -> int:
+    """Return the bytes of all weights in memory, where those that are not rounded have `size` bytes for a number."""
+    count = weight_count(config) * size - multiplied_weights(config) * (size - NARROW.get(encoder, size))
+    if weights in NARROW:  # all but the embeddings, which the encoder reads too
         tied = config.vocab_size * config.d_model if config.tie_word_embeddings else 0
-        weights -= (step_weights(config) - tied) * size - step_weights(config) * width
-    return weights
+        count -= (step_weights(config) - tied) * size - step_weights(config) * NARROW[weights]
+    return count
 
 
 def _moments(

@@ -4,9 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from ..checkpoint import account, learned_shapes, type_name
+from ..checkpoint import Arithmetic, Storage, account, learned_shapes, type_name
 from ..checkpoint.directory import FORMATS, read_directory
 from ..checkpoint.names import OPTIONAL, TIED
 from ..config import LEDConfig
@@ -15,6 +15,7 @@ from ..generation_config import GenerationConfig
 from ..tokenizer import LEDTokenizer
 from ..tokenizer.bytelevel import SYMBOL_OF_BYTE
 from ..tokenizer.led.lengths import UNLIMITED
+from .cost import weight_bytes
 from .loading import architecture
 from .planning import plan
 from .reading import Reading
@@ -36,9 +37,10 @@ Facts = dict[str, Any]
 def examine(directory: Path) -> Facts:
     """Return what a checkpoint's directory holds, as plain values of JSON; a part that cannot be read is None.
 
-    generation: as the settings of a summary's record; notes: what is unusual; problems: what is wrong, in words
+    memory: bytes of the weights, by what they are kept in; generation: as the settings of a summary's record
+    notes: what is unusual; problems: what is wrong, in words
     """
-    facts: Facts = dict.fromkeys(("configuration", "parameters", "weights", "tokenizer", "generation"))
+    facts: Facts = dict.fromkeys(("configuration", "parameters", "memory", "weights", "tokenizer", "generation"))
     facts = {"directory": str(directory), **facts, "skipped": [], "notes": [], "problems": []}
 
     def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -54,6 +56,12 @@ def examine(directory: Path) -> Facts:
     if config is not None:
         facts["configuration"] = config.to_dict()
         facts["parameters"] = parameters(config, _head(config))
+        if _head(config) in (None, "lm"):
+            facts["memory"] = {
+                f"weights={weights} encoder={encoder}": weight_bytes(config, weights, encoder)
+                for weights in get_args(Storage)
+                for encoder in get_args(Arithmetic)
+            }
     files = attempt(read_directory, directory)
     if files is not None:
         tensors = {name: array for shard in files.values() for name, array in shard.items()}
