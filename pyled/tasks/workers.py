@@ -321,7 +321,9 @@ class Workers:
         return len(workers)
 
     def _gone(self) -> ConnectionError:
-        return ConnectionError(f"the scheduler {self._client.scheduler.address} has gone")
+        return ConnectionError(
+            f"the scheduler {self._client.scheduler.address} has gone: start it, and do the rest again"
+        )
 
     def _tell(self, worker: str, message: str, is_refused: bool) -> None:
         """Tell what a worker says, once for all workers."""
