@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numba
@@ -21,6 +22,7 @@ import pyled
 from pyled import reference
 from pyled.errors import InputError
 from pyled.kernels import banded, elementary, grouped, jit, products, rows, vectors
+from pyled.kernels.rounded import Rounded
 
 # The definitions run in float64; a kernel in float32 is granted what rounding its inputs' products costs: the
 # arithmetic here is a few hundred operations on numbers of size 1, so the floor of the budget holds.
@@ -56,6 +58,23 @@ def dense_attention(q, k, v, may):
         scores = np.where(may, q[h] @ k[h].T / math.sqrt(D), -np.inf)
         out[some, h * D : h * D + D] = reference.softmax(scores[some]) @ v[h]
     return out
+
+
+def in_groups(q, k, v, is_key):
+    """`grouped.grouped`, the keys of the groups one behind the other: (N, H, Q, D), (N, H, any, D), is_key: (N, S)."""
+    (N, H, Q, D), (_, _, capacity, _), S = q.shape, k.shape, is_key.shape[1]
+    n = np.arange(N)
+    groups = np.stack([0 * n, n * capacity, n * capacity + S, n * Q, n * Q + Q], axis=1)
+
+    def behind(array):
+        return np.ascontiguousarray(array.swapaxes(0, 1)).reshape(1, H, N * capacity, *array.shape[3:])
+
+    def keys(matrix):
+        return replace(matrix, **{name: behind(part) for name, part in vars(matrix).items() if part is not None})
+
+    of_rows = np.ascontiguousarray(q.swapaxes(1, 2)).reshape(N * Q, H * D)
+    mask = np.pad(is_key, ((0, 0), (0, capacity - S))).ravel()
+    return grouped.grouped(of_rows, *(keys(m) if isinstance(m, Rounded) else behind(m) for m in (k, v)), mask, groups).reshape(N, Q, H, D).swapaxes(1, 2)
 
 
 def within_band(q, k, v, is_key, k_extra, v_extra, w, *tiles):
@@ -291,7 +310,7 @@ def test_attention_survives_scores_of_any_size():
     for S in (4 * lanes - 1, 2 * lanes, lanes + 1, lanes, 5, 1):
         q, k, v = random_arrays(S, np.float32, (1, 1, 8, 8), *[(1, 1, S, 8)] * 2)
         q *= 1e4  # in eight rows, the largest score is in many places
-        got = grouped.grouped(q, k, v, np.ones((1, S), bool))[0, 0]
+        got = in_groups(q, k, v, np.ones((1, S), bool))[0, 0]
         assert np.isfinite(got).all()
         assert_within(f"context of {S}", got, dense_attention(q[0], k[0], v[0], np.ones((8, S), bool)), 1e-3)
 
@@ -308,10 +327,10 @@ def test_what_is_no_number_reaches_every_query_that_attends_to_it_and_no_other(d
     assert are_no_numbers(within_band(q, k, v, is_key, none, none, 2, 4, 8)) == [3, 18, 19, 20, 21, 22]
     assert are_no_numbers(within_band(q, k, v, is_key, k[:, 20:21], v[:, :1], 2, 4, 8)) == list(range(30))
     few, keys, values = (array[None] for array in (q[:, :6], k[:, :9], v[:, :9]))
-    assert are_no_numbers(grouped.grouped(few, keys, values, np.ones((1, 9), bool))[0, 0]) == [3]
+    assert are_no_numbers(in_groups(few, keys, values, np.ones((1, 9), bool))[0, 0]) == [3]
     few, keys, values = few[:, :, :2], k[None, :, 18:22], v[None, :, :4]
-    assert are_no_numbers(grouped.grouped(few, keys, values, np.ones((1, 4), bool))[0, 0]) == [0, 1]
-    assert are_no_numbers(grouped.grouped(few, keys, values, np.array([[True, True, False, True]]))[0, 0]) == []
+    assert are_no_numbers(in_groups(few, keys, values, np.ones((1, 4), bool))[0, 0]) == [0, 1]
+    assert are_no_numbers(in_groups(few, keys, values, np.array([[True, True, False, True]]))[0, 0]) == []
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64] if COMPILED else [np.float64])
@@ -324,7 +343,7 @@ def test_a_query_whose_scores_are_all_beyond_the_float_type_is_no_number_and_one
         assert np.isnan(context[has_key]).all() and not context[~has_key].any()
         assert np.isnan(within_band(q, k, v, is_key, k[:, :1], v[:, :1], 2, 4, 8)).all()
         for is_any in (True, False):
-            few = grouped.grouped(q[None, :, :6], k[None], v[None], np.full((1, 30), is_any))
+            few = in_groups(q[None, :, :6], k[None], v[None], np.full((1, 30), is_any))
             assert np.isnan(few).all() == is_any == np.isnan(few).any()
 
 
@@ -343,7 +362,7 @@ def test_a_query_whose_scores_are_all_beyond_the_float_type_is_no_number_and_one
 def test_grouped_is_dense_attention_within_each_group(N, R, H, S, D, spare, key_share, dtype, seed):
     q, k, v = random_arrays(seed, dtype, (N, H, R, D), (N, H, S + spare, D), (N, H, S + spare, D))
     is_key = np.random.default_rng(seed).random((N, S)) < key_share
-    got = grouped.grouped(q, k, v, is_key)
+    got = in_groups(q, k, v, is_key)
     for n in range(N):
         may = np.broadcast_to(is_key[n] if is_key[n].any() else np.ones(S, bool), (R, S))  # no key: all alike
         for h in range(H):
@@ -423,9 +442,9 @@ def test_transpose_exchanges_rows_and_columns_and_widens(M, U, stored, seed):
 @given(R=st.integers(2, 5), S=st.integers(1, 90), D=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
 def test_a_row_of_grouped_attention_does_not_depend_on_its_company(R, S, D, seed):
     q, k, v = random_arrays(seed, np.float32, (1, 2, R, D), (1, 2, S, D), (1, 2, S, D))
-    together = grouped.grouped(q, k, v, np.ones((1, S), bool))
+    together = in_groups(q, k, v, np.ones((1, S), bool))
     for r in range(R):
-        alone = grouped.grouped(np.ascontiguousarray(q[:, :, r : r + 1]), k, v, np.ones((1, S), bool))
+        alone = in_groups(q[:, :, r : r + 1], k, v, np.ones((1, S), bool))
         assert np.array_equal(alone[:, :, 0], together[:, :, r])
 
 
@@ -574,7 +593,7 @@ def test_without_threads_kernels_give_the_same_bits(dtype, monkeypatch):
             x, y, weight = random_arrays(S + 1, dtype, *[(S, H * D)] * 3)
             bias, scale, shift = random_arrays(S + 2, dtype, (S,), *[(H * D,)] * 2)
             yield within_band(q, k, v, np.arange(S) % 7 > 0, k_extra, v_extra, 40)
-            yield grouped.grouped(np.ascontiguousarray(q[None, :, :4]), k[None], v[None], np.ones((1, S), bool))
+            yield in_groups(q[None, :, :4], k[None], v[None], np.ones((1, S), bool))
             for activate in (False, True):
                 yield product(products.few_rows, x[:4], weight, bias, activate=activate)
                 yield product(products.many_rows, x, weight, bias, activate=activate)
@@ -617,7 +636,8 @@ results.append(context)
 for multiply, activate in itertools.product((products.few_rows, products.many_rows), (False, True)):
     results.append(np.empty((2, len(x), 30), np.float32))
     multiply(x, some(60, 40), some(60), results[-1], activate=activate)
-results.append(grouped.grouped(some(1, 4, 4, 6), some(1, 4, 76, 6), some(1, 4, 76, 6), np.ones((1, 76), bool)))
+keys = some(1, 4, 76, 6), some(1, 4, 76, 6), np.ones(76, bool), np.array([[0, 0, 70, 0, 4], [0, 70, 76, 4, 5]])
+results.append(grouped.grouped(some(5, 24), *keys))
 print([hashlib.sha256(np.ascontiguousarray(result).tobytes()).hexdigest() for result in results])
 """
 

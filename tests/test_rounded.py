@@ -13,6 +13,7 @@ from checkpoints import TINY, document
 from examples import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_kernels import in_groups
 
 import pyled
 from pyled import reference
@@ -246,11 +247,11 @@ def test_narrow_keys_and_values_are_those_of_the_widened_ones(N, R, H, S, D, sto
     is_key = rng.random((N, S)) < key_share
     kept = [rounded.rounded(rng.standard_normal((N, H, S, D)).astype(np.float32), storage) for _ in range(2)]
     wide = [meant(matrix).astype(np.float64) for matrix in kept]
-    got = grouped.grouped(q, *kept, is_key)
-    truth = grouped.grouped(q.astype(np.float64), *wide, is_key)  # held to the definition in test_kernels.py
+    got = in_groups(q, *kept, is_key)
+    truth = in_groups(q.astype(np.float64), *wide, is_key)  # held to the definition in test_kernels.py
     assert_within("context", got, truth, FLOAT32_ERROR, np.float32)
     for r in range(R):
-        alone = grouped.grouped(np.ascontiguousarray(q[:, :, r : r + 1]), *kept, is_key)
+        alone = in_groups(q[:, :, r : r + 1], *kept, is_key)
         assert np.array_equal(alone[:, :, 0], got[:, :, r])
 
 

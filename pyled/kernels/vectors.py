@@ -38,6 +38,8 @@ AHEAD = 8192  # the distance of fetches: bytes of a matrix between what is used 
 IS_ZEN = CPU.startswith("znver")
 CACHE, NEARER = 1 if IS_ZEN else 2, (1, 2, 4) if IS_ZEN and not HAS_AVX512 else (1,)
 
+HALF, WORD = ir.IntType(16), ir.IntType(32)
+
 
 def lanes(dtype: Any) -> int:
     """Return how many columns `add_product` takes at a time, or `add_pairs`, whose words are int32.
@@ -94,12 +96,15 @@ def transpose(a: Any, b: Any) -> None:
 def dots(x: Any, weight: Any, first: int, stop: int, out: Any) -> None:
     """Set out[:, m] = x @ weight[m] for m from `first` to `stop`. The sums of a row do not depend on the other rows.
 
-    x: (R, U) float; the numbers of a row are neighbours, also in weight
+    With x of int16, sums of 32 bits are exact, and rounded to float32. The caller sees to it that no sum leaves 32 bits.
+
+    x: (R, U) float, or int16; the numbers of a row are neighbours, also in weight
     weight: (M, U) float; or for float32 uint16, the upper half of a float32's bits (bfloat16), int16 or int8
     out: (R, M) float, or fewer columns that reach to `stop`
     """
+    numbers = np.dtype(np.int64) if x.dtype == np.int16 else x.dtype
     for m in range(first, stop):
-        out[:, m] = (x * _widened(weight[m], x.dtype)).sum(axis=1)
+        out[:, m] = (x.astype(numbers) * _widened(weight[m], numbers)).sum(axis=1)
 
 
 def _widened(stored: Any, dtype: Any) -> Any:
@@ -192,23 +197,26 @@ class _Matrix:
     def load(self, address: Any, count: int, lanes: int) -> Any:
         """Load a vector of `count` neighbouring numbers and widen them to floats; the rest of the `lanes` are 0.
 
-        Words are loaded as they are.
+        Words are loaded as they are. Whole numbers become words where the arithmetic is of words.
         """
         stored = ir.VectorType(self.data.type.pointee, count)
         vector = self.builder.load(self.builder.bitcast(address, stored.as_pointer()), align=1)
+        if self.number == WORD and self.stored in (int8, int16):
+            halves = vector if self.stored == int16 else self.builder.sext(vector, ir.VectorType(HALF, count))
+            filled = _filled(self.builder, halves, 2 * lanes)
+            return self.builder.bitcast(filled, ir.VectorType(WORD, lanes))
         floats = ir.VectorType(self.number, count)
         if self.stored == uint16:
-            bits = ir.VectorType(ir.IntType(32), count)
+            bits = ir.VectorType(WORD, count)
             wide = self.builder.shl(self.builder.zext(vector, bits), ir.Constant(bits, [16] * count))
             vector = self.builder.bitcast(wide, floats)
         elif self.stored in (int8, int16):
             vector = self.builder.sitofp(vector, floats)
-        zeros = ir.Constant(vector.type, None)
-        return self.builder.shuffle_vector(vector, zeros, _indices([min(lane, count) for lane in range(lanes)]))
+        return _filled(self.builder, vector, lanes)
 
     def fetch(self, address: Any) -> None:
         """Ask for what is at an address to be brought to the cache; an address beyond the array does no harm."""
-        pointer, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        pointer, flag = ir.IntType(8).as_pointer(), WORD
         kind = ir.FunctionType(ir.VoidType(), [pointer, flag, flag, flag])
         prefetch = self.builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
         self.builder.call(prefetch, [self.builder.bitcast(address, pointer), flag(0), flag(4 - CACHE), flag(1)])
@@ -218,7 +226,13 @@ class _Matrix:
 
 
 def _indices(places: list[int]) -> ir.Constant:
-    return ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
+    return ir.Constant(ir.VectorType(WORD, len(places)), places)
+
+
+def _filled(builder: ir.IRBuilder, vector: Any, lanes: int) -> Any:
+    """Return a vector with zeros behind it: `lanes` numbers."""
+    count, zeros = vector.type.count, ir.Constant(vector.type, None)
+    return builder.shuffle_vector(vector, zeros, _indices([min(lane, count) for lane in range(lanes)]))
 
 
 def _sums(builder: ir.IRBuilder, vectors: list[Any], width: int) -> list[Any]:
@@ -240,7 +254,8 @@ def _sums(builder: ir.IRBuilder, vectors: list[Any], width: int) -> list[Any]:
                 lanes = range(first, count, 2 * part)
                 places = [start + base + t for start in lanes for base in (0, count) for t in range(part)]
                 halves.append(builder.shuffle_vector(x, y, _indices(places)))
-            folded.append((builder.fadd(*halves), [i for both in zip(of_x, of_y, strict=True) for i in both]))
+            add = builder.add if x.type.element == WORD else builder.fadd
+            folded.append((add(*halves), [i for both in zip(of_x, of_y, strict=True) for i in both]))
     order = [i for _, of in folded for i in of]
     together = []
     for first in range(0, len(vectors), width):
@@ -256,9 +271,9 @@ def _multiply_add(builder: ir.IRBuilder, total: Any, x: Any, y: Any) -> Any:
 
     Many processors have an instruction for words. LLVM knows it by these lines.
     """
-    if total.type.element == ir.IntType(32):
+    if total.type.element == WORD:
         count = 2 * total.type.count
-        halves, words = (ir.VectorType(ir.IntType(bits), count) for bits in (16, 32))
+        halves, words = (ir.VectorType(number, count) for number in (HALF, WORD))
         products = builder.mul(*(builder.sext(builder.bitcast(operand, halves), words) for operand in (x, y)))
         both = (builder.shuffle_vector(products, products, _indices([*range(i, count, 2)])) for i in (0, 1))
         return builder.add(total, builder.add(*both))
@@ -418,6 +433,9 @@ def _dot_block(height: int, width: int) -> Any:
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
             (X, W, OUT), (r, m, ahead) = _matrices(context, builder, signature, arguments), arguments[2:5]
+            if X.stored == int16:
+                X.number = W.number = WORD
+            at_once = 2 * count if X.number == WORD else count  # numbers of a row
             rows = [builder.add(r, r.type(i)) for i in range(height)]
             columns = [builder.add(m, m.type(j)) for j in range(width)]
             left, right = [X.row_or_last(row) for row in rows], [W.row(column) for column in columns]
@@ -436,12 +454,13 @@ def _dot_block(height: int, width: int) -> Any:
 
                 return step
 
-            whole = builder.sub(X.columns, builder.srem(X.columns, r.type(count)))
-            zeros = [ir.Constant(ir.VectorType(X.number, count), [0.0] * count)] * (height * width)
-            sums = _loop(builder, r.type(0), whole, count, zeros, steps_of(count))
+            whole = builder.sub(X.columns, builder.srem(X.columns, r.type(at_once)))
+            zeros = [ir.Constant(ir.VectorType(X.number, count), None)] * (height * width)
+            sums = _loop(builder, r.type(0), whole, at_once, zeros, steps_of(at_once))
             sums = _loop(builder, whole, X.columns, 1, sums, steps_of(1))
             for total, place in zip(_sums(builder, sums, width), places, strict=True):
-                OUT.store(total, place)
+                floats = ir.VectorType(OUT.number, width)
+                OUT.store(builder.sitofp(total, floats) if X.number == WORD else total, place)
             return context.get_dummy_value()
 
         return void(x, weight, r, m, ahead, out), generate

@@ -11,7 +11,7 @@ from ..annotations import checked_arguments
 from ..arrays import Bools, Floats, Ids
 from ..errors import InputError
 from ..generation.contract import Progress
-from ..network.attention import document_keys
+from ..network.attention import source_keys
 from ..network.cache import Cache
 from ..network.decoder import decoder
 from ..network.documents import Documents
@@ -256,11 +256,9 @@ class LEDDecoder(Network):
         """
         masks = source_masks(mask, None, states.shape[:2])
         H, layers = self.config.decoder_attention_heads, self.config.decoder_layers
-        documents = tuple(
-            document_keys(np.ascontiguousarray(states[b, :length]), layers, H, self.weights)
-            for b, length in enumerate(masks.lengths)
-        )
-        past = Cache.empty(R, documents, layers, H, self.config.d_model // H, self.dtype)
+        of_all = np.concatenate([document[:length] for document, length in zip(states, masks.lengths, strict=True)])
+        sources = source_keys(of_all, layers, H, self.weights)
+        past = Cache.empty(R, sources, np.array(masks.lengths), H, self.config.d_model // H, self.dtype)
         return past, [masks.is_key[b, :length] for b, length in enumerate(masks.lengths)]
 
     def step(
@@ -297,9 +295,8 @@ class LEDDecoder(Network):
         self._check_past(past, shape[0])
         masks = source_masks(mask, None, shape)
         is_key = []
-        for document, layers in enumerate(past.documents):
+        for document, length in enumerate(past.lengths.tolist()):
             rows = np.flatnonzero(past.document_of_row == document)
-            length = layers[0].keys.shape[1]
             lengths = {masks.lengths[row] for row in rows}
             if lengths - {length} or (masks.is_key[rows] != masks.is_key[rows[:1]]).any():
                 raise InputError(

@@ -12,10 +12,10 @@ import numpy as np
 from ..arrays import Bools, Floats, Ids, Weights
 from ..kernels.banded import banded
 from ..kernels.banded_int16 import banded_int16
-from ..kernels.grouped import grouped
+from ..kernels.grouped import grouped, rounded_source
 from ..kernels.products import FEW_ROWS, by_head, few_rows, many_rows, operand, weighted_sums
-from ..kernels.rounded import Rounded, rounded, widened
-from .cache import DocumentKeys, Past, SourceKeys
+from ..kernels.rounded import Rounded, widened
+from .cache import Past, SourceKeys
 from .documents import Document, Documents
 from .layers import Buffers, dots, fixed, heads, join_heads, linear, split_heads
 from .observe import Observer
@@ -171,28 +171,58 @@ def softmax(scores: Floats) -> Floats:
 # The decoder
 
 
-def document_keys(states: Floats, layers: int, H: int, weights: Weights) -> DocumentKeys:
-    """Return the cross-attention's keys and values of one document, for each layer, from its states: (S, E).
+def source_keys(states: Floats, layers: int, H: int, weights: Weights) -> tuple[SourceKeys, ...]:
+    """Return the cross-attention's keys and values for each layer, from the states of all documents: (tokens, E).
 
-    Where the weights of a layer are rounded, its keys and values are rounded in the same way.
+    Where the weights of a layer are rounded, its keys and values are rounded in the same way; `weights=` of queries
+    comes before `encoder=` of keys.
     """
-    S, E = states.shape
+    tokens, E = states.shape
     names = [f"decoder.layers.{layer}.encoder_attn" for layer in range(layers)]
-    weights_of_queries = [weights[f"{name}.q_proj.weight"] for name in names]
-    are_floats = not any(isinstance(weight, Rounded) for weight in weights_of_queries)
+    storages = [_storage(weights, name) for name in names]
+    are_floats = not any(storages)
     # All layers in one array, since large arrays come in large pages; rounded layers use one float array after another.
-    floats = np.empty((layers if are_floats else 1, 2, H, S, E // H), states.dtype)
+    floats = np.empty((layers if are_floats else 1, 2, H, tokens, E // H), states.dtype)
 
     def of_layer(layer: int) -> SourceKeys:
-        keys, values = floats[layer if are_floats else 0]
-        heads(states, H, weights, f"{names[layer]}.k_proj", out=keys)
-        heads(states, H, weights, f"{names[layer]}.v_proj", out=values)
-        weight = weights_of_queries[layer]
-        if isinstance(weight, Rounded):
-            return SourceKeys(rounded(keys, weight.storage), rounded(values, weight.storage))
-        return SourceKeys(keys, values)
+        parts = floats[layer if are_floats else 0]
+        for part, out in zip(("k_proj", "v_proj"), parts, strict=True):
+            many_rows(states, weights[f"{names[layer]}.{part}.weight"], weights[f"{names[layer]}.{part}.bias"], out)
+        storage = storages[layer]
+        return SourceKeys(*(parts if storage is None else rounded_source(*parts, storage)))
 
     return tuple(of_layer(layer) for layer in range(layers))
+
+
+def _storage(weights: Weights, name: str) -> str | None:
+    """Return in what a layer keeps the source's keys and values: as its queries' weights, or those of the keys."""
+    of_parts = (weights[f"{name}.{part}.weight"] for part in ("q_proj", "k_proj"))
+    return next((weight.storage for weight in of_parts if isinstance(weight, Rounded)), None)
+
+
+def past_groups(R: int, T: int, length: int) -> Ids:
+    """Return the groups of `grouped` of self-attention: each of T new tokens sees itself and what came before.
+
+    length: P + T
+
+    >>> past_groups(2, 1, 9).tolist()  # of each row, its block, the keys from 0 to 9, and the row itself
+    [[0, 0, 9, 0, 1], [1, 0, 9, 1, 2]]
+    """
+    row, token = np.divmod(np.arange(R * T), T)
+    return np.stack([row, np.zeros_like(row), length - T + 1 + token, row * T + token, row * T + token + 1], axis=1)
+
+
+def source_groups(document_of_row: Ids, lengths: Ids, T: int) -> Ids:
+    """Return the groups of `grouped` of cross-attention: the tokens of neighbouring rows of the same document.
+
+    >>> source_groups(np.array([0, 0, 1]), np.array([7, 5]), 1).tolist()  # keys 0 to 7 of two rows, 7 to 12 of another
+    [[0, 0, 7, 0, 2], [0, 7, 12, 2, 3]]
+    """
+    first = np.flatnonzero(np.diff(document_of_row, prepend=-1))
+    last = np.append(first[1:], len(document_of_row))
+    document = document_of_row[first]
+    stop = lengths.cumsum()[document]
+    return np.stack([np.zeros_like(first), stop - lengths[document], stop, first * T, last * T], axis=1)
 
 
 def decoder_self_attention(
@@ -209,16 +239,16 @@ def decoder_self_attention(
     returns: (R, T, E) float
     """
     R, T, E = hidden.shape
-    q = split_heads(linear(hidden, weights, f"{name}.q_proj"), H)  # (R, H, T, D)
-    keys = past[0].append(split_heads(linear(hidden, weights, f"{name}.k_proj"), H))
-    values = past[1].append(split_heads(linear(hidden, weights, f"{name}.v_proj"), H))
+    q, k, v = (linear(hidden, weights, f"{name}.{part}_proj") for part in "qkv")  # (R, T, E)
+    new = (np.swapaxes(array.reshape(R, T, H, E // H), 1, 2) for array in (k, v))  # (R, H, T, D)
+    keys, values = (array.append(tokens) for array, tokens in zip(past, new, strict=True))
     length = keys.length  # P + T
-    probs = np.zeros((R, H, T, length), hidden.dtype) if see.wants(f"{name}.probs") else None
     are_few = T == 1 or (T <= FEW_ROWS and is_key is None)
     context = np.empty_like(q)
-    for t in range(T if are_few else 0):
-        one, is_seen = np.ascontiguousarray(q[:, :, t : t + 1]), np.ones((R, length - T + t + 1), np.bool_)
-        context[:, :, t : t + 1] = grouped(one, keys.buffer, values.buffer, is_seen)
+    if are_few:
+        is_any = np.ones(length, np.bool_)
+        context = grouped(q.reshape(R * T, E), keys.buffer, values.buffer, is_any, past_groups(R, T, length))
+    probs = np.zeros((R, H, T, length), hidden.dtype) if see.wants(f"{name}.probs") else None
     for r in range(0 if are_few and probs is None else R):
         is_seen = np.tri(T, length, length - T, dtype=np.bool_)  # (T, P + T): a token sees itself and what came before
         if is_key is not None and T > 1:
@@ -228,22 +258,11 @@ def decoder_self_attention(
             context[r] = context_of_row
         if probs is not None:
             probs[r] = probs_of_row
-    if probs is not None:
-        see(f"{name}.probs", probs)
-    output = linear(join_heads(context), weights, f"{name}.out_proj")
-    see(f"{name}.out_proj", output)
-    return output, (keys, values)
+    return _projected(context.reshape(R, T, E), probs, weights, name, see), (keys, values)
 
 
 def cross_attention(
-    hidden: Floats,
-    sources: list[SourceKeys],
-    document_of_row: Ids,
-    is_key: list[Bools],
-    H: int,
-    weights: Weights,
-    name: str,
-    see: Observer,
+    hidden: Floats, source: SourceKeys, groups: Ids, is_key: Bools, H: int, weights: Weights, name: str, see: Observer
 ) -> Floats:
     """Return the attention of target tokens to the document of their row, whose keys all its rows share.
 
@@ -251,49 +270,51 @@ def cross_attention(
     behind the end of a document that is shorter than the longest. Few tokens give the same bits as one after another.
 
     hidden: (R, T, E) float
-    sources: keys and values of each document
-    document_of_row: (R,) int
-    is_key: per document (S,) bool
+    source: keys and values of all documents
+    groups: those of `source_groups`
+    is_key: (tokens,) bool, of all documents
     returns: (R, T, E) float
     """
     R, T, E = hidden.shape
-    q = split_heads(linear(hidden, weights, f"{name}.q_proj"), H)  # (R, H, T, D)
+    q = linear(hidden, weights, f"{name}.q_proj")  # (R, T, E)
     context = np.empty_like(q)
-    longest = max(map(len, is_key))
+    if T <= FEW_ROWS:
+        context = grouped(q.reshape(R * T, E), source.keys[None], source.values[None], is_key, groups)
+    longest = (groups[:, 2] - groups[:, 1]).max()
     probs = np.zeros((R, H, T, longest), hidden.dtype) if see.wants(f"{name}.probs") else None
-    for document, source in enumerate(sources):
-        rows = np.flatnonzero(document_of_row == document)
-        if T <= FEW_ROWS and len(rows):
-            together = np.swapaxes(q[rows], 0, 1).reshape(1, H, -1, E // H)  # (1, H, rows * T, D)
-            context_of_rows = grouped(together, source.keys[None], source.values[None], is_key[document][None])
-            context[rows] = np.swapaxes(context_of_rows.reshape(H, -1, T, E // H), 0, 1)
-        if len(rows) and (T > FEW_ROWS or probs is not None):
-            k, v = widened(source.keys), widened(source.values)  # (H, S, D)
-            is_seen = np.broadcast_to(is_key[document], (T, k.shape[1]))
-            for r in rows:
-                context_of_row, probs_of_row = _attend(q[r], k, v, is_seen)
-                if T > FEW_ROWS:
-                    context[r] = context_of_row
-                if probs is not None:
-                    probs[r, :, :, : k.shape[1]] = probs_of_row
+    for _, start, stop, first, last in groups if T > FEW_ROWS or probs is not None else ():
+        k, v = (widened(matrix[:, start:stop]) for matrix in source)  # (H, S, D)
+        is_seen = np.broadcast_to(is_key[start:stop], (T, stop - start))
+        for r in range(first // T, last // T):
+            context_of_row, probs_of_row = _attend(q[r], k, v, is_seen)
+            if T > FEW_ROWS:
+                context[r] = context_of_row
+            if probs is not None:
+                probs[r, :, :, : stop - start] = probs_of_row
+    return _projected(context.reshape(R, T, E), probs, weights, name, see)
+
+
+def _projected(context: Floats, probs: Floats | None, weights: Weights, name: str, see: Observer) -> Floats:
+    """Return an attention's output from its context, (R, T, E), and show it, and the probabilities if there are any."""
     if probs is not None:
         see(f"{name}.probs", probs)
-    output = linear(join_heads(context), weights, f"{name}.out_proj")
+    output = linear(context, weights, f"{name}.out_proj")
     see(f"{name}.out_proj", output)
     return output
 
 
 def _attend(q: Floats, k: Floats, v: Floats, is_seen: Bools) -> tuple[Floats, Floats]:
-    """Return the context of each head, (H, T, D), and its probabilities, (H, T, S).
+    """Return the context of one row, (T, E), and its probabilities, (H, T, S).
 
-    A row without any key attends to all alike.
+    A token without any key attends to all alike.
 
-    q: (H, T, D) float
+    q: (T, E) float
     k, v: (H, S, D) float
     is_seen: (T, S) bool
     """
-    scores = np.stack([dots(*pair) for pair in zip(q, k, strict=True)])  # (H, T, S)
-    scores = np.where(is_seen, scores / math.sqrt(q.shape[2]), -np.inf)
+    H, _, D = k.shape
+    scores = np.stack([dots(*pair) for pair in zip(split_heads(q, H), k, strict=True)])  # (H, T, S)
+    scores = np.where(is_seen, scores / math.sqrt(D), -np.inf)
     scores[:, ~is_seen.any(axis=1)] = 0
     probs = softmax(scores)
-    return weighted_sums(probs, fixed(v)), probs
+    return join_heads(weighted_sums(probs, fixed(v))), probs

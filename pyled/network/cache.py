@@ -1,5 +1,6 @@
 """The cache: the keys and values of earlier target tokens, and those of each source document."""
 
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +21,15 @@ class Growing:
 
     An object never changes: appending gives a longer one. The first continuation shares the buffer, so that plain
     decoding copies nothing. Another continuation of the same past gets a copy.
+
+    spare: the buffer that this one was copied from, to be written again when nobody holds it any more, as in beam
+        search: fresh memory costs a page fault for every few KiB
     """
 
-    def __init__(self, buffer: Floats, length: int) -> None:
+    def __init__(self, buffer: Floats, length: int, spare: Floats | None = None) -> None:
         self.buffer = buffer  # (R, H, capacity, D)
         self.length = length
+        self._spare = spare
         self._is_continued = False  # whether the buffer's next places belong to a longer past
         self._lock = threading.Lock()
 
@@ -38,24 +43,30 @@ class Growing:
         with self._lock:
             fits = not self._is_continued and length <= self.buffer.shape[2]
             self._is_continued |= fits
-        longer = Growing(self.buffer if fits else self._copied(np.arange(len(self.buffer)), length), length)
+        buffer = self.buffer if fits else self._copied(np.arange(len(self.buffer)), length)
+        longer = Growing(buffer, length, self._spare)
         longer.buffer[:, :, self.length : length] = new
         return longer
 
     def select(self, rows: Ids) -> "Growing":
         """Return the past of some rows, in that order. subtle: nothing checks here that these rows exist."""
-        return Growing(self._copied(rows, self.length), self.length)
+        return Growing(self._copied(rows, self.length), self.length, self.buffer)
 
     def cut(self, length: int) -> "Growing":
         """Return the past of the first `length` tokens. What is appended to it overwrites the others: let them go."""
         return Growing(self.buffer, length)
 
     def _copied(self, rows: Ids, length: int) -> Floats:
-        """Return a new buffer for `length` tokens or more that holds the past of some rows."""
+        """Return a buffer for `length` tokens or more that holds the past of some rows."""
         _, H, capacity, D = self.buffer.shape
         if length > capacity:
             capacity = max(length, capacity + max(BLOCK, capacity // 2))
-        buffer = np.empty((len(rows), H, capacity, D), self.buffer.dtype)
+        shape = len(rows), H, capacity, D
+        with self._lock:
+            buffer, self._spare = self._spare, None
+        # subtle: two references are this variable and the argument; a view of the buffer is another one.
+        if buffer is None or buffer.shape != shape or sys.getrefcount(buffer) > 2:
+            buffer = np.empty(shape, self.buffer.dtype)
         select_past(self.buffer, self.length, rows, buffer)
         return buffer
 
@@ -75,13 +86,13 @@ Past = tuple[Growing, Growing]  # of one layer: keys, values
 
 
 class SourceKeys(NamedTuple):
-    """The cross-attention's keys and values of one document in one decoder layer: (H, S, D), float or both Rounded."""
+    """The cross-attention's keys and values in one decoder layer, of all documents, one behind the other.
+
+    keys, values: (H, tokens, D) float or both Rounded
+    """
 
     keys: Matrix
     values: Matrix
-
-
-DocumentKeys = tuple[SourceKeys, ...]  # of one document, for each decoder layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +106,15 @@ class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
     """
 
     pasts: tuple[Past, ...]  # of self-attention, one for each layer
-    documents: tuple[DocumentKeys, ...]
+    sources: tuple[SourceKeys, ...]  # one for each layer
+    lengths: Ids  # (documents,): tokens of each
     document_of_row: Ids  # (R,)
 
     @classmethod
-    def empty(cls, R: int, documents: tuple[DocumentKeys, ...], layers: int, H: int, D: int, dtype: Any) -> Self:
+    def empty(cls, R: int, sources: tuple[SourceKeys, ...], lengths: Ids, H: int, D: int, dtype: Any) -> Self:
         """Return a past without tokens for R rows, spread evenly over the documents in order."""
-        pasts = tuple((Growing.empty(R, H, D, dtype), Growing.empty(R, H, D, dtype)) for _ in range(layers))
-        return cls(pasts, documents, np.repeat(np.arange(len(documents)), R // len(documents)))
+        pasts = tuple((Growing.empty(R, H, D, dtype), Growing.empty(R, H, D, dtype)) for _ in sources)
+        return cls(pasts, sources, lengths, np.repeat(np.arange(len(lengths)), R // len(lengths)))
 
     def get_seq_length(self) -> int:
         """Return P, the number of past tokens."""
@@ -134,17 +146,16 @@ class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
         if isinstance(layer, slice):
             return [self[i] for i in range(*layer.indices(len(self)))]
         keys, values = self.pasts[layer]
-        sources = [document[layer] for document in self.documents]
-        cross_keys = self._padded([widened(source.keys) for source in sources])
-        return keys.view, values.view, cross_keys, self._padded([widened(source.values) for source in sources])
+        return keys.view, values.view, *(self._padded(widened(matrix)) for matrix in self.sources[layer])
 
     def __iter__(self) -> Iterator[tuple[Floats, Floats, Floats, Floats]]:
         return (self[i] for i in range(len(self)))
 
-    def _padded(self, arrays: Sequence[Floats]) -> Floats:
-        H, _, D = arrays[0].shape
-        S = max(array.shape[1] for array in arrays)
-        out = np.zeros((len(self.document_of_row), H, S, D), arrays[0].dtype)
+    def _padded(self, documents: Floats) -> Floats:
+        H, _, D = documents.shape
+        out = np.zeros((len(self.document_of_row), H, self.lengths.max(), D), documents.dtype)
+        ends = self.lengths.cumsum()
         for row, document in enumerate(self.document_of_row):
-            out[row, :, : arrays[document].shape[1]] = arrays[document]
+            length = self.lengths[document]
+            out[row, :, :length] = documents[:, ends[document] - length : ends[document]]
         return out

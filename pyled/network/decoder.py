@@ -6,7 +6,7 @@ import numpy as np
 
 from ..arrays import Bools, Floats, Ids, Weights
 from ..config import LEDConfig
-from .attention import cross_attention, decoder_self_attention
+from .attention import cross_attention, decoder_self_attention, source_groups
 from .cache import Cache, Past, SourceKeys
 from .layers import add_norm, embed, feed_forward
 from .observe import SEES_NOTHING, Observer
@@ -15,10 +15,10 @@ from .observe import SEES_NOTHING, Observer
 def decoder_layer(
     hidden: Floats,
     past: Past,
-    sources: list[SourceKeys],
-    document_of_row: Ids,
+    source: SourceKeys,
+    groups: Ids,
     is_key: Bools | None,
-    is_source_key: list[Bools],
+    is_source_key: Bools,
     weights: Weights,
     config: LEDConfig,
     name: str,
@@ -29,16 +29,16 @@ def decoder_layer(
     Equals `reference.decoder_layer` over past and new tokens together.
 
     hidden: (R, T, E) float
-    sources: this layer's keys and values of each document
-    document_of_row: (R,) int
+    source: this layer's keys and values of all documents
+    groups: those of `source_groups`
     is_key: (R, P + T) bool, or None
-    is_source_key: per document (S,) bool
+    is_source_key: (tokens,) bool, of all documents
     returns: (R, T, E) float
     """
     H = config.decoder_attention_heads
     attended, past = decoder_self_attention(hidden, past, is_key, H, weights, f"{name}.self_attn", see)
     hidden = add_norm(hidden, attended, weights, f"{name}.self_attn_layer_norm", see)
-    attended = cross_attention(hidden, sources, document_of_row, is_source_key, H, weights, f"{name}.encoder_attn", see)
+    attended = cross_attention(hidden, source, groups, is_source_key, H, weights, f"{name}.encoder_attn", see)
     hidden = add_norm(hidden, attended, weights, f"{name}.encoder_attn_layer_norm", see)
     fed = feed_forward(hidden, weights, name, config.activation_function)
     see(f"{name}.fc2", fed)
@@ -65,12 +65,12 @@ def decoder(
     """
     P, T = cache.get_seq_length(), tokens.shape[1]
     hidden = embed(tokens, np.arange(P, P + T), weights, "decoder", see)
+    groups, is_any_key = source_groups(cache.document_of_row, cache.lengths, T), np.concatenate(is_source_key)
     pasts = []
-    for i, past in enumerate(cache.pasts):
-        sources = [document[i] for document in cache.documents]
+    for i, (past, source) in enumerate(zip(cache.pasts, cache.sources, strict=True)):
+        name = f"decoder.layers.{i}"
         hidden, longer = decoder_layer(
-            hidden, past, sources, cache.document_of_row, is_key, is_source_key, weights, config,
-            f"decoder.layers.{i}", see,
-        )  # fmt: skip
+            hidden, past, source, groups, is_key, is_any_key, weights, config, name, see
+        )
         pasts.append(longer)
     return hidden, replace(cache, pasts=tuple(pasts))
