@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numba
@@ -22,7 +21,7 @@ import pyled
 from pyled import reference
 from pyled.errors import InputError
 from pyled.kernels import banded, elementary, grouped, jit, products, rows, vectors
-from pyled.kernels.rounded import Rounded
+from pyled.kernels.rounded import Rounded, parts
 
 # The definitions run in float64; a kernel in float32 is granted what rounding its inputs' products costs: the
 # arithmetic here is a few hundred operations on numbers of size 1, so the floor of the budget holds.
@@ -62,19 +61,21 @@ def dense_attention(q, k, v, may):
 
 def in_groups(q, k, v, is_key):
     """`grouped.grouped`, the keys of the groups one behind the other: (N, H, Q, D), (N, H, any, D), is_key: (N, S)."""
-    (N, H, Q, D), (_, _, capacity, _), S = q.shape, k.shape, is_key.shape[1]
-    n = np.arange(N)
-    groups = np.stack([0 * n, n * capacity, n * capacity + S, n * Q, n * Q + Q], axis=1)
+    (N, H, Q, D), capacity, n = q.shape, k.shape[2], np.arange(len(q))
 
     def behind(array):
         return np.ascontiguousarray(array.swapaxes(0, 1)).reshape(1, H, N * capacity, *array.shape[3:])
 
-    def keys(matrix):
-        return replace(matrix, **{name: behind(part) for name, part in vars(matrix).items() if part is not None})
-
+    k, v = (
+        Rounded(*(part if part is None else behind(part) for part in parts(matrix)))
+        if isinstance(matrix, Rounded)
+        else behind(matrix)
+        for matrix in (k, v)
+    )
+    mask = np.pad(is_key, ((0, 0), (0, capacity - is_key.shape[1]))).ravel()
+    groups = np.stack([0 * n, n * capacity, n * capacity + is_key.shape[1], n * Q, n * Q + Q], axis=1)
     of_rows = np.ascontiguousarray(q.swapaxes(1, 2)).reshape(N * Q, H * D)
-    mask = np.pad(is_key, ((0, 0), (0, capacity - S))).ravel()
-    return grouped.grouped(of_rows, *(keys(m) if isinstance(m, Rounded) else behind(m) for m in (k, v)), mask, groups).reshape(N, Q, H, D).swapaxes(1, 2)
+    return grouped.grouped(of_rows, k, v, mask, groups).reshape(N, Q, H, D).swapaxes(1, 2)
 
 
 def within_band(q, k, v, is_key, k_extra, v_extra, w, *tiles):
@@ -369,6 +370,12 @@ def test_grouped_is_dense_attention_within_each_group(N, R, H, S, D, spare, key_
             scores_of = q[n, h] if is_key[n].any() else np.zeros_like(q[n, h])
             truth = dense_attention(scores_of[None], k[n, h : h + 1, :S], v[n, h : h + 1, :S], may)
             assert_within("context", got[n, h], truth, FLOAT32_ERROR, dtype)
+    if is_key.all():  # a block for each group gives the same bits
+        n, of_rows = np.arange(N), np.ascontiguousarray(q.swapaxes(1, 2)).reshape(N * R, H * D)
+        in_blocks = grouped.grouped(
+            of_rows, k, v, np.ones(S, bool), np.stack([n, 0 * n, 0 * n + S, n * R, n * R + R], axis=1)
+        )
+        assert np.array_equal(in_blocks.reshape(N, R, H, D).swapaxes(1, 2), got)
 
 
 def product(multiply, x, weight, bias, H=1, activate=False):

@@ -140,8 +140,9 @@ def grouped(q: Floats, k: Matrix, v: Matrix, is_key: Bools, groups: Ids) -> Floa
     (keys, key_scale), (values, value_scale) = parts(k), parts(v)
     H, D = keys.shape[1], keys.shape[3]
     if key_scale is not None:
-        most = largest_key(D) if keys.dtype == np.int16 else LARGEST["int8"]
-        whole = rounded_rows(q.reshape(len(q), H, D), min(LARGEST["int16"], (2**31 - 1) // (D * most)))
+        are_int16 = keys.dtype == np.int16
+        most = largest_key(D) if are_int16 else min(LARGEST["int16"], (2**31 - 1) // (D * LARGEST["int8"]))
+        whole = rounded_rows(q.reshape(len(q), H, D), most)
         numbers, query_scale = whole.values.reshape(q.shape), whole.scale
     counts = groups[:, 2::2] - groups[:, 1::2]  # (N, 2): keys, queries
     scores = scratch((int(counts.prod(axis=1).max()),), q.dtype)

@@ -96,7 +96,7 @@ def transpose(a: Any, b: Any) -> None:
 def dots(x: Any, weight: Any, first: int, stop: int, out: Any) -> None:
     """Set out[:, m] = x @ weight[m] for m from `first` to `stop`. The sums of a row do not depend on the other rows.
 
-    With x of int16, sums of 32 bits are exact, and rounded to float32. The caller sees to it that no sum leaves 32 bits.
+    With x of int16, sums of 32 bits are exact, and rounded to float32. The caller sees to it that none is larger.
 
     x: (R, U) float, or int16; the numbers of a row are neighbours, also in weight
     weight: (M, U) float; or for float32 uint16, the upper half of a float32's bits (bfloat16), int16 or int8

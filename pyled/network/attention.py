@@ -185,11 +185,11 @@ def source_keys(states: Floats, layers: int, H: int, weights: Weights) -> tuple[
     floats = np.empty((layers if are_floats else 1, 2, H, tokens, E // H), states.dtype)
 
     def of_layer(layer: int) -> SourceKeys:
-        parts = floats[layer if are_floats else 0]
-        for part, out in zip(("k_proj", "v_proj"), parts, strict=True):
-            many_rows(states, weights[f"{names[layer]}.{part}.weight"], weights[f"{names[layer]}.{part}.bias"], out)
+        keys, values = floats[layer if are_floats else 0]
+        heads(states, H, weights, f"{names[layer]}.k_proj", out=keys)
+        heads(states, H, weights, f"{names[layer]}.v_proj", out=values)
         storage = storages[layer]
-        return SourceKeys(*(parts if storage is None else rounded_source(*parts, storage)))
+        return SourceKeys(keys, values) if storage is None else SourceKeys(*rounded_source(keys, values, storage))
 
     return tuple(of_layer(layer) for layer in range(layers))
 

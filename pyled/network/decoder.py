@@ -69,8 +69,6 @@ def decoder(
     pasts = []
     for i, (past, source) in enumerate(zip(cache.pasts, cache.sources, strict=True)):
         name = f"decoder.layers.{i}"
-        hidden, longer = decoder_layer(
-            hidden, past, source, groups, is_key, is_any_key, weights, config, name, see
-        )
+        hidden, longer = decoder_layer(hidden, past, source, groups, is_key, is_any_key, weights, config, name, see)
         pasts.append(longer)
     return hidden, replace(cache, pasts=tuple(pasts))
