@@ -442,6 +442,26 @@ def test_a_selected_cache_goes_on_as_its_rows_would():
     assert_within("logits", got, model(ids, decoder_input_ids=targets).logits[::-1, 4:], 0.0)
 
 
+def test_a_past_that_is_held_stays_as_it_is():
+    """One that is not is written again: a search goes from one buffer to another and back."""
+    past = small_model()(some_ids(10, 2, 9), decoder_input_ids=some_ids(11, 2, 5)).past_key_values
+    pasts, order, orders = [past], np.arange(2), [np.arange(2)]
+    for rows in ([1, 0], [0, 0], [0, 1], [1, 1]):
+        pasts.append(pasts[-1].select(rows))
+        orders.append(order := order[rows])
+    exact = past[0][0].copy()
+    for selected, rows in zip(pasts, orders, strict=True):
+        assert np.array_equal(selected[0][0], exact[rows])
+    view, selected = past[0][0], past.select([1, 0])
+    del past, pasts
+    places = []
+    for _ in range(5):
+        selected = selected.select([1, 0])
+        places.append(selected.pasts[0][0].buffer.ctypes.data)
+    assert np.array_equal(view, exact) and np.array_equal(selected[0][0], exact)
+    assert len(set(places)) == 2
+
+
 @pytest.mark.parametrize("row", [2, -3])
 def test_what_is_no_row_cannot_be_selected(row):
     past = small_model()(some_ids(10, 2, 9), decoder_input_ids=some_ids(11, 2, 5)).past_key_values
