@@ -79,7 +79,7 @@ def test_a_step_reads_the_decoders_weights_but_those_of_the_sources_keys_and_val
 
 def test_a_step_reads_the_sources_keys_and_values_once_for_all_beams(model):
     past, _ = model.get_decoder().begin(np.zeros((1, 7, 6), np.float32), None, 4)
-    kept = sum(layer.keys.size + layer.values.size for layer in past.documents[0])
+    kept = sum(layer.keys.size + layer.values.size for layer in past.sources)
     assert cost.step_keys(SMALL, 7) == kept
 
 
