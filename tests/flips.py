@@ -282,11 +282,10 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
 ALIKE, TIME = "all of them are rounded, or none", "only time is lost"
 SIZE = "it is the size of a tile"
 LEFT_OUT = {
-    "network/attention.py document_keys: any((isinstance(weight, Rounded) for weight in weights_of_queries))": ALIKE,
-    "network/attention.py cross_attention: T <= FEW_ROWS and len(rows)": TIME,
-    "network/attention.py cross_attention: len(rows) and (T > FEW_ROWS or probs is not None)": TIME,
+    "network/attention.py source_groups: R": TIME,
+    "network/attention.py cross_attention: T <= FEW_ROWS": TIME,
+    "network/attention.py cross_attention: T > FEW_ROWS or probs is not None": TIME,
     "network/attention.py cross_attention: T > FEW_ROWS": TIME,
-    "network/attention.py cross_attention: T > FEW_ROWS #2": TIME,
     "network/cache.py Growing.append: not self._is_continued": TIME,
     "network/cache.py Growing.append: length <= self.buffer.shape[2]": TIME,
     "network/cache.py Growing._copied: length > capacity": "a buffer has more room",
