@@ -279,10 +279,9 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
 }
 
 # Flips that change no result, by their names, each with the reason
-ALIKE, TIME = "all of them are rounded, or none", "only time is lost"
+TIME = "only time is lost"
 SIZE = "it is the size of a tile"
 LEFT_OUT = {
-    "network/attention.py source_groups: R": TIME,
     "network/attention.py cross_attention: T <= FEW_ROWS": TIME,
     "network/attention.py cross_attention: T > FEW_ROWS or probs is not None": TIME,
     "network/attention.py cross_attention: T > FEW_ROWS": TIME,
@@ -303,6 +302,7 @@ LEFT_OUT = {
     "kernels/banded_int16.py _whole: nearest < largest": "equal numbers are the same",
     "kernels/banded_int16.py _round_queries: size <= scale[x]": "equal sizes are the same",
     "kernels/banded_int16.py _round_values: size <= sizes[d]": "equal sizes are the same",
+    "kernels/grouped.py grouped: 2 ** 31 - 1": "no multiple of 127 is 2 ** 31",
     "kernels/grouped.py _powers: score > top": "equal scores are the same",
     "kernels/elementary.py _compiled_exp: getattr(x, 'bitwidth', 64) == 32": "it runs when compiled",
     "kernels/elementary.py _compiled_gelu: getattr(x, 'bitwidth', 64) == 32": "it runs when compiled",

@@ -116,7 +116,7 @@ OF_FILE = {
         ("cross-keys-of-one-layer", "All layers see the source by the projections of the first.",
          '{names[layer]}.k_proj"', '{names[0]}.k_proj"', DECODER),
         ("few-tokens-see-later", "Each of few new tokens sees those behind it.",
-         "(R, length - T + t + 1)", "(R, length)", SPLIT),
+         "length - T + 1 + token", "length + 0 * token", SPLIT),
         ("row-without-keys", "A decoder row that may see nothing becomes 0; it sees all alike.",
          "scores[:, ~is_seen.any(axis=1)] = 0", "pass", stored("decoder-no-key")),
         ("cache-key-is-value", "Past keys are the past values.",

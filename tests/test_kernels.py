@@ -376,6 +376,14 @@ def test_grouped_is_dense_attention_within_each_group(N, R, H, S, D, spare, key_
             of_rows, k, v, np.ones(S, bool), np.stack([n, 0 * n, 0 * n + S, n * R, n * R + R], axis=1)
         )
         assert np.array_equal(in_blocks.reshape(N, R, H, D).swapaxes(1, 2), got)
+        keys, uneven = (k, v, np.ones(S, bool)), np.array([[N - 1, 0, 1, 0, 1], [0, 0, S, 1, N * R]])
+        first, rest = of_rows[:1], of_rows[1:]
+        if len(rest):  # groups of any sizes
+            alone = (
+                grouped.grouped(first, *keys, uneven[:1]),
+                grouped.grouped(rest, *keys, uneven[1:] - [0, 0, 0, 1, 1]),
+            )
+            assert np.array_equal(grouped.grouped(of_rows, *keys, uneven), np.concatenate(alone))
 
 
 def product(multiply, x, weight, bias, H=1, activate=False):

@@ -460,6 +460,7 @@ def test_a_past_that_is_held_stays_as_it_is():
         places.append(selected.pasts[0][0].buffer.ctypes.data)
     assert np.array_equal(view, exact) and np.array_equal(selected[0][0], exact)
     assert len(set(places)) == 2
+    assert np.array_equal(selected.select([1])[0][0], exact[1:])
 
 
 @pytest.mark.parametrize("row", [2, -3])

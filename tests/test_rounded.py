@@ -264,7 +264,7 @@ def test_narrow_keys_and_values_are_those_of_the_widened_ones(N, R, H, S, D, sto
 
 
 @pytest.mark.parametrize("storage", ["int8", "int16"])
-@pytest.mark.parametrize("D", [1, 2, 63, 64, 517])
+@pytest.mark.parametrize("D", [1, 2, 8, 63, 64, 517])
 def test_the_largest_whole_numbers_leave_no_sum_beyond_32_bits(D, storage):
     """Queries and keys whose numbers are all of one size: a sum is the largest there can be."""
     ones = np.ones((1, 1, 3, D), np.float32)
