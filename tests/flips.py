@@ -323,7 +323,7 @@ LEFT_OUT = {
     "generation/beam.py beam_search: candidates.scores[:, 0] <= ABSENT / 2": "no score is just that number",
     "generation/beam.py _candidates: sums.max(axis=1)": "NaN is the least, too",
     "generation/scores.py _best_of: count <= _GROUPS": TIME,
-    "generation/scores.py _best_of: len(values) >= 4 * _GROUPS": TIME,
+    "generation/scores.py best: scores.shape[1] < 4 * _GROUPS": TIME,
     "generation/scores.py _best_of: values[:whole].reshape(-1, _GROUPS).max(axis=0)": TIME,
     "generation/warpers.py typical_p: sums < np.float32(mass)": "no sum is just that number",
     "generation/warpers.py eta_cutoff: softmax(scores) < np.minimum(np.float32(epsilon), bound)": "no probability is",
