@@ -459,14 +459,14 @@ def test_an_interrupt_leaves_whole_files_only(note, tmp_path, to_folder):
     arguments = ["summarize", tmp_path, "-m", TINY, "--min-length", 9, "--max-length", 9]
     status, printed, seen = watched(
         [*arguments, "-o", out if to_folder else out / "all.txt"],
-        until=b"[17/40, 16 together] encoding",
+        until=b"[33/40, 8 together] encoding",
         then=lambda child: child.send_signal(signal.SIGINT),
     )
     assert (status, printed) == (130, "")
     assert "Traceback" not in seen and seen.endswith("\r")
     whole = expected(SHORT, min_length=9, max_length=9) + "\n"
     assert {path.read_text(encoding="utf-8") for path in out.iterdir()} == ({whole} if to_folder else set())
-    assert len(left_in(out)) in range(16 * to_folder, 40)
+    assert len(left_in(out)) in range(32 * to_folder, 40)
     assert all(name.endswith(".summary.txt") for name in left_in(out))
 
 

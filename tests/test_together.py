@@ -137,7 +137,7 @@ def test_the_command_gives_each_its_summary_whatever_the_others_do(run, tmp_path
 def test_as_many_are_decoded_together_as_memory_allows(monkeypatch):
     summarizer = Summarizer(TINY, num_beams=4, max_length=9)
     sizes = [30] * 40
-    assert [len(batch) for batch in summarizer.together(sizes)] == [16, 16, 8]  # 64 rows
+    assert [len(batch) for batch in summarizer.together(sizes)] == [32, 8]  # 128 rows
     of_one = cost.estimate(summarizer.loaded.model.config, [[30]], 4, 8, cost.TYPICAL).of_chunks
     monkeypatch.setattr(cost, "physical_memory", lambda: 8 * 5 * of_one)
     assert [len(batch) for batch in summarizer.together(sizes)] == [5] * 8

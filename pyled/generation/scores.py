@@ -13,7 +13,8 @@ def log_softmax(scores: Scores) -> Scores:
     """Return the rows shifted so that their exponentials sum to 1, in float32 as upstream."""
     with np.errstate(invalid="ignore"):  # a row of -inf only, or with +inf or NaN, becomes NaN
         shifted = scores - scores.max(axis=1, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        return shifted
 
 
 def softmax(scores: Scores) -> Scores:

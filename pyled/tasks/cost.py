@@ -38,7 +38,7 @@ NARROW: dict[str | None, int] = {"bf16": 2, "int16": 2, "int8": 1}  # bytes of a
 LARGE = 2**28  # bytes to measure the rate of reading with: more than caches hold
 
 
-MOST_ROWS = 64  # of a step of decoding; with more of them, a chunk takes no less time
+MOST_ROWS = 128  # of a step of decoding; with more of them, a chunk takes no less time
 SHARE = 8  # the part of the machine's memory that chunks at work may take: 1 / SHARE
 
 Batches = Callable[[Sequence[int]], list[list[int]]]  # the tokens of chunks -> which are decoded together, by places
@@ -99,7 +99,7 @@ def together(sizes: Sequence[int], rows: int, memory: Callable[[int], int]) -> l
 
     sizes: their tokens; rows: of each, in a step; memory: the bytes of one with so many tokens
 
-    >>> together([9, 90, 10, 80, 8], rows=32, memory=lambda tokens: tokens)
+    >>> together([9, 90, 10, 80, 8], rows=64, memory=lambda tokens: tokens)
     [[0, 2], [1, 3], [4]]
     """
     result: list[list[int]] = []
