@@ -26,7 +26,7 @@ from ..network.layers import SLICE_ROWS, dots
 # tokens, 1 and 4 beams. The seven times of docs/speed.md are off by a fifth at most; other programs may double them.
 PRODUCTS = 0.75  # of the rate of products: the encoder's linear layers, with all that is between them
 BAND = 0.6  # of it: the encoder's attention, with its softmax
-INT16 = 2.0 if HAS_AVX512 else 1.5  # times as fast as in float32: linear layers and attention in int16
+INT16 = 1.6 if HAS_AVX512 else 1.3  # times as fast as in float32: linear layers and attention in int16
 ROWS = 0.8  # of it: what each row adds to a step, in `few_rows` and in the rules and the search over its scores
 WEIGHTS = 0.85  # of the rate of reading: a step's weights
 KEYS = 0.6  # of it: a step's keys and values of the source, for any few rows
