@@ -528,19 +528,18 @@ SPECIALISATIONS = """
 import sys
 import numpy as np
 import pyled
-from pyled.kernels import banded, banded_int16, grouped, jit, products, rounded, rows
+from pyled.kernels import banded, grouped, jit, products, rounded, rows
 ids = np.arange(60).reshape(2, 30) % 20 + 4
 mask, marks = np.ones_like(ids), np.zeros_like(ids)
 mask[0, 3], mask[1, 8:], marks[:, 0], marks[0, 5] = 0, 0, 1, 1
 for dtype in ("float32", "float64"):
     load = pyled.LEDForConditionalGeneration.from_pretrained
     models = [load(sys.argv[1], dtype=dtype, mmap=mmap) for mmap in (True, False)]
-    models += [load(sys.argv[1], encoder="int16")] if dtype == "float32" else []
     for model in [*models, pyled.LEDForConditionalGeneration(models[0].config, dtype=dtype)]:
         for T in (1, 2):
             model(ids, mask, ids[:, :T], global_attention_mask=marks, output_attentions=T == 2)
         model.generate(ids, attention_mask=mask, global_attention_mask=marks, max_length=4)
-for module in (banded, banded_int16, grouped, rounded, products, rows):
+for module in (banded, grouped, rounded, products, rows):
     for name, function in vars(module).items():
         if hasattr(function, "parallel"):
             print(name, *[signature[0].dtype for signature in function.parallel.signatures])
@@ -554,10 +553,10 @@ def test_models_have_each_kernel_compiled_once_per_float_type_and_without_alloca
     Machine code that cannot allocate leaves its task undone, and nobody is told: it names no function that allocates.
     """
     lines = output_of(SPECIALISATIONS, TINY).splitlines()
-    kernels = ("_banded", "_grouped", "_few_rows", "_by_head", "_weighted_sums", "_add_norm", "select_past")
-    of_int16 = ("_many_rows float32 int32 float64", "_banded_int16 float32", "_round_values float32")
-    of_rounded = ("_bf16", "_whole float32 float32", "_widen")  # of weights, which are read-only, and of rows
-    assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), *of_int16, *of_rounded])
+    of_model = ("_banded", "_grouped", "_add_norm", "select_past")
+    kernels = (*of_model, "_few_rows", "_many_rows", "_by_head", "_weighted_sums")
+    of_rounded_weights = ("_bf16", "_whole", "_widen")
+    assert sorted(lines) == sorted([*(f"{name} float32 float64" for name in kernels), *of_rounded_weights])
     allocates = re.compile(rb"NRT_(?:Allocate|Reallocate|MemInfo_(?:alloc|new|varsize))")
     names = {path.name.split("-")[0]: allocates.findall(path.read_bytes()) for path in jit._folder().iterdir()}
     assert len(names) >= len(kernels) and set().union(*names.values()) == set(), names
