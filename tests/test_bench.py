@@ -364,7 +364,7 @@ def test_a_step_must_read_weights_and_the_sources_keys_and_values(options, weigh
 def test_other_rates():
     text = Work("tokenize", "tokenize", "tokenize", 6_000_000)
     assert table.rate(text, 3.0, None, {}, MACHINE, CONFIG) == ("2 MB/s", "")
-    assert table.rate(FOLDER, 3.0, None, {}, MACHINE, CONFIG) == ("", "")
+    assert table.rate(FOLDER, 4.0, None, {}, MACHINE, CONFIG) == ("45 a minute", "")
 
 
 def test_seconds_have_three_digits_or_hundredths():

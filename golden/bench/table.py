@@ -113,13 +113,13 @@ def rate(
 ) -> tuple[str, str]:
     """Return what was reached a second, and which part of the machine's most.
 
-    Encoding: operations, beside those of float32. Generating: the bytes that a step after the first must read. A text:
-    its bytes.
+    Encoding: operations, beside those of float32. Generating: the bytes that a step after the first must read. Texts:
+    bytes; documents a minute.
     """
     if work.kind == "tokenize":
         return scaled(work.source / seconds, "B/s"), ""
     if single is None:
-        return "", ""
+        return f"{work.documents / seconds * 60:.3g} a minute", ""
     S = work.source
     if work.kind == "encode":
         operations = cost.product_operations(config, S, 1) + cost.band_operations(config, S, 1)  # <s> is global

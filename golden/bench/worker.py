@@ -196,16 +196,18 @@ def summarize(request: Request) -> Answer:
 
 
 def in_eights(request: Request) -> None:
-    """Print the summaries of the files in `source`, eight at a time, padded: torch's whole process."""
+    """Print the summaries of the files in `source` as pyled does, eight at a time, padded: torch's whole process."""
     model, tokenizer = load(request), load_tokenizer(request)
     paths = sorted(Path(request["source"]).iterdir())
     for start in range(0, len(paths), EIGHT):
-        texts = [path.read_text(encoding="utf-8") for path in paths[start : start + EIGHT]]
+        eight = paths[start : start + EIGHT]
+        texts = [path.read_text(encoding="utf-8") for path in eight]
         batch = tokenizer(texts, padding=True, return_tensors="np")
         arguments = marked(request, batch["input_ids"], batch["attention_mask"])
         sequences = generated(model, request, **arguments)
-        for text in tokenizer.batch_decode(sequences, skip_special_tokens=True, clean_up_tokenization_spaces=False):
-            print(text)
+        texts = tokenizer.batch_decode(sequences, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        for path, text in zip(eight, texts, strict=True):
+            print(f"==> {path} <==\n{text}\n")
 
 
 KINDS: dict[str, Callable[[Request], Answer]] = {

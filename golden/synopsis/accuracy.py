@@ -135,7 +135,7 @@ class Trial:
 
 def torch_encoder(model: Path, weights: str) -> Any:
     """Return the encoder of transformers, as a function from arrays to arrays."""
-    request = {"engine": "torch", "model": str(model), "options": {"weights": weights}, "threads": 2}
+    request = {"engine": "torch", "model": str(model), "options": {"weights": weights}, "threads": 1}
     encoder = worker.load(request).get_encoder()
 
     def encode(input_ids: NDArray[Any], **_: Any) -> Any:
