@@ -11,11 +11,13 @@ on. Delete the files of DIRECTORY/accuracy that are not float64's to measure ano
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ import pyled  # noqa: E402
 
 Result = dict[str, Any]
 TRUTH = "float64"
-WAYS: dict[str, dict[str, str]] = {
+WAYS: dict[str, dict[str, Any]] = {
     "float32": {},
     "int16 encoder": {"encoder": "int16"},
     "bf16 weights": {"weights": "bf16"},
@@ -45,9 +47,24 @@ NORM_TEXTS = 20
 FACTORS = (10, 30, 100)
 
 
-def arguments_of(ids: Sequence[int]) -> dict[str, Any]:
-    """Return the arguments of a call on one text: all of it real, `<s>` global."""
-    return worker.marked({"engine": "pyled"}, np.array([ids]))
+def load(model: Path, way: str) -> Any:
+    """Return pyled's model: a way of transformers goes on with the float32 one."""
+    options = {name: value for name, value in WAYS.get(way, {"dtype": TRUTH}).items() if name != "torch"}
+    return pyled.LEDForConditionalGeneration.from_pretrained(model, **options)
+
+
+def encoder(model: Path, way: str) -> Callable[[Sequence[int]], NDArray[Any]]:
+    """Return a function from the ids of a text, all of it real and `<s>` global, to the encoder's states, (1, S, E)."""
+    request: dict[str, Any] = {"engine": "pyled", "model": str(model)}
+    if weights := WAYS.get(way, {}).get("torch"):
+        request |= {"engine": "torch", "options": {"weights": weights}, "threads": 1}
+    encode = (worker.load(request) if weights else load(model, way)).get_encoder()
+
+    def states(ids: Sequence[int]) -> NDArray[Any]:
+        output = encode(**worker.marked(request, np.array([ids]))).last_hidden_state
+        return np.asarray(output.float() if weights else output)
+
+    return states
 
 
 def encoded(states: NDArray[Any]) -> dict[str, Any]:
@@ -66,14 +83,10 @@ class Trial:
     searches: Mapping[str, dict[str, Any]]
     directory: Path
 
-    def load(self, **options: Any) -> Any:
-        """Return pyled's model."""
-        return pyled.LEDForConditionalGeneration.from_pretrained(self.model, **options)
-
     @cached_property
     def truth(self) -> Any:
         """The model in float64."""
-        return self.load(dtype=TRUTH)
+        return load(self.model, TRUTH)
 
     def states_path(self, number: int) -> Path:
         return self.directory / f"{self.name}-states" / f"{number}.npy"
@@ -97,17 +110,13 @@ class Trial:
 
     def measured(self, way: str, numbers: Sequence[int]) -> Iterator[Result]:
         """Give what a way computes: the square of its states' error, and of the truth; the tokens of the summaries."""
-        options = WAYS.get(way, {})
-        model = self.truth if way == TRUTH else self.load(**{k: v for k, v in options.items() if k != "torch"})
-        encode = torch_encoder(self.model, options["torch"]) if "torch" in options else model.get_encoder()
+        encode = encoder(self.model, way)
+        model = self.truth if way == TRUTH else load(self.model, way)
         for number in numbers:
-            arguments = arguments_of(self.texts[number])
-            states = np.asarray(encode(**arguments).last_hidden_state)  # (1, S, E)
+            states = encode(self.texts[number])
             if way == TRUTH:
                 np.save(self.states_path(number), states)
-            expected = np.load(self.states_path(number))
-            error = float(np.square(states - expected).sum())
-            result: Result = {"error": error, "truth": float(np.square(expected).sum())}
+            result: Result = squares(states, np.load(self.states_path(number)))
             for name, how in self.searches.items():
                 result[name] = model.generate(**encoded(states.astype(model.dtype)), **how)[0].tolist()
             yield result
@@ -133,19 +142,6 @@ class Trial:
         return float(ours.sum() / len(ours) ** penalty - theirs.sum() / len(theirs) ** penalty)
 
 
-def torch_encoder(model: Path, weights: str) -> Any:
-    """Return the encoder of transformers, as a function from arrays to arrays."""
-    request = {"engine": "torch", "model": str(model), "options": {"weights": weights}, "threads": 1}
-    encoder = worker.load(request).get_encoder()
-
-    def encode(input_ids: NDArray[Any], **_: Any) -> Any:
-        output = encoder(**worker.marked(request, input_ids))
-        output.last_hidden_state = output.last_hidden_state.float()
-        return output
-
-    return encode
-
-
 def of_the_box(directory: Path, descriptions: int) -> Trial:
     """Return the trial of the checkpoint in the package: held-out texts, cut where they are longer than the encoder."""
     held_out(directory)
@@ -169,6 +165,11 @@ def of_base(directory: Path) -> Trial:
     texts = [[0, *rng.integers(4, 50_000, tokens - 2).tolist(), 2] for tokens in BASE_TOKENS]
     searches = {"greedy": {"num_beams": 1, **EXACTLY_64}, "beams": {"num_beams": 4, **EXACTLY_64}}
     return Trial("base", model, texts, searches, directory / "accuracy")
+
+
+def squares(states: NDArray[Any], truth: NDArray[Any]) -> dict[str, Any]:
+    """Return the sums of squares of an error, and of what it is compared with."""
+    return {"error": float(np.square(states - truth).sum()), "truth": float(np.square(truth).sum())}
 
 
 def rms(results: Sequence[Result]) -> float:
@@ -200,30 +201,27 @@ def report(trial: Trial, ways: Sequence[str]) -> None:
 
 def report_norms(trial: Trial, ways: Sequence[str]) -> None:
     """Print how far states are off where one channel of one of the encoder's norms is FACTORS times as large."""
-    tensors = trial.load().state_dict()
-    norms = [name for name in tensors if "encoder" in name and "norm" in name and name.endswith("weight")]
-    norms = [name for name in norms if ".decoder." not in name]
-    print(f"\none channel of one of the {len(norms)} norms is larger: states off by, rms, the least and the most\n")
-    print("| | " + " | ".join(f"times {factor}" for factor in FACTORS) + " |")
-    print("|---|" + "---|" * len(FACTORS))
-    models = {way: trial.load(**WAYS[way]) for way in ways if "torch" not in WAYS[way] and "weights" not in WAYS[way]}
-    errors: dict[tuple[str, int], list[float]] = {(way, factor): [] for way in models for factor in FACTORS}
-    texts = [arguments_of(ids) for ids in trial.texts[:NORM_TEXTS]]
+    model = load(trial.model, "float32")
+    tensors = model.state_dict()
+    norms = [name for name in tensors if re.search(r"\bencoder\..*norm.*weight", name)]
+    ways = [way for way in ways if "weights" not in WAYS[way]]
+    errors: dict[str, list[float]] = {}
     for number, name in enumerate(norms):
         for factor in FACTORS:
             weight = tensors[name].copy()
             weight[number] *= factor
-            states = {}
-            for way, model in {TRUTH: trial.truth, **models}.items():
-                model.load_state_dict(tensors | {name: weight})
-                states[way] = [model.get_encoder()(**text).last_hidden_state for text in texts]
-            for way in models:
-                pairs = zip(states[way], states[TRUTH], strict=True)
-                squares = [{"error": np.square(a - b).sum(), "truth": np.square(b).sum()} for a, b in pairs]
-                errors[way, factor].append(rms(squares))
-    for way in models:
-        cells = [f"{min(errors[way, factor]):.1e} to {max(errors[way, factor]):.1e}" for factor in FACTORS]
-        print(f"| {way} | {' | '.join(cells)} |")
+            model.load_state_dict(tensors | {name: weight})
+            with TemporaryDirectory() as directory:
+                model.save_pretrained(directory)
+                encoders = [encoder(Path(directory), way) for way in [TRUTH, *ways]]
+                states = [[encode(ids) for encode in encoders] for ids in trial.texts[:NORM_TEXTS]]
+            for place, way in enumerate(ways, 1):
+                kind = "of a layer" if ".layers." in name else "of the embeddings"
+                error = rms([squares(each[place], each[0]) for each in states])
+                errors.setdefault(f"{way}, {kind}, times {factor}", []).append(error)
+    print(f"\none channel of one of {len(norms)} norms is larger: states off by, rms, the least and the most\n")
+    for key, values in sorted(errors.items()):
+        print(f"{key}: {min(values):.1e} to {max(values):.1e}")
 
 
 def main() -> None:
@@ -237,7 +235,8 @@ def main() -> None:
     box = of_the_box(arguments.directory, arguments.descriptions)
     for trial in (box, of_base(arguments.directory)):
         report(trial, ways)
-    report_norms(box, ways)
+    if ways:
+        report_norms(box, ways)
 
 
 if __name__ == "__main__":
