@@ -1,9 +1,9 @@
 """What fewer bits cost: python golden/synopsis/accuracy.py DIRECTORY [WAY ...] [--descriptions N]
 
 Each way to compute is held to float64, on texts that the checkpoint in the package was not trained on, and on random
-ids in LED-base's shape: the encoder's states, and greedy and beam summaries. The ways of transformers compute states
-alone, on some of the texts, and pyled's float32 decoder goes on from them. They need an interpreter with torch and with
-pyled's dependencies.
+ids in LED-base's shape: the encoder's states, and greedy and beam summaries. What is no way of the encoder is held to it
+on some of the texts. transformers computes states alone, and pyled's float32 decoder goes on from them; this needs an
+interpreter with torch and with pyled's dependencies.
 
 DIRECTORY keeps the texts (data.py), float64's states, and a line for each way and text, so a run that was cut off goes
 on. Delete the files of DIRECTORY/accuracy that are not float64's to measure another pyled.
@@ -40,7 +40,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "transformers bfloat16": {"torch": "bf16"},
     "transformers int8": {"torch": "int8"},
 }
-SOME = 150  # texts for transformers
+SOME = 150  # texts for all but the encoder's ways
 BASE_TOKENS = (1024, 2048, 4096)
 EXACTLY_64 = {"min_length": 65, "max_length": 65, "no_repeat_ngram_size": 3}  # with the start token
 NORM_TEXTS = 20
@@ -97,11 +97,12 @@ class Trial:
         self.states_path(0).parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         results = [json.loads(line) for line in lines if line.endswith("\n")]  # the last one may be torn
-        numbers = range(len(results), min(len(self.texts), SOME) if "torch" in WAYS.get(way, {}) else len(self.texts))
+        is_beside = bool(WAYS.get(way, {}).keys() & {"torch", "weights"})
+        numbers = range(len(results), min(len(self.texts), SOME) if is_beside else len(self.texts))
         if not numbers:
             return results
         path.write_text("".join(line for line in lines if line.endswith("\n")), encoding="utf-8")
-        print(f"{self.name}, {way}: {len(numbers)} of {len(self.texts)} texts", file=sys.stderr, flush=True)
+        print(f"{self.name}, {way}: {len(numbers)} texts", file=sys.stderr, flush=True)
         with path.open("a", encoding="utf-8") as file:
             for result in self.measured(way, numbers):
                 results.append(result)
