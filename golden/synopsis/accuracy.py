@@ -1,9 +1,9 @@
 """What fewer bits cost: python golden/synopsis/accuracy.py DIRECTORY [WAY ...] [--descriptions N]
 
 Each way to compute is held to float64, on texts that the checkpoint in the package was not trained on, and on random
-ids in LED-base's shape: the encoder's states, and greedy and beam summaries. What is no way of the encoder is held to it
-on some of the texts. transformers computes states alone, and pyled's float32 decoder goes on from them; this needs an
-interpreter with torch and with pyled's dependencies.
+ids in LED-base's shape: the encoder's states, and greedy and beam summaries. Ways that change more than the encoder are
+held to it on some of the texts. transformers computes states, and pyled's float32 decoder goes on from them; this needs
+an interpreter with torch and with pyled's dependencies.
 
 DIRECTORY keeps the texts (data.py), float64's states, and a line for each way and text, so a run that was cut off goes
 on. Delete the files of DIRECTORY/accuracy that are not float64's to measure another pyled.
