@@ -43,7 +43,7 @@ WAYS: dict[str, dict[str, Any]] = {
 SOME = 150  # texts for all but the encoder's ways
 BASE_TOKENS = (1024, 2048, 4096)
 EXACTLY_64 = {"min_length": 65, "max_length": 65, "no_repeat_ngram_size": 3}  # with the start token
-NORM_TEXTS = 20
+NORM_TEXTS = 8
 FACTORS = (10, 30, 100)
 
 
