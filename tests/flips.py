@@ -309,6 +309,7 @@ LEFT_OUT = {
     "kernels/elementary.py gelu_float32: x < np.float32(0)": "0 times either share is 0",
     "kernels/products.py _few_rows: M + WEIGHT_TILE - 1": "there is a tile without a row",
     "kernels/products.py few_rows: H > 1": TIME,
+    "kernels/products.py few_rows: R > DOT_ROWS": TIME,
     "kernels/products.py _many_rows: R + chunk - 1": "there is a task without a row",
     "kernels/products.py _many_rows: M + width - 1": "there is a task without a column",
     "kernels/products.py _many_rows: m1 + D - 1": "there is a head without a column",

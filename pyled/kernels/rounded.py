@@ -91,9 +91,9 @@ def words(values: Any) -> Any:
     returns: (..., M, U / 2) int32
     """
     if values.shape[-1] % 2:
-        is_fixed = not values.flags.writeable
-        values = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, 1)])
-        values.flags.writeable = not is_fixed
+        padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, 1)])
+        padded.flags.writeable = values.flags.writeable
+        values = padded
     return values.view(np.int32)
 
 
