@@ -1,8 +1,10 @@
 """Dask's workers write what one machine does, whatever becomes of some of them: processes on the loopback address."""
 
+import gc
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -197,7 +199,8 @@ def test_the_command_writes_what_it_does_on_one_machine(cluster, worker, tmp_pat
         (("--scheduler", "local:99"), "local:99 is 99 workers, but there are "),
         (("--scheduler", "local:0"), "scheduler is 'local:0': pass tcp://HOST:PORT, or local:N for N workers here"),
         (("--scheduler", "10.0.0.1:8786"), "scheduler is '10.0.0.1:8786': pass tcp://HOST:PORT, or local:N"),
-        (("--scheduler", "tcp://127.0.0.1:1"), "no scheduler answers at tcp://127.0.0.1:1 ("),
+        (("--scheduler", "tcp://127.0.0.1:1"), "at tcp://127.0.0.1:1 ([Errno 111] Connection refused): start"),
+        (("--scheduler", "tcp://127.0.0.1:99999"), "no scheduler answers at tcp://127.0.0.1:99999 (Port out of range"),
     ],
 )
 def test_a_scheduler_that_cannot_be_used_is_told(summarize, note, arguments, message, monkeypatch):
@@ -205,6 +208,18 @@ def test_a_scheduler_that_cannot_be_used_is_told(summarize, note, arguments, mes
     status, out, err = summarize(note, *arguments)
     assert (status, out) == (2, "")
     assert message in err.splitlines()[-1]
+
+
+def test_tls_without_its_settings_is_told_and_leaves_no_client_that_delays_the_end(summarize, note):
+    def clients():
+        return sum(type(one) is distributed.Client for one in gc.get_objects())
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        before, address = clients(), f"tls://127.0.0.1:{server.getsockname()[1]}"
+        status, out, err = summarize(note, "--scheduler", address)
+    assert (status, out) == (2, "")
+    assert f"no scheduler answers at {address} (TLS expects" in err.splitlines()[-1]
+    assert clients() == before
 
 
 def test_what_no_worker_can_do_is_refused(cluster):

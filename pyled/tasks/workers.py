@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import logging
 import pickle
 import queue
 import re
+import socket
 import time
 import uuid
 import warnings
@@ -16,6 +18,7 @@ from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from ..checkpoint.directory import FORMATS
 from ..errors import CheckpointError, InputError, PyledError, brief, one_line
@@ -367,8 +370,17 @@ def connected(scheduler: str, threads: int | None) -> Iterator[tuple[Any, int | 
             address = scheduler
         else:
             raise InputError(f"scheduler is {brief(scheduler)}: pass tcp://HOST:PORT, or local:N for N workers here")
-        try:
-            client = distributed.Client(address, timeout=CONNECTING, set_as_default=False)
-        except (OSError, ValueError) as e:
-            raise InputError(f"no scheduler answers at {scheduler} ({e}): start it with `dask scheduler`") from None
-        yield stack.enter_context(client), threads
+        yield stack.enter_context(_client(address, scheduler)), threads
+
+
+def _client(address: Any, scheduler: str) -> Any:
+    """Return a client of the scheduler at an address, or of a local one. Raises InputError where none answers."""
+    try:
+        if address == scheduler:  # subtle: where nothing listens, Dask would ask again and again
+            place = urlsplit(scheduler)
+            socket.create_connection((place.hostname, place.port or 0), CONNECTING).close()
+        return distributed.Client(address, timeout=CONNECTING, set_as_default=False)
+    except (OSError, ValueError, TypeError) as e:  # TypeError: TLS without its settings
+        reason = f"{e}"
+    gc.collect()  # subtle: Python's end would wait 20 seconds for Dask's broken client, which an error above holds, too
+    raise InputError(f"no scheduler answers at {scheduler} ({reason}): start it with `dask scheduler`")
