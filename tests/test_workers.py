@@ -199,7 +199,7 @@ def test_the_command_writes_what_it_does_on_one_machine(cluster, worker, tmp_pat
         (("--scheduler", "local:99"), "local:99 is 99 workers, but there are "),
         (("--scheduler", "local:0"), "scheduler is 'local:0': pass tcp://HOST:PORT, or local:N for N workers here"),
         (("--scheduler", "10.0.0.1:8786"), "scheduler is '10.0.0.1:8786': pass tcp://HOST:PORT, or local:N"),
-        (("--scheduler", "tcp://127.0.0.1:1"), "at tcp://127.0.0.1:1 ([Errno 111] Connection refused): start"),
+        (("--scheduler", "tcp://127.0.0.1:1"), "Connection refused): start it with `dask scheduler`"),
         (("--scheduler", "tcp://127.0.0.1:99999"), "no scheduler answers at tcp://127.0.0.1:99999 (Port out of range"),
     ],
 )
