@@ -222,7 +222,7 @@ SHARDS = of("test_torch_files", "test_safetensors_is_read_before_torchs_file",
 FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled code only
     "network/attention.py": ATTENTIONS,
     "network/cache.py": CACHE,
-    "network/documents.py": stored("pattern-uneven", "decoder-batch"),
+    "network/batch.py": stored("pattern-uneven", "decoder-batch"),
     "network/encoder.py": stored("pattern-uneven"),
     "network/decoder.py": ATTENTIONS,
     "network/layers.py": SLICES + ACTIVATIONS + SPLIT,

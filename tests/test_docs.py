@@ -19,7 +19,7 @@ from pyled import LEDConfig, LEDTokenizer, reference
 from pyled.checkpoint import expected_shapes, read_safetensors
 from pyled.checkpoint.names import upstream_name
 from pyled.network.attention import encoder_self_attention
-from pyled.network.documents import Documents
+from pyled.network.batch import Batch
 from pyled.network.layers import Buffers
 from pyled.network.observe import Stages
 
@@ -354,7 +354,7 @@ def test_the_layout_names_the_tokens_whose_probabilities_a_call_returns():
     S, (slot,) = len(is_real), np.flatnonzero(is_global)
     hidden = np.random.default_rng(2).normal(size=(S, 6))
     seen = Stages()
-    documents = Documents([is_real], [is_global], [seen])
+    documents = Batch([is_real], [is_global], [seen])
     encoder_self_attention(hidden, w, documents, 2, random_layer(6, 3), "a", Buffers())
     local = np.concatenate([seen["a.probs.global_keys"], seen["a.probs.band"]], axis=2)
     expected = [str(slot if column == 0 else i + column - 1 - w) for i, column in np.argwhere(local[0] > 0)] + [

@@ -24,7 +24,7 @@ from pyled.kernels.jit import set_threads
 from pyled.models import LEDForConditionalGeneration, LEDModel
 from pyled.models.arguments import check_length, checked_embeds, checked_ids, checked_mask, source_masks
 from pyled.network import attention, cache, layers, losses
-from pyled.network.documents import Documents
+from pyled.network.batch import Batch
 from pyled.network.observe import Stages
 
 EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
@@ -281,12 +281,12 @@ def test_global_queries_see_the_same_with_and_without_keys_of_their_own(S, G, H,
     found = []
     for attend in (attention._attend_to_all, attention._attend_to_all_projected):
         seen = Stages()
-        context = attend(hidden, Documents([is_real], [is_global], [seen]).each, H, weights, "a")
+        context = attend(hidden, Batch([is_real], [is_global], [seen]).each, H, weights, "a")
         probs = seen["a.probs.global_queries"]
         for name, got, truth, error in zip(("context", "probs"), (context, probs), exact, errors, strict=True):
             assert_within(f"{name} by {attend.__name__}", got, truth, error, dtype)
         assert not probs[:, :, ~is_real].any()
-        unseen = attend(hidden, Documents([is_real], [is_global]).each, H, weights, "a")
+        unseen = attend(hidden, Batch([is_real], [is_global]).each, H, weights, "a")
         assert np.array_equal(unseen, context)
         found.append(context.astype(np.float64))
     assert_within("one way and the other", found[0].astype(dtype), found[1], errors[0], dtype)
@@ -305,7 +305,7 @@ def test_few_global_queries_go_without_keys_of_their_own(G, D, expected, monkeyp
 
     for name, way in (("_attend_to_all", "few"), ("_attend_to_all_projected", "many")):
         monkeypatch.setattr(attention, name, noted(way, getattr(attention, name)))
-    documents = Documents([is_real], [is_global])
+    documents = Batch([is_real], [is_global])
     got = attention.encoder_self_attention(hidden, 2, documents, 2, weights, "a", layers.Buffers())
     assert taken == [expected]
     truth = reference.encoder_attention(hidden, 2, is_real, is_global, 2, weights, "a", reference.see_nothing)

@@ -12,9 +12,9 @@ from ..arrays import Bools, Floats, Ids
 from ..errors import InputError
 from ..generation.contract import Progress
 from ..network.attention import source_keys
+from ..network.batch import Batch
 from ..network.cache import Cache
 from ..network.decoder import decoder
-from ..network.documents import Documents
 from ..network.encoder import encoder
 from ..network.observe import Stages
 from .arguments import check_either, check_length, checked_embeds, checked_ids, checked_mask, source_masks
@@ -108,7 +108,7 @@ class LEDEncoder(Network):
         for group in _groups(masks.lengths):
             places = [(b, slice(masks.lengths[b])) for b in group]
             tokens = np.concatenate([embeds[place] if input_ids is None else table[ids[place]] for place in places])
-            documents = Documents(
+            documents = Batch(
                 [masks.is_real[place] for place in places], [masks.is_global[place] for place in places],
                 [watches[b] for b in group],
             )  # fmt: skip

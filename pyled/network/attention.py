@@ -15,8 +15,8 @@ from ..kernels.banded_int16 import banded_int16
 from ..kernels.grouped import grouped, rounded_source
 from ..kernels.products import FEW_ROWS, by_head, few_rows, many_rows, operand, weighted_sums
 from ..kernels.rounded import Rounded, widened
+from .batch import Batch, Document
 from .cache import Past, SourceKeys
-from .documents import Document, Documents
 from .layers import Buffers, dots, fixed, heads, join_heads, linear, split_heads
 from .observe import Observer
 
@@ -27,7 +27,7 @@ FEW_GLOBAL = 2  # G global queries are few where FEW_GLOBAL * G <= D: `_attend_t
 
 
 def encoder_self_attention(
-    hidden: Floats, w: int, documents: Documents, H: int, weights: Weights, name: str, buffers: Buffers
+    hidden: Floats, w: int, documents: Batch, H: int, weights: Weights, name: str, buffers: Buffers
 ) -> Floats:
     """Return the self-attention of one encoder layer; equals `reference.encoder_attention` of each document.
 
@@ -75,7 +75,7 @@ def encoder_self_attention(
     return output
 
 
-def _ways_to_all(documents: Documents, D: int) -> Iterator[tuple[Callable[..., Floats], list[Document]]]:
+def _ways_to_all(documents: Batch, D: int) -> Iterator[tuple[Callable[..., Floats], list[Document]]]:
     """Give the functions that attend from global queries to all tokens, each with the documents that it is fast for."""
     few, many = list[Document](), list[Document]()
     for document in documents.each:

@@ -3,14 +3,14 @@
 from ..arrays import Floats, Weights
 from ..config import LEDConfig
 from .attention import encoder_self_attention
-from .documents import Documents
+from .batch import Batch
 from .layers import Buffers, add_norm, embed, feed_forward_in_slices
 
 
 def encoder_layer(
     hidden: Floats,
     w: int,
-    documents: Documents,
+    documents: Batch,
     weights: Weights,
     config: LEDConfig,
     name: str,
@@ -32,7 +32,7 @@ def encoder_layer(
     return add_norm(between, fed, weights, f"{name}.final_layer_norm", see)
 
 
-def encoder(tokens: Floats, documents: Documents, weights: Weights, config: LEDConfig) -> Floats:
+def encoder(tokens: Floats, documents: Batch, weights: Weights, config: LEDConfig) -> Floats:
     """Return the states of documents; equals `reference.encoder` of each.
 
     The rows of all documents go through products, norms and activation together, and each document attends to itself.

@@ -25,7 +25,7 @@ class Document(NamedTuple):
     see: Observer
 
 
-class Documents:
+class Batch:
     """The documents of a batch, with S tokens in all, of which G are global.
 
     each: the documents, in order
