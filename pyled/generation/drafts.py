@@ -66,4 +66,6 @@ class DraftedStep:
             self._ids = np.concatenate([ids, np.broadcast_to(guess, (len(ids), len(guess)))], axis=1)
             self._logits, self._state = self._steps(self._ids, state, 1 + len(guess))
         behind = self._ids.shape[1] - T  # the guessed tokens that are not chosen, or not yet
-        return self._logits[:, -1 - behind], self._state.cut(T) if behind else self._state
+        logits = self._logits[:, -1 - behind]
+        # A user may keep them: a copy keeps no logits of wrong guesses in memory.
+        return logits.copy() if len(self._source) else logits, self._state.cut(T) if behind else self._state
