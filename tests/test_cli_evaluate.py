@@ -474,7 +474,9 @@ def test_an_interrupt_leaves_whole_records(tmp_path):
     path, output = tmp_path / "many.jsonl", tmp_path / "out.jsonl"
     path.write_text(lines(*ROWS * 40), encoding="utf-8")
     arguments = ["evaluate", path, "-m", TINY, "--min-length", 20, "--max-length", 20, "-o", output]
-    status, out, seen = watched(arguments, until=b"[3/80", then=lambda child: child.send_signal(signal.SIGINT))
+    status, out, seen = watched(
+        arguments, until=b"[49/80, 16 together] encoding", then=lambda child: child.send_signal(signal.SIGINT)
+    )
     assert (status, out) == (130, "")
     assert "Traceback" not in seen
     assert output.read_bytes().endswith(b"}\n")

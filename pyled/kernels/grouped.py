@@ -132,7 +132,7 @@ def grouped(q: Floats, k: Matrix, v: Matrix, is_key: Bools, groups: Ids) -> Floa
 
     q: (R, H*D) float
     k, v: (blocks, H, capacity, D): float, or with float32 queries both of `rounded_source`
-    is_key: (capacity,) bool
+    is_key: (any,) bool, of the keys that the groups reach
     groups: (N, 5) int64: the block of a group, its first key and the end of its keys, its first row and their end
     returns: (R, H*D) float
     """
