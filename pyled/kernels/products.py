@@ -49,7 +49,7 @@ def few_rows(x: Floats, weight: Matrix, bias: Floats, out: Floats, *, activate: 
     """
     H, R, D = out.shape
     result = out[0] if H == 1 else np.empty((R, H * D), out.dtype)
-    if R > DOT_ROWS:  # all rows are loaded again and again, which is faster where they begin lines of the caches
+    if R > 2 * DOT_ROWS:  # all rows are loaded again and again, which is faster where they begin lines of the caches
         lines = scratch(x.shape, x.dtype)[0]
         lines[:] = x
         x = lines

@@ -4,6 +4,7 @@ Each projects, hands queries, keys and values to a kernel, and projects again. P
 where the observer wants them, so that asking for them changes no result.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 
@@ -200,6 +201,7 @@ def _storage(weights: Weights, name: str) -> str | None:
     return next((weight.storage for weight in of_parts if isinstance(weight, Rounded)), None)
 
 
+@functools.lru_cache(1)  # the same for all layers of a step
 def past_groups(R: int, T: int, length: int) -> Ids:
     """Return the groups of `grouped` of self-attention: each of T new tokens sees itself and what came before.
 
