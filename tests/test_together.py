@@ -95,6 +95,21 @@ def test_a_text_that_fails_harms_no_other(failing):
     assert [alike(results[i]) for i in others] == [alike(failing(TEXTS[i])) for i in others]
 
 
+def test_what_a_batch_that_fails_leaves_is_written_alone(monkeypatch):
+    summarizer = Summarizer(TINY, max_length=5, num_beams=1)
+    alone = [alike(summarizer(text)) for text in TEXTS]
+    write = Summarizer._write_together
+
+    def failing_at_the_last(self, pieces, *more):
+        for i, outcome in enumerate(write(self, pieces, *more), 1):
+            if i == len(pieces) > 1:
+                raise MemoryError
+            yield outcome
+
+    monkeypatch.setattr(Summarizer, "_write_together", failing_at_the_last)
+    assert [alike(one) for one in summarizer(TEXTS)] == alone
+
+
 @pytest.mark.parametrize("in_order", [True, False])
 def test_texts_are_read_ahead_a_few_at_a_time_and_come_in_order(failing, in_order, monkeypatch):
     monkeypatch.setattr(cost, "MOST_ROWS", 4)  # two texts together

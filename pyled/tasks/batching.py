@@ -98,9 +98,10 @@ class Batching:
                 numbers = self.batches([piece.chunk.ids.size for piece in waiting])[0]
                 batch = [waiting[i] for i in numbers]
                 waiting = [piece for piece in waiting if piece not in batch]
+            is_alone = len(batch) == 1
             for outcome in attempted(self.write_together(tuple(batch))):
                 if isinstance(outcome, Exception):
-                    if len(batch) != 1:
+                    if not is_alone:
                         alone = batch
                         break
                     text = batch[0].text
