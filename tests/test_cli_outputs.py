@@ -365,7 +365,9 @@ def two_at_a_time(monkeypatch):
 
 
 @pytest.mark.parametrize("to_folder", [True, False])
-def test_a_long_text_that_was_interrupted_goes_on_from_its_chunks(summarize, tmp_path, two_at_a_time, to_folder):
+def test_a_long_text_that_was_interrupted_goes_on_from_its_chunks(
+    summarize, tmp_path, monkeypatch, two_at_a_time, to_folder
+):
     out = tmp_path / "out" / "lamp.summary.jsonl"
     part = out.with_name(".lamp.summary.jsonl.chunks.jsonl")
     out.parent.mkdir()
@@ -386,7 +388,7 @@ def test_a_long_text_that_was_interrupted_goes_on_from_its_chunks(summarize, tmp
     chunks = json.loads(out.read_text(encoding="utf-8"))["chunks"]
     text = document("lamp.txt")
     assert "".join(text[chunk["start"] : chunk["stop"]] for chunk in chunks) == text
-    two_at_a_time.clear()
+    monkeypatch.undo()
     assert [chunk["text"] for chunk in chunks] == [expected(text[c["start"] : c["stop"]]) for c in chunks]
 
 
