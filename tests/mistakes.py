@@ -264,7 +264,7 @@ OF_FILE = {
         ("cache-branches-share", "Two continuations of one past write into the same places.",
          "self._is_continued |= fits", "pass", BRANCHES),
         ("cache-memory-held", "The memory of a past that is still held is written again.",
-         "sys.getrefcount(buffer) > 2", "False", of(PROPERTIES, "test_a_past_that_is_held_stays_as_it_is")),
+         "sys.getrefcount(buffer) > ONE_NAME", "False", of(PROPERTIES, "test_a_past_that_is_held_stays_as_it_is")),
         ("cache-lost-on-growth", "The past is lost when its buffer grows.",
          "select_past(self.buffer, self.length, ", "select_past(self.buffer, 0, ",
          of(PROPERTIES, "test_a_cache_that_grows_with_every_token_keeps_its_past")),

@@ -446,11 +446,11 @@ def test_a_selected_cache_goes_on_as_its_rows_would():
 def test_a_past_that_is_held_stays_as_it_is():
     """One that is not is written again: a search goes from one buffer to another and back."""
     past = small_model()(some_ids(10, 2, 9), decoder_input_ids=some_ids(11, 2, 5)).past_key_values
+    exact = past[0][0].copy()
     pasts, order, orders = [past], np.arange(2), [np.arange(2)]
     for rows in ([1, 0], [0, 0], [0, 1], [1, 1]):
         pasts.append(pasts[-1].select(rows))
         orders.append(order := order[rows])
-    exact = past[0][0].copy()
     for selected, rows in zip(pasts, orders, strict=True):
         assert np.array_equal(selected[0][0], exact[rows])
     view, selected = past[0][0], past.select([1, 0])

@@ -1,6 +1,7 @@
 """Several texts at a time: each as alone, in their order, and one that fails harms no other."""
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -108,6 +109,42 @@ def test_what_a_batch_that_fails_leaves_is_written_alone(monkeypatch):
 
     monkeypatch.setattr(Summarizer, "_write_together", failing_at_the_last)
     assert [alike(one) for one in summarizer(TEXTS)] == alone
+
+
+@pytest.mark.parametrize(
+    "how", [{"num_beams": 1}, {"num_beams": 2}, {"do_sample": True, "seed": 3, "num_return_sequences": 3}]
+)
+def test_documents_of_a_batch_end_as_each_alone(how):
+    model, tokenizer = LEDForConditionalGeneration.from_pretrained(TINY), LEDTokenizer.from_pretrained(TINY)
+    settings = {"max_length": 10, "num_beams": 1, "eos_token_id": [2, *range(9, 150)], **how}
+    together = model.generate(**tokenizer(TEXTS, padding=True), **settings)
+    alone = [row for text in TEXTS for row in model.generate(**tokenizer([text]), **settings)]
+    rows, rows_alone = ([[id_ for id_ in row if id_ != 1] for row in side] for side in (together, alone))
+    assert rows == rows_alone
+    assert all(len(row) == 10 or row[-1] in settings["eos_token_id"] for row in rows)
+    if "do_sample" not in how:
+        counts = [np.count_nonzero(row != 1) - 1 for row in alone]
+        summaries = Summarizer(TINY, global_attention="none", **settings)(TEXTS)
+        assert [summary.generated_tokens for summary in summaries] == counts and len(set(counts)) > 1
+
+
+@pytest.mark.parametrize("num_beams", [1, 2])
+@pytest.mark.parametrize("kind", ["logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn"])
+def test_functions_of_a_user_see_the_rows_of_all_documents(kind, num_beams):
+    model, tokenizer = LEDForConditionalGeneration.from_pretrained(TINY), LEDTokenizer.from_pretrained(TINY)
+    seen = Counter()  # rows, by their tokens
+    functions = {
+        "logits_processor": [lambda ids, scores: seen.update([ids.shape[1]] * len(ids)) or scores],
+        "stopping_criteria": [lambda ids, scores: seen.update([ids.shape[1]] * len(ids)) or np.zeros(len(ids), bool)],
+        "prefix_allowed_tokens_fn": lambda document, ids: seen.update([len(ids)]) or range(model.config.vocab_size),
+    }
+    batch = tokenizer(TEXTS[2:], padding=True)
+    sequences = model.generate(
+        **batch, max_length=10, num_beams=num_beams, eos_token_id=[2, *range(9, 200)],
+        **{kind: functions[kind]},
+    )  # fmt: skip
+    assert len({np.count_nonzero(row != 1) for row in sequences}) > 1  # one document ends before another
+    assert len(seen) > 1 and len(set(seen.values())) == 1
 
 
 @pytest.mark.parametrize("in_order", [True, False])

@@ -16,6 +16,14 @@ from ..kernels.rows import select_past
 BLOCK = 16  # tokens by which a buffer grows at least
 
 
+def _references_of_one_name() -> int:
+    array = np.empty(0)
+    return sys.getrefcount(array)
+
+
+ONE_NAME = _references_of_one_name()  # versions of Python count differently
+
+
 class Growing:
     """Keys or values of past tokens, (R, H, P, D), to which new tokens are appended.
 
@@ -64,8 +72,8 @@ class Growing:
         shape = len(rows), H, capacity, D
         with self._lock:
             buffer, self._spare = self._spare, None
-        # subtle: two references are this variable and the argument; a view of the buffer is another one.
-        if buffer is None or buffer.shape != shape or sys.getrefcount(buffer) > 2:
+        # subtle: who holds the buffer, or a view of it, adds a reference to it.
+        if buffer is None or buffer.shape != shape or sys.getrefcount(buffer) > ONE_NAME:
             buffer = np.empty(shape, self.buffer.dtype)
         select_past(self.buffer, self.length, rows, buffer)
         return buffer
