@@ -49,3 +49,21 @@ def note(tmp_path):
     path = tmp_path / "note.txt"
     path.write_text(SHORT, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def two_at_a_time(monkeypatch):
+    """The chunks that were written since the list was cleared; each time the third is interrupted."""
+    from pyled.tasks import Summarizer  # most tests do without it
+
+    written, write = [], Summarizer._write_together
+
+    def write_together(*arguments):
+        for one in write(*arguments):
+            if len(written) == 2:
+                raise KeyboardInterrupt
+            written.append(one)
+            yield one
+
+    monkeypatch.setattr(Summarizer, "_write_together", write_together)
+    return written

@@ -348,22 +348,6 @@ def test_a_full_disk_leaves_the_old_file_whole(note, tmp_path, to_folder):
 CHUNKED = [LAMP, "--too-long", "chunk", "--chunk-tokens", 30]  # three of them
 
 
-@pytest.fixture
-def two_at_a_time(monkeypatch):
-    """The chunks that were written since the list was cleared; each time the third is interrupted."""
-    written, write = [], Summarizer._write_together
-
-    def write_together(*arguments):
-        for one in write(*arguments):
-            if len(written) == 2:
-                raise KeyboardInterrupt
-            written.append(one)
-            yield one
-
-    monkeypatch.setattr(Summarizer, "_write_together", write_together)
-    return written
-
-
 @pytest.mark.parametrize("to_folder", [True, False])
 def test_a_long_text_that_was_interrupted_goes_on_from_its_chunks(
     summarize, tmp_path, monkeypatch, two_at_a_time, to_folder

@@ -250,7 +250,7 @@ def test_narrow_keys_and_values_are_those_of_the_widened_ones(N, R, H, S, D, sto
     wide = [matrix.widened().astype(np.float64) for matrix in narrow]
     got, exact = in_groups(q, *narrow, is_key), q.astype(np.float64)
     if storage != "bf16":
-        largest = 32767 if storage == "int8" else grouped.largest_key(D)
+        largest = 32767 if storage == "int8" else rounded.largest_factor(D)
         unit = np.abs(q).max(axis=3, keepdims=True) / np.float32(largest)
         off = unit / 2 * np.abs(wide[0]).sum(axis=3).max(axis=2)[:, :, None, None] / math.sqrt(D)  # a score, at most
         truth = in_groups(exact, *wide, is_key)

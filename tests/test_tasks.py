@@ -663,24 +663,15 @@ def test_the_time_left_is_that_of_the_whole_work():
     assert seen[-1].seconds_left == pytest.approx(4 * 10)
 
 
-def test_chunks_that_are_done_are_not_written_again(monkeypatch):
+def test_chunks_that_are_done_are_not_written_again(request, monkeypatch):
     summarizer = Summarizer(TINY, too_long="chunk", chunk_tokens=40, combine="again", max_length=5, num_beams=1)
-    source, finished, written = summarizer.read(LAMP), {}, []
+    source, finished = summarizer.read(LAMP), {}
     expected = summarizer.write(source)
-    write = Summarizer._write_together
-
-    def interrupted(*arguments):
-        for one in write(*arguments):
-            if len(written) == 2:
-                raise KeyboardInterrupt
-            written.append(one)
-            yield one
-
-    monkeypatch.setattr(Summarizer, "_write_together", interrupted)
+    request.getfixturevalue("two_at_a_time")
     with pytest.raises(KeyboardInterrupt):
         summarizer.write(source, finished=finished)
     assert list(finished) == [chunk.key for chunk in source.chunks[:2]]
-    monkeypatch.setattr(Summarizer, "_write_together", write)
+    monkeypatch.undo()
     taken = dict(finished)
     made = summarizer.write(source, finished=finished)
     assert (made.text, made.rounds, len(finished)) == (expected.text, expected.rounds, 4)

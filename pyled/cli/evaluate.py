@@ -78,8 +78,9 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
     """Score summaries of all pairs, print the record or its tables, and return the exit status."""
     from ..evaluation import report, rouge
     from ..evaluation.groups import mean_words, score
-    from ..evaluation.systems import checked, systems, texts_of
+    from ..evaluation.systems import systems, texts_of
     from ..tasks import Work
+    from ..tasks.running import raised
 
     files = named_or_piped(arguments.files)
     check_once(files)
@@ -108,7 +109,7 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
             source = summarizer.read(pair.document)
             for note in source.notes:
                 console.note(f"{place}: {note}")
-            texts = {name: checked(result) for name, result in zip(models, results, strict=True)}
+            texts = {name: raised(result) for name, result in zip(models, results, strict=True)}
             scored.append(score(pair, source.tokens, source.truncated, texts, words[pair.input], scorer))
         except Exception as e:
             pairs.fail(place, e)

@@ -70,10 +70,3 @@ def texts_of(
             continue
         result, following = following[1], None
         yield result if isinstance(result, Exception) else result.text
-
-
-def checked(text: str | Exception) -> str:
-    """Return a summary. Raises its error, where there is none."""
-    if isinstance(text, Exception):
-        raise text
-    return text

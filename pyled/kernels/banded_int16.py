@@ -19,16 +19,11 @@ from ..arrays import Bools, Floats, Ids
 from .banded import KEY_TILE, QUERY_TILE, _absorb, _load, _store, _tiles
 from .elementary import exp
 from .jit import kernel, scratch, thread
-from .rounded import DEPTH, rounded_rows, words
+from .rounded import DEPTH, largest_factor, rounded_rows, words
 from .vectors import add_pairs, add_product, lanes
 
 POWER, VALUE = 8191, 4095  # the largest whole numbers of powers and of values
 assert KEY_TILE * POWER * VALUE < 2**31
-
-
-def largest_factor(D: int) -> int:
-    """Return the largest whole number of queries and keys: as many of its squares as a sum has fit in 32 bits."""
-    return min(math.isqrt((2**31 - 1) // min(D, DEPTH)), 2**15 - 1)
 
 
 @kernel()
@@ -174,9 +169,8 @@ def _absorb_pairs(scores, v, v_scale, sums, powers, products, output):
         share[x] = exp(share[x] - shift[x]) / unit
         top[x] = largest
         total[x] = keep[x] * total[x] + share[x] * part[x]
-        share[x] = (
-            share[x] * v_scale if share[x] != 0 else zero
-        )  # a scale that is NaN is not for those without keys here
+        # A scale that is NaN is not for those without keys here.
+        share[x] = share[x] * v_scale if share[x] != 0 else zero
     # pass 4: output = keep * output + share * (v.T @ powers)
     products[:] = 0
     add_pairs(v.T, powers, products)
@@ -272,7 +266,7 @@ def banded_int16(
     """
     H, Q, D = q.shape
     S, key_tile = k.shape[1], key_tile or KEY_TILE
-    scale, largest = np.float32(1 / math.sqrt(D)), largest_factor(D)
+    scale, largest = np.float32(1 / math.sqrt(D)), largest_factor(min(D, DEPTH))
     if bounds is None:
         bounds = np.array([(0, 0, 0), (Q, S, k_extra.shape[1])])
     starts, counts = bounds[:-1, 1], np.diff(bounds[:, 1])  # keys of each document

@@ -11,7 +11,7 @@ from numba import prange
 from ..arrays import Bools, Floats, Ids
 from .elementary import exp
 from .jit import FAST_SUMS, kernel, scratch, thread
-from .rounded import LARGEST, Matrix, Rounded, parts, rounded, rounded_rows
+from .rounded import LARGEST, Matrix, Rounded, largest_factor, parts, rounded, rounded_rows
 from .vectors import add_product_once, dots
 
 VALUE_TILE = 64  # values at a time: they stay in the first cache while all their columns are summed
@@ -108,15 +108,10 @@ def _grouped(q, k, v, is_key, query_scale, key_scale, value_scale, groups, scale
             _attend_rows(*parts, *scales, *rest)
 
 
-def largest_key(D: int) -> int:
-    """Return the largest number of int16 keys: products of D numbers of that size add up to less than 2^31."""
-    return min(LARGEST["int16"], math.isqrt((2**31 - 1) // D))
-
-
 def rounded_source(k: Floats, v: Floats, storage: str) -> tuple[Rounded, Rounded]:
     """Return keys and values, (..., S, D), rounded as `grouped` takes them, with a scale for each token and head."""
     if storage == "int16":
-        return rounded_rows(k, largest_key(k.shape[-1])), rounded_rows(v, LARGEST["int16"])
+        return rounded_rows(k, largest_factor(k.shape[-1])), rounded_rows(v, LARGEST["int16"])
     return rounded(k, storage), rounded(v, storage)
 
 
@@ -141,7 +136,7 @@ def grouped(q: Floats, k: Matrix, v: Matrix, is_key: Bools, groups: Ids) -> Floa
     H, D = keys.shape[1], keys.shape[3]
     if key_scale is not None:
         are_int16 = keys.dtype == np.int16
-        most = largest_key(D) if are_int16 else min(LARGEST["int16"], (2**31 - 1) // (D * LARGEST["int8"]))
+        most = largest_factor(D) if are_int16 else min(LARGEST["int16"], (2**31 - 1) // (D * LARGEST["int8"]))
         whole = rounded_rows(q.reshape(len(q), H, D), most)
         numbers, query_scale = whole.values.reshape(q.shape), whole.scale
     counts = groups[:, 2::2] - groups[:, 1::2]  # (N, 2): keys, queries

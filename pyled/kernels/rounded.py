@@ -84,6 +84,11 @@ def parts(matrix: Matrix) -> tuple[Any, Floats | None]:
     return (matrix.values, matrix.scale) if isinstance(matrix, Rounded) else (matrix, None)
 
 
+def largest_factor(terms: int) -> int:
+    """Return the largest size of int16 numbers of which so many products add up to less than 2^31."""
+    return min(LARGEST["int16"], math.isqrt((2**31 - 1) // terms))
+
+
 def words(values: Any) -> Any:
     """Return int16 numbers in words of 32 bits, two neighbours of a row in each; behind an odd row stands a 0.
 

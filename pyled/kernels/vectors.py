@@ -78,10 +78,8 @@ def add_pairs(a: Any, b: Any, c: Any, later: Any = None) -> None:
     c: (R, columns) float32
     later: as in `add_product`
     """
-    both = [
-        [(words << shift >> 16).astype(np.int64) for words in (a, b)] for shift in (16, 0)
-    ]  # lower and upper halves
-    c += sum(left @ right for left, right in both).astype(c.dtype)
+    halves = ([(words << shift >> 16).astype(np.int64) for words in (a, b)] for shift in (16, 0))  # lower, upper
+    c += sum(left @ right for left, right in halves).astype(c.dtype)
 
 
 def transpose(a: Any, b: Any) -> None:

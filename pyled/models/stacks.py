@@ -101,10 +101,8 @@ class LEDEncoder(Network):
             if progress is not None:
                 progress(next(layers_done), layers)
 
-        states, watches = (
-            [],
-            [_Watch(bool(output_hidden_states), bool(output_attentions), heads, layer_done) for _ in range(B)],
-        )
+        states = []
+        watches = [_Watch(bool(output_hidden_states), bool(output_attentions), heads, layer_done) for _ in range(B)]
         for group in _groups(masks.lengths):
             places = [(b, slice(masks.lengths[b])) for b in group]
             tokens = np.concatenate([embeds[place] if input_ids is None else table[ids[place]] for place in places])

@@ -51,7 +51,7 @@ def one_or_each(
         work.sizes = [seconds(one) if isinstance(one, Source) else 0.0 for one in results]
         sources = ((i, one) for i, one in enumerate(results[:]) if isinstance(one, Source))
         for i, result in (write_each or partial(one_after_another, write))(sources, work):
-            results[i] = _attempt(_raised, f"{name}[{i}]", errors, result)
+            results[i] = _attempt(raised, f"{name}[{i}]", errors, result)
     work.end()
     return results
 
@@ -67,7 +67,7 @@ def one_after_another(write: Callable[[Any, Work], Any], sources: Iterable[tuple
         yield i, result
 
 
-def _raised(result: Any) -> Any:
+def raised(result: Any) -> Any:
     """Return a result, or raise it, where it is an error."""
     if isinstance(result, Exception):
         raise result

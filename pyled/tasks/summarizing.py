@@ -23,7 +23,7 @@ from .loading import Loaded, Model, Tokenizer, load_for, types_of
 from .planning import plan
 from .progress import Watch, Work
 from .reading import Chunk, Reader, Reading, Source
-from .running import Errors, one_or_each
+from .running import Errors, one_or_each, raised
 from .streaming import Paragraphs, Stream
 from .summary import ChunkSummary, Summary, versions
 
@@ -182,9 +182,7 @@ class Summarizer:
         work, streamer = work or Work(), None if stream is None else self.streamer(stream)
         text = self._writing(work.text, source, finished)
         ((_, summary),) = self._batching(work, streamer).write([text])
-        if isinstance(summary, Exception):
-            raise summary
-        return summary
+        return raised(summary)
 
     def write_each(
         self,

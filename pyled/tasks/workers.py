@@ -28,6 +28,7 @@ from .batching import Finished, put_in_order
 from .loading import load, types_of
 from .progress import Status, Work
 from .reading import Source
+from .running import raised
 from .summarizing import Summarizer
 from .summary import Summary, versions
 
@@ -235,9 +236,7 @@ class Workers:
     def write(self, source: Source, work: Work) -> Summary:
         """Return the summary of one text, or raise its error."""
         ((_, result),) = self.write_each([(0, source)], work)
-        if isinstance(result, Exception):
-            raise result
-        return result
+        return raised(result)
 
     def write_each(
         self,
