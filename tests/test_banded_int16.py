@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from test_kernels import dense_attention, random_arrays
 
 from pyled.kernels import banded, banded_int16
-from pyled.kernels.banded_int16 import POWER, VALUE
-from pyled.kernels.rounded import DEPTH, largest_factor
+from pyled.kernels.banded_int16 import POWER, VALUE, largest_size
 
 EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
 TILES = st.sampled_from([(4, 8), (16, 16), (5, 2), (banded.QUERY_TILE, banded.KEY_TILE)])
@@ -42,7 +41,7 @@ def bound(q, k, v, may, G, key_tile):
     its largest. Weights p / p.sum() then move, all together, by twice what the p do, relative to their sum.
     """
     D, S = q.shape[1], k.shape[0] - G
-    q, L, is_seen = q / math.sqrt(D), largest_factor(min(D, DEPTH)), may[:, :S]
+    q, L, is_seen = q / math.sqrt(D), largest_size(D), may[:, :S]
     largest_q, largest_k = np.abs(q).max(axis=1)[:, None], np.abs(k[:S]).max(axis=1)
     moved = (np.abs(q).sum(axis=1)[:, None] * largest_k + largest_q * np.abs(k[:S]).sum(axis=1)) / (2 * L)
     moved += D * largest_q * largest_k / (2 * L) ** 2
@@ -127,7 +126,7 @@ def test_queries_are_rounded_by_the_largest_of_each(D, lanes, seed):
     queries *= np.exp(np.random.default_rng(seed).uniform(-80, 80, lanes)).astype(np.float32)
     queries[:, 0] = 0
     scale, whole = np.empty(lanes, np.float32), np.empty(((D + 1) // 2, lanes), np.int32)
-    largest = largest_factor(min(D, DEPTH))
+    largest = largest_size(D)
     round_queries(queries, np.float32(largest), scale, whole)
     sizes = np.abs(queries).max(axis=0) / np.float32(largest)
     assert np.array_equal(scale, np.where(sizes == 0, np.float32(1), sizes))
@@ -162,8 +161,7 @@ def test_values_are_rounded_by_the_largest_of_a_tile_without_what_is_no_key(S, D
 
 def test_no_sum_leaves_32_bits():
     for D in range(1, 300):
-        terms = min(D, DEPTH)
-        largest = largest_factor(terms)
+        terms, largest = min(D, banded_int16.DEPTH), largest_size(D)
         assert terms * largest**2 < 2**31 and (largest == 2**15 - 1 or terms * (largest + 1) ** 2 >= 2**31)
     for D in (1, 64, 128, 130, 257):  # the largest sums that there can be, of both signs
         q = np.full((1, 130, D), -1, np.float32)

@@ -26,6 +26,11 @@ POWER, VALUE = 8191, 4095  # the largest whole numbers of powers and of values
 assert KEY_TILE * POWER * VALUE < 2**31
 
 
+def largest_size(D: int) -> int:
+    """Return the largest whole number of queries and keys, whose sums have DEPTH terms at most."""
+    return largest_factor(min(D, DEPTH))
+
+
 @kernel()
 def _pair(first, second):
     """Return a word of two whole numbers; the first may be a float that is no number, which becomes 0."""
@@ -266,7 +271,7 @@ def banded_int16(
     """
     H, Q, D = q.shape
     S, key_tile = k.shape[1], key_tile or KEY_TILE
-    scale, largest = np.float32(1 / math.sqrt(D)), largest_factor(min(D, DEPTH))
+    scale, largest = np.float32(1 / math.sqrt(D)), largest_size(D)
     if bounds is None:
         bounds = np.array([(0, 0, 0), (Q, S, k_extra.shape[1])])
     starts, counts = bounds[:-1, 1], np.diff(bounds[:, 1])  # keys of each document
