@@ -20,6 +20,7 @@ RINGS = [
     {"generation_config": set()},
     {"config": set(), "kernels": {"numpy", "numba", "llvmlite"}},  # llvmlite comes with Numba
     {"network": {"numpy"}, "tokenizer": {"numpy", "regex"}, "checkpoint": {"numpy", "h5py"}, "generation": {"numpy"}},
+    {"gradients": {"numpy"}},
     {"models": {"numpy"}},
     {"tasks": {"numpy", "regex", "distributed"}},
     {"evaluation": {"numpy", "rouge_score"}},

@@ -1,0 +1,71 @@
+"""The choice of what a forward pass keeps for the backward pass: memory against time.
+
+A layer's backward needs the stages between the layer's input and its output. What was not kept is computed again, by
+the functions of `network/`, to the same bits. Numbers per token of an encoder layer:
+
+| policy | stages | numbers | computed again |
+|---|---|---|---|
+| recompute | the input | E | the whole layer |
+| selective | and queries, keys, values, context, the logarithms of softmax's sums | 5E + H | all but the band |
+| keep | and both outputs before their residual, the norm between, the feed-forward's inner numbers | 8E + F + H | - |
+
+`recompute` is what others call gradient checkpointing: it costs one more forward pass.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from ..arrays import Floats
+from ..network.observe import Stages
+from .sums import Sums
+
+Policy = Literal["keep", "selective", "recompute"]
+
+INPUTS = ("layernorm_embedding", "final_layer_norm")  # stages that go into the next layer
+ATTENTION = (
+    ".query", ".key", ".value", ".longformer_self_attn", ".log_sums",  # of the encoder
+    ".q_proj", ".k_proj", ".v_proj", ".context",  # of the decoder
+)  # fmt: skip
+OUTPUTS = (".output", ".out_proj", ".self_attn_layer_norm", ".encoder_attn_layer_norm", ".fc1", ".fc2")
+ENDINGS: dict[Policy, tuple[str, ...]] = {
+    "recompute": INPUTS,
+    "selective": INPUTS + ATTENTION,
+    "keep": INPUTS + ATTENTION + OUTPUTS,
+}
+
+
+class Kept(Stages):
+    """An observer of a forward pass that keeps copies of the stages that the policy says, of some layers.
+
+    A backward function takes a stage out (`pop`), and computes it again where it is not there.
+
+    layers: by stack ("encoder", "decoder") the numbers of the layers whose stages are kept
+    """
+
+    def __init__(self, policy: Policy, layers: Mapping[str, range]) -> None:
+        endings = ENDINGS[policy]
+
+        def picks(name: str) -> bool:
+            stack, _, rest = name.partition(".")
+            number = int(rest.split(".")[1]) if rest.startswith("layers.") else -1  # -1: the embedding
+            if name.endswith(INPUTS):
+                number += 1  # the output of one layer is the input of the next
+            return name.endswith(endings) and number in layers.get(stack, ())
+
+        super().__init__(picks)
+
+    def __call__(self, name: str, array: Floats) -> None:
+        if self.wants(name):
+            # subtle: in the array's own order. Queries are seen as (S, H, D), and lie in memory as (H, S, D).
+            self[name] = array.copy(order="K")
+
+
+def lowest_layer(stack: str, layers: int, layerdrop: float, sums: Sums) -> int:
+    """Return the number of the lowest layer that the backward pass reaches; `layers` where it reaches none.
+
+    What lies below the lowest trained weight is not differentiated, and keeps nothing.
+    """
+    # subtle: with layerdrop the input of a layer may come from any layer below it. So all are kept.
+    if sums.trains(f"{stack}.embed_", f"{stack}.layernorm_embedding") or (layerdrop and sums.trains(f"{stack}.")):
+        return 0
+    return next((i for i in range(layers) if sums.trains(f"{stack}.layers.{i}.")), layers)
