@@ -242,6 +242,7 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "models/tensorflow.py": of("test_tf_model"),
     "kernels/banded.py": KERNELS + stored("pattern-uneven"),
     "kernels/banded_int16.py": of("test_banded_int16"),
+    "kernels/dropout.py": of("test_dropout"),
     "kernels/grouped.py": KERNELS + ROUNDED,
     "kernels/elementary.py": KERNELS,
     "kernels/products.py": KERNELS + ROUNDED,
