@@ -52,10 +52,12 @@ if TYPE_CHECKING:
         summarize,
     )
     from .tokenizer import AddedToken, AutoTokenizer, BatchEncoding, LEDTokenizer, LEDTokenizerFast
+    from .training import AdamW
     from .version import __version__
 
 _MODULES = {
     "SYNOPSIS": "hub",
+    "AdamW": "training",
     "AddedToken": "tokenizer",
     "Answer": "tasks",
     "Answerer": "tasks",
@@ -101,6 +103,7 @@ _MODULES = {
 
 __all__ = [
     "SYNOPSIS",
+    "AdamW",
     "AddedToken",
     "Answer",
     "Answerer",

@@ -7,7 +7,7 @@ from .shared.console import Console, put
 from .shared.forms import as_json
 from .shared.inputs import named_or_piped
 from .shared.loading import add_options, load, prepare
-from .shared.pairs import Pairs
+from .shared.pairs import Pairs, add_keys
 from .shared.parser import Commands, add_command, add_model
 from .shared.places import check_once
 from .shared.records import identity_of, key_of, open_records, setup_of
@@ -45,10 +45,7 @@ def add(commands: Commands) -> None:
 
 
 def _add_scores(group: Any) -> None:
-    for key in ("document", "summary"):
-        group.add_argument(
-            f"--{key}-key", default=key, metavar="KEY", help=f"the key of the {key} in the objects (default: {key})"
-        )
+    add_keys(group)
     group.add_argument("--stemmer", action="store_true", help="compare the stems of words, by Porter's rules")
     group.add_argument(
         "--ablate",

@@ -19,6 +19,7 @@ from .words import in_flags
 
 if TYPE_CHECKING:
     from ...tasks import Status
+    from ...training.loop import Report
 
 # What stays in results on a terminal: line ends, tabs, and joiners behind what they join, as Persian letters or emoji.
 _STAYS = re.compile("([\n\t]|(?<=[^\0-\xff\u2000-\u206f])[\u200c\u200d])")
@@ -58,6 +59,13 @@ class Console:
         if status.seconds_left is not None:
             line += f", about {clock(status.seconds_left)} left"
         self._redraw(line)
+
+    def training(self, report: "Report") -> None:
+        """Redraw the line with how far a training is."""
+        if self._watched:
+            pace = "" if report.tokens_per_second is None else f", {report.tokens_per_second:,.0f} tokens a second"
+            left = "" if report.seconds_left is None else f", about {clock(report.seconds_left)} left"
+            self._redraw(f"training {report.step}/{report.steps} steps, loss {report.loss:.3f}{pace}{left}")
 
     def _redraw(self, line: str) -> None:
         line = line[: _columns() - 1].ljust(self._shown)

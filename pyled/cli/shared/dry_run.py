@@ -64,18 +64,19 @@ def _line(name: str, record: Mapping[str, Any]) -> str:
     remedy = f" --too-long {record['too_long']}" if record["too_long"] else ""
     chunks = f" in {len(record['chunks']):,} chunks" if len(record["chunks"]) > record.get("inputs", 1) else ""
     cut = f", {record['truncated_tokens']:,} of them cut off" if record["truncated_tokens"] else ""
-    encoding, generating = _time(record["encoding_seconds"]), _time(record["generating_seconds"])
+    encoding, generating = duration(record["encoding_seconds"]), duration(record["generating_seconds"])
     together = f", {record['together']:,} at a time" if record["together"] > 1 else ""
-    memory = _size(sum(record["memory"].values()))
+    memory = size(sum(record["memory"].values()))
     seconds = f"about {encoding} to encode, about {generating} or less to generate{together}"
     return f"{name}{remedy}: {record['source_tokens']:,} tokens{chunks}{cut}; {seconds}; {memory} of memory\n"
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time in seconds, or as a clock has it where it is a minute and more."""
     return f"{max(seconds, 0.1):.1f} s" if seconds < 59.95 else clock(seconds)
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
     """Return bytes in the largest unit that leaves a number of at least 1."""
     for unit in ("bytes", "kB", "MB"):
         if count < 999.5:

@@ -22,6 +22,12 @@ def leave_on_interrupt() -> None:
         signal.signal(signal.SIGINT, _leave)
 
 
+def leave_on_termination() -> None:
+    """Let SIGTERM, too, end this process as an interrupt does; where a test runs the command, it stays as it is."""
+    if signal.getsignal(signal.SIGINT) in (_leave, signal.SIG_IGN):
+        signal.signal(signal.SIGTERM, _leave)
+
+
 def _leave(*_: object) -> None:
     global _is_pending
     if _is_held and not _is_pending:  # a second interrupt does not wait

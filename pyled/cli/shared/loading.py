@@ -30,11 +30,17 @@ def add_options(parser: argparse.ArgumentParser) -> Any:
     return group
 
 
-def add_running(parser: argparse.ArgumentParser) -> Any:
-    """Add the options of how a model runs, and return their group."""
+def add_computing(parser: argparse.ArgumentParser) -> Any:
+    """Add the options of threads and of what is computed in, and return their group, "running"."""
     group = parser.add_argument_group("running")
     group.add_argument("--threads", type=int, metavar="N", help="processor threads to use (default: all)")
     group.add_argument("--dtype", choices=("float32", "float64"), help="what to compute in (default: float32)")
+    return group
+
+
+def add_running(parser: argparse.ArgumentParser) -> Any:
+    """Add the options of how a model runs, and return their group."""
+    group = add_computing(parser)
     group.add_argument(
         "--encoder",
         choices=("float32", "int16"),
@@ -63,6 +69,11 @@ def _add_reading(group: Any) -> None:
         help="join the summaries of the pieces, or summarize them again until one is left or until they get no shorter "
         "(default: concat)",
     )
+    add_global(group)
+
+
+def add_global(group: Any) -> None:
+    """Add the option of which tokens are global."""
     group.add_argument(
         "--global",
         dest="global_attention",
@@ -125,7 +136,7 @@ def load(arguments: argparse.Namespace, options: Mapping[str, Any], console: Con
     """
     from ... import tasks
 
-    loaded = _of_checkpoint(tasks.load, arguments)
+    loaded = of_checkpoint(tasks.load, arguments)
     try:
         summarizer = tasks.Summarizer(loaded, **options)
     except PyledError as e:
@@ -146,13 +157,13 @@ def load_task(task: str, arguments: argparse.Namespace, options: Mapping[str, An
     """Return a class of `pyled.tasks` over the checkpoint that is named. Raises CheckpointError, InputError."""
     from ... import tasks
 
-    loaded_task = _of_checkpoint(getattr(tasks, task), arguments, **options)
+    loaded_task = of_checkpoint(getattr(tasks, task), arguments, **options)
     for note in loaded_task.loaded.surprises:
         console.note(note)
     return loaded_task
 
 
-def _of_checkpoint(make: Callable[..., Any], arguments: argparse.Namespace, **options: Any) -> Any:
+def of_checkpoint(make: Callable[..., Any], arguments: argparse.Namespace, **options: Any) -> Any:
     """Return what a function or a class makes of the checkpoint that is named. Raises CheckpointError, InputError."""
     types = stated(arguments, "dtype", "weights", "encoder", "revision")
     try:

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 DIGITS = 1000  # of an integer in a record, which may have any keys besides
 
 
+def add_keys(group: Any) -> None:
+    """Add the options that name the keys of a document and its summary."""
+    for key in ("document", "summary"):
+        group.add_argument(
+            f"--{key}-key", default=key, metavar="KEY", help=f"the key of the {key} in the objects (default: {key})"
+        )
+
+
 class Pairs(Tally):
     """The pairs of a run.
 
