@@ -24,6 +24,7 @@ RINGS = [
     {"models": {"numpy"}},
     {"tasks": {"numpy", "regex", "distributed"}},
     {"evaluation": {"numpy", "rouge_score"}},
+    {"training": {"numpy"}},
     {"cli": set()},
     {"__main__": set(), "__init__": set()},
 ]

@@ -16,7 +16,7 @@ from pyled.cli.shared.parser import as_written
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "pyled.1"
-COMMANDS = ("summarize", "answer", "classify", "inspect", "tokenize", "detokenize", "evaluate", "convert")
+COMMANDS = ("summarize", "answer", "classify", "inspect", "tokenize", "detokenize", "evaluate", "train", "convert")
 
 
 @pytest.fixture

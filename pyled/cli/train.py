@@ -56,7 +56,7 @@ def add(commands: Commands) -> None:
         "same command goes on where it was interrupted or killed. Gradients are clipped to a norm of 1.",
         examples="""
         pyled train train.jsonl -m DIR -o tuned --validation valid.jsonl
-        pyled train papers.jsonl -m allenai/led-base-16384 -o tuned --batch 1 --accumulate 4 --max-target-tokens 512
+        pyled train papers.jsonl -m allenai/led-base-16384 -o tuned --batch 1
         pyled train papers.jsonl -m DIR -o tuned --train decoder --dry-run
         """,
     )
