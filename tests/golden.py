@@ -1,4 +1,4 @@
-"""The reference's stored answers on the forward pass: what `golden/forward.py` wrote, case by case."""
+"""The reference's stored answers: what `golden/forward.py` and `golden/gradients.py` wrote, case by case."""
 
 import functools
 import importlib.util
@@ -15,6 +15,7 @@ from pyled.config import LEDConfig
 
 FOLDER = Path(__file__).parent.parent / "golden"
 MANIFEST: dict[str, Any] = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
+GRADIENTS: dict[str, Any] = json.loads((FOLDER / "gradients" / "manifest.json").read_text(encoding="utf-8"))
 
 
 def _script(name: str) -> ModuleType:
@@ -104,10 +105,19 @@ def names(*prefixes: str) -> list[str]:
 
 @functools.cache
 def load(name: str) -> Golden:
-    """One case by its name. Its arrays are read-only."""
-    entry = MANIFEST["cases"][name]
+    """One case of the forward pass by its name. Its arrays are read-only."""
+    return _read(name, MANIFEST["cases"][name], "forward")
+
+
+@functools.cache
+def load_gradients(name: str) -> Golden:
+    """One case of the backward pass by its name; an error that is not stored is below what counts."""
+    return _read(name, GRADIENTS["cases"][name], "gradients")
+
+
+def _read(name: str, entry: dict[str, Any], folder: str) -> Golden:
     inputs, truth = {}, {}
-    with np.load(FOLDER / "forward" / f"{name}.npz", allow_pickle=False) as file:
+    with np.load(FOLDER / folder / f"{name}.npz", allow_pickle=False) as file:
         for key in file.files:
             array = file[key]
             array.flags.writeable = False
@@ -115,13 +125,14 @@ def load(name: str) -> Golden:
                 inputs[key.removeprefix("in.")] = array
             else:
                 truth[key] = array
+    errors = entry["float32_error"] if folder == "forward" else dict.fromkeys(truth, 0.0) | entry["float32_error"]
     return Golden(
         name=name,
         config=LEDConfig.from_dict(entry["config"]),
         seed=entry["seed"],
         inputs=inputs,
         truth=truth,
-        float32_error={n: float("nan") if e is None else e for n, e in entry["float32_error"].items()},
+        float32_error={n: float("nan") if e is None else e for n, e in errors.items()},
         calls=tuple(entry.get("calls", ())),
         fields=tuple(entry.get("fields", ())),
     )
