@@ -149,6 +149,7 @@ HEADS = SPANS + of(
     "test_an_encoders_output_and_a_tuple_go_through_the_call", "test_a_model_of_one_label_takes_a_number_per_row",
 )  # fmt: skip
 SOURCE = of("test_rounded", "test_the_source_is_kept_as_narrow_as_the_weights")
+KERNELS_BACK = of("test_kernels_back")
 KERNELS, ROUNDED, SEARCH, RULES = map(
     of, ("test_kernels", "test_rounded", "test_generation_search", "test_generation_rules")
 )
@@ -240,14 +241,15 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "models/question_answering.py": HEADS,
     "models/sequence_classification.py": HEADS,
     "models/tensorflow.py": of("test_tf_model"),
+    "kernels/adamw.py": KERNELS_BACK,
     "kernels/banded.py": KERNELS + stored("pattern-uneven"),
     "kernels/banded_int16.py": of("test_banded_int16"),
     "kernels/dropout.py": of("test_dropout"),
     "kernels/grouped.py": KERNELS + ROUNDED,
-    "kernels/elementary.py": KERNELS,
-    "kernels/products.py": KERNELS + ROUNDED,
+    "kernels/elementary.py": KERNELS + KERNELS_BACK,
+    "kernels/products.py": KERNELS + KERNELS_BACK + ROUNDED,
     "kernels/rounded.py": ROUNDED,
-    "kernels/rows.py": KERNELS,
+    "kernels/rows.py": KERNELS + KERNELS_BACK,
     "models/arguments.py": ARGUMENTS + HEADS,
     "models/stacks.py": STACKS,
     "models/head_masks.py": stored("masked-encoder", "masked-cross")
@@ -327,7 +329,8 @@ LEFT_OUT = {
     "kernels/grouped.py _powers: score > top": "equal scores are the same",
     "kernels/elementary.py _compiled_exp: getattr(x, 'bitwidth', 64) == 32": "it runs when compiled",
     "kernels/elementary.py _compiled_gelu: getattr(x, 'bitwidth', 64) == 32": "it runs when compiled",
-    "kernels/elementary.py gelu_float32: x < np.float32(0)": "0 times either share is 0",
+    "kernels/elementary.py _compiled_gelu_slope: getattr(x, 'bitwidth', 64) == 32": "it runs when compiled",
+    "kernels/elementary.py below_float32: x < np.float32(0)": "either share of 0 is a half",
     "kernels/products.py _few_rows: M + WEIGHT_TILE - 1": "there is a tile without a row",
     "kernels/products.py few_rows: H > 1": TIME,
     "kernels/products.py few_rows: R > 2 * DOT_ROWS": TIME,

@@ -542,7 +542,7 @@ for dtype in ("float32", "float64"):
         model.generate(ids, attention_mask=mask, global_attention_mask=marks, max_length=4)
 for module in (banded, grouped, rounded, products, rows):
     for name, function in vars(module).items():
-        if hasattr(function, "parallel"):
+        if hasattr(function, "parallel") and function.parallel.signatures:  # the others are those of training
             print(name, *[signature[0].dtype for signature in function.parallel.signatures])
 """
 
@@ -634,7 +634,7 @@ def test_a_wrong_number_of_threads_is_refused_and_changes_nothing(count):
 ALL_KERNELS = """
 import hashlib, itertools, sys
 import numpy as np
-from pyled.kernels import banded, banded_int16, grouped, jit, products, rows
+from pyled.kernels import adamw, banded, banded_int16, dropout, grouped, jit, products, rows
 if sys.argv[1:]:
     jit.set_threads(int(sys.argv[1]))
 rng = np.random.default_rng(0)
@@ -648,6 +648,16 @@ banded.banded(q, k, v, np.ones(76, bool), some(4, 2, 6), some(4, 2, 6), 4, conte
 results = [y, both, context.copy(), products.weighted_sums(q, some(4, 6, 200))]
 banded_int16.banded_int16(q, k, v, np.ones(76, bool), some(4, 2, 6), some(4, 2, 6), 4, context)
 results.append(context)
+results += [some(76, 24), some(24), some(24), some(60, 40), some(60)]
+rows.add_norm_back(some(76, 24), y, y, some(24), 1e-5, *results[-5:-2])
+products.back_to_weight(upstream := some(2076, 60), x, *results[-2:])
+results += [some(2076, 40), some(50, 30), np.ones((50, 30), np.float32)]
+products.back_to_rows(upstream, some(60, 40), results[-3], add=True)
+rows.gelu_back(some(50, 30), results[-2])
+dropout.drop(results[-1], np.arange(50, dtype=np.uint32), 0.1)
+step = [some(50000) for _ in range(2)] + [np.zeros(50000, np.float32) for _ in range(2)]
+adamw.adamw(*step, 1, lr=0.1, betas=(0.9, 0.999), epsilon=1e-8, weight_decay=0.01)
+results += step
 for multiply, activate in itertools.product((products.few_rows, products.many_rows), (False, True)):
     results.append(np.empty((2, len(x), 30), np.float32))
     multiply(x, some(60, 40), some(60), results[-1], activate=activate)

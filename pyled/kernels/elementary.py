@@ -1,4 +1,4 @@
-"""exp and GELU of one number, in forms that run in vector lanes.
+"""exp, GELU and GELU's slope of one number, in forms that run in vector lanes.
 
 In float32 they replace exp and erfc of the mathematics library, which takes one number at a time. float64 uses that
 library. Without compilation (NUMBA_DISABLE_JIT=1) the same formulas run.
@@ -59,8 +59,8 @@ ERFC_END = 4.0
 
 
 @kernel()
-def gelu_float32(x):
-    """Return x times the share of a normal distribution below x, in float32; the error is 7e-8 |x| at most."""
+def below_float32(x):
+    """Return the share of a normal distribution below x, in float32; the error is 7e-8 at most."""
     # tail = 0.5 * erfc(abs(x) / np.sqrt(2)): the share beyond |x|
     u = min(abs(x) * np.float32(0.7071067811865476), np.float32(ERFC_END))
     p = np.float32(ERFC[7])
@@ -72,7 +72,13 @@ def gelu_float32(x):
     p = p * u + np.float32(ERFC[1])
     p = p * u + np.float32(ERFC[0])
     tail = np.float32(0.5) * exp_float32(-u * p) if u < np.float32(ERFC_END) else np.float32(0)
-    return x * (tail if x < np.float32(0) else np.float32(1) - tail)
+    return tail if x < np.float32(0) else np.float32(1) - tail
+
+
+@kernel()
+def gelu_float32(x):
+    """Return x times the share of a normal distribution below x, in float32; the error is 7e-8 |x| at most."""
+    return x * below_float32(x)
 
 
 def gelu(x):
@@ -84,3 +90,29 @@ def gelu(x):
 def _compiled_gelu(x):
     is_float32 = getattr(x, "bitwidth", 64) == 32
     return (lambda x: gelu_float32(x)) if is_float32 else (lambda x: x * 0.5 * math.erfc(-x * math.sqrt(0.5)))
+
+
+DENSITY = 0.3989422804014327  # of a normal distribution at 0: 1 / sqrt(2 pi)
+
+
+@kernel()
+def gelu_slope_float32(x):
+    """Return the derivative of `gelu_float32`: the share of a normal distribution below x, and x times its density."""
+    return below_float32(x) + x * (np.float32(DENSITY) * exp_float32(np.float32(-0.5) * x * x))
+
+
+@kernel()
+def gelu_slope_float64(x):
+    """Return the same by the library's functions."""
+    return 0.5 * math.erfc(-x * math.sqrt(0.5)) + x * (DENSITY * math.exp(-0.5 * x * x))
+
+
+def gelu_slope(x):
+    """Return the derivative of the exact GELU."""
+    return gelu_slope_float32(x) if isinstance(x, np.float32) else gelu_slope_float64(x)
+
+
+@overload(gelu_slope)
+def _compiled_gelu_slope(x):
+    is_float32 = getattr(x, "bitwidth", 64) == 32
+    return (lambda x: gelu_slope_float32(x)) if is_float32 else (lambda x: gelu_slope_float64(x))

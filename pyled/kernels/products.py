@@ -18,6 +18,7 @@ FEW_ROWS = 16  # of so many rows at most, reading the matrix takes longer than t
 WEIGHT_TILE = 48  # rows of the matrix per task
 ROW_TILE = 48  # with so many rows, and DEPTH terms at a time, what is multiplied stays in the first cache
 CHUNK = 1024  # rows per task, for which a part of the matrix is laid out once
+PART_ROWS, PART_PANELS = 192, 8  # of a result per task, so that its operands stay in the second cache
 
 
 @kernel(parallel=True)
@@ -183,3 +184,82 @@ def weighted_sums(x: Floats, y: Floats) -> Floats:
     out = np.empty((*x.shape[:2], y.shape[2]), x.dtype)
     _weighted_sums(x, y, lanes(x.dtype), out)
     return out
+
+
+@kernel(parallel=True, fastmath=set())
+def _back(x, is_transposed, y, add, d_bias, lefts, panels, out):
+    (R, M), U = out.shape, y.shape[0]
+    width = panels.shape[3]
+    high, wide = lefts.shape[1] * ROW_TILE, panels.shape[1] * width
+    across = (M + wide - 1) // wide
+    for task in prange((R + high - 1) // high * across):
+        r0, m0 = task // across * high, task % across * wide
+        r1, m1 = min(R, r0 + high), min(M, m0 + wide)
+        left, panel = lefts[thread()], panels[thread()]
+        if not add:
+            out[r0:r1, m0:m1] = 0
+        for u in range(0, U, DEPTH):
+            n = min(U, u + DEPTH) - u
+            # pass 1: panel = y[u : u + n, m0:m1], some columns behind the other
+            for p in range((m1 - m0 + width - 1) // width):
+                m = m0 + p * width
+                panel[p, :n, : min(m1 - m, width)] = y[u : u + n, m : min(m1, m + width)]
+            # pass 2: left = the same terms of x, row tile by row tile, each transposed
+            for t in range((r1 - r0 + ROW_TILE - 1) // ROW_TILE):
+                r = r0 + t * ROW_TILE
+                rows = min(r1 - r, ROW_TILE)
+                if is_transposed:
+                    left[t, :n, :rows] = x[u : u + n, r : r + rows]
+                else:
+                    transpose(x[r : r + rows, u : u + n], left[t, :n, :rows])
+            # pass 3: out += left.T @ panel
+            for p in range((m1 - m0 + width - 1) // width):
+                m = m0 + p * width
+                columns = min(m1 - m, width)
+                for t in range((r1 - r0 + ROW_TILE - 1) // ROW_TILE):
+                    r = r0 + t * ROW_TILE
+                    rows = min(r1 - r, ROW_TILE)
+                    add_product(left[t, :n, :rows].T, panel[p, :n, :columns], out[r : r + rows, m : m + columns])
+            # pass 4: d_bias += left.sum(axis=0)
+            if d_bias.size and m0 == 0:
+                for t in range((r1 - r0 + ROW_TILE - 1) // ROW_TILE):
+                    r = r0 + t * ROW_TILE
+                    rows = min(r1 - r, ROW_TILE)
+                    for i in range(1, n):
+                        for j in range(rows):
+                            left[t, 0, j] += left[t, i, j]
+                    for j in range(rows):
+                        d_bias[r + j] += left[t, 0, j]
+
+
+def _multiply_back(x: Floats, y: Floats, out: Floats, d_bias: Floats | None = None, *, add: bool, turn: bool) -> None:
+    """Write or add x @ y, with `turn` x.T @ y, to `out`."""
+    dtype, width = out.dtype, lanes(out.dtype)
+    x, y = (np.ascontiguousarray(array).view() for array in (x, y))
+    x.flags.writeable = y.flags.writeable = (
+        False  # subtle: else some are and some are not, and a kernel is compiled for each
+    )
+    d_bias = np.empty(0, dtype) if d_bias is None else d_bias
+    lefts = scratch((PART_ROWS // ROW_TILE, DEPTH, ROW_TILE), dtype)
+    _back(x, turn, y, add, d_bias, lefts, scratch((PART_PANELS, DEPTH, width), dtype), out)
+
+
+def back_to_rows(upstream: Floats, weight: Floats, out: Floats, *, add: bool = False) -> None:
+    """Write the gradient of the rows of `many_rows`, upstream @ weight, to `out`, or with `add` add it.
+
+    upstream: (R, M) float
+    weight: (M, U) float
+    out: (R, U) float
+    """
+    _multiply_back(upstream, weight, out, add=add, turn=False)
+
+
+def back_to_weight(upstream: Floats, x: Floats, d_weight: Floats, d_bias: Floats | None = None) -> None:
+    """Add the gradients of the matrix and of the bias of `many_rows`: upstream.T @ x and upstream.sum(axis=0).
+
+    upstream: (R, M) float
+    x: (R, U) float
+    d_weight: (M, U) float
+    d_bias: (M,) float, or None
+    """
+    _multiply_back(upstream, x, d_weight, d_bias, add=True, turn=True)
