@@ -39,7 +39,8 @@ def adamw(
     m, v: the moving averages of the gradient and of its square, of that shape; 0 before the first step
     step: 1 for the first
     """
-    (beta1, beta2), number = betas, weight.dtype.type
-    factors = (1 - lr * weight_decay, 1 - beta1, beta2, 1 - beta2, lr / (1 - beta1**step), math.sqrt(1 - beta2**step))
-    arrays = (array.reshape(-1) for array in (weight, gradient, m, v))
-    _adamw(*arrays, *map(number, factors), number(epsilon))
+    beta1, beta2 = betas
+    rate, deviation = lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
+    factors = (1 - lr * weight_decay, 1 - beta1, beta2, 1 - beta2, rate, deviation, epsilon)
+    arguments = *(array.reshape(-1) for array in (weight, gradient, m, v)), *map(weight.dtype.type, factors)
+    _adamw(*arguments)
