@@ -23,11 +23,11 @@ def round_queries(queries, largest, scale, whole):
     banded_int16._round_queries(queries, largest, scale, whole)
 
 
-def within_band(q, k, v, is_key, k_extra, v_extra, w, *tiles, bounds=None):
+def within_band(q, k, v, is_key, k_extra, v_extra, w, *tiles, spans=None):
     """What the kernel writes; what it leaves out is NaN."""
     H, Q, D = q.shape
     context = np.full((Q, H * D), np.nan, np.float32)
-    banded_int16.banded_int16(q, k, v, is_key, k_extra, v_extra, w, context, *tiles, bounds=bounds)
+    banded_int16.banded_int16(q, k, v, is_key, k_extra, v_extra, w, context, *tiles, spans=spans)
     return context
 
 
@@ -102,13 +102,14 @@ def test_int16_at_every_edge_of_a_tile(w):
     seed=st.integers(0, 2**32 - 1),
 )
 def test_int16_documents_one_behind_the_other_have_the_bits_that_each_has_alone(lengths, w, key_tile, seed):
-    bounds = np.cumsum([(0, 0, 0), *lengths], axis=0)
-    Q, S, G = bounds[-1].tolist()
+    ends = np.cumsum([(0, 0, 0), *lengths], axis=0)
+    Q, S, G = ends[-1].tolist()
+    spans = np.stack([ends[:-1], ends[1:]], axis=2).reshape(-1, 6)
     arrays = random_arrays(seed, np.float32, (2, Q, 3), *[(2, S, 3)] * 2, *[(2, G, 3)] * 2)
     is_key = np.random.default_rng(seed).random(S) < 0.8
-    together = within_band(*arrays[:3], is_key, *arrays[3:], w, 8, key_tile, bounds=bounds)
-    for start, stop in itertools.pairwise(bounds.tolist()):
-        queries, keys, extra = (slice(*ends) for ends in zip(start, stop, strict=True))
+    together = within_band(*arrays[:3], is_key, *arrays[3:], w, 8, key_tile, spans=spans)
+    for span in spans:
+        queries, keys, extra = (slice(*span[[i, i + 1]]) for i in (0, 2, 4))
         q, k, v, *extras = (a[:, rows] for a, rows in zip(arrays, (queries, keys, keys, extra, extra), strict=True))
         assert np.array_equal(together[queries], within_band(q, k, v, is_key[keys], *extras, w, 8, key_tile))
 

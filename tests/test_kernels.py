@@ -1,6 +1,5 @@
 """Every kernel against its plain definition, with random shapes, windows and masks; compiled or not."""
 
-import itertools
 import math
 import os
 import re
@@ -273,14 +272,15 @@ def test_banded_with_a_wide_window_is_full_attention_of_any_queries(Q, S, seed, 
     seed=st.integers(0, 2**32 - 1),
 )
 def test_banded_documents_one_behind_the_other_have_the_bits_that_each_has_alone(lengths, w, dtype, seed):
-    bounds = np.cumsum([(0, 0, 0), *lengths], axis=0)
-    Q, S, G = bounds[-1].tolist()
+    ends = np.cumsum([(0, 0, 0), *lengths], axis=0)
+    Q, S, G = ends[-1].tolist()
+    spans = np.stack([ends[:-1], ends[1:]], axis=2).reshape(-1, 6)
     arrays = random_arrays(seed, dtype, (2, Q, 3), *[(2, S, 3)] * 2, *[(2, G, 3)] * 2)
     is_key = np.random.default_rng(seed).random(S) < 0.8
     together = np.full((Q, 6), np.nan, dtype)
-    banded.banded(*arrays[:3], is_key, *arrays[3:], w, together, bounds=bounds)
-    for start, stop in itertools.pairwise(bounds.tolist()):
-        queries, keys, extra = (slice(*ends) for ends in zip(start, stop, strict=True))
+    banded.banded(*arrays[:3], is_key, *arrays[3:], w, together, spans=spans)
+    for span in spans:
+        queries, keys, extra = (slice(*span[[i, i + 1]]) for i in (0, 2, 4))
         q, k, v, *extras = (a[:, rows] for a, rows in zip(arrays, (queries, keys, keys, extra, extra), strict=True))
         alone = within_band(q, k, v, is_key[keys], *extras, w)
         assert np.array_equal(together[queries], alone)

@@ -16,7 +16,7 @@ import numpy as np
 from numba import prange
 
 from ..arrays import Bools, Floats, Ids
-from .banded import KEY_TILE, QUERY_TILE, _absorb, _load, _store, _tiles
+from .banded import KEY_TILE, QUERY_TILE, absorb, load, one_document, store, tiles_of
 from .elementary import exp
 from .jit import kernel, scratch, thread
 from .rounded import DEPTH, largest_factor, rounded_rows, words
@@ -143,7 +143,7 @@ def _score(scores, k_scale, q_scale, is_key, first, j0, w, largest):
 
 @kernel()
 def _absorb_pairs(scores, v, v_scale, sums, powers, products, output):
-    """Add a tile of keys to a streaming softmax; as `banded._absorb`, in whole numbers.
+    """Add a tile of keys to a streaming softmax; as `banded.absorb`, in whole numbers.
 
     scores: (2 * pairs, lanes) float32, -inf where a query may not attend; their largest are sums[4]
     v: (pairs, D) int32, words of two keys
@@ -207,7 +207,7 @@ def _band_tile(
     memory[: 7 + 2 * D] = 0  # lanes without a query compute with zeros
     sums[0] = -np.inf
     # pass 1: queries = q[first : first + lanes].T * scale
-    _load(q[first : first + lanes], scale, queries)
+    load(q[first : first + lanes], scale, queries)
     _round_queries(queries, largest, q_scale, whole_queries)
     # pass 2: the global keys, in floats, as they are few
     for j0 in range(0, k_extra.shape[0], key_tile):
@@ -215,7 +215,7 @@ def _band_tile(
         tile = scores[: j1 - j0]
         tile[:] = 0
         add_product(k_extra[j0:j1], queries, tile)
-        _absorb(tile, v_extra[j0:j1], sums[:4], output)
+        absorb(tile, v_extra[j0:j1], sums[:4], output, None)
     # pass 3: the keys of the band; tile = k[j0:j1] @ queries * scales
     stop = min(S, first + lanes + w)
     start = max(0, min(first - w, stop))
@@ -233,12 +233,12 @@ def _band_tile(
         scores[j1 - j0 : 2 * (p1 - p0)] = -np.inf
         # The queries are not needed any more: their memory holds the products.
         _absorb_pairs(scores[: 2 * (p1 - p0)], v[p0:p1], v_scale[number], sums, powers[: p1 - p0], queries, output)
-    _store(output, sums[1], is_key, k_extra.shape[0], w, first, context[first : first + lanes])
+    store(output, sums[1], is_key, k_extra.shape[0], w, w, first, context[first : first + lanes])
 
 
 @kernel(parallel=True)
 def _banded_int16(
-    q, k, k_scale, v, v_scale, is_key, k_extra, v_extra, w, scale, largest, bounds, tiles, key_tile, memory, pairs,
+    q, k, k_scale, v, v_scale, is_key, k_extra, v_extra, w, scale, largest, spans, tiles, key_tile, memory, pairs,
     context,
 ):  # fmt: skip
     H, _, D = q.shape
@@ -246,9 +246,9 @@ def _banded_int16(
     for task in prange(H * tiles.shape[0]):
         h, tile = task // tiles.shape[0], task % tiles.shape[0]
         b, first, query_tile = tiles[tile, 0], tiles[tile, 1], tiles[tile, 2]
-        start, stop = bounds[b], bounds[b + 1]
-        queries, keys, extra = slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2])
-        of_pairs, of_tiles = slice(start[3], stop[3]), slice(start[4], stop[4])
+        span = spans[b]
+        queries, keys, extra = slice(span[0], span[1]), slice(span[2], span[3]), slice(span[4], span[5])
+        of_pairs, of_tiles = slice(span[6], span[7]), slice(span[8], span[9])
         _band_tile(
             q[h, queries], k[h, keys], k_scale[h, keys], v[h, of_pairs], v_scale[h, of_tiles], is_key[keys],
             k_extra[h, extra], v_extra[h, extra], w, scale, largest, first, key_tile,
@@ -260,7 +260,7 @@ def _banded_int16(
 
 def banded_int16(
     q: Floats, k: Floats, v: Floats, is_key: Bools, k_extra: Floats, v_extra: Floats, w: int, context: Floats,
-    query_tile: int | None = None, key_tile: int | None = None, *, bounds: Ids | None = None,
+    query_tile: int | None = None, key_tile: int | None = None, *, spans: Ids | None = None,
 ) -> None:  # fmt: skip
     """Write what `banded` writes, by products of whole numbers; all arguments are those of `banded`, in float32.
 
@@ -269,13 +269,13 @@ def banded_int16(
 
     key_tile: an even number
     """
-    H, Q, D = q.shape
-    S, key_tile = k.shape[1], key_tile or KEY_TILE
+    H, _, D = q.shape
+    key_tile = key_tile or KEY_TILE
     scale, largest = np.float32(1 / math.sqrt(D)), largest_size(D)
-    if bounds is None:
-        bounds = np.array([(0, 0, 0), (Q, S, k_extra.shape[1])])
-    starts, counts = bounds[:-1, 1], np.diff(bounds[:, 1])  # keys of each document
+    spans = one_document(q, k, k_extra) if spans is None else spans
+    starts, counts = spans[:, 2], spans[:, 3] - spans[:, 2]  # keys of each document
     pairs, tiles = (np.cumsum([0, *-(-counts // size)]) for size in (2, key_tile))  # (B + 1,)
+    spans = np.column_stack([spans, pairs[:-1], pairs[1:], tiles[:-1], tiles[1:]])
     tiles_of_keys = np.array([
         (start + j0, start + min(count, j0 + key_tile), pair + j0 // 2)
         for start, count, pair in zip(starts.tolist(), counts.tolist(), pairs.tolist(), strict=False)
@@ -287,7 +287,7 @@ def banded_int16(
     most = query_tile or QUERY_TILE
     _banded_int16(
         q, words(keys.values), keys.scale, values, v_scale, is_key, k_extra, v_extra, w, scale, np.float32(largest),
-        np.column_stack([bounds, pairs, tiles]), _tiles(np.diff(bounds[:, 0]), w, lanes(q.dtype), query_tile), key_tile,
+        spans, tiles_of(spans[:, 1] - spans[:, 0], w, lanes(q.dtype), query_tile), key_tile,
         scratch(((7 + 2 * D + key_tile) * most,), np.float32),
         scratch((((D + 1) // 2 + key_tile // 2) * most,), np.int32), context,
     )  # fmt: skip

@@ -57,7 +57,7 @@ def encoder_self_attention(
     # subtle: the ordinary keys and values of the global tokens, not those of `key_global`: what all others see of them.
     k_extra, v_extra = (np.take(array, global_places, axis=1) for array in (k, v))  # (H, G, D), contiguous
     attend = banded_int16 if isinstance(weight, Rounded) else banded
-    attend(q, k, v, is_real & ~is_global, k_extra, v_extra, w, context, bounds=documents.bounds)
+    attend(q, k, v, is_real & ~is_global, k_extra, v_extra, w, context, spans=documents.spans)
     context[~is_real] = 0
     for document in documents.each:
         if document.see.wants(f"{name}.probs"):

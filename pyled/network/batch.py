@@ -32,7 +32,7 @@ class Batch:
     is_real, is_global: (S,) bool; a global token is real
     global_places: (G,) int
     places: (S,) int: each token's place in its own document
-    bounds: (B + 1, 3) int: document b has the queries, the keys and the global tokens from bounds[b] to bounds[b + 1]
+    spans: (B, 6) int: where the queries, the keys and the global tokens of each document begin and end
     see: an observer of arrays of S rows
     """
 
@@ -46,7 +46,10 @@ class Batch:
         self.global_places = np.flatnonzero(self.is_global)
         self.places = np.concatenate([np.arange(len(mask)) for mask in is_real])
         ends = np.cumsum([0, *map(len, is_real)])  # (B + 1,)
-        self.bounds = np.stack([ends, ends, np.searchsorted(self.global_places, ends)], axis=1)
+        extra = np.searchsorted(self.global_places, ends)
+        self.spans = np.stack(
+            [part[side] for part in (ends, ends, extra) for side in (slice(-1), slice(1, None))], axis=1
+        )
         self.each = [
             Document(slice(first, stop), real, marks, first + np.flatnonzero(marks), see)
             for first, stop, real, marks, see in zip(
