@@ -30,6 +30,7 @@ ROOT = golden.FOLDER.parent
 ENCODE = Work("encode-20", "encode", "encode", 20)
 BEAMS = Work("beams-20", "generate", "generate", 20, 5, 2)
 LONG = replace(BEAMS, name="long", source=16384, target=64)
+TRAIN = Work("train-20", "train", "train", 20, 6, documents=3, frozen=True)
 FOLDER = Work("folder", "folders", "summarize", target=32, beams=4, documents=3)
 OURS, OTHER = Engine("pyled", ROOT), Engine("torch", Path(sys.executable), {"weights": "int8"})
 MACHINE = {"products": 2e11, "reading": 2e10}
@@ -124,7 +125,8 @@ def asked(monkeypatch):
         requests.append((self.name, request))
         if request.get("output") and request["kind"] != "checkpoint":
             Path(request["output"]).touch()
-        return {"seconds": 26.0, "peak": 10, "first": 3.0, "words": "equal"}
+        losses = {"losses": f"loss of {self.name}"} if request["kind"] == "train" else {}
+        return {"seconds": 26.0, "peak": 10, "first": 3.0, "words": "equal", **losses}
 
     monkeypatch.setattr(engines.Engine, "ask", ask)
     return requests
@@ -166,6 +168,17 @@ def test_torch_alone_generates_few_tokens_and_their_output_is_not_compared(tmp_p
 def test_torch_does_not_what_the_checkpoint_in_the_package_does(tmp_path, asked):
     Bench([OURS, OTHER], tmp_path, TINY, ["a"], 1).measure(replace(FOLDER, target=0), 1, False)
     assert timed(asked) == [("pyled", 0)]
+
+
+def test_both_train_the_same_checkpoint_in_full_and_their_losses_are_told(tmp_path, asked):
+    bench = Bench([OURS, OTHER], tmp_path, TINY, [], 1)
+    measured = bench.measure(replace(TRAIN, source=16384, target=512), 1, False)
+    bench.measure(replace(TRAIN, box=True), 1, False)
+    assert timed(asked) == [("pyled", 512), ("torch", 512), ("pyled", 6), ("torch", 6)]
+    trained = [request for _, request in asked if request["kind"] in ("ids", "train")]
+    assert [Path(request["model"]).name for request in trained] == ["tiny"] * 3 + ["synopsis"] * 3
+    assert [request.get("checkpointing") for request in trained] == [None, True, True, None, False, False]
+    assert [turns[0].words for turns in measured.turns.values()] == ["loss of pyled", "loss of torch"]
 
 
 def test_what_fails_stops_nothing_else(tmp_path, monkeypatch, asked):
@@ -235,9 +248,28 @@ def test_a_short_work_is_done_again_and_its_median_counts(monkeypatch):
     assert worker.timed(lambda: done.append(1) or len(done)) == (0.375, 2) and len(done) == 2
 
 
+@pytest.mark.parametrize(("frozen", "options"), [(False, {}), (True, {"policy": "selective"})])
+def test_a_step_of_training_tells_its_loss_without_dropout_first(ask, tmp_path, monkeypatch, frozen, options):
+    steps, losses = [], LEDForConditionalGeneration.loss_and_gradients
+
+    def loss_and_gradients(self, **arguments):
+        loss, gradients = losses(self, **arguments)
+        steps.append((loss, set(gradients), arguments["training"]))
+        return loss, gradients
+
+    monkeypatch.setattr(LEDForConditionalGeneration, "loss_and_gradients", loss_and_gradients)
+    monkeypatch.setattr(worker, "WARM_TOKENS", 9)
+    np.save(tmp_path / "ids.npy", np.random.default_rng(0).integers(4, 600, (3, 20)))
+    request = {"frozen": frozen, "options": options, "checkpointing": True, "target": 6}
+    answer, loss = ask("train", source=str(tmp_path / "ids.npy"), **request)
+    assert answer["losses"] == f"loss {loss:.5f}, with dropout {steps[1][0]:.3f}" and 5 < loss < 12
+    assert len(steps) == 2 and all(training for _, _, training in steps)
+    assert any("encoder.layers" in name for name in steps[1][1]) != frozen and len(steps[1][1]) > 20
+
+
 def test_compiling_runs_every_shape(ask, monkeypatch):
     monkeypatch.setattr(worker, "COMPILED", ((1, 5), (2, 6)))
-    assert ask("compile") == ({}, None)
+    assert ask("compile", train=True) == ({}, None)
 
 
 def test_tokenizing_gives_ids_or_offsets(ask, tmp_path):
@@ -342,6 +374,9 @@ def test_a_row_of_a_work_tells_what_was_reached_and_the_others_are_compared_turn
         "encode-20", "1.00", "1.00", "25", "5.00", f"{operations / 1e9:.3g}", "GFLOP/s", f"{operations / 2e11:.0%}",
     ]  # fmt: skip
     assert lines[2].split()[-4:] == ["4.00", "3.00", "9.00", "2.5e-07"]  # the median of 3, 4 and 9
+    measured = Measured(TRAIN, {"pyled": [Turn(1.0, 1, words="loss 2")], "torch": [Turn(2.0, 1, words="loss 3")]})
+    lines = list(table.details([OURS, OTHER], [measured], MACHINE, CONFIG.to_dict()))
+    assert [line.endswith(words) for line, words in zip(lines[1:], ("loss 2", "loss 3"), strict=True)] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             machine = bench.first("machine")
             is_arithmetic = any(work.kind != "tokenize" for work in works)
             if is_arithmetic:
-                bench.compile()
+                bench.compile(any(work.kind == "train" for work in works))
             rates = [bench.first("ceilings")] if is_arithmetic else []
             measured = [bench.measure(work, arguments.turns, arguments.in_full) for work in works]
             rates += [bench.first("ceilings")] if is_arithmetic else []

@@ -12,7 +12,8 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).resolve().with_name("worker.py")
 LIBRARIES = ("NUMBA", "OMP", "OPENBLAS", "MKL", "RAYON")  # whose threads the environment sets
-OPTIONS = {"bf16": "weights", "int8": "weights", "int16": "encoder"}  # what is said of an engine behind its place
+# What is said of an engine behind its place; the last ones are how it trains in LED-base's shape, if not "recompute".
+OPTIONS = {"bf16": "weights", "int8": "weights", "int16": "encoder", "selective": "policy", "keep": "policy"}
 
 
 class ChildError(Exception):
@@ -23,7 +24,7 @@ class ChildError(Exception):
 class Engine:
     """One that does the works: the pyled of the folder `place`, or torch in the interpreter `place`.
 
-    options: of `from_pretrained`, where they are not float32
+    options: of `from_pretrained`, where they are not float32; and `policy`
     """
 
     name: str

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engines import ChildError, Engine
+from engines import CHECKOUT, ChildError, Engine
 from works import Work
 
 
@@ -17,7 +17,7 @@ from works import Work
 class Turn:
     """The seconds of one process, its peak in bytes, and the seconds until the first token where it generates.
 
-    words: how its output differs from the first engine's, where that is known
+    words: how its output differs from the first engine's, where that is known; of a step of training its losses
     """
 
     seconds: float
@@ -70,14 +70,14 @@ class Bench:
 
     def first(self, kind: str, **request: Any) -> dict[str, Any]:
         """Ask the first engine for something that is not measured."""
-        return self.engines[0].ask(self.threads, kind=kind, model=str(self.model), **request)
+        return self.engines[0].ask(self.threads, kind=kind, **{"model": str(self.model)} | request)
 
-    def compile(self) -> None:
+    def compile(self, for_training: bool) -> None:
         """Have every pyled compile its kernels, or else the first turns would hold a compiler."""
         for engine in self.engines:
             if engine.kind == "pyled":
                 print(f"bench: {engine.name}: compile what is not compiled yet", file=sys.stderr, flush=True)
-                engine.ask(self.threads, kind="compile", model=str(self.model), output=None)
+                engine.ask(self.threads, kind="compile", model=str(self.model), train=for_training, output=None)
 
     def measure(self, work: Work, turns: int, in_full: bool) -> Measured:
         """Have every engine do a work `turns` times. An engine that fails has no further turns."""
@@ -105,11 +105,11 @@ class Bench:
         key = (work.name, engine.name, number, tokens)
         if key not in self.done:
             output, expected = (self.folder / f"{work.name}-{each.name}.npy" for each in (engine, self.engines[0]))
-            request = {"kind": work.kind, "model": str(self.model), "source": str(source), "output": str(output)}
-            request |= {"beams": work.beams, "offsets": work.offsets, "target": tokens}
-            answer = engine.ask(self.threads, **request)
-            words = ""
-            if output != expected and tokens == work.target and expected.exists():
+            request = {"kind": work.kind, "model": self.learner(work), "source": str(source), "output": str(output)}
+            request |= {"beams": work.beams, "offsets": work.offsets, "target": tokens, "frozen": work.frozen}
+            answer = engine.ask(self.threads, **request, checkpointing=not work.box)
+            words = answer.get("losses", "")
+            if not words and output != expected and tokens == work.target and expected.exists():
                 words = self.first("compare", output=str(output), expected=str(expected))["words"]
             turn = Turn(answer["seconds"], answer["peak"], answer.get("first"), words)
             self.done[key] = turn.extended(tokens, work.target)
@@ -132,8 +132,13 @@ class Bench:
         else:
             path = self.folder / f"ids-{work.documents}-{work.source}.npy"
             if not path.exists():
-                self.first("ids", tokens=work.source, documents=work.documents, output=str(path))
+                asked = {"tokens": work.source, "documents": work.documents, "output": str(path)}
+                self.first("ids", model=self.learner(work), **asked)
         return path
+
+    def learner(self, work: Work) -> str:
+        """Return the folder of the checkpoint that does a work."""
+        return str(CHECKOUT / "pyled" / "synopsis" if work.box else self.model)
 
     def texts(self, work: Work) -> list[str]:
         """Return the documents of a folder: those that there are, or words of them, one after another."""

@@ -53,7 +53,7 @@ def details(
     """Give the lines of the table of works and engines.
 
     times: how many times as long as the first engine: the median over the turns, each compared with its neighbour;
-    least, most: over the turns; output: how it differs from the first engine's
+    least, most: over the turns; output: how it differs from the first engine's, or the losses of training
     """
     header = ["work", *HEADER, *(OTHERS if len(engines) > 1 else ())]
     rows = [header]
@@ -70,6 +70,8 @@ def details(
                 times = sorted(ratios(first, turns))
                 cells += [f"{ratio:.2f}" for ratio in (median(times), times[0], times[-1])]
                 cells.append(turns[0].words)
+            elif turns and turns[0].words and len(engines) > 1:
+                cells += ["", "", "", turns[0].words]
             rows.append(cells + [""] * (len(header) - len(cells)))
     yield from aligned(rows)
 

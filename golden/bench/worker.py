@@ -34,6 +34,7 @@ WARM_TOKENS, WARM_TEXT = 64, "A lamp."
 LEAST = 0.5
 EIGHT = 8  # documents that transformers takes at a time
 COMPILED = ((1, 16), (1, 600), (2, 70))  # documents and tokens, which need all the kernels
+LEARNING_RATE = 1e-5
 SEED = 1
 # LED-base in shape, where it is not as LEDConfig's defaults. With a wider spread than the default of init_std, tokens
 # are told apart more clearly.
@@ -117,11 +118,16 @@ def compare(request: Request) -> Answer:
 
 
 def compile(request: Request) -> Answer:
-    """Encode and generate a little, so that the kernels of this engine are compiled."""
+    """Encode and generate a little, and train, too, so that the kernels of this engine are compiled."""
     model = load(request)
     for shape in COMPILED:
         for beams in (1, 4):
             generated(model, {"beams": beams}, **marked(request, np.full(shape, 4)), target=2)
+    for policy in ("keep", "recompute") if request["train"] else ():
+        step = stepper(request | {"options": {"policy": policy}, "checkpointing": True, "frozen": False}, model)
+        for shape in COMPILED:
+            for target in (2, 40):
+                step({**marked(request, np.full(shape, 4)), "labels": np.full((shape[0], target), 4)})
     return {}
 
 
@@ -159,6 +165,73 @@ def generate(request: Request) -> Answer:
 
     tokens = generated(model, request, **arguments, logits_processor=[clock])
     return answer(request, time.perf_counter() - times[0], tokens) | {"first": times[1] - times[0]}
+
+
+def train(request: Request) -> Answer:
+    """Take a step of training: `target` labels for each of the documents of `source`, AdamW, dropout as configured.
+
+    losses: the one before it, without dropout, which is the same for all engines, and that of the step
+    """
+    model, source = load(request), np.load(request["source"])
+    B, S = source.shape
+    lengths = np.linspace(S // 8, S, B) if B > 1 else np.array([S])
+    is_real = np.arange(S) < lengths.astype(np.int64)[:, None]
+    source = np.where(is_real, source, model.config.pad_token_id)
+    rng = np.random.default_rng(SEED)
+    labels = array(request, rng.integers(4, model.config.vocab_size, (B, request["target"])))
+    arguments = marked(request, source, is_real.astype(np.int64)) | {"labels": labels}
+    loss = float(model(**arguments, use_cache=False).loss)
+    step = stepper(request, model)
+    step({name: each[:, :WARM_TOKENS] for name, each in arguments.items()})  # the optimiser makes its state, too
+    seconds, dropped = timed(lambda: step(arguments))
+    return answer(request, seconds, np.array(loss)) | {"losses": f"loss {loss:.5f}, with dropout {dropped:.3f}"}
+
+
+def stepper(request: Request, model: Any) -> Callable[[Mapping[str, Any]], float]:
+    """Return a function that takes one step on its arguments, and returns the loss.
+
+    `frozen`: the encoder is not trained, nor are the embeddings that it shares, and no engine keeps what it computes.
+    `checkpointing`: by the policy of the options, or else recomputing a layer at a time, which torch does always
+    """
+    name = "led.decoder." if request["frozen"] else ""
+    if request["engine"] == "pyled":
+        import pyled
+
+        optimizer = pyled.AdamW(model, lr=LEARNING_RATE)
+        if request["checkpointing"]:
+            model.gradient_checkpointing_enable(request["options"].get("policy", "recompute"))
+
+        def step(arguments: Mapping[str, Any]) -> float:
+            loss, gradients = model.loss_and_gradients(
+                **arguments, training=True, seed=SEED, trained=lambda weight: weight.startswith(name)
+            )
+            optimizer.step(gradients)
+            return float(loss)
+
+        return step
+    import torch
+
+    for weight, parameter in model.named_parameters():
+        parameter.requires_grad_(weight.startswith(name))
+    model.train()
+    if request["checkpointing"]:
+        model.gradient_checkpointing_enable()
+    optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=LEARNING_RATE)
+
+    def torch_step(arguments: Mapping[str, Any]) -> float:
+        source, labels = dict(arguments), arguments["labels"]
+        del source["labels"]
+        if request["frozen"]:
+            states = model.get_encoder()(**source)
+            source = {"encoder_outputs": states, "attention_mask": source["attention_mask"]}
+        with torch.enable_grad():
+            loss = model(**source, labels=labels, use_cache=False).loss
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.item()
+
+    return torch_step
 
 
 def tokenize(request: Request) -> Answer:
@@ -222,6 +295,7 @@ KINDS: dict[str, Callable[[Request], Answer]] = {
     "generate": generate,
     "tokenize": tokenize,
     "summarize": summarize,
+    "train": train,
 }
 
 
@@ -238,7 +312,7 @@ def load(request: Request) -> Any:
 
     torch computes in bfloat16 from end to end, or with int8 weights and activations in all linear layers.
     """
-    options = request["options"]
+    options = {name: value for name, value in request["options"].items() if name != "policy"}
     if request["engine"] == "pyled":
         return library(request).LEDForConditionalGeneration.from_pretrained(request["model"], **options)
     import torch
@@ -264,11 +338,16 @@ def marked(request: Request, source: Any, mask: Any = None) -> dict[str, Any]:
     is_global[:, 0] = 1
     mask = np.ones_like(source) if mask is None else mask
     arrays = {"input_ids": source, "attention_mask": mask, "global_attention_mask": is_global}
+    return {name: array(request, each) for name, each in arrays.items()}
+
+
+def array(request: Request, values: Any) -> Any:
+    """Return an array as the engine takes it."""
     if request["engine"] == "pyled":
-        return arrays
+        return values
     import torch
 
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    return torch.from_numpy(np.ascontiguousarray(values))
 
 
 def generated(model: Any, request: Request, *, target: int | None = None, **more: Any) -> Any:

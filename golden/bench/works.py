@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["encode", "generate", "tokenize", "summarize"]
+Kind = Literal["encode", "generate", "tokenize", "summarize", "train"]
 
 LONG = 16_384  # source tokens from which on torch generates FEW tokens only
 FEW = 12
@@ -16,8 +16,11 @@ class Work:
     """One thing to measure.
 
     source: tokens of each document; the bytes of a text to tokenize; 0 for documents as they are
-    target: tokens to generate, exactly; 0: as many as the checkpoint in the package writes, which does the work then
+    target: tokens to generate, exactly; 0: as many as the checkpoint in the package writes, which does the work then.
+        Labels to learn, where the work is a step of training
     documents: how many, in one call, or in one folder
+    box: the checkpoint in the package is trained, without gradient checkpointing
+    frozen: the decoder alone is trained
     """
 
     name: str
@@ -28,6 +31,8 @@ class Work:
     beams: int = 1
     documents: int = 1
     offsets: bool = False
+    box: bool = False
+    frozen: bool = False
 
     @property
     def reads_texts(self) -> bool:
@@ -42,7 +47,7 @@ class Work:
     @property
     def few(self) -> int:
         """The number of tokens that torch generates, from which the seconds of all `target` tokens follow."""
-        return FEW if self.source >= LONG and self.target > FEW else self.target
+        return FEW if self.kind == "generate" and self.source >= LONG and self.target > FEW else self.target
 
     def words(self) -> list[int]:
         """Return how many words each document of a folder has: from SHORTEST to LONGEST, in no order."""
@@ -61,6 +66,10 @@ WORKS = (
     Work("greedy-1024", "generate", "generate", 1024, 64),
     Work("beams-4096", "generate", "generate", 4096, 64, 4),
     Work("beams-16384", "generate", "generate", 16384, 128, 4),
+    Work("train-4096", "train", "train", 4096, 512),
+    Work("train-16384", "train", "train", 16384, 512),
+    Work("train-decoder", "train", "train", 16384, 512, frozen=True),
+    Work("train-descriptions", "train", "train", 200, 16, documents=64, box=True),
     Work("folder", "folders", "summarize", target=64, beams=4, documents=16),
     Work("descriptions", "folders", "summarize", documents=1000),
     Work("tokenize", "tokenize", "tokenize", 1_000_000),
@@ -70,6 +79,7 @@ GROUPS = {
     "encode": "the encoder; without any name, these works",
     "generate": "a summary, encoder and all; and these",
     "short": "the encoder on short texts",
+    "train": "a step of training: loss, gradients, AdamW",
     "folders": "whole processes; these need --texts",
     "tokenize": "and so do these",
 }
@@ -101,6 +111,7 @@ def described(work: Work) -> str:
     return {
         "encode": f"encode {many}",
         "generate": f"{work.source:,} tokens to {work.target:,}, {beams}",
+        "train": ("the decoder learns" if work.frozen else "learn") + f" {work.target:,} tokens from {many}",
         "tokenize": f"{work.source:,} bytes of text" + (", with offsets" if work.offsets else ""),
         "summarize": f"{work.documents:,} documents in a folder, {by}",
     }[work.kind]

@@ -348,9 +348,9 @@ def held_out_documents(directory: Path, count: int) -> list[str]:
     return documents
 
 
-def collect(directory: Path) -> None:
-    """Everything, into directory; texts that a held-out one equals are not trained on."""
-    fetch(directory, PACKAGES.read_text(encoding="utf-8").split())
+def collect(directory: Path, packages: Path = PACKAGES) -> None:
+    """Everything, into directory, with these packages' pages; texts that a held-out one equals are not trained on."""
+    fetch(directory, packages.read_text(encoding="utf-8").split())
     for kind, pairs in (("descriptions", lambda: descriptions()), ("pages", lambda: pages(directory))):
         whole = directory / f"{kind}.jsonl"
         if not whole.exists():
