@@ -8,10 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from data import SETS
 from model import CONFIG
-from safetensors.torch import load_file
+from train import PAIRS, STAGES
+
+from pyled.checkpoint import read_safetensors
 
 CARD = """\
 # A synopsis model
@@ -33,8 +34,10 @@ this directory:
 - descriptions of packages: the long one is the document, the short one the synopsis. They are written by Debian's
   maintainers and come under the licence of the packaging of each package (mostly the GPL, MIT, BSD or the licence of
   the program itself), which Debian's archive documents package by package.
-- manual pages of some four thousand packages of Debian's `main`, each under the free licence of its program: the page
-  without its section NAME is the document, what NAME says after the dash the synopsis.
+- manual pages of packages of Debian's `main`, each under the free licence of its program: the page without its section
+  NAME is the document, what NAME says after the dash the synopsis.
+- searches: `Find: ` and a word in the first line, and below it 4 to 12 descriptions, a blank line between; the synopsis
+  is that of the one in which the word stands.
 
 {pairs}
 
@@ -55,7 +58,7 @@ those. It is small: it copies rare names badly, and says plausible things that a
 that nobody checks.
 """
 
-KINDS = {"descriptions": "descriptions", "pages": "manual pages"}
+KINDS = {"descriptions": "descriptions", "pages": "manual pages", "searches": "searches"}
 TITLES = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L"}
 FIGURES = """\
 By the recipe's `evaluate.py`, on {documents:,} of the held-out texts. F1 of ROUGE as the package rouge-score has it,
@@ -76,11 +79,10 @@ def pairs(directory: Path) -> str:
     )
 
 
-def training(directory: Path) -> str:
+def training() -> str:
     """How long it took."""
-    state = torch.load(directory / "checkpoint.pt", weights_only=True)
-    hours = state["seconds"] / 3600
-    return f"Training took {state['step']:,} steps and {hours:.1f} processor hours, on two cores."
+    steps = sum(stage.steps for stage in STAGES)
+    return f"`pyled train` took {steps:,} steps of {PAIRS} texts."
 
 
 def figures(directory: Path) -> str:
@@ -114,13 +116,13 @@ def table(title: str, group: dict[str, Any]) -> list[str]:
 
 
 def write_card(directory: Path, out: Path) -> None:
-    weights = load_file(out / "model.safetensors")
+    weights = read_safetensors(out / "model.safetensors")
     text = CARD.format(
         **CONFIG,
         pairs=pairs(directory),
-        training=training(directory),
+        training=training(),
         figures=figures(directory),
-        parameters=sum(w.numel() for name, w in weights.items() if name != "final_logits_bias"),
+        parameters=sum(w.size for name, w in weights.items() if name != "final_logits_bias"),
         positions=CONFIG["max_encoder_position_embeddings"],
         window=CONFIG["attention_window"][0],
     )

@@ -1,11 +1,12 @@
 """The texts of the synopsis model: package descriptions and manual pages of Debian, cleaned, and split by source.
 
-`collect(directory)` writes `{descriptions,pages}-{train,valid,test}.jsonl`, each line an object with `document`,
-`summary` and `source` (the source package), and keeps the pages it fetched under `pages/`.
+`collect(directory)` writes `{descriptions,pages,searches}-{train,valid,test}.jsonl`, each line an object with
+`document`, `summary` and `source` (the source package), and keeps the pages it fetched under `pages/`.
 
 A description's document is the long description with its paragraphs joined into lines, its summary the short one. A
-page's document is what `man` prints without the section NAME, its summary what stands in NAME after the dash. All texts
-of one source package are on one side of the split, so that no sibling of a held-out text was trained on.
+page's document is what `man` prints without the section NAME, its summary what stands in NAME after the dash. That of a
+search is a word, and descriptions in a row, and its summary that of the one in which the word stands. All texts of one
+source package are on one side of the split, so that no sibling of a held-out text was trained on.
 """
 
 import gzip
@@ -47,7 +48,10 @@ SPLIT = {"test": 0.06, "valid": 0.08}  # upper ends in [0, 1); the rest is train
 SPLIT_SALT = "split 8"  # with it, both held-out sides have pages of many sources; chosen before any training
 HELD_OUT_PAGES_PER_SOURCE = 30  # none should make up a score
 KINDS = ("descriptions", "pages")
-SETS = [f"{kind}-{split}" for kind in KINDS for split in ("train", "valid", "test")]
+SETS = [f"{kind}-{split}" for kind in (*KINDS, "searches") for split in ("train", "valid", "test")]
+SEARCHES = {"train": 12_000, "valid": 150, "test": 500}
+SEARCHED = range(4, 13)  # texts in a row
+SEARCHED_WORDS = 90  # of each text at most
 
 NO_CONTENT = re.compile(r"transitional|dummy|meta-?package|debug(ging)? symbols|empty package|detached debug", re.I)
 NAME_HEADING = re.compile(r"^(NAMES?|Names?)$")
@@ -289,7 +293,34 @@ def pages(directory: Path, split: str | None = None) -> Iterator[Pair]:
                     yield pair
 
 
-# Both
+# Searches
+
+
+def searches(descriptions: Iterable[Pair], count: int) -> Iterator[Pair]:
+    """A word of one of some texts in a row, and below it the texts; the summary is that of the text with the word.
+
+    Whoever reads a description or a page finds the answer near its beginning, and needs neither global attention nor a
+    wide window. A search needs both: the word must get to all texts, however far, which `<s>` alone can do, and that it
+    stands here from there to the whole of its text, which is about as long as a window.
+    """
+    texts = sorted(descriptions, key=lambda pair: share("search", pair.document))  # siblings stand apart
+    place = 0
+    for number in range(count):
+        chosen = [
+            texts[(place + i) % len(texts)] for i in range(SEARCHED[int(share("row", str(number)) * len(SEARCHED))])
+        ]
+        place += len(chosen)
+        row = [" ".join(pair.document.split()[:SEARCHED_WORDS]) for pair in chosen]
+        asked = int(share("asked", str(number)) * len(chosen))
+        others = " ".join(row[:asked] + row[asked + 1 :])
+        words = [word for word in re.findall(r"\b[a-z]{5,}\b", row[asked]) if word not in others]
+        if words:
+            word = words[int(share("word", str(number)) * len(words))]
+            document = "\n\n".join([f"Find: {word}", *row]) + "\n"
+            yield Pair(document, chosen[asked].summary, chosen[asked].source)
+
+
+# All
 
 
 def write(path: Path, pairs: Iterable[Pair]) -> int:
@@ -366,3 +397,6 @@ def collect(directory: Path, packages: Path = PACKAGES) -> None:
         else:
             chosen = first_of_sources(pairs)
         print(f"{write(directory / f'{kind}-{split}.jsonl', chosen)} {kind} {split}", flush=True)
+        if kind == "descriptions":
+            rows = searches(chosen, SEARCHES[split])
+            print(f"{write(directory / f'searches-{split}.jsonl', rows)} searches {split}", flush=True)

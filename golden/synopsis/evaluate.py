@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data import KINDS
 
-EVALUATED = 1000  # texts of each kind at most
+EVALUATED = 1000  # texts of each kind at most; searches come beside them
 
 
 def sample(directory: Path, kind: str) -> Path:
@@ -27,7 +27,7 @@ def sample(directory: Path, kind: str) -> Path:
 
 
 def evaluate(directory: Path, model: Path, python: str = sys.executable) -> None:
-    inputs = [sample(directory, kind) for kind in KINDS]
+    inputs = [sample(directory, kind) for kind in (*KINDS, "searches")]
     options = ["-m", model, "--ablate", "--too-long", "truncate", "--json"]
     records = ["-o", directory / "evaluation.jsonl", "--skip-existing"]
     command = [python, "-m", "pyled", "evaluate", *inputs, *options, *records]

@@ -1,39 +1,48 @@
-"""Make the synopsis model: python golden/synopsis/make.py DIRECTORY [--steps N]
+"""Make the synopsis model: python golden/synopsis/make.py DIRECTORY [--packages FILE] [--start CHECKPOINT]
 
-The whole recipe, for a person with a Debian 12 machine, its `man`, `apt-get` and `dpkg-deb`, and an environment with
-torch, transformers 5.23.0, tokenizers, regex and pyled; some 0.7 GB are fetched. Before it, as root:
+The whole recipe, for a person with a Debian 12 machine, its `man`, `apt-get` and `dpkg-deb`, and pyled[evaluate]; some
+0.7 GB are fetched. Before it, as root:
 
     apt-get -o Acquire::Languages=en update
 
-Each step is skipped where its result stands in DIRECTORY; the training goes on from its last checkpoint:
-texts (data.py), vocabulary and ids (tokens.py), weights (train.py), DIRECTORY/model (export.py), how good it is
-(evaluate.py), and its README.md (card.py).
+Each step is skipped where its result stands in DIRECTORY; the training goes on from its last state: texts (data.py),
+vocabulary (vocabulary.py), first weights (model.py), the training (train.py), DIRECTORY/model (export.py), how good it
+is (evaluate.py), and its README.md (card.py).
+
+FILE names the packages whose manual pages are fetched beside those of this machine: fewer, where 4,406 are too many.
+With CHECKPOINT the training goes on from its weights; DIRECTORY needs its vocab.json and merges.txt then.
 """
 
 import argparse
 from pathlib import Path
 
 from card import write_card
-from data import SETS, collect
+from data import PACKAGES, SETS, collect
 from evaluate import evaluate
 from export import export
-from tokens import write_tokens
-from train import STEPS, train
+from model import write_start
+from train import STAGES, train
+from vocabulary import write_vocabulary
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--steps", type=int, default=STEPS, help="of the training (default %(default)s)")
+    parser.add_argument("--packages", type=Path, default=PACKAGES, metavar="FILE")
+    parser.add_argument("--start", type=Path, metavar="CHECKPOINT")
     arguments = parser.parse_args()
     directory: Path = arguments.directory
     directory.mkdir(parents=True, exist_ok=True)
     if not all((directory / f"{name}.jsonl").exists() for name in SETS):
-        collect(directory)
-    write_tokens(directory)
-    train(directory, arguments.steps)
+        collect(directory, arguments.packages)
+    if not (directory / "merges.txt").exists():
+        write_vocabulary(directory)
+    start = arguments.start or directory / "start"
+    if not start.exists():
+        write_start(directory)
+    train(directory, start)
     model = directory / "model"
-    export(directory, model)
+    export(directory / f"trained-{len(STAGES)}", model)
     evaluate(directory, model)
     write_card(directory, model)
 
