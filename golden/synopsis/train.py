@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from data import Pair, read, share, write
@@ -26,26 +27,26 @@ Cuts = tuple[tuple[float, int], ...]  # which share of the texts is cut to how m
 class Stage:
     """What is read, and for how many steps: beginnings first, which say the most and cost the least.
 
-    texts: by kind, how often each text is read in an epoch, and how it is cut
+    texts: by kind, its share of the pairs, and how they are cut. Each pair is read as often as that takes
     """
 
     steps: int
     rate: float
     schedule: str
-    texts: dict[str, tuple[int, Cuts]]
+    texts: dict[str, tuple[float, Cuts]]
 
 
 WHOLE = 60_000  # characters: more than the encoder's positions hold
 STAGES = (
-    Stage(3000, 1.2e-3, "constant", {"descriptions": (1, ((1.0, 500),)), "pages": (1, ((1.0, 800),))}),
+    Stage(3000, 1.2e-3, "constant", {"descriptions": (0.75, ((1.0, 500),)), "pages": (0.25, ((1.0, 800),))}),
     Stage(
         2600,
         1.2e-3,
         "linear",
         {
-            "descriptions": (1, ((0.6, 750), (0.4, 2000))),
-            "pages": (1, ((0.5, 1500), (0.4, 3500), (0.1, 14_000))),
-            "searches": (1, ((1.0, WHOLE),)),
+            "descriptions": (0.6, ((0.6, 750), (0.4, 2000))),
+            "pages": (0.25, ((0.5, 1500), (0.4, 3500), (0.1, 14_000))),
+            "searches": (0.15, ((1.0, WHOLE),)),
         },
     ),
 )
@@ -63,13 +64,13 @@ def wrapped(text: str) -> str:
 
 def texts(directory: Path, number: int, stage: Stage) -> Iterator[Pair]:
     """Give the pairs of a stage. Half of the descriptions are wrapped, as a terminal has them."""
-    for kind, (times, cuts) in stage.texts.items():
-        for pair in read(directory / f"{kind}-train.jsonl"):
-            for time in range(times):
-                key = (str(number), str(time), pair.document)
-                is_wrapped = kind == "descriptions" and share("wrapped", *key) < 0.5
-                document = wrapped(pair.document) if is_wrapped else pair.document
-                yield Pair(document[: cut(cuts, share("cut", *key))], pair.summary, pair.source)
+    for kind, (part, cuts) in stage.texts.items():
+        pairs = read(directory / f"{kind}-train.jsonl")
+        for i in range(round(part * stage.steps * PAIRS)):
+            pair, key = pairs[i % len(pairs)], (str(number), str(i))
+            is_wrapped = kind == "descriptions" and share("wrapped", *key) < 0.5
+            document = wrapped(pair.document) if is_wrapped else pair.document
+            yield Pair(document[: cut(cuts, share("cut", *key))], pair.summary, pair.source)
 
 
 def cut(cuts: Cuts, at: float) -> int:
@@ -84,8 +85,8 @@ def cut(cuts: Cuts, at: float) -> int:
 def validated(directory: Path) -> Iterator[Pair]:
     """Give the pairs of the validation: some of each kind, one after the other, since ROUGE takes the first ones."""
     kinds = [read(directory / f"{kind}-valid.jsonl")[:VALIDATED] for kind in STAGES[-1].texts]
-    for row in zip(*kinds, strict=False):
-        yield from row
+    for row in zip_longest(*kinds):
+        yield from filter(None, row)
 
 
 def is_done(trained: Path, steps: int) -> bool:
