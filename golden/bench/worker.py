@@ -193,7 +193,11 @@ def stepper(request: Request, model: Any) -> Callable[[Mapping[str, Any]], float
     `frozen`: the encoder is not trained, nor are the embeddings that it shares, and no engine keeps what it computes.
     `checkpointing`: by the policy of the options, or else recomputing a layer at a time, which torch does always
     """
-    name = "led.decoder." if request["frozen"] else ""
+    is_whole = not request["frozen"]
+
+    def trains(weight: str) -> bool:
+        return is_whole or (weight.startswith("led.decoder.") and "embed_tokens" not in weight)
+
     if request["engine"] == "pyled":
         import pyled
 
@@ -202,9 +206,7 @@ def stepper(request: Request, model: Any) -> Callable[[Mapping[str, Any]], float
             model.gradient_checkpointing_enable(request["options"].get("policy", "recompute"))
 
         def step(arguments: Mapping[str, Any]) -> float:
-            loss, gradients = model.loss_and_gradients(
-                **arguments, training=True, seed=SEED, trained=lambda weight: weight.startswith(name)
-            )
+            loss, gradients = model.loss_and_gradients(**arguments, training=True, seed=SEED, trained=trains)
             optimizer.step(gradients)
             return float(loss)
 
@@ -212,7 +214,7 @@ def stepper(request: Request, model: Any) -> Callable[[Mapping[str, Any]], float
     import torch
 
     for weight, parameter in model.named_parameters():
-        parameter.requires_grad_(weight.startswith(name))
+        parameter.requires_grad_(trains(weight))
     model.train()
     if request["checkpointing"]:
         model.gradient_checkpointing_enable()
