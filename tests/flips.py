@@ -150,6 +150,7 @@ HEADS = SPANS + of(
 )  # fmt: skip
 SOURCE = of("test_rounded", "test_the_source_is_kept_as_narrow_as_the_weights")
 KERNELS_BACK = of("test_kernels_back")
+BAND_BACK = of("test_banded_back")
 KERNELS, ROUNDED, SEARCH, RULES = map(
     of, ("test_kernels", "test_rounded", "test_generation_search", "test_generation_rules")
 )
@@ -242,7 +243,8 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "models/sequence_classification.py": HEADS,
     "models/tensorflow.py": of("test_tf_model"),
     "kernels/adamw.py": KERNELS_BACK,
-    "kernels/banded.py": KERNELS + stored("pattern-uneven"),
+    "kernels/banded.py": KERNELS + BAND_BACK + stored("pattern-uneven"),
+    "kernels/banded_back.py": BAND_BACK,
     "kernels/banded_int16.py": of("test_banded_int16"),
     "kernels/dropout.py": of("test_dropout"),
     "kernels/grouped.py": KERNELS + ROUNDED,

@@ -34,6 +34,7 @@ MEMORY_LIMIT = 4 << 30  # bytes: some allocate what a damaged file declares
 # Uncompiled, the time of a tile is that of all its lanes, used or not. Results do not depend on the size of tiles.
 SMALL_TILES = {
     "kernels/banded.py": {"QUERY_TILE = 96": "QUERY_TILE = 8", "KEY_TILE = 64": "KEY_TILE = 8"},
+    "kernels/banded_back.py": {"QUERY_TILE = 64": "QUERY_TILE = 8", "KEY_TILE = 96": "KEY_TILE = 8"},
     "kernels/grouped.py": {"VALUE_TILE = 64": "VALUE_TILE = 8", "LANES = 32": "LANES = 4"},
 }
 NOTICED, RAISED, NOT_NOTICED, BROKEN = "noticed", "ended in an exception", "NOT NOTICED", "BROKEN"

@@ -27,7 +27,8 @@ from .elementary import exp
 from .jit import kernel, scratch, thread
 from .vectors import VECTORS, add_product, lanes, transpose
 
-QUERY_TILE, KEY_TILE = 64, 96
+QUERY_TILE = 64
+KEY_TILE = 96  # keys are the vector lanes
 
 
 @kernel()
