@@ -198,18 +198,26 @@ def gradient_cases() -> list[GradientCase]:
 
 
 @contextmanager
-def float64_sums() -> Iterator[None]:
-    """Have `Tensor.sum` ignore its dtype argument on float64 tensors: LabelSmoother otherwise sums in float32."""
-    stock = torch.Tensor.sum
+def without_roundings() -> Iterator[None]:
+    """Have `Tensor.sum` ignore its dtype argument on float64 tensors: LabelSmoother otherwise sums in float32.
+
+    And stop gradients at scores that rounding has wiped out. A decoder's query without any key has scores of s + the
+    lowest number, which are all equal: its probabilities do not depend on s. Autograd does not know that.
+    """
+    stock_sum, stock_softmax = torch.Tensor.sum, torch.nn.functional.softmax
 
     def total(self: torch.Tensor, *args: Any, dtype: torch.dtype | None = None, **more: Any) -> torch.Tensor:
-        return stock(self, *args, dtype=None if self.dtype == torch.float64 else dtype, **more)
+        return stock_sum(self, *args, dtype=None if self.dtype == torch.float64 else dtype, **more)
 
-    torch.Tensor.sum = total
+    def softmax(input: torch.Tensor, *args: Any, **more: Any) -> torch.Tensor:
+        has_no_key = (input < torch.finfo(input.dtype).min / 2).all(dim=-1, keepdim=True)
+        return stock_softmax(torch.where(has_no_key, input.detach(), input), *args, **more)
+
+    torch.Tensor.sum, torch.nn.functional.softmax = total, softmax
     try:
         yield
     finally:
-        torch.Tensor.sum = stock
+        torch.Tensor.sum, torch.nn.functional.softmax = stock_sum, stock_softmax
 
 
 def watch(model: Any, S: int, gradients: Arrays) -> list[Any]:
@@ -282,7 +290,8 @@ def ask_gradients(
     model = ask.load(config, weights, dtype)
     gradients: Arrays = {}
     handles = watch(model, ask.source_size(inputs)[1], gradients)
-    loss = loss_of(model, inputs, smoothing)
+    with without_roundings():
+        loss = loss_of(model, inputs, smoothing)
     loss.backward()
     for handle in handles:
         handle.remove()
@@ -298,7 +307,7 @@ def ask_gradients(
 
 def true_gradients(config: Any, weights: Any, inputs: Any, smoothing: float = 0.0) -> tuple[Arrays, list[str]]:
     """Return the same in float64."""
-    with ask.float64_softmax(), float64_sums():
+    with ask.float64_softmax():
         return ask_gradients(config, weights, inputs, torch.float64, smoothing)
 
 
