@@ -234,6 +234,7 @@ SHARDS = of("test_torch_files", "test_safetensors_is_read_before_torchs_file",
 FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled code only
     "network/attention.py": ATTENTIONS,
     "network/cache.py": CACHE,
+    "network/dropout.py": of("test_network_dropout"),
     "network/batch.py": stored("pattern-uneven", "decoder-batch"),
     "network/encoder.py": stored("pattern-uneven"),
     "network/decoder.py": ATTENTIONS,
@@ -297,10 +298,7 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
 TIME = "only time is lost"
 SIZE = "it is the size of a tile"
 LEFT_OUT = {
-    "network/attention.py cross_attention: T <= FEW_ROWS": TIME,
-    "network/attention.py cross_attention: T > FEW_ROWS or probs is not None": TIME,
-    "network/attention.py cross_attention: T > FEW_ROWS": TIME,
-    "network/attention.py cross_attention: T > FEW_ROWS #2": TIME,
+    "network/attention.py _are_few: T <= FEW_ROWS": TIME,
     "network/cache.py Growing.append: not self._is_continued": TIME,
     "network/cache.py Growing.append: length <= self.buffer.shape[2]": TIME,
     "network/cache.py Growing._copied: length > capacity": "a buffer has more room",

@@ -119,7 +119,7 @@ def test_docstrings_tell_the_shapes_that_a_run_has(seen):
     marks[:, [0, 7]] = 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PyledWarning)
-        output = model(ids, mask, targets, np.ones_like(targets), global_attention_mask=marks, labels=targets)
+        output = model(ids, mask, targets, [[0, 1, 1, 1, 1], [1] * 5], global_attention_mask=marks, labels=targets)
         model(ids, labels=targets)
         model(ids, mask, targets, global_attention_mask=np.ones_like(marks))  # more than are few
         model(ids, mask, targets[:, :1], global_attention_mask=marks, output_attentions=True)
@@ -136,7 +136,7 @@ def test_docstrings_tell_the_shapes_that_a_run_has(seen):
     functions = {function for function, _ in seen}
     expected = {
         "product", "encoder_self_attention", "_attend_to_all", "decoder_self_attention", "cross_attention",
-        "_attend", "encoder_layer", "encoder", "decoder_layer", "decoder", "lm_logits", "_local_probs",
+        "_attend", "_probs", "encoder_layer", "encoder", "decoder_layer", "decoder", "lm_logits", "_local_probs",
         "banded", "grouped", "few_rows", "many_rows", "weighted_sums", "add_norm", "select_past",
         "shift_right", "cross_entropy", "encoder_attention", "decoder_attention", "forward",
         "qa_logits", "classification_logits", "span_loss", "binary_cross_entropy",

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from ..arrays import Floats, Ids
-from .elementary import gelu_slope
+from .elementary import gelu, gelu_slope
 from .jit import FAST_SUMS, kernel, scratch, thread
 
 GROUP = 64  # rows per task, whose gradients of a norm's weight are added up
@@ -148,3 +148,11 @@ def select_past(past: Floats, P: int, rows: Ids, out: Floats) -> None:
         for p in range(P):
             for d in range(past.shape[3]):
                 out[i, h, p, d] = past[rows[i], h, p, d]
+
+
+@kernel(parallel=True)
+def gelu_rows(x: Floats) -> None:
+    """Replace x, (M, F), by its GELU, with the bits that the products give which compute it on the way."""
+    for m in prange(x.shape[0]):
+        for f in range(x.shape[1]):
+            x[m, f] = gelu(x[m, f])

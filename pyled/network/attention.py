@@ -6,7 +6,8 @@ where the observer wants them, so that asking for them changes no result.
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ..kernels.products import FEW_ROWS, by_head, few_rows, many_rows, operand, 
 from ..kernels.rounded import Rounded, widened
 from .batch import Batch, Document
 from .cache import Past, SourceKeys
+from .dropout import NO_DROPOUT, Dropout
 from .layers import Buffers, dots, fixed, heads, join_heads, linear, split_heads
 from .observe import Observer
 
@@ -56,8 +58,18 @@ def encoder_self_attention(
     )  # (H, S, D)
     # subtle: the ordinary keys and values of the global tokens, not those of `key_global`: what all others see of them.
     k_extra, v_extra = (np.take(array, global_places, axis=1) for array in (k, v))  # (H, G, D), contiguous
-    attend = banded_int16 if isinstance(weight, Rounded) else banded
-    attend(q, k, v, is_real & ~is_global, k_extra, v_extra, w, context, spans=documents.spans)
+    for part, array in (("query", q), ("key", k), ("value", v)):
+        see(f"{inner}.{part}", array.swapaxes(0, 1))
+    arrays = q, k, v, is_real & ~is_global, k_extra, v_extra, w, context
+    if isinstance(weight, Rounded):
+        banded_int16(*arrays, spans=documents.spans)
+    else:
+        log_sums = np.empty((H, S), hidden.dtype) if see.wants(f"{name}.log_sums") else None
+        columns = documents.places, documents.places[global_places]
+        dropped = documents.dropout.attention(f"{name}.probs", H, *columns)
+        banded(*arrays, spans=documents.spans, log_sums=log_sums, dropped=dropped)
+        if log_sums is not None:
+            see(f"{name}.log_sums", log_sums.T)
     context[~is_real] = 0
     for document in documents.each:
         if document.see.wants(f"{name}.probs"):
@@ -69,9 +81,10 @@ def encoder_self_attention(
                 document.see(f"{name}.probs.global_queries", global_keys.swapaxes(1, 2))
     for attend_to_all, some in _ways_to_all(documents, E // H):
         places = np.concatenate([document.global_places for document in some])
-        context[places] = attend_to_all(hidden, some, H, weights, name)
+        context[places] = attend_to_all(hidden, some, H, weights, name, documents.dropout)
     see(inner, context)
     output = linear(context, weights, f"{name}.output", out=q.reshape(S, E), multiply=many_rows)
+    documents.dropout.hidden(f"{name}.output", output)
     see(f"{name}.output", output)
     return output
 
@@ -87,13 +100,16 @@ def _ways_to_all(documents: Batch, D: int) -> Iterator[tuple[Callable[..., Float
             yield attend_to_all, some
 
 
-def _attend_to_all(hidden: Floats, documents: list[Document], H: int, weights: Weights, name: str) -> Floats:
+def _attend_to_all(
+    hidden: Floats, documents: list[Document], H: int, weights: Weights, name: str, dropout: Dropout = NO_DROPOUT
+) -> Floats:
     """Return the context of global queries, (G, E), without keys and values of all tokens: `hidden` stands in for both.
 
     Per head, with the parts of the weights W_k, W_v and biases b_k, b_v that belong to it,
         q (W_k x + b_k) = (q W_k) x + a number that is the same for all tokens, so that softmax drops it,
-        sum of p (W_v x + b_v) = W_v (sum of p x) + b_v, since the probabilities p sum to 1.
-    That costs 4 S E H G operations in place of 4 S E^2, which is less for few queries.
+        sum of p (W_v x + b_v) = W_v (sum of p x) + b_v (sum of p),
+    where the probabilities p sum to 1, unless some are dropped. That costs 4 S E H G operations in place of 4 S E^2,
+    which is less for few queries.
 
     hidden: (S, E) float, of all documents
     documents: those whose global queries are meant
@@ -104,7 +120,7 @@ def _attend_to_all(hidden: Floats, documents: list[Document], H: int, weights: W
     q = heads(hidden[global_places], H, weights, f"{inner}.query_global", multiply=few_rows)  # (H, G, D)
     W_key, W_value = (weights[f"{inner}.{part}_global.weight"].reshape(H, D, E) for part in ("key", "value"))
     queries = weighted_sums(q, W_key)  # (H, G, E)
-    mean_states, first = np.empty_like(queries), 0
+    mean_states, sums, first = np.empty_like(queries), np.ones((*q.shape[:2], 1), q.dtype), 0
     for document in documents:
         states, G = hidden[document.rows], len(document.global_places)
         columns = slice(first, first + G)
@@ -113,14 +129,20 @@ def _attend_to_all(hidden: Floats, documents: list[Document], H: int, weights: W
         scores /= math.sqrt(D)
         scores[:, ~document.is_real] = -np.inf
         probs = softmax(scores)  # (H * G, S)
-        mean_states[:, columns] = weighted_sums(probs[None], fixed(states)[None]).reshape(H, G, E)
         if document.see.wants(f"{name}.probs"):
             document.see(f"{name}.probs.global_queries", probs.reshape(H, G, -1))
-    context = join_heads(by_head(mean_states, W_value))  # (G, E)
-    return context + weights[f"{inner}.value_global.bias"]
+        if dropout.drops_probs:
+            dropout.part(document.global_places).probs(f"{name}.probs", probs.reshape(H, G, -1))
+            sums[:, columns] = probs.sum(axis=1).reshape(H, G, 1)
+        mean_states[:, columns] = weighted_sums(probs[None], fixed(states)[None]).reshape(H, G, E)
+    context = by_head(mean_states, W_value)  # (H, G, D)
+    context += sums * weights[f"{inner}.value_global.bias"].reshape(H, 1, D)
+    return join_heads(context)
 
 
-def _attend_to_all_projected(hidden: Floats, documents: list[Document], H: int, weights: Weights, name: str) -> Floats:
+def _attend_to_all_projected(
+    hidden: Floats, documents: list[Document], H: int, weights: Weights, name: str, dropout: Dropout = NO_DROPOUT
+) -> Floats:
     """Return the same as `_attend_to_all`, by keys and values of all tokens: better for many queries."""
     inner = f"{name}.longformer_self_attn"
     contexts = []
@@ -128,8 +150,11 @@ def _attend_to_all_projected(hidden: Floats, documents: list[Document], H: int, 
         states, is_real = hidden[document.rows], document.is_real
         q = heads(hidden[document.global_places], H, weights, f"{inner}.query_global")  # (H, G, D)
         k, v = (heads(states, H, weights, f"{inner}.{part}_global") for part in ("key", "value"))  # (H, S, D)
+        for part, array in (("query", q), ("key", k), ("value", v)):
+            document.see(f"{inner}.{part}_global", array.swapaxes(0, 1))
         context = np.empty((q.shape[1], hidden.shape[1]), hidden.dtype)
-        banded(q, k, v, is_real, k[:, :0], v[:, :0], len(states), context)
+        dropped = dropout.part(document.global_places).attention(f"{name}.probs", H, np.arange(len(states)))
+        banded(q, k, v, is_real, k[:, :0], v[:, :0], len(states), context, dropped=dropped)
         contexts.append(context)
         if document.see.wants(f"{name}.probs"):
             scores = np.stack([dots(q[h], k[h]) for h in range(H)])  # (H, G, S)
@@ -179,25 +204,44 @@ def source_keys(states: Floats, layers: int, H: int, weights: Weights) -> tuple[
     comes before `encoder=` of keys.
     """
     tokens, E = states.shape
-    names = [f"decoder.layers.{layer}.encoder_attn" for layer in range(layers)]
-    storages = [_storage(weights, name) for name in names]
+    storages = [_storage(weights, layer) for layer in range(layers)]
     are_floats = not any(storages)
     # All layers in one array, since large arrays come in large pages; rounded layers use one float array after another.
     floats = np.empty((layers if are_floats else 1, 2, H, tokens, E // H), states.dtype)
 
     def of_layer(layer: int) -> SourceKeys:
-        keys, values = floats[layer if are_floats else 0]
-        heads(states, H, weights, f"{names[layer]}.k_proj", out=keys)
-        heads(states, H, weights, f"{names[layer]}.v_proj", out=values)
+        keys, values = _project_source(states, layer, weights, floats[layer if are_floats else 0])
         storage = storages[layer]
         return SourceKeys(keys, values) if storage is None else SourceKeys(*rounded_source(keys, values, storage))
 
     return tuple(of_layer(layer) for layer in range(layers))
 
 
-def _storage(weights: Weights, name: str) -> str | None:
+class SourceKeysByLayer(Sequence[SourceKeys]):
+    """The same of one layer at a time, in the same memory: a layer's are valid until those of another are asked for."""
+
+    def __init__(self, states: Floats, layers: int, H: int, weights: Weights) -> None:
+        tokens, E = states.shape
+        self._states, self._weights, self._layers = states, weights, range(layers)
+        self._floats = np.empty((2, H, tokens, E // H), states.dtype)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __getitem__(self, layer: Any) -> Any:
+        return SourceKeys(*_project_source(self._states, self._layers[layer], self._weights, self._floats))
+
+
+def _project_source(states: Floats, layer: int, weights: Weights, out: Floats) -> Floats:
+    """Return keys and values of a layer, in `out`, (2, H, tokens, D)."""
+    for part, array in zip("kv", out, strict=True):
+        heads(states, len(array), weights, f"decoder.layers.{layer}.encoder_attn.{part}_proj", out=array)
+    return out
+
+
+def _storage(weights: Weights, layer: int) -> str | None:
     """Return in what a layer keeps the source's keys and values: as its queries' weights, or those of the keys."""
-    of_parts = (weights[f"{name}.{part}.weight"] for part in ("q_proj", "k_proj"))
+    of_parts = (weights[f"decoder.layers.{layer}.encoder_attn.{part}.weight"] for part in ("q_proj", "k_proj"))
     return next((weight.storage for weight in of_parts if isinstance(weight, Rounded)), None)
 
 
@@ -228,8 +272,9 @@ def source_groups(document_of_row: Ids, lengths: Ids, T: int) -> Ids:
 
 
 def decoder_self_attention(
-    hidden: Floats, past: Past, is_key: Bools | None, H: int, weights: Weights, name: str, see: Observer
-) -> tuple[Floats, Past]:
+    hidden: Floats, past: Past, is_key: Bools | None, H: int, weights: Weights, name: str, see: Observer,
+    dropout: Dropout = NO_DROPOUT,
+) -> tuple[Floats, Past]:  # fmt: skip
     """Return the attention of new target tokens to themselves and to what came before, and the past with them.
 
     Equals `reference.decoder_attention`. Where the observer wants them, it sees the probabilities, (R, H, T, P + T).
@@ -242,30 +287,33 @@ def decoder_self_attention(
     """
     R, T, E = hidden.shape
     q, k, v = (linear(hidden, weights, f"{name}.{part}_proj") for part in "qkv")  # (R, T, E)
+    for part, array in zip("qkv", (q, k, v), strict=True):
+        see(f"{name}.{part}_proj", array)
     new = (np.swapaxes(array.reshape(R, T, H, E // H), 1, 2) for array in (k, v))  # (R, H, T, D)
     keys, values = (array.append(tokens) for array, tokens in zip(past, new, strict=True))
     length = keys.length  # P + T
-    are_few = T == 1 or (T <= FEW_ROWS and is_key is None)
-    context = np.empty_like(q)
-    if are_few:
-        is_any = np.ones(length, np.bool_)
-        context = grouped(q.reshape(R * T, E), keys.buffer, values.buffer, is_any, past_groups(R, T, length))
-    probs = np.zeros((R, H, T, length), hidden.dtype) if see.wants(f"{name}.probs") else None
-    for r in range(0 if are_few and probs is None else R):
-        is_seen = np.tri(T, length, length - T, dtype=np.bool_)  # (T, P + T): a token sees itself and what came before
-        if is_key is not None and T > 1:
-            is_seen &= is_key[r]
-        context_of_row, probs_of_row = _attend(q[r], keys.view[r], values.view[r], is_seen)
-        if not are_few:
-            context[r] = context_of_row
-        if probs is not None:
-            probs[r] = probs_of_row
-    return _projected(context.reshape(R, T, E), probs, weights, name, see), (keys, values)
+    if is_key is None or T == 1:
+        is_key = np.ones((R, length), np.bool_)
+    if _are_few(T, name, see, dropout) and is_key.all():
+        groups = past_groups(R, T, length)
+        context = grouped(q.reshape(R * T, E), keys.buffer, values.buffer, is_key[0], groups)
+    else:
+        k, v = np.stack([keys.view, values.view]).swapaxes(1, 2).reshape(2, H, R * length, -1)  # a row after another
+        row = np.arange(R)
+        spans = np.stack([row * T, (row + 1) * T, row * length, (row + 1) * length, 0 * row, 0 * row], axis=1)
+        ahead = length - T  # the first of the queries has the number 0, and its own key that of the past's end
+        context = _attend(q.reshape(R * T, E), k, v, is_key.reshape(-1), spans, ahead, name, see, dropout)
+    if see.wants(f"{name}.probs"):
+        is_earlier = np.tri(T, length, length - T, dtype=np.bool_)  # (T, P + T): a token itself and what came before
+        rows = zip(q, keys.view, is_key, strict=True)
+        see(f"{name}.probs", np.stack([_probs(q, k, is_earlier & is_key) for q, k, is_key in rows]))
+    return _projected(context.reshape(R, T, E), weights, name, see, dropout), (keys, values)
 
 
 def cross_attention(
-    hidden: Floats, source: SourceKeys, groups: Ids, is_key: Bools, H: int, weights: Weights, name: str, see: Observer
-) -> Floats:
+    hidden: Floats, source: SourceKeys, groups: Ids, is_key: Bools, H: int, weights: Weights, name: str, see: Observer,
+    dropout: Dropout = NO_DROPOUT,
+) -> Floats:  # fmt: skip
     """Return the attention of target tokens to the document of their row, whose keys all its rows share.
 
     Equals `reference.decoder_attention`. Where the observer wants them, it sees the probabilities, (R, H, T, S), with 0
@@ -279,44 +327,84 @@ def cross_attention(
     """
     R, T, E = hidden.shape
     q = linear(hidden, weights, f"{name}.q_proj")  # (R, T, E)
-    context = np.empty_like(q)
-    if T <= FEW_ROWS:
+    see(f"{name}.q_proj", q)
+    for part, matrix in (("k_proj", source.keys), ("v_proj", source.values)):
+        if see.wants(f"{name}.{part}"):
+            see(f"{name}.{part}", widened(matrix).swapaxes(0, 1))
+    if _are_few(T, name, see, dropout):
         context = grouped(q.reshape(R * T, E), source.keys[None], source.values[None], is_key, groups)
-    longest = (groups[:, 2] - groups[:, 1]).max()
-    probs = np.zeros((R, H, T, longest), hidden.dtype) if see.wants(f"{name}.probs") else None
-    for _, start, stop, first, last in groups if T > FEW_ROWS or probs is not None else ():
-        k, v = (widened(matrix[:, start:stop]) for matrix in source)  # (H, S, D)
-        is_seen = np.broadcast_to(is_key[start:stop], (T, stop - start))
-        for r in range(first // T, last // T):
-            context_of_row, probs_of_row = _attend(q[r], k, v, is_seen)
-            if T > FEW_ROWS:
-                context[r] = context_of_row
-            if probs is not None:
-                probs[r, :, :, : stop - start] = probs_of_row
-    return _projected(context.reshape(R, T, E), probs, weights, name, see)
-
-
-def _projected(context: Floats, probs: Floats | None, weights: Weights, name: str, see: Observer) -> Floats:
-    """Return an attention's output from its context, (R, T, E), and show it, and the probabilities if there are any."""
-    if probs is not None:
+    else:
+        k, v = (widened(matrix) for matrix in source)  # (H, tokens, D)
+        spans = np.concatenate([groups[:, 3:], groups[:, 1:3], np.zeros_like(groups[:, :2])], axis=1)
+        context = _attend(q.reshape(R * T, E), k, v, is_key, spans, len(is_key), name, see, dropout)
+    if see.wants(f"{name}.probs"):
+        probs = np.zeros((R, H, T, (groups[:, 2] - groups[:, 1]).max()), hidden.dtype)
+        for _, start, stop, first, last in groups:
+            k, is_seen = widened(source.keys[:, start:stop]), np.broadcast_to(is_key[start:stop], (T, stop - start))
+            for r in range(first // T, last // T):
+                probs[r, :, :, : stop - start] = _probs(q[r], k, is_seen)
         see(f"{name}.probs", probs)
+    return _projected(context.reshape(R, T, E), weights, name, see, dropout)
+
+
+def _are_few(T: int, name: str, see: Observer, dropout: Dropout) -> bool:
+    """Return True where the kernel of decoding attends; an observer that wants log-sums has the band's do so."""
+    return T <= FEW_ROWS and not see.wants(f"{name}.log_sums") and not dropout.drops_probs
+
+
+def _attend(
+    q: Floats, k: Floats, v: Floats, is_key: Bools, spans: Ids, ahead: int, name: str, see: Observer, dropout: Dropout
+) -> Floats:
+    """Return the context of many target tokens, (Q, E), without an array of all probabilities.
+
+    A token without any key attends to all keys of its span alike.
+
+    q: (Q, E) float
+    k, v: (H, S, D) float
+    is_key: (S,) bool
+    spans: (N, 6) int: those of `banded`
+    ahead: how far behind its own number in its span a query sees
+    """
+    H, S, _ = k.shape
+    queries, context = split_heads(q, H), np.empty_like(q)
+    log_sums = np.empty(queries.shape[:2], q.dtype) if see.wants(f"{name}.log_sums") else None
+    columns = np.empty(S, np.int64)
+    for _, _, start, stop, _, _ in spans:
+        columns[start:stop] = np.arange(stop - start)
+    dropped, w = dropout.attention(f"{name}.probs", H, columns), max(S, len(q))
+    none = k[:, :0]
+    banded(queries, k, v, is_key, none, none, w, context, spans=spans, ahead=ahead, log_sums=log_sums, dropped=dropped)
+    for first, last, start, stop, _, _ in spans:
+        keys_so_far = np.cumsum(is_key[start:stop])
+        is_blind = keys_so_far[np.minimum(np.arange(last - first) + ahead, stop - start - 1)] == 0
+        if is_blind.any():
+            blind = first + np.flatnonzero(is_blind)
+            probs = np.full((H, len(blind), stop - start), 1 / (stop - start), q.dtype)
+            dropout.part(blind).probs(f"{name}.probs", probs)
+            context[blind] = join_heads(weighted_sums(probs, fixed(v[:, start:stop])))
+    if log_sums is not None:
+        see(f"{name}.log_sums", log_sums.T)
+    return context
+
+
+def _projected(context: Floats, weights: Weights, name: str, see: Observer, dropout: Dropout) -> Floats:
+    """Return an attention's output from its context, both (R, T, E), and show both."""
+    see(f"{name}.context", context)
     output = linear(context, weights, f"{name}.out_proj")
+    dropout.hidden(f"{name}.out_proj", output)
     see(f"{name}.out_proj", output)
     return output
 
 
-def _attend(q: Floats, k: Floats, v: Floats, is_seen: Bools) -> tuple[Floats, Floats]:
-    """Return the context of one row, (T, E), and its probabilities, (H, T, S).
-
-    A token without any key attends to all alike.
+def _probs(q: Floats, k: Floats, is_seen: Bools) -> Floats:
+    """Return the probabilities of one row, (H, T, S). A token without any key attends to all alike.
 
     q: (T, E) float
-    k, v: (H, S, D) float
+    k: (H, S, D) float
     is_seen: (T, S) bool
     """
     H, _, D = k.shape
     scores = np.stack([dots(*pair) for pair in zip(split_heads(q, H), k, strict=True)])  # (H, T, S)
     scores = np.where(is_seen, scores / math.sqrt(D), -np.inf)
     scores[:, ~is_seen.any(axis=1)] = 0
-    probs = softmax(scores)
-    return join_heads(weighted_sums(probs, fixed(v))), probs
+    return softmax(scores)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..arrays import Bools, Ids
+from .dropout import NO_DROPOUT, Dropout
 from .observe import SEES_NOTHING, Observer, Parted
 
 
@@ -34,13 +35,18 @@ class Batch:
     places: (S,) int: each token's place in its own document
     spans: (B, 6) int: where the queries, the keys and the global tokens of each document begin and end
     see: an observer of arrays of S rows
+    dropout: of S rows
     """
 
-    def __init__(self, is_real: Sequence[Bools], is_global: Sequence[Bools], sees: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self, is_real: Sequence[Bools], is_global: Sequence[Bools], sees: Sequence[Observer] = (), *,
+        see: Observer | None = None, dropout: Dropout = NO_DROPOUT,
+    ) -> None:  # fmt: skip
         """Lay documents one behind the other.
 
         is_real, is_global: per document (its tokens,) bool
         sees: the observer of each; empty for none
+        see: one observer of the rows of all; None where each document has its own
         """
         self.is_real, self.is_global = np.concatenate(is_real), np.concatenate(is_global)
         self.global_places = np.flatnonzero(self.is_global)
@@ -57,4 +63,5 @@ class Batch:
                 strict=True,
             )
         ]  # fmt: skip
-        self.see = Parted([(document.see, document.rows) for document in self.each])
+        self.see = Parted([(document.see, document.rows) for document in self.each]) if see is None else see
+        self.dropout = dropout

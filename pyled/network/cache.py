@@ -114,14 +114,14 @@ class Cache(Sequence[tuple[Floats, Floats, Floats, Floats]]):
     """
 
     pasts: tuple[Past, ...]  # of self-attention, one for each layer
-    sources: tuple[SourceKeys, ...]  # one for each layer
+    sources: Sequence[SourceKeys]  # one for each layer
     lengths: Ids  # (documents,): tokens of each
     document_of_row: Ids  # (R,)
 
     @classmethod
-    def empty(cls, R: int, sources: tuple[SourceKeys, ...], lengths: Ids, H: int, D: int, dtype: Any) -> Self:
+    def empty(cls, R: int, sources: Sequence[SourceKeys], lengths: Ids, H: int, D: int, dtype: Any) -> Self:
         """Return a past without tokens for R rows, spread evenly over the documents in order."""
-        pasts = tuple((Growing.empty(R, H, D, dtype), Growing.empty(R, H, D, dtype)) for _ in sources)
+        pasts = tuple((Growing.empty(R, H, D, dtype), Growing.empty(R, H, D, dtype)) for _ in range(len(sources)))
         return cls(pasts, sources, lengths, np.repeat(np.arange(len(lengths)), R // len(lengths)))
 
     def get_seq_length(self) -> int:

@@ -8,6 +8,7 @@ from ..arrays import Bools, Floats, Ids, Weights
 from ..config import LEDConfig
 from .attention import cross_attention, decoder_self_attention, source_groups
 from .cache import Cache, Past, SourceKeys
+from .dropout import NO_DROPOUT, Dropout
 from .layers import add_norm, embed, feed_forward
 from .observe import SEES_NOTHING, Observer
 
@@ -23,6 +24,7 @@ def decoder_layer(
     config: LEDConfig,
     name: str,
     see: Observer = SEES_NOTHING,
+    dropout: Dropout = NO_DROPOUT,
 ) -> tuple[Floats, Past]:
     """Return the output of one layer for new target tokens, and its past with them.
 
@@ -36,12 +38,11 @@ def decoder_layer(
     returns: (R, T, E) float
     """
     H = config.decoder_attention_heads
-    attended, past = decoder_self_attention(hidden, past, is_key, H, weights, f"{name}.self_attn", see)
+    attended, past = decoder_self_attention(hidden, past, is_key, H, weights, f"{name}.self_attn", see, dropout)
     hidden = add_norm(hidden, attended, weights, f"{name}.self_attn_layer_norm", see)
-    attended = cross_attention(hidden, source, groups, is_source_key, H, weights, f"{name}.encoder_attn", see)
+    attended = cross_attention(hidden, source, groups, is_source_key, H, weights, f"{name}.encoder_attn", see, dropout)
     hidden = add_norm(hidden, attended, weights, f"{name}.encoder_attn_layer_norm", see)
-    fed = feed_forward(hidden, weights, name, config.activation_function)
-    see(f"{name}.fc2", fed)
+    fed = feed_forward(hidden, weights, name, config.activation_function, see, dropout)
     return add_norm(hidden, fed, weights, f"{name}.final_layer_norm", see), past
 
 
@@ -53,6 +54,7 @@ def decoder(
     weights: Weights,
     config: LEDConfig,
     see: Observer = SEES_NOTHING,
+    dropout: Dropout = NO_DROPOUT,
 ) -> tuple[Floats, Cache]:
     """Return the states of new target tokens, and the cache with them.
 
@@ -64,11 +66,14 @@ def decoder(
     returns: (R, T, E) float
     """
     P, T = cache.get_seq_length(), tokens.shape[1]
-    hidden = embed(tokens, np.arange(P, P + T), weights, "decoder", see)
+    hidden = embed(tokens, np.arange(P, P + T), weights, "decoder", see, dropout)
     groups, is_any_key = source_groups(cache.document_of_row, cache.lengths, T), np.concatenate(is_source_key)
     pasts = []
     for i, (past, source) in enumerate(zip(cache.pasts, cache.sources, strict=True)):
         name = f"decoder.layers.{i}"
-        hidden, longer = decoder_layer(hidden, past, source, groups, is_key, is_any_key, weights, config, name, see)
-        pasts.append(longer)
+        if not dropout.skips(name):
+            hidden, past = decoder_layer(
+                hidden, past, source, groups, is_key, is_any_key, weights, config, name, see, dropout
+            )
+        pasts.append(past)
     return hidden, replace(cache, pasts=tuple(pasts))

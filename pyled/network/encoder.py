@@ -27,8 +27,7 @@ def encoder_layer(
     # `attended` and `between` are in the buffer of the queries; `fed` and the result overwrite `hidden`.
     attended = encoder_self_attention(hidden, w, documents, H, weights, f"{name}.self_attn", buffers)
     between = add_norm(hidden, attended, weights, f"{name}.self_attn_layer_norm", see)
-    fed = feed_forward_in_slices(between, weights, name, kind, buffers, out=hidden)
-    see(f"{name}.fc2", fed)
+    fed = feed_forward_in_slices(between, weights, name, kind, buffers, hidden, see, documents.dropout)
     return add_norm(between, fed, weights, f"{name}.final_layer_norm", see)
 
 
@@ -42,8 +41,9 @@ def encoder(tokens: Floats, documents: Batch, weights: Weights, config: LEDConfi
     returns: (S, E) float
     """
     buffers = Buffers()
-    hidden = embed(tokens, documents.places, weights, "encoder", documents.see)
+    hidden = embed(tokens, documents.places, weights, "encoder", documents.see, documents.dropout)
     for i in range(config.encoder_layers):
         w, name = config.one_sided_window(i), f"encoder.layers.{i}"
-        hidden = encoder_layer(hidden, w, documents, weights, config, name, buffers)
+        if not documents.dropout.skips(name):
+            hidden = encoder_layer(hidden, w, documents, weights, config, name, buffers)
     return hidden

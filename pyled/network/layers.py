@@ -14,7 +14,9 @@ from ..arrays import Floats, Ids, Weights
 from ..kernels.products import FEW_ROWS, few_rows, many_rows
 from ..kernels.rounded import Matrix
 from ..kernels.rows import add_norm as add_norm_rows
-from .observe import Observer
+from ..kernels.rows import gelu_rows
+from .dropout import NO_DROPOUT, Dropout
+from .observe import SEES_NOTHING, Observer
 
 LAYER_NORM_EPSILON = 1e-5  # torch.nn.LayerNorm's default, which LED keeps
 Multiplication = Callable[..., None]  # few_rows or many_rows
@@ -115,36 +117,59 @@ def add_norm(x: Floats, y: Floats, weights: Weights, name: str, see: Observer) -
 
 
 def feed_forward(
-    x: Floats, weights: Weights, name: str, kind: str, *, inner: Floats | None = None, out: Floats | None = None,
+    x: Floats, weights: Weights, name: str, kind: str, see: Observer = SEES_NOTHING, dropout: Dropout = NO_DROPOUT, *,
+    fc1: Floats | None = None, inner: Floats | None = None, out: Floats | None = None,
     multiply: Multiplication | None = None,
 ) -> Floats:  # fmt: skip
     """Return two linear layers with the activation between: (..., T, E) -> (..., T, E).
 
+    fc1: where to put a copy of what comes before the activation, (..., T, F); None for nowhere
     inner, out: where to put what lies between, (..., T, F), and the result; None for new arrays
     """
-    between = linear(x, weights, f"{name}.fc1", gelu=kind == "gelu", out=inner, multiply=multiply)  # (..., T, F)
-    if kind != "gelu":
+    if see.wants(f"{name}.fc1"):
+        fc1 = np.empty((*x.shape[:-1], len(weights[f"{name}.fc1.bias"])), x.dtype)
+    is_activated = kind == "gelu" and fc1 is None  # by the kernel of the product
+    between = linear(x, weights, f"{name}.fc1", gelu=is_activated, out=inner, multiply=multiply)  # (..., T, F)
+    if fc1 is not None:
+        fc1[:] = between
+        see(f"{name}.fc1", fc1)
+    if not is_activated:
         activate(between, kind)
-    return linear(between, weights, f"{name}.fc2", out=out, multiply=multiply)
+    dropout.activation(f"{name}.activation", between)
+    fed = linear(between, weights, f"{name}.fc2", out=out, multiply=multiply)
+    dropout.hidden(f"{name}.fc2", fed)
+    see(f"{name}.fc2", fed)
+    return fed
 
 
-def feed_forward_in_slices(x: Floats, weights: Weights, name: str, kind: str, buffers: Buffers, out: Floats) -> Floats:
+def feed_forward_in_slices(
+    x: Floats, weights: Weights, name: str, kind: str, buffers: Buffers, out: Floats, see: Observer = SEES_NOTHING,
+    dropout: Dropout = NO_DROPOUT,
+) -> Floats:  # fmt: skip
     """Return `feed_forward` of source tokens, (S, E), computed for a slice of the rows at a time, in `out`.
 
     out: (S, E) float
     """
     F = len(weights[f"{name}.fc1.bias"])
     inner = buffers.array("inner", (min(len(x), SLICE_ROWS), F), x.dtype)
+    fc1 = np.empty((len(x), F), x.dtype) if see.wants(f"{name}.fc1") else None
     for first in range(0, len(x), SLICE_ROWS):
         rows = slice(first, min(len(x), first + SLICE_ROWS))
-        part = inner[: rows.stop - first]
-        feed_forward(x[rows], weights, name, kind, inner=part, out=out[rows], multiply=many_rows)
+        feed_forward(
+            x[rows], weights, name, kind, dropout=dropout.part(rows), fc1=None if fc1 is None else fc1[rows],
+            inner=inner[: rows.stop - first], out=out[rows], multiply=many_rows,
+        )  # fmt: skip
+    if fc1 is not None:
+        see(f"{name}.fc1", fc1)
+    see(f"{name}.fc2", out)
     return out
 
 
 def activate(x: Floats, kind: str) -> None:
-    """Replace x by activation(x), for every kind but the GELU that the kernels have."""
-    if kind == "relu":
+    """Replace x by activation(x); (..., F)."""
+    if kind == "gelu":
+        gelu_rows(x.reshape(-1, x.shape[-1]))
+    elif kind == "relu":
         np.maximum(x, 0, out=x)
     elif kind in ("gelu_new", "gelu_pytorch_tanh"):
         inner = x * x * x
@@ -163,11 +188,16 @@ def activate(x: Floats, kind: str) -> None:
         raise ValueError(f"no activation {kind!r}")
 
 
-def embed(tokens: Floats, places: Ids, weights: Weights, name: str, see: Observer) -> Floats:
+def embed(
+    tokens: Floats, places: Ids, weights: Weights, name: str, see: Observer, dropout: Dropout = NO_DROPOUT
+) -> Floats:
     """Return token plus position, normed: (..., T, E) -> (..., T, E).
 
     places: (T,) int, of each token in its text
     """
     positions = weights[f"{name}.embed_positions.weight"][places]  # (T, E)
     positions = np.broadcast_to(positions, tokens.shape).copy()
-    return add_norm(tokens, positions, weights, f"{name}.layernorm_embedding", see)
+    hidden = add_norm(tokens, positions, weights, f"{name}.layernorm_embedding", SEES_NOTHING)
+    dropout.hidden(f"{name}.layernorm_embedding", hidden)
+    see(f"{name}.layernorm_embedding", hidden)
+    return hidden

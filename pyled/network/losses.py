@@ -7,10 +7,11 @@ from ..arrays import Floats, Ids
 IGNORED_LABEL = -100  # torch.nn.CrossEntropyLoss's default ignore_index
 
 
-def cross_entropy(logits: Floats, labels: Ids) -> Floats:
+def cross_entropy(logits: Floats, labels: Ids, smoothing: float = 0.0) -> Floats:
     """Return the mean of -log p(label) over all labels of all rows but -100; NaN where there is none.
 
-    Equals `reference.loss`.
+    Equals `reference.loss`. With smoothing, that share of -log p(label) is replaced by the mean of -log p over the
+    whole vocabulary, as by transformers' LabelSmoother.
 
     logits: (..., V) float, or a number for each place or class
     labels: (...) int
@@ -22,7 +23,10 @@ def cross_entropy(logits: Floats, labels: Ids) -> Floats:
         return np.array(np.nan, logits.dtype)
     top = scores.max(axis=1)
     log_total = np.log(np.exp(scores - top[:, None]).sum(axis=1)) + top
-    return np.asarray(np.mean(log_total - scores[np.arange(len(targets)), targets]))
+    losses = log_total - scores[np.arange(len(targets)), targets]
+    if smoothing:
+        losses = (1 - smoothing) * losses + smoothing * (log_total - scores.mean(axis=1))
+    return np.asarray(np.mean(losses))
 
 
 def span_loss(start_logits: Floats, end_logits: Floats, starts: Ids, ends: Ids) -> Floats:

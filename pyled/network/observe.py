@@ -1,7 +1,17 @@
 """The observer: it sees the stages of a forward pass, under the names of the checkpoint's modules.
 
-An observer of models/stacks.py keeps hidden states and attentions, and counts layers for progress. The definition takes
-the same observer as its `see`. It reports more stages (every projection), and `probs` as one dense array.
+An observer of models/stacks.py keeps hidden states and attentions, and counts layers for progress; those of gradients/
+keep what the backward pass needs. The definition takes the same observer as its `see`, and reports the same stages but
+for these:
+
+- `probs` are one dense array there. Here the encoder's have three parts, and dropout is not yet applied to them.
+- Queries, keys and values of the encoder are (S, H, D) here, as keys and values of the source are, (tokens, H, D).
+- Only here: a decoder attention's `q_proj` and `context`, (R, T, E); the `log_sums` of an attention by the band, (S, H)
+  or (R * T, H), the logarithms of the sums that its softmax divides by, before a row is replaced or set to 0.
+- `query_global`, `key_global` and `value_global` are seen by the observer of their document alone, where all three are
+  computed.
+
+A stage that dropout changes is seen after it.
 """
 
 from collections.abc import Callable, Sequence
