@@ -208,7 +208,7 @@ OF_FILE = {
          of("test_kernels", "test_a_norm_beyond_float32_is_no_number_and_never_the_bias")),
         ("mean-not-subtracted", "The norm is that of RMSNorm.", "row[e] -= mean", "pass", NORM),
         ("residual-missing", "The input of a layer's part is not added to its output.",
-         "x[m, e] + y[m, e]", "y[m, e]", NORM),
+         "x[m, e] + y[m, e]", "y[m, e]", NORM, "_add_norm"),
     ],
     "kernels/jit.py": [
         ("machine-code-unchecked", "Machine code is loaded that is damaged, or of another kernel.",
@@ -309,7 +309,7 @@ OF_FILE = {
         ("loss-without-padding", "The loss leaves padding out; it leaves -100 out.",
          "labels != IGNORED_LABEL", "labels > 1", LOSS),
         ("loss-mean-of-means", "The loss is divided by all labels, the ignored ones included.",
-         "np.mean(losses)", "np.sum(losses) / labels.size", LOSS),
+         "np.mean(losses)", "np.sum(losses) / labels.size", LOSS, "cross_entropy"),
         ("span-clamp-missing", "A position below 0 counts from the end; it is 0.",
          "np.maximum(places, 0)", "places", SPANS),
         ("span-beyond-clamped", "A position behind the end is the last; it is left out.",
