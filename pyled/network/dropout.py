@@ -76,8 +76,8 @@ class Dropout:
     def skips(self, name: str) -> bool:
         """Return True where a whole layer is left out; "encoder.layers.0" is for all documents or for none."""
         rate = self._config.encoder_layerdrop if name.startswith("encoder.") else self._config.decoder_layerdrop
-        number = int(_mixed(self._seed ^ _hash(name))[0]) / 2**64
-        return number < rate or rate == 1
+        # subtle: a step of decoding asks for each layer, so nothing is drawn at rate 0.
+        return rate > 0 and (rate == 1 or int(_mixed(self._seed ^ _hash(name))[0]) / 2**64 < rate)
 
     def _drop(self, name: str, x: Floats, rate: float) -> None:
         if rate:
