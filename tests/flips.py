@@ -243,6 +243,10 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "models/question_answering.py": HEADS,
     "models/sequence_classification.py": HEADS,
     "models/tensorflow.py": of("test_tf_model"),
+    **dict.fromkeys(
+        ["gradients/sums.py", "gradients/keeping.py", "gradients/layers.py", "gradients/attention_encoder.py",
+         "gradients/encoder.py"], of("test_gradients_encoder"),
+    ),
     "kernels/adamw.py": KERNELS_BACK,
     "kernels/banded.py": KERNELS + BAND_BACK + stored("pattern-uneven"),
     "kernels/banded_back.py": BAND_BACK,

@@ -42,6 +42,10 @@ class Mistake(NamedTuple):
 GLOBALS = stored("pattern-far", "pattern-uneven")
 HOLES = stored("pattern-holes", "pattern-suffix")
 DECODER = stored("decoder-6")
+ENCODER_BACK = of("test_gradients_encoder", "test_gradients_are_the_central_differences_of_the_definition")
+ENCODER_DROPS = of(
+    "test_gradients_encoder", "test_gradients_with_dropout_are_the_central_differences_of_the_forward_pass"
+)
 TO_ALL = of(PROPERTIES, "test_global_queries_see_the_same_with_and_without_keys_of_their_own")
 BEAMS = of(PROPERTIES, "test_generation_with_a_cache_is_the_search_over_the_definition")
 BRANCHES = of(PROPERTIES, "test_a_continuation_keeps_its_tokens_when_the_same_past_is_continued_otherwise")
@@ -623,6 +627,32 @@ OF_FILE = {
         ("no-answer-outside-the-softmax", "<s> has no share of the probabilities of a chunk.",
          "is_text | (np.arange(len(is_text)) == 0)", "is_text.copy()",
          of("test_answers", "test_answers_are_those_of_the_pipeline")),
+    ],
+    "gradients/attention_encoder.py": [
+        ("backward-global-row", "The ordinary query of a global token has a gradient; its context was overwritten.",
+         "d_context[places] = 0", "pass", ENCODER_BACK),
+        ("backward-global-column", "What all see of a global token counts twice in its gradient.",
+         "= d_k_extra, d_v_extra", "= 2 * d_k_extra, 2 * d_v_extra", ENCODER_BACK),
+        ("backward-padding-query", "The context of padding has a gradient; it was set to 0.",
+         "d_context[~documents.is_real] = 0", "pass", ENCODER_BACK),
+        ("backward-global-key", "The matrix of global keys gets the sum of queries in place of that of tokens.",
+         "_by_head_to_weight(q, d_queries,", "_by_head_to_weight(q, queries,", ENCODER_BACK),
+        ("backward-global-softmax", "The gradient of a global token's scores lacks the softmax's mean.",
+         "d_scores -= probs * d_scores.sum(axis=1, keepdims=True)", "pass", ENCODER_BACK),
+        ("backward-global-dropout", "The sum of a global token's probabilities is 1 though some are dropped.",
+         "d_probs += d_totals[:, columns].reshape(-1, 1)", "pass", ENCODER_DROPS),
+    ],
+    "gradients/layers.py": [
+        ("backward-dropout", "The gradient goes through what was dropped.",
+         'part.hidden(f"{name}.fc2", d_fed)', "pass", ENCODER_DROPS),
+        ("backward-gelu", "The derivative of the exact GELU is that of the GELU by tanh.",
+         "gelu_back(x, upstream)", 'activate(upstream, x, "gelu_new")',
+         of("test_gradients_encoder", "test_the_derivative_of_an_activation")),
+        ("backward-residual", "The gradient of a feed-forward's input lacks the residual's.",
+         "out=d_x, add=True)", "out=d_x)", ENCODER_BACK),
+        ("backward-padding-row", "The row of padding is looked up in the embedding.",
+         "is_counted = ids != pad", "is_counted = ids >= 0",
+         of("test_gradients_encoder", "test_tied_weights_share_a_sum_and_padding_is_not_looked_up")),
     ],
 }  # fmt: skip
 MISTAKES = [Mistake(file, *row) for file, rows in OF_FILE.items() for row in rows]
