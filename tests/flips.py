@@ -231,6 +231,7 @@ TORCH = of(
 )  # fmt: skip
 SHARDS = of("test_torch_files", "test_safetensors_is_read_before_torchs_file",
             "test_shards_are_torchs_files_beside_the_index")  # fmt: skip
+ENCODER_BACK = of("test_gradients_encoder")
 FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled code only
     "network/attention.py": ATTENTIONS,
     "network/cache.py": CACHE,
@@ -243,10 +244,11 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "models/question_answering.py": HEADS,
     "models/sequence_classification.py": HEADS,
     "models/tensorflow.py": of("test_tf_model"),
-    **dict.fromkeys(
-        ["gradients/sums.py", "gradients/keeping.py", "gradients/layers.py", "gradients/attention_encoder.py",
-         "gradients/encoder.py"], of("test_gradients_encoder"),
-    ),
+    "gradients/sums.py": ENCODER_BACK,
+    "gradients/keeping.py": ENCODER_BACK,
+    "gradients/layers.py": ENCODER_BACK,
+    "gradients/attention_encoder.py": ENCODER_BACK,
+    "gradients/encoder.py": ENCODER_BACK,
     "kernels/adamw.py": KERNELS_BACK,
     "kernels/banded.py": KERNELS + BAND_BACK + stored("pattern-uneven"),
     "kernels/banded_back.py": BAND_BACK,
