@@ -24,8 +24,9 @@ from pyled.network.encoder import encoder
 from pyled.network.observe import SEES_NOTHING, Stages
 
 EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
-STEP = 6e-6  # of central differences in float64: near the cube root of the rounding, where their error is least
-DIFFERENCES_BUDGET = 1e-7  # the rounding of a loss over the step, and the step's square: 1e-16 / 6e-6 each, and room
+SOME = settings(EXAMPLE, max_examples=max(1, EXAMPLES // 3))  # of properties that run the fast way, slow uncompiled
+STEP = 1e-6  # of central differences in float64: a loss is rounded to 1e-14 or so, and curved within 1e-3 or so
+DIFFERENCES_BUDGET = 1e-7  # relative: ten times what the rounding makes over the step, and what the curve makes
 RATES = {"dropout": 0.2, "attention_dropout": 0.3, "activation_dropout": 0.25, "encoder_layerdrop": 0.0}
 
 
@@ -126,7 +127,7 @@ class Case:
 
 
 CASES = given(
-    lengths=st.lists(st.integers(1, 14), min_size=1, max_size=3),
+    lengths=st.lists(st.integers(1, 14), min_size=1, max_size=2),
     windows=st.lists(st.sampled_from([2, 4, 10, 64]), min_size=2, max_size=2),
     heads=st.sampled_from([1, 2, 3, 4, 6]),
     kind=st.sampled_from(ACTIVATIONS),
@@ -148,7 +149,7 @@ def test_gradients_are_the_central_differences_of_the_definition(lengths, window
     case.assert_gradients(case.loss, d_tokens, d_weights, each=True)
 
 
-@EXAMPLE
+@SOME
 @CASES
 def test_gradients_with_dropout_are_the_central_differences_of_the_forward_pass(
     lengths, windows, heads, kind, real, marks, seed
@@ -158,7 +159,7 @@ def test_gradients_with_dropout_are_the_central_differences_of_the_forward_pass(
     case.assert_gradients(case.fast_loss, *case.backward(), each=False)
 
 
-@EXAMPLE
+@SOME
 @CASES
 def test_policies_slices_and_company_change_no_bit(lengths, windows, heads, kind, real, marks, seed):
     """Whatever is kept or computed again, in slices of any size, alone or beside other documents, dropout on."""
@@ -181,7 +182,7 @@ def test_policies_slices_and_company_change_no_bit(lengths, windows, heads, kind
         assert_within(name, gradient, d_weights[name].astype(np.float64), 1e-5)
 
 
-@EXAMPLE
+@SOME
 @CASES
 def test_float32_is_within_the_budget_of_float64(lengths, windows, heads, kind, real, marks, seed):
     arguments = lengths, real, marks
@@ -193,7 +194,7 @@ def test_float32_is_within_the_budget_of_float64(lengths, windows, heads, kind, 
 
 
 def test_one_thread_gives_the_bits_of_two():
-    case = Case(3, (40, 25), "holes", "some", "float32", **RATES, attention_window=[10, 4])
+    case = Case(3, (20, 15), "holes", "some", "float32", **RATES, attention_window=[10, 4])
     results = []
     for threads in (1, 2):
         set_threads(threads)
