@@ -50,6 +50,13 @@ def is_cpu(device: object) -> bool:
     return brief(device) in ("'cpu'", "device(type='cpu')")
 
 
+def _is_share(value: object) -> bool:
+    try:
+        return not isinstance(value, bool | str) and 0 <= float(value) < 1  # type: ignore[arg-type]
+    except Exception:  # TypeError, or whatever another's class raises
+        return False
+
+
 def _is_path(value: object) -> bool:
     try:
         return isinstance(value, str | os.PathLike) and bool(re.fullmatch(rb"[^\0]{1,4095}", os.fsencode(value)))
@@ -59,6 +66,7 @@ def _is_path(value: object) -> bool:
 
 Count = Annotated[int, lambda value: is_integer(value, 1), "an integer of at least 1, below 2**63"]
 Seed = Annotated[int, lambda value: is_integer(value, 0), "an integer of at least 0, below 2**63"]
+Share = Annotated[float, _is_share, "a number of at least 0, below 1"]
 Directory = Annotated[str | Path, _is_path, "the path of a directory"]
 File = Annotated[str | os.PathLike[str], _is_path, "the path of a file"]
 

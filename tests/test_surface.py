@@ -26,7 +26,7 @@ def model():
 
 def test_one_line_each(model):
     assert model.eval() is model.to("cpu") is model.to(device="cpu") is model.cpu() is model.train(False) is model
-    assert model.device == "cpu"
+    assert model.train().training and not model.eval().training and model.device == "cpu"
     tensors = model.state_dict()
     learned = [array for name, array in tensors.items() if name != "final_logits_bias"]
     assert model.num_parameters() == sum({id(array): array.size for array in learned}.values())
@@ -49,7 +49,23 @@ def test_inputs_is_the_first_argument_of_generate(model):
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        (lambda model: model.train(), "pyled does not train a model yet: fine-tune it with transformers"),
+        (
+            lambda model: model.gradient_checkpointing_enable("all"),
+            "policy is 'all': 'keep' or 'selective' or 'recompute'",
+        ),
+        (lambda model: model.loss_and_gradients(IDS), "no labels: a loss is computed from"),
+        (lambda model: model.loss_and_gradients(IDS, labels=IDS, label_smoothing=1), "label_smoothing is 1: a number"),
+        (lambda model: model.loss_and_gradients(IDS, labels=IDS[:, :3], decoder_input_ids=IDS), "labels has shape"),
+        (
+            lambda model: pyled.LEDForQuestionAnswering(model.config).loss_and_gradients(IDS),
+            "no start_positions and no end_positions: a loss is computed from",
+        ),
+        (
+            lambda model: pyled.LEDForQuestionAnswering(model.config).loss_and_gradients(
+                IDS, start_positions=[1], end_positions=[2], label_smoothing=0.1
+            ),
+            "label_smoothing is 0.1: this loss has no labels to spread it over",
+        ),
         (lambda model: model.to("cuda"), r"to\(device='cuda'\): pyled runs on the CPU"),
         (
             lambda model: model.to(dtype="float16"),
@@ -234,6 +250,12 @@ def calls(folder):
     yield from whole(copy.copy(model).resize_token_embeddings, new_num_tokens=None, mean_resizing=False, seed=0)
     yield from whole(model.with_attention_window, attention_window=4)
     yield from whole(model.train, mode=False)
+    yield from whole(copy.copy(model).gradient_checkpointing_enable, policy="keep")
+    training = {"label_smoothing": 0.1, "training": True, "seed": 0, "first_document": 0, "trained": None, "count": 9}
+    yield from whole(
+        model.loss_and_gradients, input_ids=FEW, attention_mask=None, decoder_attention_mask=None, labels=FEW, see=None,
+        **training,
+    )  # fmt: skip
     yield from whole(model(FEW).past_key_values.select, rows=[0])
     yield from whole(pyled.LEDConfig, **SMALL, init_std=0.02, num_labels=2, eos_token_id=2, activation_function="gelu")
     yield from whole(pyled.GenerationConfig, num_beams=1, early_stopping=None, bad_words_ids=None, do_sample=False)

@@ -41,6 +41,7 @@ __all__ = [
     "round_encoder",
     "save",
     "type_name",
+    "upstream_name",
     "upstream_names",
     "write_safetensors",
 ]

@@ -24,11 +24,12 @@ Policy = Literal["keep", "selective", "recompute"]
 INPUTS = ("layernorm_embedding", "final_layer_norm")  # stages that go into the next layer
 ATTENTION = (
     ".query", ".key", ".value", ".longformer_self_attn", ".log_sums",  # of the encoder
-    ".q_proj", ".k_proj", ".v_proj", ".context",  # of the decoder
+    ".q_proj", ".self_attn.k_proj", ".self_attn.v_proj", ".context",  # of the decoder; the source's are made by layer
 )  # fmt: skip
 OUTPUTS = (".output", ".out_proj", ".self_attn_layer_norm", ".encoder_attn_layer_norm", ".fc1", ".fc2")
 ENDINGS: dict[Policy, tuple[str, ...]] = {
-    "recompute": INPUTS,
+    # subtle: who wants the logarithms has the band's kernel attend to few target tokens, too. So all want them.
+    "recompute": (*INPUTS, ".log_sums"),
     "selective": INPUTS + ATTENTION,
     "keep": INPUTS + ATTENTION + OUTPUTS,
 }
@@ -43,10 +44,11 @@ class Kept(Stages):
     """
 
     def __init__(self, policy: Policy, layers: Mapping[str, range]) -> None:
-        endings = ENDINGS[policy]
+        of_stack = {"encoder": ENDINGS[policy], "decoder": ENDINGS["keep" if policy == "keep" else "recompute"]}
 
         def picks(name: str) -> bool:
             stack, _, rest = name.partition(".")
+            endings = of_stack.get(stack, ())
             number = int(rest.split(".")[1]) if rest.startswith("layers.") else -1  # -1: the embedding
             if name.endswith(INPUTS):
                 number += 1  # the output of one layer is the input of the next

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +30,11 @@ class SourceMasks:
     is_key: Bools
     lengths: tuple[int, ...]
     dropped: int
+
+    def of_documents(self) -> list[tuple[Bools, Bools, Bools]]:
+        """Return per document is_real, is_global and is_key of the tokens that are run."""
+        masks = zip(self.is_real, self.is_global, self.is_key, self.lengths, strict=True)
+        return [(is_real[:length], is_global[:length], is_key[:length]) for is_real, is_global, is_key, length in masks]
 
 
 def source_masks(
@@ -169,6 +174,37 @@ def _finite(array: NDArray[Any], name: str, dtype: Any, hint: str = "") -> Float
             f"{name} holds {array[~is_finite].flat[0]}: numbers that are finite in {floats.dtype} were expected{hint}"
         )
     return floats
+
+
+class Tokens(NamedTuple):
+    """The tokens of one side of a call, (B, S): their ids, (B, S) int, or else what is embedded, (B, S, E) float."""
+
+    ids: Ids | None
+    embeds: Floats | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (B, S)."""
+        array = self.ids if self.embeds is None else self.embeds
+        return array.shape[:2]  # type: ignore[union-attr]  # one of them is there
+
+    def embedded(self, table: Floats, place: Any = ...) -> Floats:
+        """Return what is embedded for the tokens at a place, an index of (B, S): (..., E) float."""
+        embedded: Floats = table[self.ids[place]] if self.ids is not None else self.embeds[place]  # type: ignore[index]
+        return embedded
+
+
+def checked_tokens(
+    ids: ArrayLike | None, embeds: ArrayLike | None, config: LEDConfig, dtype: Any, *, side: str = ""
+) -> Tokens:
+    """Return the tokens of a side of a call, checked. Raises InputError.
+
+    side: "decoder_", which the names of its arguments begin with; "" for the encoder's
+    """
+    check_either(ids, embeds, f"{side}input_ids", f"{side}inputs_embeds")
+    if ids is not None:
+        return Tokens(checked_ids(ids, f"{side}input_ids", config.vocab_size), None)
+    return Tokens(None, checked_embeds(embeds, f"{side}inputs_embeds", config.d_model, dtype))
 
 
 def check_either(ids: Any, embeds: Any, ids_name: str, embeds_name: str) -> None:

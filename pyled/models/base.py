@@ -17,6 +17,7 @@ from ..checkpoint import Arithmetic, Storage
 from ..config import LEDConfig, refuse_keywords
 from ..errors import ConfigError, InputError, brief, warn
 from ..generation_config import GenerationConfig
+from ..gradients.keeping import Policy
 from ..hub import MODEL, is_hub_name, opened, other_keywords
 from ..kernels.rounded import frozen, widened
 from ..kernels.vectors import HAS_AVX2
@@ -87,12 +88,16 @@ class PreTrainedModel(Network):
     """The base of all models.
 
     head: the name of the head, for the names of the weights
+    training: whether `loss_and_gradients` drops numbers; a new model does not
+    checkpointing: what it keeps for the backward pass: "keep" for all, or as `gradient_checkpointing_enable` has set it
     stored_as: what the matrices that a step of decoding reads are rounded to; None where they are not
     encoder_arithmetic: what the encoder multiplies, "int16"; None where it is `dtype`
     load_report: how the weights were matched with those of the file; None for random ones
     """
 
     head: str | None = None
+    training = False
+    checkpointing: Policy = "keep"
     stored_as: Storage | None = None
     encoder_arithmetic: Arithmetic | None = None
     load_report: checkpoint.LoadReport | None = None
@@ -291,15 +296,30 @@ class PreTrainedModel(Network):
         return shift_right(checked_labels(labels, self.config), self.config)
 
     def eval(self) -> Self:
-        """Return the model: it always runs without dropout."""
-        return self
+        """Return the model, with dropout off for `loss_and_gradients`; a call never drops."""
+        return self.train(False)
 
     @checked_arguments
     def train(self, mode: bool = True) -> Self:
-        """Raise InputError, except for mode=False: pyled does not train."""
-        if mode:
-            raise InputError("pyled does not train a model yet: fine-tune it with transformers, and load the result")
+        """Return the model, with dropout on for `loss_and_gradients`, or off; a call never drops."""
+        self.training = bool(mode)
         return self
+
+    @checked_arguments
+    def gradient_checkpointing_enable(
+        self, policy: Policy = "recompute", gradient_checkpointing_kwargs: Any = None
+    ) -> None:
+        """Have `loss_and_gradients` keep less for the backward pass, which computes it again, to the same bits.
+
+        policy: "recompute" keeps the input of each layer, which costs one more forward pass; "selective" keeps what the
+            encoder's attentions compute in addition
+        gradient_checkpointing_kwargs: torch's, without effect
+        """
+        self.checkpointing = policy
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Have `loss_and_gradients` keep all that the backward pass needs, as a new model does."""
+        self.checkpointing = "keep"
 
     def to(self, device: Any = "cpu", dtype: Any = None) -> Self:
         """Return the model for "cpu", where it is. Raises InputError for another device, and for another dtype."""

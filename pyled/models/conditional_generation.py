@@ -21,9 +21,12 @@ from ..generation.search import drained, search
 from ..generation.streamers import check_streamer
 from ..generation.transitions import transition_scores
 from ..generation_config import GenerationConfig
+from ..gradients import heads as gradient_heads
+from ..gradients.heads import Step
+from ..gradients.losses import LossAndGradient
 from ..network.cache import Cache
 from ..network.heads import lm_logits
-from ..network.losses import cross_entropy
+from ..network.losses import IGNORED_LABEL, cross_entropy
 from ..tokenizer import LEDTokenizer
 from ..tokenizer.bytelevel import bytes_of_token
 from .arguments import (
@@ -35,15 +38,17 @@ from .arguments import (
     checked_mask,
     shift_right,
 )
+from .headed import HeadedModel
 from .outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqLMOutput, LEDSeq2SeqModelOutput, PerLayer
-from .seq2seq import Seq2SeqModel, Targets
+from .seq2seq import Targets
 from .stacks import LEDDecoder
 
 
-class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
+class LEDForConditionalGeneration(HeadedModel[LEDSeq2SeqLMOutput]):
     """LED with its language head: the logits of the next token, and `generate`."""
 
     head = "lm"
+    _targets = ("labels",)
 
     def _checked_targets(self, targets: dict[str, ArrayLike | None]) -> Targets:
         labels = targets.pop("labels", None)
@@ -58,14 +63,21 @@ class LEDForConditionalGeneration(Seq2SeqModel[LEDSeq2SeqLMOutput]):
     def _output(self, states: LEDSeq2SeqModelOutput, targets: Targets, is_end: Bools | None) -> LEDSeq2SeqLMOutput:
         fields = dict(states.items())
         logits, loss = lm_logits(fields.pop("last_hidden_state"), self.weights), None
-        labels = targets.get("labels")
-        if labels is not None:
-            if labels.shape != logits.shape[:2]:
-                raise InputError(
-                    f"labels has shape {labels.shape}: {logits.shape[:2]} was expected, one per target token"
-                )
-            loss = cross_entropy(logits, labels)
+        if targets:
+            loss = cross_entropy(logits, self._fitted(targets, is_end, logits.shape[:2])["labels"])
         return LEDSeq2SeqLMOutput(loss=loss, logits=logits, **fields)
+
+    def _fitted(self, targets: Targets, is_end: Bools | None, shape: tuple[int, int]) -> Targets:
+        if targets["labels"].shape != shape:
+            raise InputError(f"labels has shape {targets['labels'].shape}: {shape} was expected, one per target token")
+        return targets
+
+    def _tokens_read(self, targets: Targets, T: int) -> int:
+        counted = np.flatnonzero((targets["labels"] != IGNORED_LABEL).any(axis=0))
+        return int(counted[-1]) + 1 if len(counted) else 1
+
+    def _differentiated(self, hidden: Floats, targets: Targets, is_end: Bools | None, step: Step) -> LossAndGradient:
+        return gradient_heads.lm_logits(hidden, targets["labels"][:, : hidden.shape[1]], step)
 
     @overload
     def generate(

@@ -3,16 +3,21 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import Bools, Floats, as_array
+from ..arrays import Bools, Floats, Ids, as_array
 from ..errors import InputError, brief
+from ..gradients import heads as gradient_heads
+from ..gradients import losses as gradient_losses
+from ..gradients.heads import Step
+from ..gradients.losses import LossAndGradient
+from ..network import losses
 from ..network.heads import classification_logits
-from ..network.losses import binary_cross_entropy, cross_entropy, squared_error
 from .arguments import checked_classes, checked_ids, checked_values, one_per_row
+from .headed import HeadedModel
 from .outputs import LEDSeq2SeqModelOutput, LEDSeq2SeqSequenceClassifierOutput
-from .seq2seq import Seq2SeqModel, Targets
+from .seq2seq import Targets
 
 
-class LEDForSequenceClassification(Seq2SeqModel[LEDSeq2SeqSequenceClassifierOutput]):
+class LEDForSequenceClassification(HeadedModel[LEDSeq2SeqSequenceClassifierOutput]):
     """LED with scores of `num_labels` labels for each text.
 
     The decoder reads `input_ids`, shifted one place to the right. The head takes its state at the last end token
@@ -23,6 +28,7 @@ class LEDForSequenceClassification(Seq2SeqModel[LEDSeq2SeqSequenceClassifierOutp
     """
 
     head = "classification"
+    _targets = ("labels",)
     _if_too_long = "truncate the text"
 
     def _checked_targets(self, targets: dict[str, ArrayLike | None]) -> Targets:
@@ -63,27 +69,48 @@ class LEDForSequenceClassification(Seq2SeqModel[LEDSeq2SeqSequenceClassifierOutp
     def _output(
         self, states: LEDSeq2SeqModelOutput, targets: Targets, is_end: Bools | None
     ) -> LEDSeq2SeqSequenceClassifierOutput:
-        assert is_end is not None  # `_is_end` has returned it
         fields = dict(states.items())
         hidden = fields.pop("last_hidden_state")  # (B, T, E)
-        if hidden.shape[:2] != is_end.shape:
-            raise InputError(
-                f"the decoder's input has shape {hidden.shape[:2]}, input_ids {is_end.shape}: the place of the last "
-                "end token is that of the state which the head reads; pass a decoder token for each token of the text"
-            )
-        last = is_end.shape[1] - 1 - np.argmax(is_end[:, ::-1], axis=1)  # (B,)
+        last, loss = self._last(is_end, hidden.shape[:2]), None
         logits = classification_logits(hidden[np.arange(len(hidden)), last], self.weights)
-        return LEDSeq2SeqSequenceClassifierOutput(loss=self._loss(logits, targets), logits=logits, **fields)
+        if targets:
+            targets = self._fitted(targets, is_end, hidden.shape[:2])
+            loss = getattr(losses, self._loss(targets))(logits, *targets.values())
+        return LEDSeq2SeqSequenceClassifierOutput(loss=loss, logits=logits, **fields)
 
-    def _loss(self, logits: Floats, targets: Targets) -> Floats | None:
-        """Return the loss of targets that `_checked_targets` has named by what they are; None without any."""
+    def _last(self, is_end: Bools | None, shape: tuple[int, int]) -> Ids:
+        """Return the place of each text's last end token, (B,), whose state the head reads. Raises InputError."""
+        assert is_end is not None  # `_is_end` has returned it
+        if is_end.shape != shape:
+            raise InputError(
+                f"the decoder's input has shape {shape}, input_ids {is_end.shape}: the place of the last end token is "
+                "that of the state which the head reads; pass a decoder token for each token of the text"
+            )
+        return shape[1] - 1 - np.argmax(is_end[:, ::-1], axis=1)
+
+    def _loss(self, targets: Targets) -> str:
+        """Return the name of the loss of targets that `_checked_targets` has named by what they are."""
         if "classes" in targets:
-            return cross_entropy(logits, one_per_row(targets["classes"], "labels", len(logits)))
-        if "values" not in targets:
-            return None
+            return "cross_entropy"
+        return "squared_error" if self._problem_type("f") == "regression" else "binary_cross_entropy"
+
+    def _fitted(self, targets: Targets, is_end: Bools | None, shape: tuple[int, int]) -> Targets:
+        expected = shape[0], self.config.num_labels
+        if "classes" in targets:
+            return {"classes": one_per_row(targets["classes"], "labels", shape[0])}
         values = targets["values"]
         if self.config.num_labels == 1:
-            values = one_per_row(values, "labels", len(logits))[:, None]
-        if values.shape != logits.shape:
-            raise InputError(f"labels has shape {values.shape}: {logits.shape} was expected, a number per label")
-        return (squared_error if self._problem_type("f") == "regression" else binary_cross_entropy)(logits, values)
+            values = one_per_row(values, "labels", shape[0])[:, None]
+        if values.shape != expected:
+            raise InputError(f"labels has shape {values.shape}: {expected} was expected, a number per label")
+        return {"values": values}
+
+    def _differentiated(self, hidden: Floats, targets: Targets, is_end: Bools | None, step: Step) -> LossAndGradient:
+        (labels,), name = targets.values(), self._loss(targets)
+        smoothing = [step.smoothing] if name == "cross_entropy" else []
+
+        def loss(logits: Floats) -> LossAndGradient:
+            result: LossAndGradient = getattr(gradient_losses, name)(logits, labels, step.count, *smoothing)
+            return result
+
+        return gradient_heads.classification_logits(hidden, self._last(is_end, hidden.shape[:2]), loss, step)

@@ -17,7 +17,15 @@ from ..network.cache import Cache
 from ..network.decoder import decoder
 from ..network.encoder import encoder
 from ..network.observe import Stages
-from .arguments import check_either, check_length, checked_embeds, checked_ids, checked_mask, source_masks
+from .arguments import (
+    SourceMasks,
+    Tokens,
+    check_length,
+    checked_embeds,
+    checked_mask,
+    checked_tokens,
+    source_masks,
+)
 from .base import Network
 from .head_masks import Factors, factors, masked
 from .outputs import BaseModelOutputWithPastAndCrossAttentions, LEDEncoderBaseModelOutput, PerLayer, in_form
@@ -79,19 +87,8 @@ class LEDEncoder(Network):
 
         Raises InputError.
         """
-        check_either(input_ids, inputs_embeds, "input_ids", "inputs_embeds")
-        table = self.weights["encoder.embed_tokens.weight"]
-        if input_ids is not None:
-            ids = checked_ids(input_ids, "input_ids", self.config.vocab_size)
-            B, S = ids.shape
-        else:
-            embeds = checked_embeds(inputs_embeds, "inputs_embeds", self.config.d_model, self.dtype)
-            B, S, _ = embeds.shape
-        masks = source_masks(attention_mask, global_attention_mask, (B, S))
-        positions = self.config.max_encoder_position_embeddings
-        check_length(max(masks.lengths), positions, "encoder", "truncate the text, or cut it")
-        if masks.dropped:
-            self._warn_once("dropped", f"{masks.dropped} global marks stand on padding and have no effect")
+        source, masks = self.checked(input_ids, attention_mask, global_attention_mask, inputs_embeds)
+        (B, S), table = source.shape, self.weights["encoder.embed_tokens.weight"]
         shape = self.config.encoder_layers, self.config.encoder_attention_heads
         heads = factors(head_mask, "head_mask", shape, self.dtype)
         weights = masked(self.weights, heads)
@@ -105,7 +102,7 @@ class LEDEncoder(Network):
         watches = [_Watch(bool(output_hidden_states), bool(output_attentions), heads, layer_done) for _ in range(B)]
         for group in _groups(masks.lengths):
             places = [(b, slice(masks.lengths[b])) for b in group]
-            tokens = np.concatenate([embeds[place] if input_ids is None else table[ids[place]] for place in places])
+            tokens = np.concatenate([source.embedded(table, place) for place in places])
             documents = Batch(
                 [masks.is_real[place] for place in places], [masks.is_global[place] for place in places],
                 [watches[b] for b in group],
@@ -122,6 +119,18 @@ class LEDEncoder(Network):
             output.attentions, to_all = _attentions(watches, self.config.encoder_layers, S, G)
             output.global_attentions = to_all if G else None
         return in_form(output, return_dict)
+
+    def checked(
+        self, ids: ArrayLike | None, mask: ArrayLike | None, global_mask: ArrayLike | None, embeds: ArrayLike | None
+    ) -> tuple[Tokens, SourceMasks]:
+        """Return the tokens and the masks of a call, checked. Raises InputError."""
+        source = checked_tokens(ids, embeds, self.config, self.dtype)
+        masks = source_masks(mask, global_mask, source.shape)
+        positions = self.config.max_encoder_position_embeddings
+        check_length(max(masks.lengths), positions, "encoder", "truncate the text, or cut it")
+        if masks.dropped:
+            self._warn_once("dropped", f"{masks.dropped} global marks stand on padding and have no effect")
+        return source, masks
 
 
 def _groups(lengths: Sequence[int]) -> list[list[int]]:
@@ -203,34 +212,41 @@ class LEDDecoder(Network):
 
         Raises InputError.
         """
-        check_either(input_ids, inputs_embeds, "decoder_input_ids", "decoder_inputs_embeds")
         if encoder_hidden_states is None:
             raise InputError("no encoder_hidden_states: run the encoder first, and pass its last_hidden_state")
-        E = self.config.d_model
-        states = checked_embeds(encoder_hidden_states, "encoder_hidden_states", E, self.dtype)
-        if input_ids is not None:
-            tokens = self.embedded(checked_ids(input_ids, "decoder_input_ids", self.config.vocab_size))
-        else:
-            tokens = checked_embeds(inputs_embeds, "decoder_inputs_embeds", E, self.dtype)
-        B, T, _ = tokens.shape
-        if len(states) != B:
-            raise InputError(f"{B} rows of decoder input for {len(states)} documents: one row per document is needed")
+        states = checked_embeds(encoder_hidden_states, "encoder_hidden_states", self.config.d_model, self.dtype)
+        target = self.checked(input_ids, inputs_embeds, len(states))
         if past_key_values is None:
-            past, is_source_key = self.begin(states, encoder_attention_mask, B)
+            past, is_source_key = self.begin(states, encoder_attention_mask, len(states))
         else:
             past = past_key_values
             is_source_key = self._resume(past, encoder_attention_mask, states.shape[:2])
-        P, positions = past.get_seq_length(), self.config.max_decoder_position_embeddings
-        check_length(P + T, positions, "decoder", "pass fewer decoder tokens")
-        is_key = None
-        if attention_mask is not None:
-            is_key = checked_mask(attention_mask, "decoder_attention_mask", (B, P + T), (0, 1)) == 1
+        is_key = self.checked_mask(attention_mask, target.shape, past.get_seq_length())
+        tokens = target.embedded(self.weights["decoder.embed_tokens.weight"])
         output = self.with_head_masks(head_mask, cross_attn_head_mask).step(
             tokens, past, is_key, is_source_key, states.shape[1], bool(output_attentions), bool(output_hidden_states)
         )
         if not (self.config.use_cache if use_cache is None else use_cache):
             output.past_key_values = None
         return in_form(output, return_dict)
+
+    def checked(self, ids: ArrayLike | None, embeds: ArrayLike | None, documents: int) -> Tokens:
+        """Return the tokens of a call for so many documents, checked. Raises InputError."""
+        target = checked_tokens(ids, embeds, self.config, self.dtype, side="decoder_")
+        if target.shape[0] != documents:
+            raise InputError(
+                f"{target.shape[0]} rows of decoder input for {documents} documents: one row per document is needed"
+            )
+        return target
+
+    def checked_mask(self, mask: ArrayLike | None, shape: tuple[int, int], P: int = 0) -> Bools | None:
+        """Return which tokens of the past and of a call of that shape, (B, T), are keys, (B, P + T); None for all.
+
+        Raises InputError, also where there are more tokens than positions.
+        """
+        B, T = shape
+        check_length(P + T, self.config.max_decoder_position_embeddings, "decoder", "pass fewer decoder tokens")
+        return None if mask is None else checked_mask(mask, "decoder_attention_mask", (B, P + T), (0, 1)) == 1
 
     def with_head_masks(self, head_mask: ArrayLike | None, cross_attn_head_mask: ArrayLike | None) -> "LEDDecoder":
         """Return the decoder with factors for its heads: two of (layers, H) float, or None. Raises InputError."""

@@ -122,10 +122,11 @@ class TFLEDForConditionalGeneration(TFLEDPreTrainedModel[LEDSeq2SeqLMOutput], LE
     """LEDForConditionalGeneration, called as in TensorFlow, with the loss of TensorFlow's class."""
 
     def _output(self, states: LEDSeq2SeqModelOutput, targets: Targets, is_end: Bools | None) -> LEDSeq2SeqLMOutput:
-        if "labels" in targets:
-            labels = targets["labels"]
-            is_counted = labels != self.config.pad_token_id
-            targets = {"labels": np.where(is_counted, np.maximum(labels, 0), IGNORED_LABEL)}
         output = super()._output(states, targets, is_end)
         output.loss = None if output.loss is None else output.loss[None]
         return output
+
+    def _fitted(self, targets: Targets, is_end: Bools | None, shape: tuple[int, int]) -> Targets:
+        labels = super()._fitted(targets, is_end, shape)["labels"]
+        is_counted = labels != self.config.pad_token_id
+        return {"labels": np.where(is_counted, np.maximum(labels, 0), IGNORED_LABEL)}

@@ -33,15 +33,20 @@ def span_loss(start_logits: Floats, end_logits: Floats, starts: Ids, ends: Ids) 
     """Return the mean of the cross-entropies of where answers start and end; equals `reference.span_loss`.
 
     start_logits, end_logits: (B, T) float
-    starts, ends: (B,) int; below 0 is as 0, and T or more is left out
+    starts, ends: (B,) int, as `place_labels` takes them
     returns: () float
     """
     T = start_logits.shape[1]
     of_start, of_end = (
-        cross_entropy(logits, np.where(places < T, np.maximum(places, 0), IGNORED_LABEL))
+        cross_entropy(logits, place_labels(places, T))
         for logits, places in ((start_logits, starts), (end_logits, ends))
     )
     return np.asarray((of_start + of_end) / 2)
+
+
+def place_labels(places: Ids, T: int) -> Ids:
+    """Return the labels that places among T tokens stand for: below 0 is as 0, and T or more is left out."""
+    return np.where(places < T, np.maximum(places, 0), IGNORED_LABEL)
 
 
 def squared_error(logits: Floats, values: Floats) -> Floats:

@@ -1,0 +1,128 @@
+"""What the models with a head share: the loss of a call, and its gradients, with which they are trained."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import checkpoint
+from ..annotations import Count, Seed, Share, checked_arguments
+from ..arrays import Bools, Floats
+from ..errors import InputError
+from ..gradients.heads import Step
+from ..gradients.layers import lookup
+from ..gradients.losses import LossAndGradient
+from ..gradients.model import loss_and_gradients
+from ..gradients.sums import Sums
+from ..network.dropout import NO_DROPOUT, Dropout
+from ..network.observe import SEES_NOTHING
+from .outputs import AnyOutput
+from .seq2seq import Seq2SeqModel, Targets
+
+
+class HeadedModel(Seq2SeqModel[AnyOutput]):
+    """A model with a head, and so with a loss; a class for each head says how its loss is differentiated."""
+
+    _targets: tuple[str, ...] = ()  # the arguments that a loss is computed from
+
+    @checked_arguments
+    def loss_and_gradients(
+        self,
+        input_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        decoder_input_ids: ArrayLike | None = None,
+        decoder_attention_mask: ArrayLike | None = None,
+        global_attention_mask: ArrayLike | None = None,
+        inputs_embeds: ArrayLike | None = None,
+        decoder_inputs_embeds: ArrayLike | None = None,
+        *,
+        label_smoothing: Share = 0.0,
+        training: bool | None = None,
+        seed: Seed = 0,
+        first_document: Seed = 0,
+        trained: Callable[[str], bool] | None = None,
+        count: Count | None = None,
+        see: Any = None,
+        **targets: ArrayLike | None,
+    ) -> tuple[Floats, dict[str, Floats]]:
+        """Return the loss of a call, and its gradient with respect to each weight that it depends on.
+
+        The first seven arguments and the targets are those of a call. What the forward pass keeps for the backward pass
+        is as `gradient_checkpointing_enable` has set it: the result has the same bits whatever it is.
+
+        label_smoothing: the share of each label's weight that is spread over the whole vocabulary, or over all classes
+        training: whether dropout is on; None is as `train` and `eval` have set it
+        seed: of dropout, an integer for each step of training
+        first_document: the number of the first document in its step. Dropout depends on a document's number, so that
+            a batch in parts is dropped as it is in one
+        trained: a test on the names of `state_dict`; None for all. What lies below the lowest trained weight is not
+            differentiated. Of tied weights each use counts under its own name
+        count: by how many labels the loss is divided; None for those of this call. With those of the whole batch, the
+            losses and the gradients of its parts add up to the whole
+        see: an observer of the gradients of stages, `see(name, gradient)`; `see.wants(name)` tells which
+        returns: () float, which is NaN where no label counts; and arrays by the names of `state_dict`. Tied names share
+            one array. A weight that is not trained, or that no path of the loss reaches, is left out
+
+        Raises InputError.
+        """
+        self._refuse_rounded("differentiate")
+        checked, is_end = self._checked_targets(targets), self._is_end(input_ids)
+        if not checked:
+            raise InputError(f"no {' and no '.join(self._targets)}: a loss is computed from them, pass them")
+        if label_smoothing and not checked.keys() & {"labels", "classes"}:
+            raise InputError(
+                f"label_smoothing is {label_smoothing}: this loss has no labels to spread it over, leave it out"
+            )
+        if decoder_input_ids is None and decoder_inputs_embeds is None:
+            decoder_input_ids = self._decoder_input_ids(input_ids, checked)
+        encoder, decoder, trains = self.get_encoder(), self.get_decoder(), trained or (lambda name: True)
+        source, masks = encoder.checked(input_ids, attention_mask, global_attention_mask, inputs_embeds)
+        target = decoder.checked(decoder_input_ids, decoder_inputs_embeds, len(masks.lengths))
+        is_key = decoder.checked_mask(decoder_attention_mask, target.shape)
+        checked = self._fitted(checked, is_end, target.shape)
+        T = target.shape[1]
+        if is_key is None or is_key[:, 0].all():  # subtle: a token without any key attends to those behind it, too
+            T = self._tokens_read(checked, T)
+        is_run, read = np.arange(source.shape[1]) < np.array(masks.lengths)[:, None], np.s_[:, :T]
+        dropout = self._dropout(training, seed, first_document, masks.lengths, T)
+        names = {name: checkpoint.upstream_name(name, self.head) for name in self.weights}
+        sums = Sums(self.weights, lambda name: bool(trains(names[name])))
+        step = Step(self.weights, sums, dropout[1], count, float(label_smoothing), SEES_NOTHING if see is None else see)
+        table = "{}.embed_tokens.weight"
+        loss, d_source, d_target = loss_and_gradients(
+            source.embedded(self.weights[table.format("encoder")], is_run), masks.of_documents(),
+            target.embedded(self.weights[table.format("decoder")], read), None if is_key is None else is_key[read],
+            lambda hidden: self._differentiated(hidden, checked, is_end, step), self.config, self.checkpointing,
+            dropout, step,
+        )  # fmt: skip
+        pad = -1 if self.config.pad_token_id is None else self.config.pad_token_id
+        sides = ("decoder", d_target, target.ids, read), ("encoder", d_source, source.ids, is_run)
+        for side, d_tokens, ids, place in sides:
+            if d_tokens is not None and ids is not None:
+                lookup(d_tokens, ids[place], pad, table.format(side), sums)
+        gradients = {names[name]: gradient for name, gradient in sums.by_name().items()}
+        return loss, {name: gradient for name, gradient in gradients.items() if trains(name)}
+
+    def _dropout(
+        self, training: bool | None, seed: int, first_document: int, lengths: Sequence[int], T: int
+    ) -> tuple[Dropout, Dropout]:
+        """Return what drops numbers of the rows of all sources, and of those of all targets."""
+        if not (self.training if training is None else training):
+            return NO_DROPOUT, NO_DROPOUT
+        numbers = int(first_document) + np.arange(len(lengths))
+        places = np.concatenate([np.arange(length) for length in lengths])
+        of_source = Dropout(self.config, int(seed), np.repeat(numbers, lengths), places)
+        return of_source, Dropout(self.config, int(seed), numbers[:, None], np.arange(T))
+
+    def _fitted(self, targets: Targets, is_end: Bools | None, shape: tuple[int, int]) -> Targets:
+        """Return the targets of decoder tokens of that shape, (B, T). Raises InputError where they do not fit."""
+        raise NotImplementedError
+
+    def _tokens_read(self, targets: Targets, T: int) -> int:
+        """Return how many of T target tokens the loss depends on: those behind them are not computed."""
+        return T
+
+    def _differentiated(self, hidden: Floats, targets: Targets, is_end: Bools | None, step: Step) -> LossAndGradient:
+        """Return the loss, and the gradient of the decoder's states, (B, T, E)."""
+        raise NotImplementedError
