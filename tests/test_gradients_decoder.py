@@ -8,7 +8,7 @@ from budget import assert_within
 
 import pyled
 from pyled import reference
-from pyled.checkpoint import upstream_name
+from pyled.checkpoint.names import upstream_name
 from pyled.config import LEDConfig
 from pyled.network.observe import Stages
 

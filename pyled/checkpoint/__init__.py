@@ -41,7 +41,6 @@ __all__ = [
     "round_encoder",
     "save",
     "type_name",
-    "upstream_name",
     "upstream_names",
     "write_safetensors",
 ]

@@ -86,7 +86,8 @@ class HeadedModel(Seq2SeqModel[AnyOutput]):
             T = self._tokens_read(checked, T)
         is_run, read = np.arange(source.shape[1]) < np.array(masks.lengths)[:, None], np.s_[:, :T]
         dropout = self._dropout(training, seed, first_document, masks.lengths, T)
-        names = {name: checkpoint.upstream_name(name, self.head) for name in self.weights}
+        inner_names = checkpoint.upstream_names({name: name for name in self.weights}, self.head)
+        names = {inner: name for name, inner in inner_names.items()}
         sums = Sums(self.weights, lambda name: bool(trains(names[name])))
         step = Step(self.weights, sums, dropout[1], count, float(label_smoothing), SEES_NOTHING if see is None else see)
         table = "{}.embed_tokens.weight"
