@@ -215,6 +215,7 @@ def test_no_gradient_goes_where_no_path_leads():
     d_tokens, _ = case.backward(see=see)
     query, key = (see[f"encoder.layers.0.self_attn.longformer_self_attn.{part}"] for part in ("query", "key"))
     assert not d_tokens[30:33].any() and not query[7].any() and key[7].any() and not key[30:33].any()
+    assert not any(stage[30:33].any() for stage in see.values())
     # a loss that looks at one row only, without global tokens: it reaches w tokens in each layer
     case = Case(6, (S,), "all", "none", attention_window=2 * w)
     case.upstream[np.arange(S) != 20] = 0

@@ -86,8 +86,11 @@ def feed_forward_in_slices(
     """
     E = x.shape[-1]
     pres, feds = (None if stage is None else _rows(stage) for stage in _taken(kept, f"{name}.fc1", f"{name}.fc2"))
-    d_feds = np.empty((x.size // E, E), x.dtype) if see.wants(f"{name}.fc2") else None
     d_z, x_rows = upstream.reshape(-1, E), _rows(x)
+    d_stages = {
+        stage: np.empty((len(x_rows), len(weights[f"{stage}.bias"])), x.dtype)
+        for stage in (f"{name}.fc1", f"{name}.fc2") if see.wants(stage)
+    }  # fmt: skip
     for rows in _slices(len(x_rows)):
         part, x_part = dropout.part(rows), x_rows[rows]
         # forward: what lies between x and the norm
@@ -102,8 +105,6 @@ def feed_forward_in_slices(
             fed = feds[rows]
         # backward
         d_x = add_norm(d_z[rows], x_part, fed, weights, f"{name}.final_layer_norm", sums, out=d_z[rows])
-        if d_feds is not None:
-            d_feds[rows] = d_x
         d_fed = fed  # its memory
         d_fed[:] = d_x
         # subtle: a mask is drawn from the names of its number's place. So the same call drops the gradient's numbers.
@@ -111,9 +112,11 @@ def feed_forward_in_slices(
         d_inner = linear(d_fed, inner, weights, f"{name}.fc2", sums)
         part.activation(f"{name}.activation", d_inner)
         activate(d_inner, pre, kind)
+        for stage, d_stage in d_stages.items():
+            d_stage[rows] = d_x if stage.endswith("fc2") else d_inner
         linear(d_inner, x_part, weights, f"{name}.fc1", sums, out=d_x, add=True)
-    if d_feds is not None:
-        see(f"{name}.fc2", d_feds.reshape(x.shape))
+    for stage, d_stage in d_stages.items():
+        see(stage, d_stage.reshape(*x.shape[:-1], -1))
     return upstream
 
 
