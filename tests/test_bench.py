@@ -248,9 +248,28 @@ def test_a_short_work_is_done_again_and_its_median_counts(monkeypatch):
     assert worker.timed(lambda: done.append(1) or len(done)) == (0.375, 2) and len(done) == 2
 
 
+@pytest.mark.parametrize(("frozen", "options"), [(False, {}), (True, {"policy": "selective"})])
+def test_a_step_of_training_tells_its_loss_without_dropout_first(ask, tmp_path, monkeypatch, frozen, options):
+    steps, losses = [], LEDForConditionalGeneration.loss_and_gradients
+
+    def loss_and_gradients(self, **arguments):
+        loss, gradients = losses(self, **arguments)
+        steps.append((loss, set(gradients), arguments["training"]))
+        return loss, gradients
+
+    monkeypatch.setattr(LEDForConditionalGeneration, "loss_and_gradients", loss_and_gradients)
+    monkeypatch.setattr(worker, "WARM_TOKENS", 9)
+    np.save(tmp_path / "ids.npy", np.random.default_rng(0).integers(4, 600, (3, 20)))
+    request = {"frozen": frozen, "options": options, "checkpointing": True, "target": 6}
+    answer, loss = ask("train", source=str(tmp_path / "ids.npy"), **request)
+    assert answer["losses"] == f"loss {loss:.5f}, with dropout {steps[1][0]:.3f}" and 5 < loss < 12
+    assert len(steps) == 2 and all(training for _, _, training in steps)
+    assert any("encoder.layers" in name for name in steps[1][1]) != frozen and len(steps[1][1]) > 20
+
+
 def test_compiling_runs_every_shape(ask, monkeypatch):
     monkeypatch.setattr(worker, "COMPILED", ((1, 5), (2, 6)))
-    assert ask("compile", train=False) == ({}, None)
+    assert ask("compile", train=True) == ({}, None)
 
 
 def test_tokenizing_gives_ids_or_offsets(ask, tmp_path):
