@@ -1,7 +1,7 @@
 """What the models with a head share: the loss of a call, and its gradients, with which they are trained."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +19,13 @@ from ..network.dropout import NO_DROPOUT, Dropout
 from ..network.observe import SEES_NOTHING
 from .outputs import AnyOutput
 from .seq2seq import Seq2SeqModel, Targets
+
+
+def _is_observer(value: Any) -> bool:
+    return value is None or (callable(value) and callable(getattr(value, "wants", None)))
+
+
+SeesGradients = Annotated[Any, _is_observer, "an observer, called with names and gradients, with a method wants(name),"]
 
 
 class HeadedModel(Seq2SeqModel[AnyOutput]):
@@ -43,7 +50,7 @@ class HeadedModel(Seq2SeqModel[AnyOutput]):
         first_document: Seed = 0,
         trained: Callable[[str], bool] | None = None,
         count: Count | None = None,
-        see: Any = None,
+        see: SeesGradients = None,
         **targets: ArrayLike | None,
     ) -> tuple[Floats, dict[str, Floats]]:
         """Return the loss of a call, and its gradient with respect to each weight that it depends on.
