@@ -109,7 +109,7 @@ OF_FILE = {
          "length - T, dtype", "0, dtype", cached("cache-halves")),
         ("causal-mask-missing", "A token sees all later ones.", "length - T, dtype", "length, dtype", DECODER),
         ("decoder-mask-missing", "The decoder's own mask has no effect.",
-         "is_key.reshape(-1), spans", "is_key.reshape(-1) | True, spans", stored("decoder-mask")),
+         "else is_key.reshape(-1)", "else is_key.reshape(-1) | True", stored("decoder-mask")),
         ("decoder-scale-missing", "The decoder's scores are not divided by sqrt(D).",
          "is_seen, scores / math.sqrt(D)", "is_seen, scores", DECODER),
         ("cross-mask-missing", "The decoder sees the source's padding.",

@@ -16,7 +16,7 @@ from ..network.batch import Batch
 from ..network.cache import Cache
 from ..network.decoder import decoder
 from ..network.encoder import encoder
-from ..network.observe import Stages
+from ..network.observe import SEES_NOTHING, Observer, Stages
 from .arguments import (
     SourceMasks,
     Tokens,
@@ -47,8 +47,9 @@ class _Watch(Stages):
         self._factors, self._layer_done = factors, layer_done
 
     def __call__(self, name: str, array: Floats) -> None:
-        heads = self._factors.get(name.partition(".probs")[0])
-        super().__call__(name, array if heads is None else array * heads[:, None, None])  # (..., H, queries, keys)
+        if self.wants(name):
+            heads = self._factors.get(name.partition(".probs")[0])
+            super().__call__(name, array if heads is None else array * heads[:, None, None])  # (..., H, queries, keys)
         if name.endswith("final_layer_norm"):
             self._layer_done()
 
@@ -100,12 +101,13 @@ class LEDEncoder(Network):
 
         states = []
         watches = [_Watch(bool(output_hidden_states), bool(output_attentions), heads, layer_done) for _ in range(B)]
+        are_watched = bool(output_hidden_states or output_attentions or progress is not None)
         for group in _groups(masks.lengths):
             places = [(b, slice(masks.lengths[b])) for b in group]
             tokens = np.concatenate([source.embedded(table, place) for place in places])
             documents = Batch(
                 [masks.is_real[place] for place in places], [masks.is_global[place] for place in places],
-                [watches[b] for b in group],
+                [watches[b] for b in group] if are_watched else (),
             )  # fmt: skip
             together = encoder(tokens, documents, weights, self.config)
             states += [together[document.rows] for document in documents.each]
@@ -286,14 +288,15 @@ class LEDDecoder(Network):
         is_source_key: per document (any,) bool, at most S
         attentions, hidden_states: whether the output shows them
         """
-        see = _Watch(hidden_states, attentions, self.factors)
+        watch = _Watch(hidden_states, attentions, self.factors)
+        see: Observer = watch if hidden_states or attentions else SEES_NOTHING
         hidden, cache = decoder(tokens, past, is_key, is_source_key, self.weights, self.config, see)
         return BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=hidden,
             past_key_values=cache,
-            hidden_states=tuple(see.hidden_states()) if hidden_states else None,
-            attentions=tuple(see.ending(".self_attn.probs")) if attentions else None,
-            cross_attentions=_widened_to(see.ending(".encoder_attn.probs"), S) if attentions else None,
+            hidden_states=tuple(watch.hidden_states()) if hidden_states else None,
+            attentions=tuple(watch.ending(".self_attn.probs")) if attentions else None,
+            cross_attentions=_widened_to(watch.ending(".encoder_attn.probs"), S) if attentions else None,
         )
 
     def embedded(self, ids: Ids) -> Floats:

@@ -292,21 +292,21 @@ def decoder_self_attention(
     new = (np.swapaxes(array.reshape(R, T, H, E // H), 1, 2) for array in (k, v))  # (R, H, T, D)
     keys, values = (array.append(tokens) for array, tokens in zip(past, new, strict=True))
     length = keys.length  # P + T
-    if is_key is None or T == 1:
-        is_key = np.ones((R, length), np.bool_)
-    if _are_few(T, name, see, dropout) and is_key.all():
-        groups = past_groups(R, T, length)
-        context = grouped(q.reshape(R * T, E), keys.buffer, values.buffer, is_key[0], groups)
+    is_key = None if T == 1 else is_key
+    if is_key is None and _are_few(T, name, see, dropout):
+        is_any = np.ones(length, np.bool_)
+        context = grouped(q.reshape(R * T, E), keys.buffer, values.buffer, is_any, past_groups(R, T, length))
     else:
         k, v = np.stack([keys.view, values.view]).swapaxes(1, 2).reshape(2, H, R * length, -1)  # a row after another
         row = np.arange(R)
         spans = np.stack([row * T, (row + 1) * T, row * length, (row + 1) * length, 0 * row, 0 * row], axis=1)
         ahead = length - T  # the first of the queries has the number 0, and its own key that of the past's end
-        context = _attend(q.reshape(R * T, E), k, v, is_key.reshape(-1), spans, ahead, name, see, dropout)
+        is_any = np.ones(R * length, np.bool_) if is_key is None else is_key.reshape(-1)
+        context = _attend(q.reshape(R * T, E), k, v, is_any, spans, ahead, name, see, dropout)
     if see.wants(f"{name}.probs"):
         is_earlier = np.tri(T, length, length - T, dtype=np.bool_)  # (T, P + T): a token itself and what came before
-        rows = zip(q, keys.view, is_key, strict=True)
-        see(f"{name}.probs", np.stack([_probs(q, k, is_earlier & is_key) for q, k, is_key in rows]))
+        is_seen = np.broadcast_to(is_earlier if is_key is None else is_earlier & is_key[:, None], (R, T, length))
+        see(f"{name}.probs", np.stack([_probs(*row) for row in zip(q, keys.view, is_seen, strict=True)]))
     return _projected(context.reshape(R, T, E), weights, name, see, dropout), (keys, values)
 
 

@@ -63,5 +63,6 @@ class Batch:
                 strict=True,
             )
         ]  # fmt: skip
-        self.see = Parted([(document.see, document.rows) for document in self.each]) if see is None else see
+        parted = Parted([(document.see, document.rows) for document in self.each]) if sees else SEES_NOTHING
+        self.see = parted if see is None else see
         self.dropout = dropout
