@@ -56,6 +56,11 @@ DROPPED = of("test_network_dropout", "test_a_forward_pass_with_dropout_is_the_de
 GROUPED = of("test_kernels", "test_grouped_is_dense_attention_within_each_group")
 NORM = of("test_kernels", "test_residual_and_norm_in_one_pass")
 GELU = of("test_kernels", "test_products_of_rows_are_parted_into_heads_and_a_row_does_not_depend_on_its_company")
+NORM_BACK = of("test_kernels_back", "test_the_gradients_of_residual_and_norm")
+GELU_BACK = of("test_kernels_back", "test_the_slope_of_gelu_over_the_whole_range")
+PRODUCTS_BACK = of("test_kernels_back", "test_the_gradients_of_a_product_of_rows")
+ADAMW = of("test_kernels_back", "test_steps_of_adamw_are_those_of_torch")
+DROPOUT = of("test_dropout", "test_what_is_dropped_follows_from_the_key_and_the_place")
 SEARCHES = of("test_generation_search", "test_the_search_finds_what_the_reference_finds")
 WARPERS = of(
     "test_generation_sampling", "test_a_rule_of_sampling_does_what_the_reference_does",
@@ -174,6 +179,25 @@ OF_FILE = {
          "queries[d, x] * np.float32(0)", "0",
          of("test_banded_int16", "test_what_is_no_number_reaches_every_query_that_attends_to_it")),
     ],
+    "kernels/adamw.py": [
+        ("decay-in-gradient", "Weight decay is part of the gradient, as in Adam with L2.",
+         "g = gradient[i]", "g = gradient[i] + (1 - decay) / rate * weight[i]", ADAMW),
+        ("adam-not-corrected", "The first steps are not corrected for moments that begin at 0.",
+         "beta2**step)", "0)", ADAMW),
+        ("adam-epsilon-inside-root", "Epsilon is added to the square, not to its root.",
+         "(math.sqrt(v[i]) / deviation + epsilon)", "(math.sqrt(v[i] + epsilon) / deviation)", ADAMW),
+    ],
+    "kernels/dropout.py": [
+        ("dropout-alike-in-all-rows", "All rows drop the same columns.",
+         "zero if uniform(keys[r]", "zero if uniform(keys[0]", DROPOUT),
+        ("dropout-of-others", "What should stay is dropped, and what should be dropped stays.",
+         "zero if uniform(keys[r], m) < bound else factor", "factor if uniform(keys[r], m) < bound else zero", DROPOUT),
+        ("dropout-not-scaled", "What is not dropped is not multiplied by 1 / (1 - rate).",
+         "1 / (1 - rate) if rate < 1", "1.0 if rate < 1", DROPOUT),
+        ("dropout-of-shifted-rows", "The numbers of one row are those of another, shifted.",
+         ", STEP) ^ key", ", 1) + key",
+         of("test_dropout", "test_a_number_is_dropped_at_the_rate_whatever_its_neighbours_are")),
+    ],
     "kernels/grouped.py": [
         ("step-scale-missing", "One new token at a time, scores are not divided by sqrt(D).",
          "1 / math.sqrt(D)", "1", GROUPED),
@@ -189,6 +213,12 @@ OF_FILE = {
         ("gelu-tanh", "GELU has the form by tanh, not the exact one.",
          "x * 0.5 * math.erfc(-x * math.sqrt(0.5))",
          "0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))", GELU, "gelu"),
+        ("gelu-slope-is-share", "The slope of GELU lacks the density: only the share below x is left.",
+         "+ x * (DENSITY * math.exp(-0.5 * x * x))", "", GELU_BACK),
+        ("gelu-slope-tanh", "GELU has the slope of its form by tanh, not the exact one.",
+         "0.5 * math.erfc(-x * math.sqrt(0.5)) + x * (DENSITY * math.exp(-0.5 * x * x))",
+         "0.5 * (1 + math.tanh(t := 0.7978845608 * (x + 0.044715 * x**3)))"
+         " + 0.5 * x * (1 - math.tanh(t) ** 2) * 0.7978845608 * (1 + 0.134145 * x * x)", GELU_BACK),
     ],
     "kernels/products.py": [
         ("gelu-before-bias", "The bias is added behind the activation.",
@@ -200,8 +230,20 @@ OF_FILE = {
         ("pairs-beyond-32-bits", "A sum of 32 bits has as many words as it may have terms.",
          "depth = DEPTH if x_scale is None else DEPTH // 2", "depth = DEPTH",
          of("test_rounded", "test_an_int16_product_is_that_of_whole_numbers")),
+        ("weight-gradient-replaced", "The gradient of a weight replaces what other uses of the weight have left there.",
+         "add=True, turn=True", "add=False, turn=True", PRODUCTS_BACK),
+        ("bias-gradient-twice", "The gradient of a bias is added once for each part of the columns.",
+         "if d_bias.size and m0 == 0", "if d_bias.size", PRODUCTS_BACK),
     ],
     "kernels/rows.py": [
+        ("norm-back-without-mean", "The gradient behind a norm keeps its mean, which a norm takes away.",
+         "- mean - row[e] * slope", "- row[e] * slope", NORM_BACK),
+        ("norm-back-along-row", "The gradient behind a norm keeps its part along the row, whose length is lost.",
+         "- mean - row[e] * slope", "- mean", NORM_BACK),
+        ("norm-back-of-output", "The norm's output, with weight and bias, stands for the normed row.",
+         "row[e] *= scale\n", "row[e] *= scale * weight[e]\n", NORM_BACK),
+        ("norm-back-not-scaled", "The gradient behind a norm is not divided by the deviation.",
+         "scale * (upstream[e]", "(upstream[e]", NORM_BACK),
         ("variance-unbiased", "The variance is divided by E - 1.",
          "squares / row.dtype.type(E)", "squares / row.dtype.type(E - 1)", DECODER),
         ("epsilon-outside-root", "Epsilon is added to the deviation, not to the variance.",

@@ -30,7 +30,7 @@ def exactly(*arrays):
 
 
 @EXAMPLE
-@given(R=SIZES, M=SIZES, U=SIZES | st.integers(380, 390), dtype=DTYPES, seed=SEEDS)
+@given(R=SIZES | st.just(0), M=SIZES, U=SIZES | st.integers(380, 390), dtype=DTYPES, seed=SEEDS)
 def test_the_gradients_of_a_product_of_rows(R, M, U, dtype, seed):
     upstream, x, weight, before = random_arrays(seed, dtype, (R, M), (R, U), (M, U), (R, U))
     d_weight, d_bias = random_arrays(seed + 1, dtype, (M, U), (M,))
@@ -52,7 +52,7 @@ def test_the_gradients_of_a_product_of_rows(R, M, U, dtype, seed):
         assert np.array_equal(alone[0], out[r])
 
 
-@pytest.mark.parametrize("parts", [(products.ROW_TILE, 1), (96, 2), (384, 3)])
+@pytest.mark.parametrize("parts", [(1, 1), (2, 2), (5, 3)])
 def test_the_size_of_a_part_changes_no_bit(parts, monkeypatch):
     upstream, x, weight = random_arrays(1, np.float32, (201, 130), (201, 150), (130, 150))
 
@@ -63,7 +63,7 @@ def test_the_size_of_a_part_changes_no_bit(parts, monkeypatch):
         return out, d_weight, d_bias
 
     usual = results()
-    monkeypatch.setattr(products, "PART_ROWS", parts[0])
+    monkeypatch.setattr(products, "PART_TILES", parts[0])
     monkeypatch.setattr(products, "PART_PANELS", parts[1])
     assert all(np.array_equal(a, b) for a, b in zip(usual, results(), strict=True))
 

@@ -10,15 +10,15 @@ from numba import prange
 
 from ..arrays import Floats
 from .elementary import gelu
-from .jit import kernel, scratch, thread
+from .jit import kernel, most_threads, scratch, thread
 from .rounded import DEPTH, Matrix, Rounded, parts, rounded_rows, words
-from .vectors import DOT_ROWS, add_pairs, add_product, dots, lanes, transpose
+from .vectors import DOT_ROWS, ROWS, add_pairs, add_product, dots, lanes, transpose
 
 FEW_ROWS = 16  # of so many rows at most, reading the matrix takes longer than the arithmetic
 WEIGHT_TILE = 48  # rows of the matrix per task
 ROW_TILE = 48  # with so many rows, and DEPTH terms at a time, what is multiplied stays in the first cache
 CHUNK = 1024  # rows per task, for which a part of the matrix is laid out once
-PART_ROWS, PART_PANELS = 192, 8  # of a result per task, so that its operands stay in the second cache
+PART_TILES, PART_PANELS = 8, 8  # tiles of rows and vectors' panels per task, whose operands stay in the second cache
 
 
 @kernel(parallel=True)
@@ -186,11 +186,21 @@ def weighted_sums(x: Floats, y: Floats) -> Floats:
     return out
 
 
+@kernel()
+def _lay_out(rows, first, stop, out):
+    """out = rows[:, first:stop], some columns behind the other."""
+    width = out.shape[2]
+    for i in range(rows.shape[0]):
+        for x in range(first, stop, width):
+            row, copy = rows[i][x : min(stop, x + width)], out[(x - first) // width, i]
+            for j in range(row.shape[0]):
+                copy[j] = row[j]
+
+
 @kernel(parallel=True, fastmath=set())
-def _back(x, is_transposed, y, add, d_bias, lefts, panels, out):
+def _back(x, is_transposed, y, add, ones, d_bias, high, wide, lefts, panels, out):
     (R, M), U = out.shape, y.shape[0]
     width = panels.shape[3]
-    high, wide = lefts.shape[1] * ROW_TILE, panels.shape[1] * width
     across = (M + wide - 1) // wide
     for task in prange((R + high - 1) // high * across):
         r0, m0 = task // across * high, task % across * wide
@@ -198,50 +208,57 @@ def _back(x, is_transposed, y, add, d_bias, lefts, panels, out):
         left, panel = lefts[thread()], panels[thread()]
         if not add:
             out[r0:r1, m0:m1] = 0
-        for u in range(0, U, DEPTH):
-            n = min(U, u + DEPTH) - u
-            # pass 1: panel = y[u : u + n, m0:m1], some columns behind the other
-            for p in range((m1 - m0 + width - 1) // width):
-                m = m0 + p * width
-                panel[p, :n, : min(m1 - m, width)] = y[u : u + n, m : min(m1, m + width)]
-            # pass 2: left = the same terms of x, row tile by row tile, each transposed
-            for t in range((r1 - r0 + ROW_TILE - 1) // ROW_TILE):
-                r = r0 + t * ROW_TILE
-                rows = min(r1 - r, ROW_TILE)
-                if is_transposed:
-                    left[t, :n, :rows] = x[u : u + n, r : r + rows]
-                else:
-                    transpose(x[r : r + rows, u : u + n], left[t, :n, :rows])
-            # pass 3: out += left.T @ panel
-            for p in range((m1 - m0 + width - 1) // width):
-                m = m0 + p * width
+        for u0 in range(0, U, DEPTH):
+            u1 = min(U, u0 + DEPTH)
+            n = u1 - u0
+            # pass 1: panel = y[u0:u1, m0:m1]; left = x[u0:u1, r0:r1], or x[r0:r1, u0:u1].T
+            _lay_out(y[u0:u1], m0, m1, panel)
+            if is_transposed:
+                _lay_out(x[u0:u1], r0, r1, left)
+            else:
+                for r in range(r0, r1, ROW_TILE):
+                    stop = min(r1, r + ROW_TILE)
+                    transpose(x[r:stop, u0:u1], left[(r - r0) // ROW_TILE, :n, : stop - r])
+            # pass 2: out += left.T @ panel; meanwhile rows of the next terms come to the cache, one during each block
+            ahead = 0
+            for m in range(m0, m1, width):
                 columns = min(m1 - m, width)
-                for t in range((r1 - r0 + ROW_TILE - 1) // ROW_TILE):
-                    r = r0 + t * ROW_TILE
-                    rows = min(r1 - r, ROW_TILE)
-                    add_product(left[t, :n, :rows].T, panel[p, :n, :columns], out[r : r + rows, m : m + columns])
-            # pass 4: d_bias += left.sum(axis=0)
+                right = panel[(m - m0) // width, :n, :columns]
+                for r in range(r0, r1, ROWS):
+                    t, first, rows = (r - r0) // ROW_TILE, (r - r0) % ROW_TILE, min(r1 - r, ROWS)
+                    tile, result = left[t, :n, first : first + rows], out[r : r + rows, m : m + columns]
+                    u = min(u1 + ahead // 2, U - 1)
+                    later = x[u][r0:r1] if is_transposed and ahead % 2 else y[u][m0:m1]
+                    add_product(tile.T, right, result, later.reshape(1, later.size))
+                    ahead += 1
+            # pass 3: d_bias += left.sum(axis=0)
             if d_bias.size and m0 == 0:
-                for t in range((r1 - r0 + ROW_TILE - 1) // ROW_TILE):
-                    r = r0 + t * ROW_TILE
+                for r in range(r0, r1, ROW_TILE):
                     rows = min(r1 - r, ROW_TILE)
-                    for i in range(1, n):
-                        for j in range(rows):
-                            left[t, 0, j] += left[t, i, j]
-                    for j in range(rows):
-                        d_bias[r + j] += left[t, 0, j]
+                    add_product(ones[:, :n], left[(r - r0) // ROW_TILE, :n, :rows], d_bias[:, r : r + rows])
+
+
+def _part(size: int, unit: int, most: int, threads: int) -> int:
+    """Return the size of equal parts: `most` units at most, and as many parts as give each thread the same number."""
+    parts = -(-size // (most * unit))
+    parts = -(-parts // threads) * threads
+    return -(-size // (parts * unit)) * unit
 
 
 def _multiply_back(x: Floats, y: Floats, out: Floats, d_bias: Floats | None = None, *, add: bool, turn: bool) -> None:
-    """Write or add x @ y, with `turn` x.T @ y, to `out`."""
-    dtype, width = out.dtype, lanes(out.dtype)
+    """Write or add x @ y, with `turn` x.T @ y, to `out`; and add x.sum(axis=0) to d_bias."""
+    (R, M), dtype, width = out.shape, out.dtype, lanes(out.dtype)
+    if not out.size:
+        return
     x, y = (np.ascontiguousarray(array).view() for array in (x, y))
-    x.flags.writeable = y.flags.writeable = (
-        False  # subtle: else some are and some are not, and a kernel is compiled for each
-    )
-    d_bias = np.empty(0, dtype) if d_bias is None else d_bias
-    lefts = scratch((PART_ROWS // ROW_TILE, DEPTH, ROW_TILE), dtype)
-    _back(x, turn, y, add, d_bias, lefts, scratch((PART_PANELS, DEPTH, width), dtype), out)
+    # subtle: a matrix of a model is read-only, and rows are not; a kernel would be compiled for each.
+    x.flags.writeable = y.flags.writeable = False
+    is_high = R * width >= M * ROW_TILE  # more tiles of rows than panels of columns
+    high = _part(R, ROW_TILE, PART_TILES, most_threads() if is_high else 1)
+    wide = _part(M, width, PART_PANELS, 1 if is_high else most_threads())
+    lefts, panels = (scratch((size // each, DEPTH, each), dtype) for size, each in ((high, ROW_TILE), (wide, width)))
+    d_bias = np.empty((1, 0), dtype) if d_bias is None else d_bias[None]
+    _back(x, turn, y, add, np.ones((1, DEPTH), dtype), d_bias, high, wide, lefts, panels, out)
 
 
 def back_to_rows(upstream: Floats, weight: Floats, out: Floats, *, add: bool = False) -> None:
