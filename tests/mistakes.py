@@ -52,6 +52,7 @@ BRANCHES = of(PROPERTIES, "test_a_continuation_keeps_its_tokens_when_the_same_pa
 BAND = of("test_kernels", "test_banded_is_dense_attention_within_the_band")
 TOGETHER = of("test_kernels", "test_banded_documents_one_behind_the_other_have_the_bits_that_each_has_alone")
 INT16_TOGETHER = of("test_banded_int16", "test_int16_documents_one_behind_the_other_have_the_bits_that_each_has_alone")
+SMOOTHED = of("test_model", "test_smoothed_labels_have_the_loss_that_the_reference_computes_for_training")
 DROPPED = of("test_network_dropout", "test_a_forward_pass_with_dropout_is_the_definition_with_the_same_numbers_dropped")
 GROUPED = of("test_kernels", "test_grouped_is_dense_attention_within_each_group")
 NORM = of("test_kernels", "test_residual_and_norm_in_one_pass")
@@ -356,6 +357,10 @@ OF_FILE = {
          "labels != IGNORED_LABEL", "labels > 1", LOSS),
         ("loss-mean-of-means", "The loss is divided by all labels, the ignored ones included.",
          "np.mean(losses)", "np.sum(losses) / labels.size", LOSS, "cross_entropy"),
+        ("smoothing-spread-once", "Smoothing takes the sum over the vocabulary in place of the mean.",
+         "scores.mean(axis=1)", "scores.sum(axis=1)", SMOOTHED),
+        ("smoothing-counts-label-whole", "Smoothing leaves the label its whole weight.",
+         "(1 - smoothing) * losses", "losses", SMOOTHED),
         ("span-clamp-missing", "A position below 0 counts from the end; it is 0.",
          "np.maximum(places, 0)", "places", SPANS),
         ("span-beyond-clamped", "A position behind the end is the last; it is left out.",

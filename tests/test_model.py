@@ -11,6 +11,7 @@ from pyled import models
 from pyled.errors import PyledWarning
 from pyled.models import LEDModel
 from pyled.models.outputs import LEDEncoderBaseModelOutput
+from pyled.network.losses import cross_entropy
 
 DTYPES = ["float64", "float32"]
 SINGLE_CALLS = [name for name in golden.names() if not golden.MANIFEST["cases"][name].get("calls")]
@@ -144,3 +145,14 @@ def test_calls_that_share_a_cache(name, dtype):
                 kept = slice(length) if part.startswith("cross") else slice(None)
                 assert got.shape[:2] == (len(truth), H)
                 assert_within(part, got[b][:, kept], truth[b][:, kept], error_of(case, f"cache.{i}.{part}"))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["smoothing", "smoothing-untied"])
+def test_smoothed_labels_have_the_loss_that_the_reference_computes_for_training(name, dtype):
+    case = golden.load_gradients(name)
+    smoothing, given = golden.GRADIENTS["cases"][name]["label_smoothing"], arguments(case)
+    output = call(make(case, dtype), given)
+    loss = cross_entropy(output.logits, given["labels"], smoothing)
+    assert_within("loss", loss, case.truth["out.loss"], error_of(case, "out.loss"), np.dtype(dtype))
+    assert abs(loss - output.loss) > 1e-3

@@ -22,7 +22,6 @@ from pyled.network.cache import Cache
 from pyled.network.decoder import decoder
 from pyled.network.dropout import Dropout
 from pyled.network.encoder import encoder
-from pyled.network.heads import classification_logits
 
 EXAMPLE = settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
 NO_RATES = dict.fromkeys(
@@ -239,22 +238,39 @@ def test_rates_of_0_change_no_bit(T, dtype):
     )
 
 
-def test_the_head_for_classification_drops_what_its_two_layers_read():
-    model = small_model(LEDForSequenceClassification, num_labels=5, classifier_dropout=0.4)
-    state = np.random.default_rng(0).standard_normal((7, 12))
-    dropout = Dropout(model.config, 3, np.arange(7), 11)
-    before = state.copy()
-    logits = classification_logits(state, model.weights, dropout)
-    assert np.array_equal(state, before)
-    weights = model.weights
-    read, inner = np.ones((7, 12)), np.ones((7, 12))
-    dropout.classifier("classification_head.dense", read)
-    dropout.classifier("classification_head.out_proj", inner)
-    assert not np.array_equal(read, inner)
-    for b in range(7):
-        x = np.tanh(reference.linear(state[b] * read[b], weights, "classification_head.dense")) * inner[b]
-        truth = reference.linear(x, weights, "classification_head.out_proj")
-        assert_within("logits", logits[b], truth, 0.0)
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("kind", [LEDForConditionalGeneration, LEDForSequenceClassification])
+def test_the_loss_of_a_step_of_training_is_that_of_the_definition_with_the_same_numbers_dropped(kind, seed):
+    rates = {"dropout": 0.2, "attention_dropout": 0.3, "activation_dropout": 0.1, "classifier_dropout": 0.4}
+    model = small_model(kind, num_labels=5, encoder_layerdrop=0.3, decoder_layerdrop=0.3, **rates)
+    rng, weights, S = np.random.default_rng(seed), model.weights, 19
+    ids, is_real, is_global = rng.integers(3, 31, (2, S)), np.ones(S, bool), np.arange(S) % 7 == 0
+    ids[:, [11, 17]] = 2
+    is_lm = kind is LEDForConditionalGeneration
+    labels = rng.integers(3, 31, (2, 18)) if is_lm else rng.integers(5, size=2)
+    arguments = {"input_ids": ids, "global_attention_mask": np.tile(is_global, (2, 1)), "labels": labels}
+    loss, _ = model.loss_and_gradients(**arguments, training=True, seed=seed, first_document=3)
+    losses = []
+    for b in range(2):
+        targets = reference.shift_right(labels[b] if is_lm else ids[b], 2, 1)
+        dropping = Dropping(model.config, seed, 3 + b, is_real, is_global, len(targets))
+        source, target = (weights[f"{side}.embed_tokens.weight"][of_side] for side, of_side in
+                          (("encoder", ids[b]), ("decoder", targets)))  # fmt: skip
+        with dropping.in_definition():
+            states = reference.encoder(source, is_real, is_global, weights, model.config, dropping.see)
+            hidden = reference.decoder(target, None, states, is_real, weights, model.config, dropping.see)
+        if is_lm:
+            losses.append(reference.loss(reference.lm_logits(hidden, weights), labels[b]))
+            continue
+        names, rows = ("classification_head.dense", "classification_head.out_proj"), dropping.rows["decoder"].part([17])
+        state = hidden[[17]]
+        rows.classifier(names[0], state)
+        inner = np.tanh(reference.linear(state, weights, names[0]))
+        rows.classifier(names[1], inner)
+        losses.append(reference.loss(reference.linear(inner, weights, names[1]), labels[[b]]))
+    assert_within("loss", loss, np.array(np.mean(losses)), 0.0)
+    _, gradients = model.loss_and_gradients(**arguments, training=False)
+    assert gradients.keys() >= model.loss_and_gradients(**arguments, training=True, seed=seed)[1].keys()
 
 
 def test_a_slice_of_rows_drops_what_the_whole_does(monkeypatch):
