@@ -12,7 +12,7 @@ from ..arrays import Bools, Floats, Ids
 from .dropout import Dropped, scale, threshold, uniform
 from .elementary import exp
 from .jit import kernel, scratch, thread
-from .vectors import add_product, lanes, transpose
+from .vectors import VECTORS, add_product, lanes, transpose
 
 QUERY_TILE = 96  # queries are the vector lanes; with 64 keys, a tile's scores and sums stay in the second cache
 KEY_TILE = 64
@@ -194,15 +194,21 @@ def _banded(
 
 
 def tiles_of(lengths: Ids, w: int, unit: int, query_tile: int | None) -> Ids:
-    """Return tiles of queries: for each its document, its first query there, and how many queries it holds.
+    """Return tiles of queries: for each its document, its first query there, and how many lanes it has for them.
 
     Their size depends on the document alone: no more than the window or the document, since a tile computes with the
-    keys of all its windows.
+    keys of all its windows. The last tile of a document has as few vectors as hold its queries.
 
     lengths: (B,) int, the queries of each document
+    unit: `lanes` of the float type
     """
     sizes = [query_tile or min(QUERY_TILE, -(-min(Q, w) // unit) * unit) for Q in lengths]
-    tiles = [(b, first, size) for b, size in enumerate(sizes) for first in range(0, lengths[b], size)]
+    vector = unit // VECTORS
+    tiles = [
+        (b, first, min(size, -(-(lengths[b] - first) // vector) * vector))
+        for b, size in enumerate(sizes)
+        for first in range(0, lengths[b], size)
+    ]
     return np.array(tiles, np.int64).reshape(-1, 3)
 
 
