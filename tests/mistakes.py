@@ -54,6 +54,8 @@ TOGETHER = of("test_kernels", "test_banded_documents_one_behind_the_other_have_t
 INT16_TOGETHER = of("test_banded_int16", "test_int16_documents_one_behind_the_other_have_the_bits_that_each_has_alone")
 SMOOTHED = of("test_model", "test_smoothed_labels_have_the_loss_that_the_reference_computes_for_training")
 DROPPED = of("test_network_dropout", "test_a_forward_pass_with_dropout_is_the_definition_with_the_same_numbers_dropped")
+BAND_BACK = of("test_banded_back", "test_the_band_and_its_gradients_are_those_of_dense_softmax")
+NO_PATH = of("test_banded_back", "test_no_gradient_flows_where_no_path_leads")
 GROUPED = of("test_kernels", "test_grouped_is_dense_attention_within_each_group")
 NORM = of("test_kernels", "test_residual_and_norm_in_one_pass")
 GELU = of("test_kernels", "test_products_of_rows_are_parted_into_heads_and_a_row_does_not_depend_on_its_company")
@@ -167,6 +169,21 @@ OF_FILE = {
          "slice(span[4], span[5])", "slice(0, span[5])", TOGETHER),
         ("softmax-sum-missing", "Weighted sums are not divided by the sum of the powers.",
          "output[d, i] *= total[i]", "pass", BAND),
+    ],
+    "kernels/banded_back.py": [
+        ("back-masked-keys", "Padding and global tokens get a gradient as keys of the band.",
+         "scores[:, x] = -np.inf", "pass", BAND_BACK),
+        ("back-band-one-long", "Gradients flow one token beyond the window.", "same - w))", "same - w - 1))", NO_PATH),
+        ("back-extra-keys-missing", "Global keys get no gradient from beyond the window.",
+         "range(n_band + n_extra)", "range(n_band)", BAND_BACK),
+        ("back-scale-of-queries-missing", "The gradient of the queries is not divided by sqrt(D).",
+         "some_k[j, d] * scale", "some_k[j, d]", BAND_BACK),
+        ("back-scale-of-keys-missing", "Scores are computed again without their division by sqrt(D).",
+         "q[i0 + i, d] * scale", "q[i0 + i, d]", BAND_BACK),
+        ("back-mean-missing", "The gradient of the scores lacks what the softmax's sum passes on.",
+         "(d_probs[r, x] - mean)", "d_probs[r, x]", BAND_BACK),
+        ("back-mean-dropped", "Dropout drops the mean, too.",
+         "(stays * d_probs[r, x] - mean)", "stays * (d_probs[r, x] - mean)", BAND_BACK),
     ],
     "kernels/banded_int16.py": [
         ("int16-extra-keys-of-others", "In int16, a document sees the global keys of all documents before it.",

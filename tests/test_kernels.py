@@ -634,7 +634,7 @@ def test_a_wrong_number_of_threads_is_refused_and_changes_nothing(count):
 ALL_KERNELS = """
 import hashlib, itertools, sys
 import numpy as np
-from pyled.kernels import adamw, banded, banded_int16, dropout, grouped, jit, products, rows
+from pyled.kernels import adamw, banded, banded_back, banded_int16, dropout, grouped, jit, products, rows
 if sys.argv[1:]:
     jit.set_threads(int(sys.argv[1]))
 rng = np.random.default_rng(0)
@@ -661,6 +661,12 @@ results += step
 for multiply, activate in itertools.product((products.few_rows, products.many_rows), (False, True)):
     results.append(np.empty((2, len(x), 30), np.float32))
     multiply(x, some(60, 40), some(60), results[-1], activate=activate)
+dropped = dropout.Dropped(np.arange(304, dtype=np.uint32).reshape(4, 76), np.arange(76), np.arange(2), 0.1)
+arrays = q, k, v, np.ones(76, bool), some(4, 2, 6), some(4, 2, 6), 40
+results += [np.empty((76, 24), np.float32), np.empty((4, 76), np.float32)]
+results += [np.empty_like(arrays[i]) for i in (0, 1, 2, 4, 5)]
+banded.banded(*arrays, results[-7], log_sums=results[-6], dropped=dropped)
+banded_back.banded_back(some(76, 24), *arrays, *results[-7:], dropped=dropped)
 keys = some(1, 4, 76, 6), some(1, 4, 76, 6), np.ones(76, bool), np.array([[0, 0, 70, 0, 4], [0, 70, 76, 4, 5]])
 results.append(grouped.grouped(some(5, 24), *keys))
 print([hashlib.sha256(np.ascontiguousarray(result).tobytes()).hexdigest() for result in results])

@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 
 from ..arrays import Bools, Floats, Ids
-from .dropout import Dropped, scale, threshold, uniform
+from . import dropout
 from .elementary import exp
 from .jit import kernel, scratch, thread
 from .vectors import VECTORS, add_product, lanes, transpose
@@ -29,7 +29,7 @@ def absorb(scores, values, sums, output, dropped):
     dropped: what is dropped of the powers after they are summed, the `keys`, `columns` and `rate` of `Dropped`; or None
     """
     keys, lanes = scores.shape
-    top, total, shift, decay = sums[0], sums[1], sums[2], sums[3]
+    top, total, shift, scale = sums[0], sums[1], sums[2], sums[3]
     # pass 1: shift = np.maximum(top, scores.max(axis=0))
     for x in range(lanes):
         shift[x] = top[x]
@@ -37,18 +37,18 @@ def absorb(scores, values, sums, output, dropped):
         for x in range(lanes):
             score, largest = scores[j, x], shift[x]
             shift[x] = score if score > largest else largest  # subtle: a vector instruction treats NaN so, max() not
-    # pass 2: decay = np.exp(top - shift); top = shift; total *= decay
+    # pass 2: scale = np.exp(top - shift); top = shift; total *= scale
     for x in range(lanes):
         earlier = top[x]
         top[x] = shift[x]
         if shift[x] == -np.inf:  # subtle: no key so far. Any finite shift gives powers of 0, where -inf gives NaN
             shift[x] = 0
-        decay[x] = exp(earlier - shift[x])
-        total[x] *= decay[x]
-    # pass 3: output *= decay
+        scale[x] = exp(earlier - shift[x])
+        total[x] *= scale[x]
+    # pass 3: output *= scale
     for d in range(output.shape[0]):
         for x in range(lanes):
-            output[d, x] *= decay[x]
+            output[d, x] *= scale[x]
     # pass 4: scores = np.exp(scores - shift); total += scores.sum(axis=0)
     for j in range(keys):
         for x in range(lanes):
@@ -58,10 +58,10 @@ def absorb(scores, values, sums, output, dropped):
     # pass 5: scores = np.where(uniform(of_queries, columns[:, None]) < bound, 0, scores * factor)
     if dropped is not None:
         of_queries, columns, rate = dropped
-        bound, factor, zero = threshold(rate), scores.dtype.type(scale(rate)), scores.dtype.type(0)
+        bound, factor, zero = dropout.threshold(rate), scores.dtype.type(dropout.scale(rate)), scores.dtype.type(0)
         for j in range(keys):
             for x in range(of_queries.shape[0]):
-                scores[j, x] *= zero if uniform(of_queries[x], columns[j]) < bound else factor
+                scores[j, x] *= zero if dropout.uniform(of_queries[x], columns[j]) < bound else factor
     # pass 6: output += values.T @ scores
     add_product(values.T, scores, output)
 
@@ -166,7 +166,7 @@ def of_head(dropped, h, queries, keys, extra):
     """Return the part of a `Dropped` that a head of a document needs, whose keys have one axis less; None for None."""
     if dropped is None:
         return None
-    return Dropped(dropped.keys[h, queries], dropped.columns[keys], dropped.extra_columns[extra], dropped.rate)
+    return dropout.Dropped(dropped.keys[h, queries], dropped.columns[keys], dropped.extra_columns[extra], dropped.rate)
 
 
 @kernel()
@@ -220,7 +220,7 @@ def one_document(q: Floats, k: Floats, k_extra: Floats) -> Ids:
 def banded(
     q: Floats, k: Floats, v: Floats, is_key: Bools, k_extra: Floats, v_extra: Floats, w: int, context: Floats,
     query_tile: int | None = None, key_tile: int | None = None, *, spans: Ids | None = None, ahead: int | None = None,
-    log_sums: Floats | None = None, dropped: Dropped | None = None,
+    log_sums: Floats | None = None, dropped: dropout.Dropped | None = None,
 ) -> None:  # fmt: skip
     """Write the context of every query i over the keys j from i - w to i + ahead with is_key[j], and all extra keys.
 

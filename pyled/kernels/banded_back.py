@@ -21,8 +21,8 @@ import numpy as np
 from numba import prange
 
 from ..arrays import Bools, Floats, Ids
+from . import dropout
 from .banded import of_head, one_document
-from .dropout import Dropped, scale, threshold, uniform
 from .elementary import exp
 from .jit import kernel, scratch, thread
 from .vectors import VECTORS, add_product, lanes, transpose
@@ -68,16 +68,16 @@ def _through_softmax(scores, d_probs, lanes, log_sums, means, dropped):
                 d_probs[r, x] = scores[r, x] * (d_probs[r, x] - mean)
         else:
             of_queries, columns, rate = dropped
-            bound, factor, zero = threshold(rate), scores.dtype.type(scale(rate)), scores.dtype.type(0)
+            bound, factor, zero = dropout.threshold(rate), scores.dtype.type(dropout.scale(rate)), scores.dtype.type(0)
             for x in range(columns.shape[0]):
-                stays = zero if uniform(of_queries[r], columns[x]) < bound else factor
+                stays = zero if dropout.uniform(of_queries[r], columns[x]) < bound else factor
                 d_probs[r, x] = scores[r, x] * (stays * d_probs[r, x] - mean)
                 scores[r, x] *= stays
 
 
 @kernel()
 def _head_back(
-    upstream, q, k, v, is_key, k_extra, v_extra, w, ahead, unit, context, log_sums, dropped, query_tile, size, memory,
+    upstream, q, k, v, is_key, k_extra, v_extra, w, ahead, scale, context, log_sums, dropped, query_tile, size, memory,
     row_memory, means, d_q, d_k, d_v, d_k_extra, d_v_extra,
 ):  # fmt: skip
     """Compute the gradients of one head of a document; see `banded_back`.
@@ -119,14 +119,14 @@ def _head_back(
         transpose(some_v, values[:, :count])
         for j in range(count):
             for d in range(D):
-                rows_of_keys[j, d] = some_k[j, d] * unit
+                rows_of_keys[j, d] = some_k[j, d] * scale
         first = 0 if is_extra else max(0, j0 - ahead)
         stop = Q if is_extra else min(Q, j0 + count + w)
         for i0 in range(first, stop, query_tile):
             rows = min(stop - i0, query_tile)
             for i in range(rows):
                 for d in range(D):
-                    queries[i, d] = q[i0 + i, d] * unit
+                    queries[i, d] = q[i0 + i, d] * scale
                     gradients[i, d] = upstream[i0 + i, d]
             # scores = q @ k.T, d_probs = upstream @ v.T
             scores[:rows] = 0
@@ -150,7 +150,7 @@ def _head_back(
 
 @kernel(parallel=True)
 def _banded_back(
-    upstream, q, k, v, is_key, k_extra, v_extra, w, ahead, unit, spans, context, log_sums, dropped, query_tile, size,
+    upstream, q, k, v, is_key, k_extra, v_extra, w, ahead, scale, spans, context, log_sums, dropped, query_tile, size,
     widths, memory, row_memory, means, d_q, d_k, d_v, d_k_extra, d_v_extra,
 ):  # fmt: skip
     H, _, D = q.shape
@@ -161,7 +161,7 @@ def _banded_back(
         head = slice(h * D, (h + 1) * D)
         _head_back(
             upstream[queries, head], q[h, queries], k[h, keys], v[h, keys], is_key[keys], k_extra[h, extra],
-            v_extra[h, extra], w, ahead, unit, context[queries, head], log_sums[h, queries],
+            v_extra[h, extra], w, ahead, scale, context[queries, head], log_sums[h, queries],
             of_head(dropped, h, queries, keys, extra), query_tile, size,
             memory[thread(), : height * width].reshape(height, width), row_memory[thread(), : 2 * query_tile + width],
             means[h, queries], d_q[h, queries], d_k[h, keys], d_v[h, keys], d_k_extra[h, extra], d_v_extra[h, extra],
@@ -172,7 +172,7 @@ def banded_back(
     upstream: Floats, q: Floats, k: Floats, v: Floats, is_key: Bools, k_extra: Floats, v_extra: Floats, w: int,
     context: Floats, log_sums: Floats, d_q: Floats, d_k: Floats, d_v: Floats, d_k_extra: Floats, d_v_extra: Floats,
     query_tile: int | None = None, key_tile: int | None = None, *, spans: Ids | None = None, ahead: int | None = None,
-    dropped: Dropped | None = None,
+    dropped: dropout.Dropped | None = None,
 ) -> None:  # fmt: skip
     """Write the gradients of the queries, the keys and the values of `banded`, from the gradient of its context.
 
@@ -192,7 +192,7 @@ def banded_back(
     spans, ahead, dropped: as in `banded`; no two documents share queries or keys, and each of these is in one
     """
     H, Q, D = q.shape
-    unit, query_tile, block = q.dtype.type(1 / math.sqrt(D)), query_tile or QUERY_TILE, lanes(q.dtype)
+    scale, query_tile, block = q.dtype.type(1 / math.sqrt(D)), query_tile or QUERY_TILE, lanes(q.dtype)
     spans = one_document(q, k, k_extra) if spans is None else spans
     ahead = w if ahead is None else ahead
     lengths = (spans[:, 3] - spans[:, 2]).tolist()
@@ -201,7 +201,7 @@ def banded_back(
     memory = scratch(((4 * D + 2 * query_tile) * width,), q.dtype)
     row_memory = scratch((2 * query_tile + width, D), q.dtype)
     _banded_back(
-        upstream, q, k, v, is_key, k_extra, v_extra, w, ahead, unit, spans, context, log_sums, dropped, query_tile,
+        upstream, q, k, v, is_key, k_extra, v_extra, w, ahead, scale, spans, context, log_sums, dropped, query_tile,
         block // VECTORS, np.array(sizes, np.int64), memory, row_memory, np.empty((H, Q), q.dtype), d_q, d_k, d_v,
         d_k_extra, d_v_extra,
     )  # fmt: skip
