@@ -46,6 +46,11 @@ ENCODER_BACK = of("test_gradients_encoder", "test_gradients_are_the_central_diff
 ENCODER_DROPS = of(
     "test_gradients_encoder", "test_gradients_with_dropout_are_the_central_differences_of_the_forward_pass"
 )
+GRADIENTS = of("test_gradients_golden", *(
+    f"test_gradients_are_the_references[{case}-float64]" for case in ("layers-2-1", "global-uneven", "labels")
+))  # fmt: skip
+KEPT = of("test_gradients_model", "test_what_is_kept_and_how_many_threads_there_are_changes_no_bit")
+PARTS = of("test_gradients_model", "test_documents_one_by_one_in_any_order_add_up_to_the_batch")
 TO_ALL = of(PROPERTIES, "test_global_queries_see_the_same_with_and_without_keys_of_their_own")
 BEAMS = of(PROPERTIES, "test_generation_with_a_cache_is_the_search_over_the_definition")
 BRANCHES = of(PROPERTIES, "test_a_continuation_keeps_its_tokens_when_the_same_past_is_continued_otherwise")
@@ -695,6 +700,8 @@ OF_FILE = {
     "gradients/attention_encoder.py": [
         ("backward-global-row", "The ordinary query of a global token has a gradient; its context was overwritten.",
          "d_context[places] = 0", "pass", ENCODER_BACK),
+        ("backward-global-in-band", "A global key is in the band, too, and so a query gets its part twice.",
+         "is_key = documents.is_real & ~documents.is_global", "is_key = documents.is_real", GRADIENTS),
         ("backward-global-column", "What all see of a global token counts twice in its gradient.",
          "= d_k_extra, d_v_extra", "= 2 * d_k_extra, 2 * d_v_extra", ENCODER_BACK),
         ("backward-padding-query", "The context of padding has a gradient; it was set to 0.",
@@ -705,6 +712,28 @@ OF_FILE = {
          "d_scores -= probs * d_scores.sum(axis=1, keepdims=True)", "pass", ENCODER_BACK),
         ("backward-global-dropout", "The sum of a global token's probabilities is 1 though some are dropped.",
          "d_probs += d_totals[:, columns].reshape(-1, 1)", "pass", ENCODER_DROPS),
+        ("backward-dropped-anew", "An attention whose output is computed again drops nothing of it.",
+         "documents.dropout.hidden(output, kept[output])", "pass", KEPT),
+    ],
+    "gradients/attention_decoder.py": [
+        ("backward-states-of-one-layer", "The encoder's states have the gradient of one layer's keys or values.",
+         "sums, out=d_states, add=True)", "sums, out=d_states)", GRADIENTS),
+    ],
+    "gradients/sums.py": [
+        ("backward-tied", "The gradient of a tied weight is that of its last use.",
+         "if id(weight) not in self._sums:", "if True:", GRADIENTS),
+    ],
+    "gradients/heads.py": [
+        ("backward-count-of-part", "The part of a batch divides its loss by its own labels, not by those of the batch.",
+         "count = max(1, len(counted)) if step.count is None else step.count", "count = max(1, len(counted))", PARTS),
+        ("backward-count-of-ignored", "The loss is divided by all labels, those of -100 too.",
+         "max(1, len(counted)) if", "len(targets) if", GRADIENTS),
+    ],
+    "kernels/banded_back.py": [
+        ("backward-scale", "The gradient of a query lacks the factor 1 / sqrt(D), and so have its weight and bias.",
+         "rows_of_keys[j, d] = some_k[j, d] * unit", "rows_of_keys[j, d] = some_k[j, d]", GRADIENTS),
+        ("backward-softmax", "The gradient of scores lacks the mean over the keys.",
+         "scores[r, x] * (d_probs[r, x] - mean)", "scores[r, x] * d_probs[r, x]", GRADIENTS),
     ],
     "gradients/layers.py": [
         ("backward-dropout", "The gradient goes through what was dropped.",
@@ -719,4 +748,10 @@ OF_FILE = {
          of("test_gradients_encoder", "test_tied_weights_share_a_sum_and_padding_is_not_looked_up")),
     ],
 }  # fmt: skip
+# What is special in the backward pass of LED, each done wrong: what the gradients are first suspected of in a port.
+TRAPS = (
+    "backward-global-row", "backward-global-in-band", "backward-padding-query", "backward-scale", "backward-global-key",
+    "backward-padding-row", "backward-tied", "backward-count-of-part", "norm-back-of-output", "backward-dropped-anew",
+    "backward-gelu", "backward-states-of-one-layer",
+)  # fmt: skip
 MISTAKES = [Mistake(file, *row) for file, rows in OF_FILE.items() for row in rows]

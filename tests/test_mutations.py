@@ -7,7 +7,7 @@ from pathlib import Path
 
 import flips
 import pytest
-from mistakes import MISTAKES
+from mistakes import MISTAKES, TRAPS
 from mutations import mutations, source_of
 
 ALL, LOST = mutations()
@@ -28,7 +28,7 @@ def test_each_mutation_changes_what_the_code_says(part):
 
 def test_a_name_stands_for_one_mutation():
     names = [mutation.name for mutation in ALL]
-    assert len(set(names)) == len(names)
+    assert len(set(names)) == len(names) and set(TRAPS) < set(names)
     for mistake in MISTAKES:
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", mistake.name) and re.fullmatch(r"\S.+\.", mistake.says)
 
