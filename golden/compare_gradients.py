@@ -28,7 +28,7 @@ from pyled.network.observe import Stages
 
 POLICIES = ("keep", "selective", "recompute")
 LM, QA, CLASSES = "LEDForConditionalGeneration", "LEDForQuestionAnswering", "LEDForSequenceClassification"
-NEVER_MADE = ("query_global", "key_global", "value_global", "fc1")  # stages whose gradients pyled does not compute
+NEVER_MADE = ("query_global", "key_global", "value_global")  # stages whose gradients pyled does not compute
 
 
 def random_trial(rng: np.random.Generator, kind: str) -> tuple[dict[str, Any], Arrays, float]:

@@ -396,10 +396,10 @@ OF_FILE = {
     ],
     "models/sequence_classification.py": [
         ("first-end", "The head reads the state at the first end token; it reads that at the last.",
-         "is_end.shape[1] - 1 - np.argmax(is_end[:, ::-1], axis=1)", "np.argmax(is_end, axis=1)",
+         "shape[1] - 1 - np.argmax(is_end[:, ::-1], axis=1)", "np.argmax(is_end, axis=1)",
          stored("classification-last-end")),
         ("last-token", "The head reads the state at the last token, be it padding.",
-         "is_end.shape[1] - 1 - np.argmax(is_end[:, ::-1], axis=1)", "is_end.shape[1] - 1",
+         "shape[1] - 1 - np.argmax(is_end[:, ::-1], axis=1)", "np.full(shape[0], shape[1] - 1)",
          stored("classification")),
     ],
     "models/arguments.py": [
@@ -514,7 +514,7 @@ OF_FILE = {
     ],
     "models/tensorflow.py": [
         ("padding-counts", "The loss of TensorFlow's class counts padding, and not -100, as torch's does.",
-         'targets = {"labels": np.where', 'targets = targets or {"labels": np.where',
+         'return {"labels": np.where', 'return {"labels": labels} or {"labels": np.where',
          of("test_tf_model", "test_a_file_of_tensorflow_gives_the_outputs_of_its_class[lm-labels-float64]")),
     ],
     "checkpoint/names.py": [
