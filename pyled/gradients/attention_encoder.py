@@ -78,8 +78,8 @@ def encoder_self_attention(
     d_context[places] = 0
     d_context[~documents.is_real] = 0  # subtle: padding's context was set to 0, and no gradient goes through that
 
-    q, k, v = (_by_head(kept.pop(f"{inner}.{part}")) for part in ("query", "key", "value"))  # (H, S, D)
-    log_sums = np.ascontiguousarray(kept.pop(f"{name}.log_sums").T)  # (H, S)
+    stages = (kept.pop(stage) for stage in (f"{inner}.query", f"{inner}.key", f"{inner}.value", f"{name}.log_sums"))
+    q, k, v, log_sums = (np.ascontiguousarray(stage.swapaxes(0, 1)) for stage in stages)  # (H, S, D), (H, S)
     k_extra, v_extra = (np.take(array, places, axis=1) for array in (k, v))  # (H, G, D)
     d_q = upstream.reshape(q.shape)  # its memory
     d_k, d_v, d_k_extra, d_v_extra = (np.empty_like(array) for array in (k, v, k_extra, v_extra))
@@ -97,11 +97,6 @@ def encoder_self_attention(
         d_part = join_heads({"query": d_q, "key": d_k, "value": d_v}[part])
         see(f"{inner}.{part}", d_part)
         linear(d_part, hidden, weights, f"{inner}.{part}", sums, out=d_hidden, add=True)
-
-
-def _by_head(stage: Floats) -> Floats:
-    """Return queries, keys or values as the kernels take them, (H, S, D); the stage is their view as (S, H, D)."""
-    return np.ascontiguousarray(np.swapaxes(stage, 0, 1))
 
 
 def _attend_to_all(
@@ -177,23 +172,17 @@ def _attend_to_all_projected(
     dropout: Dropout, sums: Sums, d_hidden: Floats,
 ) -> None:  # fmt: skip
     """Do the same as `_attend_to_all`, by keys and values of all tokens."""
-    inner, first = f"{name}.longformer_self_attn", 0
-    for document in documents:
+    inner, ends = f"{name}.longformer_self_attn", np.cumsum([len(document.global_places) for document in documents])
+    for document, d_context in zip(documents, np.split(upstream, ends[:-1]), strict=True):
         states, rows = hidden[document.rows], hidden[document.global_places]
-        d_context = np.ascontiguousarray(upstream[first : first + len(rows)])
-        first += len(rows)
         q = heads(rows, H, weights, f"{inner}.query_global")  # (H, G, D)
         k, v = (heads(states, H, weights, f"{inner}.{part}_global") for part in ("key", "value"))  # (H, S, D)
         context, log_sums, none = np.empty_like(rows), np.empty(q.shape[:2], q.dtype), k[:, :0]
         dropped = dropout.part(document.global_places).attention(f"{name}.probs", H, np.arange(len(states)))
-        banded(
-            q, k, v, document.is_real, none, none, len(states), context, log_sums=log_sums, dropped=dropped
-        )  # fmt: skip
-        d_q, d_k, d_v = (np.empty_like(array) for array in (q, k, v))
-        banded_back(
-            d_context, q, k, v, document.is_real, none, none, len(states), context, log_sums,
-            d_q, d_k, d_v, none.copy(), none.copy(), dropped=dropped,
-        )  # fmt: skip
+        arrays = q, k, v, document.is_real, none, none, len(states), context
+        banded(*arrays, log_sums=log_sums, dropped=dropped)
+        d_q, d_k, d_v, d_none = (np.empty_like(array) for array in (q, k, v, none))
+        banded_back(d_context, *arrays, log_sums, d_q, d_k, d_v, d_none, d_none, dropped=dropped)
         for part, d_part in (("key", d_k), ("value", d_v)):
             out = d_hidden[document.rows]
             linear(join_heads(d_part), states, weights, f"{inner}.{part}_global", sums, out=out, add=True)

@@ -2,8 +2,8 @@
 
 from ..arrays import Floats, Weights
 from ..config import LEDConfig
-from ..network import layers as forward
 from ..network.batch import Batch
+from ..network.layers import add_norm as add_norm_forward
 from ..network.observe import SEES_NOTHING, Observer
 from .attention_encoder import attended, encoder_self_attention
 from .keeping import lowest_layer
@@ -27,8 +27,7 @@ def encoder_layer(
     output = attended(hidden, w, documents, H, weights, f"{name}.self_attn", kept)
     between = kept.pop(f"{name}.self_attn_layer_norm", None)
     if between is None:
-        norm = f"{name}.self_attn_layer_norm"
-        between = forward.add_norm(hidden, output.copy(), weights, norm, SEES_NOTHING)
+        between = add_norm_forward(hidden, output.copy(), weights, f"{name}.self_attn_layer_norm", SEES_NOTHING)
     # backward: feed-forward and its norm
     see(f"{name}.final_layer_norm", upstream)
     d_between = feed_forward_in_slices(upstream, between, weights, name, kind, kept, dropout, sums, see)
@@ -41,9 +40,7 @@ def encoder_layer(
     d_output = output  # its memory
     d_output[:] = d_hidden
     dropout.hidden(f"{name}.self_attn.output", d_output)
-    encoder_self_attention(
-        d_output, hidden, w, documents, H, weights, f"{name}.self_attn", kept, sums, see, d_hidden
-    )  # fmt: skip
+    encoder_self_attention(d_output, hidden, w, documents, H, weights, f"{name}.self_attn", kept, sums, see, d_hidden)
     return d_hidden
 
 

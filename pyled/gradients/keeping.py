@@ -28,8 +28,7 @@ ATTENTION = (
 )  # fmt: skip
 OUTPUTS = (".output", ".out_proj", ".self_attn_layer_norm", ".encoder_attn_layer_norm", ".fc1", ".fc2")
 ENDINGS: dict[Policy, tuple[str, ...]] = {
-    # subtle: who wants the logarithms has the band's kernel attend to few target tokens, too. So all want them.
-    "recompute": (*INPUTS, ".log_sums"),
+    "recompute": INPUTS,
     "selective": INPUTS + ATTENTION,
     "keep": INPUTS + ATTENTION + OUTPUTS,
 }
@@ -44,7 +43,9 @@ class Kept(Stages):
     """
 
     def __init__(self, policy: Policy, layers: Mapping[str, range]) -> None:
-        of_stack = {"encoder": ENDINGS[policy], "decoder": ENDINGS["keep" if policy == "keep" else "recompute"]}
+        # subtle: who wants the logarithms has the band's kernel attend to few target tokens, too. So all want them.
+        of_decoder = ENDINGS["keep"] if policy == "keep" else (*INPUTS, ".log_sums")
+        of_stack = {"encoder": ENDINGS[policy], "decoder": of_decoder}
 
         def picks(name: str) -> bool:
             stack, _, rest = name.partition(".")

@@ -1,7 +1,6 @@
 """The backward of the pieces of both stacks: linear layer, residual with norm, feed-forward, embedding."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -85,13 +84,14 @@ def feed_forward_in_slices(
     multiply: the kernel of the forward pass, which chooses the last bits
     """
     E = x.shape[-1]
-    pres, feds = (None if stage is None else _rows(stage) for stage in _taken(kept, f"{name}.fc1", f"{name}.fc2"))
+    pres, feds = (None if stage not in kept else _rows(kept.pop(stage)) for stage in (f"{name}.fc1", f"{name}.fc2"))
     d_z, x_rows = upstream.reshape(-1, E), _rows(x)
     d_stages = {
         stage: np.empty((len(x_rows), len(weights[f"{stage}.bias"])), x.dtype)
         for stage in (f"{name}.fc1", f"{name}.fc2") if see.wants(stage)
     }  # fmt: skip
-    for rows in _slices(len(x_rows)):
+    for first in range(0, len(x_rows), SLICE_ROWS):
+        rows = slice(first, first + SLICE_ROWS)
         part, x_part = dropout.part(rows), x_rows[rows]
         # forward: what lies between x and the norm
         pre = forward.linear(x_part, weights, f"{name}.fc1", multiply=multiply) if pres is None else pres[rows]  # (, F)
@@ -188,12 +188,3 @@ def _add_rows(rows: Floats, places: Ids, out: Floats) -> None:
 def _rows(x: Floats) -> Floats:
     """Return an array as the kernels take it: (..., U) -> (rows, U), in order."""
     return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-
-
-def _slices(length: int) -> Iterator[slice]:
-    for first in range(0, length, SLICE_ROWS):
-        yield slice(first, min(length, first + SLICE_ROWS))
-
-
-def _taken(kept: dict[str, Floats], *names: str) -> list[Floats | None]:
-    return [kept.pop(name, None) for name in names]
