@@ -143,7 +143,7 @@ def train(arguments: argparse.Namespace, console: Console) -> int:
         training.run(60 * arguments.save_minutes)
     except DivergedError as e:
         training.save()
-        console.error(f"{in_words(e)}; the state before it is in {folder}")
+        console.error(f"{in_words(e)}; {folder} has the state before it")
         return FAILED
     except OSError as e:
         raise OutputError(f"{e.filename or folder}: cannot be written: {e.strerror}") from None
@@ -159,6 +159,8 @@ def _checked_folder(arguments: argparse.Namespace) -> Path:
     folder = Path(arguments.output)
     if not arguments.output:
         raise InputError("--output names no directory: name one")
+    if arguments.validate is not None and arguments.validation is None:
+        raise InputError("--validate is for the pairs of --validation: name them, too")
     check_writable(folder, is_folder=True)
     if not 0 <= arguments.save_minutes < inf:
         raise InputError(f"--save-minutes is {arguments.save_minutes}: it must be a number of at least 0")
@@ -195,7 +197,8 @@ def _prepared(
     rates, which = measure(loaded.model.dtype.name), (loaded.model, training.trained, training.order, read[0])
     forecasts = {policy: forecast.forecast_training(*which, policy, rates) for policy in policies}
     policy = forecast.choose(forecasts)
-    training.use_policy(policy)
+    if policy != "keep":
+        loaded.model.gradient_checkpointing_enable(policy=policy)
     cost, memory = forecasts[policy], forecast.memory_share()
     lines = [
         *examples.cuts(read[0], reader.limit, limit),
@@ -213,4 +216,6 @@ def _leave(training: "Training", console: Console, force: bool) -> None:
     console.clear()
     training.save()
     command = "the same command without --force" if force else "the same command"
-    console.note(f"interrupted: {command} goes on from step {training.place.step:,}")
+    console.note(
+        f"interrupted after step {training.place.step:,}: {command} goes on from the state in {training.folder}"
+    )

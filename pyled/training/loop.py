@@ -30,8 +30,7 @@ from ..tasks.loading import Loaded
 from ..tasks.reading import Reader
 from ..tasks.running import raised
 from .examples import Example, Order, batch_arrays, digest, dropout_seed
-from .forecast import Checkpointing
-from .optimizer import AdamW, clip_by_norm, decays_by_default, shared_weights
+from .optimizer import AdamW, check_number, clip_by_norm, decays_by_default, shared_weights
 from .schedules import SCHEDULES, schedule
 from .state import LOG, STATE, Place, log_lines, read_state, write_state
 
@@ -68,9 +67,7 @@ class Settings:
             if (value := getattr(self, name)) is not None and not lowest <= value < 2**63:
                 raise InputError(f"{name} is {value}: it must be an integer of at least {lowest}, below 2**63")
         for name, most in (("lr", math.inf), ("weight_decay", math.inf), ("label_smoothing", 1.0)):
-            if not 0 <= getattr(self, name) < most:
-                below = "" if most == math.inf else f" and below {most:g}"
-                raise InputError(f"{name} is {getattr(self, name)}: it must be a number of at least 0{below}")
+            check_number(name, getattr(self, name), most)
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule is {brief(self.schedule)}: it must be {' or '.join(map(repr, SCHEDULES))}")
 
@@ -135,7 +132,8 @@ class Training:
         self.steps: int = settings.steps or of_epochs
         self.every = settings.validate or len(self.order.steps(0))  # steps between two validations
         self.place = Place({})
-        self._is_whole = True  # no step is changing weights
+        self._is_busy = False  # weights, or what tells of them, are changed or written
+        self._is_saved = False  # the state in the folder is that of now
         self._began, self._first, self._tokens, self._seconds = 0.0, 0, 0, 0.0
 
     @cached_property
@@ -149,19 +147,11 @@ class Training:
         settings = {**asdict(self.settings), "steps": self.steps, "epochs": None, "validate": self.every}
         return {**digests, "dtype": self.loaded.model.dtype.name, **settings}
 
-    def use_policy(self, policy: Checkpointing) -> None:
-        """Set what is kept for the backward pass; the result is the same."""
-        model: Any = self.loaded.model
-        if policy == "keep":
-            model.gradient_checkpointing_disable()
-        else:
-            model.gradient_checkpointing_enable(policy=policy)
-
     def resume(self) -> bool:
         """Go on from the state in the folder; return whether there is one. Raises InputError, CheckpointError."""
         place = read_state(self.folder, self.identity, self.optimizer)
-        self.place = place or Place(self.identity)
-        return place is not None
+        self.place, self._is_saved = place or Place(self.identity), place is not None
+        return self._is_saved
 
     def run(self, seconds: float) -> None:
         """Do all steps that are left, and write the checkpoint: the best validated, or else the last.
@@ -173,32 +163,40 @@ class Training:
         rate = schedule(self.settings.schedule, self.settings.warmup, self.steps)
         saved = self._began = time.monotonic()
         self._first = self.place.step
-        if not self._first:
-            self.save()  # from now on the same command goes on here
+        self._save()  # from now on the same command goes on here
         self._validate()
         for step, batches in takewhile(lambda each: each[0] < self.steps, self.order.after(self.place.step)):
             self.optimizer.lr = self.settings.lr * rate(step)
             self._step(step, [[self.examples[i] for i in batch] for batch in batches])
             self._validate()
             if time.monotonic() - saved >= seconds and self.place.step < self.steps:
-                self.save()
+                self._save()
                 saved = time.monotonic()
         if self.validation is None:
             write_checkpoint(self.loaded, self.folder)
         replace_files({self.folder / LOG: log_lines(self.place)})
         (self.folder / STATE).unlink(missing_ok=True)
 
-    def save(self) -> None:
-        """Write the state; a disk that is full is told, and the training goes on."""
-        if not self._is_whole or not self.place.identity:
-            return  # subtle: an interrupt came while the weights were changed; the state of an earlier step stays
+    def save(self) -> bool:
+        """Write the state, and return whether it is there; a disk that is full is told.
+
+        Where an interrupt came while weights were changed, or while this is at work, the state before stays.
+        """
+        if self._is_saved or self._is_busy:
+            return self._is_saved
+        self._is_busy = True
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_state(self.folder, self.place, self.optimizer)
+            self._is_saved = True
+        except OSError as e:
+            self.watch.problem(f"{e.filename or self.folder}: cannot be written: {e.strerror}")
+        self._is_busy = False
+        return self._is_saved
+
+    def _save(self) -> None:
         with self.watch.undisturbed():
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                write_state(self.folder, self.place, self.optimizer)
-            except OSError as e:
-                words = f"{e.filename or self.folder}: cannot be written: {e.strerror}"
-                self.watch.problem(f"{words}: the training goes on, and tries again later")
+            self.save()
 
     def _step(self, step: int, batches: Sequence[Sequence[Example]]) -> None:
         """Do one step. Raises DivergedError before a weight is changed."""
@@ -209,14 +207,14 @@ class Training:
             places = ", ".join(one.place for batch in batches for one in batch)
             raise DivergedError(
                 f"step {step + 1:,}: the loss is {loss:g} and the gradients' norm {norm:g}, of {brief(places, 400)}: "
-                "train with a lower lr and a longer warmup, or look at these texts"
+                "lower the learning rate, warm up longer, or look at these texts"
             )
         with self.watch.undisturbed():
-            self._is_whole = False
+            self._is_busy, self._is_saved = True, False
             self.optimizer.step(gradients)
             self.place.log.append({"step": step + 1, "loss": loss, "norm": norm, "lr": self.optimizer.lr})
             self.place.step = step + 1
-            self._is_whole = True
+            self._is_busy = False
         if step > self._first:  # the first one loads or compiles kernels
             self._seconds += time.monotonic() - began
             self._tokens += sum(sum(one.shape) for batch in batches for one in batch)
@@ -263,10 +261,10 @@ class Training:
         if is_best:
             write_checkpoint(self.loaded, self.folder)
         with self.watch.undisturbed():
-            self._is_whole = False
+            self._is_busy, self._is_saved = True, False
             place.best = loss if is_best else place.best
             place.log.append({"step": place.step, "validation_loss": loss, **scores})
-            self._is_whole = True
+            self._is_busy = False
         figures = "".join(f", {metric} {score:.3f}" for metric, score in scores.items())
         best = ", the best so far" if is_best else ""
         self.watch.note(f"step {place.step:,}: validation loss {loss:.4f}{figures}{best}")
@@ -336,6 +334,8 @@ def write_checkpoint(loaded: Loaded[LEDForConditionalGeneration], folder: Path) 
     source = Path(loaded.tokenizer.name_or_path)
     names = [name for name in files_of(TOKENIZER) if is_there(source / name, CheckpointError)]
     replace_files({folder / name: [read_file(source / name, CheckpointError)] for name in names})
+    for name in set(files_of(TOKENIZER)) - {*names}:
+        (folder / name).unlink(missing_ok=True)  # of another checkpoint, which was to be replaced
     loaded.model.save_pretrained(folder)
 
 

@@ -57,11 +57,11 @@ class AdamW:
         """
         model._refuse_rounded("train")
         for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
-            _check_number(name, value)
+            check_number(name, value)
         if not isinstance(betas, list | tuple) or len(betas) != 2:
             raise InputError(f"betas is {brief(betas)}: two numbers from 0 to below 1 were expected")
         for beta in betas:
-            _check_number("betas", beta, 1.0)
+            check_number("betas", beta, 1.0)
         self.lr, self.eps, self.weight_decay = float(lr), float(eps), float(weight_decay)
         self.betas = float(betas[0]), float(betas[1])
         self.moments: dict[str, Moments] = {}
@@ -157,7 +157,8 @@ def clip_by_norm(gradients: Mapping[str, Floats], most: float) -> float:
     return norm
 
 
-def _check_number(name: str, value: Any, most: float = math.inf) -> None:
+def check_number(name: str, value: Any, most: float = math.inf) -> None:
+    """Raise InputError for what is no number from 0 to below `most`."""
     try:
         is_right = 0 <= float(value) < most and not isinstance(value, str | bool)
     except (TypeError, ValueError, OverflowError):
