@@ -14,10 +14,11 @@ from ..annotations import checked_arguments
 from ..arrays import Floats
 from ..checkpoint.names import OPTIONAL, upstream_name
 from ..errors import InputError, brief
+from ..kernels.adamw import adamw
 from ..kernels.rounded import frozen
 from ..models import PreTrainedModel
 
-SLICE = 2**16  # numbers at a time: a cache holds what a step does with them
+SLICE = 2**16  # numbers whose squares are summed at a time, for a small error of the sum
 NORM_EPSILON = 1e-6  # torch.nn.utils.clip_grad_norm_
 
 
@@ -83,7 +84,10 @@ class AdamW:
             if gradient is not None:
                 weight, moments = self.weight(name), self._moments_of(name, gradient)
                 moments.steps += 1
-                self._update(weight, gradient, moments, self.weight_decay if self._decays(name) else 0.0)
+                adamw(
+                    weight, gradient, moments.mean, moments.square, moments.steps, lr=self.lr, betas=self.betas,
+                    epsilon=self.eps, weight_decay=self.weight_decay if self._decays(name) else 0.0,
+                )  # fmt: skip
 
     def weight(self, name: str) -> Floats:
         """Return a weight by its first name, to be written to; the model has what is written."""
@@ -103,19 +107,6 @@ class AdamW:
         if name not in self.moments:
             self.moments[name] = Moments(np.zeros_like(weight), np.zeros_like(weight))
         return self.moments[name]
-
-    def _update(self, weight: Floats, gradient: Floats, moments: Moments, decay: float) -> None:
-        """Change one weight, as torch 2.13 does (torch/optim/adam.py, _single_tensor_adam)."""
-        beta_1, beta_2 = self.betas
-        rate = self.lr / (1 - beta_1**moments.steps)
-        unbiased = math.sqrt(1 - beta_2**moments.steps)
-        arrays = (weight, gradient, moments.mean, moments.square)
-        for w, g, mean, square in zip(*map(slices, arrays), strict=True):
-            w *= 1 - self.lr * decay
-            mean += (g - mean) * (1 - beta_1)
-            square *= beta_2
-            square += g * g * (1 - beta_2)
-            w -= rate * mean / (np.sqrt(square) / unbiased + self.eps)
 
 
 def slices(array: Floats) -> Iterator[Floats]:

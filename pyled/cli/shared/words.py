@@ -12,13 +12,16 @@ _ORIGINS = {"call": "command line", "generation_config": "--generation-config"}
 
 _WITH_VALUE = ("revision(?==)", "tokenizer(?==)")  # options where a value follows
 # Arguments of the library that are options here. A name that is a plain word, too, is one only where a value follows.
-_ARGUMENTS = "|".join(("too_long", "chunk_tokens", "global_attention", "early_stopping", *OPTIONS, *_WITH_VALUE,
-                       "max_source_tokens", "max_target_tokens", "batch_tokens", "weight_decay", "label_smoothing"))  # fmt: skip
-_TRAINING = "accumulate|batch|epochs|lr|schedule|steps|train|validate|warmup"
+_TRAINING = ("max_source_tokens", "max_target_tokens", "batch_tokens", "weight_decay", "label_smoothing")
+_ARGUMENTS = "|".join(
+    ("too_long", "chunk_tokens", "global_attention", "early_stopping", *OPTIONS, *_WITH_VALUE, *_TRAINING)
+)
+_WORDS = "overlap|combine|dtype|weights|encoder|ablate|force|stream"
+_WORDS += "|accumulate|batch|epochs|lr|schedule|steps|train|validate|warmup"
 _PARAMS = "|".join(sorted(KNOWN - {"early_stopping", *OPTIONS}))  # those of -p
 _ARGUMENT = re.compile(
     rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)"
-    r"|((?:overlap|combine|dtype|weights|encoder|ablate|force|stream|{_TRAINING})(?==| is | ')|(?:top_k|max_answer_len)(?= is ))"
+    rf"|((?:{_WORDS})(?==| is | ')|(?:top_k|max_answer_len)(?= is ))"
     rf"|({_PARAMS})(?==[\w'-]))"
     r"(?:=('[^']*'|[\w.-]*\w))?+(?! \([\w-]+\.json\))"
 )
