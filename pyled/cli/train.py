@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 # The settings, by the names of `training.loop.Settings`: what the option takes, and its words.
 _SETTINGS: dict[str, tuple[str, Any, str]] = {
     "batch": ("N", int, "pairs that are computed together (default: 4)"),
-    "batch_tokens": ("N", int, "in place of that: as many pairs as have at most N source tokens in all, or one pair"),
     "accumulate": ("N", int, "batches of a step; a step's loss is the mean over all its target tokens (default: 1)"),
     "lr": ("X", float, "learning rate of AdamW, at its highest (default: 5e-5)"),
     "schedule": ("NAME", str, "how it falls behind the warm-up: linear or cosine, to 0, or constant (default: linear)"),

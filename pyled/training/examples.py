@@ -99,28 +99,18 @@ def digest(examples: Sequence[Example]) -> str:
 class Order:
     """The order of examples: it depends on the seed and the epoch alone, so that any step can be found again.
 
-    sizes: of each example, its source tokens
-    batch: how many examples are computed together; batch_tokens: or how many source tokens they have at most, unless it
-        is one example; accumulate: how many batches make a step
+    count: how many examples there are; batch: of them are computed together; accumulate: batches that make a step
     """
 
-    sizes: Sequence[int]
+    count: int
     batch: int
-    batch_tokens: int | None
     accumulate: int
     seed: int
 
     def steps(self, epoch: int) -> list[list[list[int]]]:
         """Return the steps of an epoch: each some batches, each some examples by their places."""
-        batches: list[list[int]] = [[]]
-        size = 0
-        for i in np.random.default_rng([self.seed, epoch]).permutation(len(self.sizes)).tolist():
-            is_full = size + self.sizes[i] > self.batch_tokens if self.batch_tokens else len(batches[-1]) == self.batch
-            if batches[-1] and is_full:
-                batches.append([])
-                size = 0
-            batches[-1].append(i)
-            size += self.sizes[i]
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.count).tolist()
+        batches = [order[start : start + self.batch] for start in range(0, self.count, self.batch)]
         return [batches[start : start + self.accumulate] for start in range(0, len(batches), self.accumulate)]
 
     def after(self, step: int) -> Iterator[tuple[int, list[list[int]]]]:

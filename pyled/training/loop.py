@@ -47,7 +47,6 @@ class Settings:
     """How a model is trained; what --help says of the flags of these names. Raises InputError for a wrong value."""
 
     batch: int = 4
-    batch_tokens: int | None = None
     accumulate: int = 1
     lr: float = 5e-5
     schedule: str = "linear"
@@ -62,7 +61,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check what only the library can."""
-        least = {"batch": 1, "batch_tokens": 1, "accumulate": 1, "epochs": 1, "steps": 1, "validate": 1, "warmup": 0}
+        least = {"batch": 1, "accumulate": 1, "epochs": 1, "steps": 1, "validate": 1, "warmup": 0}
         for name, lowest in {**least, "seed": 0}.items():
             if (value := getattr(self, name)) is not None and not lowest <= value < 2**63:
                 raise InputError(f"{name} is {value}: it must be an integer of at least {lowest}, below 2**63")
@@ -122,8 +121,7 @@ class Training:
     ) -> None:
         self.loaded, self.examples, self.settings, self.folder = loaded, examples, settings, folder
         self.validation, self.watch = validation, watch or Watch()
-        sizes = [len(one.source) for one in examples]
-        self.order = Order(sizes, settings.batch, settings.batch_tokens, settings.accumulate, settings.seed)
+        self.order = Order(len(examples), settings.batch, settings.accumulate, settings.seed)
         self.trained = trained_names(loaded.model, settings.train)
         self.optimizer = AdamW(
             loaded.model, settings.lr, weight_decay=settings.weight_decay, decays=decays_by_default
@@ -224,8 +222,7 @@ class Training:
 
     def _gradients(self, step: int, batches: Sequence[Sequence[Example]]) -> tuple[float, dict[str, Floats]]:
         """Return the loss of a step and its gradients: means over all labels of all its batches."""
-        model: Any = self.loaded.model
-        pad = _pad(self.loaded)
+        model, pad = self.loaded.model, _pad(self.loaded)
         arrays = [batch_arrays(batch, pad) for batch in batches]
         count = sum(int((each["labels"] != IGNORED_LABEL).sum()) for each in arrays)
         total, gradients, documents = 0.0, dict[str, Floats](), 0

@@ -12,7 +12,7 @@ _ORIGINS = {"call": "command line", "generation_config": "--generation-config"}
 
 _WITH_VALUE = ("revision(?==)", "tokenizer(?==)")  # options where a value follows
 # Arguments of the library that are options here. A name that is a plain word, too, is one only where a value follows.
-_TRAINING = ("max_source_tokens", "max_target_tokens", "batch_tokens", "weight_decay", "label_smoothing")
+_TRAINING = ("max_source_tokens", "max_target_tokens", "weight_decay", "label_smoothing")
 _ARGUMENTS = "|".join(
     ("too_long", "chunk_tokens", "global_attention", "early_stopping", *OPTIONS, *_WITH_VALUE, *_TRAINING)
 )
