@@ -21,7 +21,7 @@ from ..errors import CheckpointError, InputError, PyledError, brief
 from ..evaluation import rouge
 from ..evaluation.groups import Pair
 from ..evaluation.systems import texts_of
-from ..files import is_there, read_file, replace_files
+from ..files import is_there, json_text, read_file, replace_files
 from ..hub import TOKENIZER
 from ..models import LEDForConditionalGeneration
 from ..network.losses import IGNORED_LABEL
@@ -137,7 +137,7 @@ class Training:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """All that the result depends on, by name: settings as they are, what is large by its digest."""
-        weights = hashlib.sha256()
+        weights = hashlib.sha256(json_text(self.loaded.model.config.to_dict()).encode())
         for array in self.loaded.model.weights.values():
             weights.update(np.ascontiguousarray(array).view(np.uint8).data)
         of_validation = None if self.validation is None else digest(self.validation.examples)
@@ -170,10 +170,11 @@ class Training:
             if time.monotonic() - saved >= seconds and self.place.step < self.steps:
                 self._save()
                 saved = time.monotonic()
-        if self.validation is None:
-            write_checkpoint(self.loaded, self.folder)
-        replace_files({self.folder / LOG: log_lines(self.place)})
-        (self.folder / STATE).unlink(missing_ok=True)
+        with self.watch.undisturbed():
+            if self.validation is None:
+                write_checkpoint(self.loaded, self.folder)
+            replace_files({self.folder / LOG: log_lines(self.place)})
+            (self.folder / STATE).unlink(missing_ok=True)
 
     def save(self) -> bool:
         """Write the state, and return whether it is there; a disk that is full is told.
@@ -253,11 +254,13 @@ class Training:
         if validation is None or not is_due or "validation_loss" in place.log[-1]:
             return
         loss = mean_loss(self.loaded, validation.examples, self.settings.batch)
+        if not math.isfinite(loss):
+            raise DivergedError(f"step {place.step:,}: the validation loss is {loss:g}: lower the learning rate")
         scores = rouge_scores(self.loaded, validation)
         is_best = place.best is None or loss < place.best
-        if is_best:
-            write_checkpoint(self.loaded, self.folder)
         with self.watch.undisturbed():
+            if is_best:
+                write_checkpoint(self.loaded, self.folder)
             self._is_busy, self._is_saved = True, False
             place.best = loss if is_best else place.best
             place.log.append({"step": place.step, "validation_loss": loss, **scores})
