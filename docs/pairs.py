@@ -1,7 +1,7 @@
 """Write the pairs of docs/fine-tuning.md: python docs/pairs.py DIRECTORY
 
 A document is the code of a function of Python's standard library, without its docstring and comments; its summary is
-the first line of the docstring. DIRECTORY gets train.jsonl, valid.jsonl and test.jsonl; each file has modules of its own.
+the first line of the docstring. DIRECTORY gets train.jsonl, valid.jsonl and test.jsonl, each of other modules.
 """
 
 import ast
