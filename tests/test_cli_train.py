@@ -41,18 +41,18 @@ def test_it_tells_what_a_step_takes_and_what_is_cut_off(train, pairs, tmp_path):
     status, out, err = train(pairs, "--dry-run", "--max-source-tokens", 9)
     lines = out.splitlines()
     assert (status, err) == (0, "") and not (tmp_path / "out").exists()
-    assert lines[0].startswith("6 pairs, of 54 source tokens and ") and lines[0].endswith(" target tokens")
-    assert lines[1].startswith("6 of the documents have more than 9 tokens: ")
-    assert lines[2].startswith("6 of the summaries have more than 6 tokens: ")
-    assert lines[3].startswith("a step takes about ") and lines[3].endswith("of memory, with --checkpointing keep")
-    assert lines[4].startswith("all 9 steps take about ")
+    assert lines[0].startswith("pairs: 6, of 54 source tokens and ") and lines[0].endswith(" target tokens")
+    assert lines[1].startswith("documents of more than 9 tokens: 6, of which ")
+    assert lines[2].startswith("summaries of more than 6 tokens: 6, of which ")
+    assert lines[3].startswith("a step: about ") and lines[3].endswith(" of memory with --checkpointing keep")
+    assert lines[4].startswith("steps: 9, about ")
 
 
 def test_a_training_gives_a_checkpoint_and_tells_of_it(train, run, pairs, tmp_path):
     out = tmp_path / "out"
     status, printed, err = train(pairs, "--steps", 2, "--checkpointing", "recompute")
     assert (status, printed) == (0, f"{out}\n")
-    assert err.splitlines()[0].startswith("pyled: 6 pairs, of ") and "with --checkpointing recompute\n" in err
+    assert err.splitlines()[0].startswith("pyled: pairs: 6, of ") and "with --checkpointing recompute\n" in err
     assert {path.name for path in out.iterdir()} == {
         *("config.json", "generation_config.json", "model.safetensors", "vocab.json", "merges.txt", LOG)
     }
@@ -81,12 +81,12 @@ def test_a_bad_line_is_told_and_does_not_stop_the_others(train, pairs, tmp_path)
     pairs.write_text(text + "nope\n", encoding="utf-8")
     status, out, err = train(pairs, "--steps", 1)
     assert (status, out) == (1, f"{tmp_path}/out\n") and f"pyled: {pairs}: line 7: not JSON" in err
-    assert "pyled: 6 pairs, of" in err and err.endswith("pyled: 1 of 7 documents failed\n")
+    assert "pyled: pairs: 6, of" in err and err.endswith("pyled: 1 of 7 documents failed\n")
     pairs.write_text("nope\n" + text, encoding="utf-8")
     status, out, err = train(pairs, "--force")
     assert (status, out) == (1, "") and f"pyled: {pairs}: line 1: not JSON" in err
     renamed = text.replace("summary", "gist").encode()
-    assert train("-", "--summary-key", "gist", "--dry-run", stdin=renamed)[0] == 0
+    assert train("-", "--summary-key", "gist", "--dry-run", "--force", stdin=renamed)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_model_without_weights_begins_at_random(run, pairs, tmp_path):
     (directory / "model.safetensors").unlink()
     command = ["train", pairs, "-m", directory, "-o", tmp_path / "out", *QUICK, "--steps", 1, "--seed", 5]
     status, _, err = run(*command)
-    assert status == 0 and f"pyled: {directory} has no weights: they are drawn with seed 5\n" in err
+    assert status == 0 and f"pyled: {directory} has no weights: they are drawn with --seed 5\n" in err
     assert log_of(tmp_path / "out")[0]["loss"] == pytest.approx(6.4, abs=0.5)  # log 600 is 6.4
 
 
@@ -170,7 +170,7 @@ def test_an_interrupt_writes_a_state(whole, tmp_path, number):
     )
     assert (status, printed) == (130, "") and "Traceback" not in seen
     step = len(log_of(out))
-    assert 9 <= step < 60 and f"interrupted after step {step}: the same command goes on from it" in seen
+    assert 9 <= step < 60 and f"interrupted after step {step}: the same command goes on from the state in {out}" in seen
     assert "tokens a second, about 0:" in seen
     status, printed, seen = watched(command, env=COMPILED)
     assert (status, printed) == (0, f"{out}\n") and f"goes on from step {step}" in seen and same(whole, out)

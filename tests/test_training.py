@@ -182,9 +182,9 @@ def test_an_example_is_what_the_tokenizer_makes_of_its_texts():
     short = read_example(pair, reader, 5, False)
     assert short.target.tolist() == [*summary[1:5], 2] and short.target_cut == len(summary) - 6
     assert cuts([one, short], 20, 5) == [
-        f"2 pairs, of 40 source tokens and {len(summary) + 5} target tokens",
-        f"2 of the documents have more than 20 tokens: {2 * (len(ids) - 20):,} tokens are cut off",
-        f"1 of the summaries have more than 5 tokens: {len(summary) - 6} tokens are cut off",
+        f"pairs: 2, of 40 source tokens and {len(summary) + 5} target tokens",
+        f"documents of more than 20 tokens: 2, of which {2 * (len(ids) - 20):,} tokens are cut off",
+        f"summaries of more than 5 tokens: 1, of which {len(summary) - 6} tokens are cut off",
     ]
     arrays = batch_arrays([one, short], pad=1)
     assert arrays["labels"][1].tolist() == [*short.target, *[-100] * (len(summary) - 5)]

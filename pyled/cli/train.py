@@ -180,7 +180,7 @@ def _prepared(
 
     loaded, is_new = of_checkpoint(partial(starting.starting_model, seed=settings.seed), arguments)
     unnamed = [UNNAMED] if arguments.model is None else []
-    new = [f"{arguments.model} has no weights: they are drawn with seed {settings.seed}"] if is_new else []
+    new = [f"{arguments.model} has no weights: they are drawn with --seed {settings.seed}"] if is_new else []
     for note in (*unnamed, *new, *loaded.surprises):
         console.note(note)
     reader = starting.reader_for(loaded, arguments.max_source_tokens, arguments.global_attention)
@@ -201,8 +201,8 @@ def _prepared(
     cost, memory = forecasts[policy], forecast.memory_share()
     lines = [
         *examples.cuts(read[0], reader.limit, limit),
-        f"a step takes about {duration(cost.seconds)} and {size(cost.bytes)} of memory, with --checkpointing {policy}",
-        f"all {training.steps:,} steps take about {duration(cost.seconds * training.steps)}",
+        f"a step: about {duration(cost.seconds)}, and {size(cost.bytes)} of memory with --checkpointing {policy}",
+        f"steps: {training.steps:,}, about {duration(cost.seconds * training.steps)} in all",
     ]
     if cost.bytes > memory:
         remedy = "pass a smaller --batch and more --accumulate, a smaller --max-source-tokens, or --train decoder"

@@ -53,11 +53,11 @@ def read_example(pair: Pair, reader: Reader, limit: int, begins: bool) -> Exampl
 def cuts(examples: Sequence[Example], most_source: int, most_target: int) -> list[str]:
     """Return in words how many tokens are read, and what is cut off."""
     S, T = (sum(sizes) for sizes in zip(*(one.shape for one in examples), strict=True))
-    lines = [f"{len(examples):,} pairs, of {S:,} source tokens and {T:,} target tokens"]
+    lines = [f"pairs: {len(examples):,}, of {S:,} source tokens and {T:,} target tokens"]
     of_source, of_target = [one.source_cut for one in examples], [one.target_cut for one in examples]
     for what, most, cut in (("documents", most_source, of_source), ("summaries", most_target, of_target)):
         if count := np.count_nonzero(cut):
-            lines.append(f"{count:,} of the {what} have more than {most:,} tokens: {sum(cut):,} tokens are cut off")
+            lines.append(f"{what} of more than {most:,} tokens: {count:,}, of which {sum(cut):,} tokens are cut off")
     return lines
 
 
