@@ -731,7 +731,7 @@ OF_FILE = {
     ],
     "kernels/banded_back.py": [
         ("backward-scale", "The gradient of a query lacks the factor 1 / sqrt(D), and so have its weight and bias.",
-         "rows_of_keys[j, d] = some_k[j, d] * unit", "rows_of_keys[j, d] = some_k[j, d]", GRADIENTS),
+         "rows_of_keys[j, d] = some_k[j, d] * scale", "rows_of_keys[j, d] = some_k[j, d]", GRADIENTS),
         ("backward-softmax", "The gradient of scores lacks the mean over the keys.",
          "scores[r, x] * (d_probs[r, x] - mean)", "scores[r, x] * d_probs[r, x]", GRADIENTS),
     ],
