@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import draw_attention
+import draw_backward
 import draw_checkpoint
 import draw_generation
 import draw_stacks
@@ -24,6 +25,7 @@ FIGURES = (
     | draw_checkpoint.FIGURES
     | draw_stacks.FIGURES
     | draw_generation.FIGURES
+    | draw_backward.FIGURES
 )
 
 
