@@ -189,6 +189,10 @@ OF_FILE = {
          "(d_probs[r, x] - mean)", "d_probs[r, x]", BAND_BACK),
         ("back-mean-dropped", "Dropout drops the mean, too.",
          "(stays * d_probs[r, x] - mean)", "stays * (d_probs[r, x] - mean)", BAND_BACK),
+        ("backward-scale", "The gradient of a query lacks the factor 1 / sqrt(D), and so have its weight and bias.",
+         "rows_of_keys[j, d] = some_k[j, d] * scale", "rows_of_keys[j, d] = some_k[j, d]", GRADIENTS),
+        ("backward-softmax", "The gradient of scores lacks the mean over the keys.",
+         "scores[r, x] * (d_probs[r, x] - mean)", "scores[r, x] * d_probs[r, x]", GRADIENTS),
     ],
     "kernels/banded_int16.py": [
         ("int16-extra-keys-of-others", "In int16, a document sees the global keys of all documents before it.",
@@ -728,12 +732,6 @@ OF_FILE = {
          "count = max(1, len(counted)) if step.count is None else step.count", "count = max(1, len(counted))", PARTS),
         ("backward-count-of-ignored", "The loss is divided by all labels, those of -100 too.",
          "max(1, len(counted)) if", "len(targets) if", GRADIENTS),
-    ],
-    "kernels/banded_back.py": [
-        ("backward-scale", "The gradient of a query lacks the factor 1 / sqrt(D), and so have its weight and bias.",
-         "rows_of_keys[j, d] = some_k[j, d] * scale", "rows_of_keys[j, d] = some_k[j, d]", GRADIENTS),
-        ("backward-softmax", "The gradient of scores lacks the mean over the keys.",
-         "scores[r, x] * (d_probs[r, x] - mean)", "scores[r, x] * d_probs[r, x]", GRADIENTS),
     ],
     "gradients/layers.py": [
         ("backward-dropout", "The gradient goes through what was dropped.",
