@@ -232,6 +232,7 @@ TORCH = of(
 SHARDS = of("test_torch_files", "test_safetensors_is_read_before_torchs_file",
             "test_shards_are_torchs_files_beside_the_index")  # fmt: skip
 ENCODER_BACK = of("test_gradients_encoder")
+DECODER_BACK = of("test_gradients_decoder")
 FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled code only
     "network/attention.py": ATTENTIONS,
     "network/cache.py": CACHE,
@@ -245,10 +246,16 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "models/sequence_classification.py": HEADS,
     "models/tensorflow.py": of("test_tf_model"),
     "gradients/sums.py": ENCODER_BACK,
-    "gradients/keeping.py": ENCODER_BACK,
+    "gradients/keeping.py": ENCODER_BACK + DECODER_BACK,
     "gradients/layers.py": ENCODER_BACK,
     "gradients/attention_encoder.py": ENCODER_BACK,
     "gradients/encoder.py": ENCODER_BACK,
+    "gradients/attention_decoder.py": DECODER_BACK,
+    "gradients/decoder.py": DECODER_BACK,
+    "gradients/losses.py": DECODER_BACK,
+    "gradients/heads.py": DECODER_BACK,
+    "gradients/model.py": DECODER_BACK,
+    "models/headed.py": DECODER_BACK + of("test_surface", "test_a_remedy_for_what_is_not_here"),
     "kernels/adamw.py": KERNELS_BACK,
     "kernels/banded.py": KERNELS + BAND_BACK + stored("pattern-uneven"),
     "kernels/banded_back.py": BAND_BACK,

@@ -51,6 +51,11 @@ GRADIENTS = of("test_gradients_golden", *(
 ))  # fmt: skip
 KEPT = of("test_gradients_model", "test_what_is_kept_and_how_many_threads_there_are_changes_no_bit")
 PARTS = of("test_gradients_model", "test_documents_one_by_one_in_any_order_add_up_to_the_batch")
+LM_BACK = of("test_gradients_decoder", "test_language_head")
+DECODER_DROPS = of(
+    "test_gradients_decoder", "test_with_dropout_a_gradient_is_that_of_the_loss_with_the_same_numbers_dropped"
+)
+DROPPED_PARTS = of("test_gradients_decoder", "test_parts_of_a_batch_add_up_to_the_whole")
 TO_ALL = of(PROPERTIES, "test_global_queries_see_the_same_with_and_without_keys_of_their_own")
 BEAMS = of(PROPERTIES, "test_generation_with_a_cache_is_the_search_over_the_definition")
 BRANCHES = of(PROPERTIES, "test_a_continuation_keeps_its_tokens_when_the_same_past_is_continued_otherwise")
@@ -722,6 +727,15 @@ OF_FILE = {
     "gradients/attention_decoder.py": [
         ("backward-states-of-one-layer", "The encoder's states have the gradient of one layer's keys or values.",
          "sums, out=d_states, add=True)", "sums, out=d_states)", GRADIENTS),
+        ("backward-frozen-source", "A cross-attention's keys are not trained where the encoder is not.",
+         'linear_weights(gradient, states, f"{name}.{part}", sums)', "pass",
+         of("test_gradients_decoder", "test_what_is_frozen_is_not_differentiated")),
+        ("backward-no-key", "A query without any key, which attends to all alike, gives nothing to their values.",
+         "d_v[:, start:stop] += np.swapaxes(probs, 1, 2) @ _by_head(upstream[blind], H)", "pass", LM_BACK),
+    ],
+    "gradients/decoder.py": [
+        ("backward-cross-dropout", "The gradient goes through what was dropped of an attention's output.",
+         'dropout.hidden(f"{attention}.out_proj", d_output)', "pass", DECODER_DROPS),
     ],
     "gradients/sums.py": [
         ("backward-tied", "The gradient of a tied weight is that of its last use.",
@@ -732,6 +746,28 @@ OF_FILE = {
          "count = max(1, len(counted)) if step.count is None else step.count", "count = max(1, len(counted))", PARTS),
         ("backward-count-of-ignored", "The loss is divided by all labels, those of -100 too.",
          "max(1, len(counted)) if", "len(targets) if", GRADIENTS),
+        ("backward-tied-head", "The language head, which is tied to the embeddings, adds nothing to their gradient.",
+         "back_to_weight(upstream, x, d_weight, None)", "pass", LM_BACK),
+        ("backward-count-of-block", "Each block of rows counts as much, however many labels it has.",
+         "targets[block], count, step.smoothing", "targets[block], None, step.smoothing",
+         of("test_gradients_decoder", "test_logits_in_blocks")),
+    ],
+    "gradients/losses.py": [
+        ("backward-smoothing", "A smoothed label is spread over the others, in the gradient, and not over all.",
+         "probs -= smoothing / logits.shape[-1]", "probs -= smoothing / (logits.shape[-1] - 1)", LM_BACK),
+        ("backward-mean-of-parts", "Parts of a batch count alike, however many labels they have.",
+         "loss.dtype.type(labels / count)", "loss.dtype.type(1)", DROPPED_PARTS),
+    ],
+    "gradients/model.py": [
+        ("backward-lowest-decoder", "The decoder's frozen layers keep the encoder's from being trained.",
+         "0 if is_encoder_trained else of_decoder", "of_decoder",
+         of("test_gradients_decoder", "test_what_is_frozen_is_not_differentiated")),
+    ],
+    "models/headed.py": [
+        ("backward-part-drops-anew", "Each part of a batch drops what the first part drops.",
+         "int(first_document) + np.arange", "np.arange", DROPPED_PARTS),
+        ("backward-later-labels", "A target is cut at its last label though a token without any key attends behind it.",
+         "if is_key is None or is_key[:, 0].all():", "if True:", LM_BACK),
     ],
     "gradients/layers.py": [
         ("backward-dropout", "The gradient goes through what was dropped.",

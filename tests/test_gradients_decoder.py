@@ -10,6 +10,7 @@ import pyled
 from pyled import reference
 from pyled.checkpoint.names import upstream_name
 from pyled.config import LEDConfig
+from pyled.gradients import heads
 from pyled.network.observe import Stages
 
 RATES = ("dropout", "attention_dropout", "activation_dropout", "classifier_dropout")
@@ -34,7 +35,7 @@ def model_of(kind=pyled.LEDForConditionalGeneration, dtype="float64", seed=0, **
     return model
 
 
-def batch_of(seed, lengths=(9, 5, 7), T=6, *, holes=False):
+def batch_of(seed, lengths=(9, 5, 7), T=6, *, holes=False, counted=None):
     """Arguments of a call: documents of several lengths, with global tokens, each with an end token."""
     rng, S, B = np.random.default_rng(seed), max(lengths), len(lengths)
     mask = (np.arange(S) < np.array(lengths)[:, None]).astype(np.int64)
@@ -45,6 +46,7 @@ def batch_of(seed, lengths=(9, 5, 7), T=6, *, holes=False):
     labels = rng.integers(3, V, (B, T))
     labels[0, 1:2] = labels[-1, -3:] = -100
     labels[0, 2:3] = PAD
+    labels[:, counted or T :] = -100
     return {
         "input_ids": ids, "attention_mask": mask, "labels": labels,
         "global_attention_mask": (rng.random((B, S)) < 0.3).astype(np.int64) * mask,
@@ -58,10 +60,10 @@ def loss_of_definition(weights, model, arguments, targets, smoothing=0.0):
     if inputs is None:
         source = targets["labels"] if model.head == "lm" else ids
         inputs = np.stack([reference.shift_right(row, END, PAD) for row in source])
-    heads = {"lm": reference.lm_logits, "qa": reference.qa_logits, "classification": reference.classification_logits}
+    of_head = {"lm": reference.lm_logits, "qa": reference.qa_logits, "classification": reference.classification_logits}
     logits = []
     for b in range(len(ids)):
-        head = heads[model.head]
+        head = of_head[model.head]
         if model.head == "classification":
             head = functools.partial(head, end=int(np.flatnonzero(ids[b] == END)[-1]))
         is_target = arguments.get("decoder_attention_mask")
@@ -134,17 +136,16 @@ def hidden_source(arguments):
 
 
 @pytest.mark.parametrize(
-    ("changed", "arguments"),
+    ("changed", "arguments", "smoothing"),
     [
-        ({}, batch_of(0)),
-        ({"tie_word_embeddings": False, "activation_function": "relu"}, batch_of(1, holes=True)),
-        ({"activation_function": "silu"}, {**batch_of(2), "decoder_attention_mask": MASKED}),
-        ({"decoder_layers": 1, "encoder_layers": 3, "attention_window": 2}, hidden_source(batch_of(3))),
-        ({"decoder_layers": 3, "encoder_layers": 1, "attention_window": 2}, batch_of(4, (24,), 20)),
-        ({}, {**batch_of(5, (3, 4), 1), "labels": np.array([[7], [9]]), "decoder_attention_mask": [[0], [1]]}),
+        ({}, batch_of(0), 0.0),
+        ({"tie_word_embeddings": False, "activation_function": "relu"}, batch_of(1, holes=True), 0.3),
+        ({"activation_function": "silu"}, {**batch_of(2, counted=4), "decoder_attention_mask": MASKED}, 0.0),
+        ({"decoder_layers": 1, "encoder_layers": 3, "attention_window": 2}, hidden_source(batch_of(3)), 0.0),
+        ({"decoder_layers": 3, "encoder_layers": 1, "attention_window": 2}, batch_of(4, (24,), 20), 0.3),
+        ({}, {**batch_of(5, (3, 4), 1), "labels": np.array([[7], [9]]), "decoder_attention_mask": [[0], [1]]}, 0.0),
     ],
 )
-@pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_language_head(changed, arguments, smoothing):
     arguments = dict(arguments)
     targets = {"labels": arguments.pop("labels")}
@@ -239,6 +240,17 @@ def test_rows_behind_the_last_label_cost_nothing():
     assert stages["decoder.embed_tokens"].shape == (3, 6, 12)
 
 
+def test_logits_in_blocks(monkeypatch):
+    """Blocks of four rows and a rest: the same, whatever the blocks are."""
+    model, arguments, stages = model_of(), batch_of(16), Stages(lambda name: name == "logits")
+    together = whole(model, arguments, see=stages)
+    monkeypatch.setattr(heads, "LOGITS", 4 * V + 1)
+    for name, array in whole(model, arguments).items():
+        assert_within(name, array, np.asarray(together[name]), 0.0)
+    is_counted = arguments["labels"] != -100
+    assert stages["logits"].shape == (3, 6, V) and not stages["logits"][~is_counted].any()
+
+
 def test_a_batch_without_labels():
     model, arguments = model_of(), batch_of(12)
     arguments["labels"] = np.full((3, 4), -100)
@@ -254,6 +266,8 @@ def test_what_is_frozen_is_not_differentiated(monkeypatch):
     """The encoder then is a constant. Of tied embeddings, what the decoder and the head do with them counts."""
     model, arguments = model_of(tie_word_embeddings=False, decoder_layers=3), batch_of(13)
     _, of_all = model.loss_and_gradients(**arguments)
+    _, of_encoder = model.loss_and_gradients(**arguments, trained=lambda name: "encoder.layers" in name)
+    assert_same_bits(of_encoder, {name: array for name, array in of_all.items() if "encoder.layers" in name})
     monkeypatch.setattr(pyled.gradients.model, "encoder", None)  # who calls it fails
     of_layers = {
         OF_DECODER: 3,
