@@ -243,6 +243,8 @@ def test_what_is_not_trained_has_no_gradient_and_nothing_below_is_kept(pattern):
     assert {name for name in of_all if name.startswith("encoder.") and pattern in name} == set(d_weights)
     for name, gradient in d_weights.items():
         assert gradient.tobytes() == of_all[name].tobytes()
+    sums = Sums(case.weights, lambda name: "layers.1." in name)
+    assert [lowest_layer("encoder", 2, layerdrop, sums) for layerdrop in (0.0, 0.5)] == [1, 0]
     kept = Kept("recompute", {"encoder": range(1, 2)})
     case.states(see=kept)
     assert list(kept) == ["encoder.layers.0.final_layer_norm"]
@@ -279,4 +281,7 @@ def test_the_derivative_of_an_activation(kind):
     with np.errstate(over="ignore"):
         truth = upstream * (reference.activation(x + STEP, kind) - reference.activation(x - STEP, kind)) / (2 * STEP)
     np.testing.assert_allclose(d_x[near], truth[near], rtol=0, atol=1e-7)
+    if kind == "relu":  # as torch has it, where there is no derivative
+        layers.activate(d_zero := np.ones((1, 1)), np.zeros((1, 1)), kind)
+        assert d_zero == 0
     assert (d_x[x < -100] == 0).all() and (d_x[x > 100] == upstream[x > 100]).all()
