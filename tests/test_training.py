@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import mmap
 import warnings
 
 import numpy as np
@@ -119,6 +120,18 @@ def test_what_is_no_gradient_of_the_model_is_refused():
         optimizer.step({"led.encoder.layers.0.fc1.bias": np.zeros(3)})
     with pytest.raises(InputError, match="to train it, load it without weights="):
         AdamW(pyled.LEDForConditionalGeneration.from_pretrained(TINY, weights="bf16"))
+
+
+def test_no_part_of_the_file_of_weights_stays_in_memory():
+    def in_file(array):
+        return in_file(array.base) if isinstance(array, np.ndarray) else isinstance(array, mmap.mmap)
+
+    model = pyled.LEDForConditionalGeneration.from_pretrained(TINY)
+    assert any(map(in_file, model.weights.values()))
+    optimizer = AdamW(model)
+    for names, _ in shared_weights(model):
+        optimizer.weight(names[0])
+    assert not any(map(in_file, model.weights.values()))
 
 
 def test_weights_that_decay_are_those_of_transformers_trainer():

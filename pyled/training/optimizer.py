@@ -69,6 +69,9 @@ class AdamW:
         self._model, self._decays = model, decays
         self._names = {names[0]: names for names, _ in shared_weights(model)}
         self._weights: dict[str, Floats] = {}  # copies that can be written, by the first of their names
+        if (buffer := model.weights.get(OPTIONAL)) is not None:
+            # subtle: it is no weight, and alone it would hold the whole file of weights in memory
+            model.weights = {**model.weights, OPTIONAL: frozen(np.array(buffer))}
 
     def step(self, gradients: Mapping[str, Floats]) -> None:
         """Change each weight that has a gradient; the others stay as they are, and so do their moments.
