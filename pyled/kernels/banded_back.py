@@ -196,8 +196,8 @@ def banded_back(
     spans = one_document(q, k, k_extra) if spans is None else spans
     ahead = w if ahead is None else ahead
     lengths = (spans[:, 3] - spans[:, 2]).tolist()
-    sizes = [key_tile or min(KEY_TILE, -(-max(min(S, w), 1) // block) * block) for S in lengths]
-    width = max(sizes, default=0)
+    sizes = [key_tile or min(KEY_TILE, min(S, w) // block * block + block) for S in lengths]
+    width = key_tile or KEY_TILE
     memory = scratch(((4 * D + 2 * query_tile) * width,), q.dtype)
     row_memory = scratch((2 * query_tile + width, D), q.dtype)
     _banded_back(
