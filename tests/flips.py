@@ -317,6 +317,7 @@ LEFT_OUT = {
     "network/cache.py Growing._copied: length > capacity": "a buffer has more room",
     "network/cache.py Growing._copied: max(BLOCK, capacity // 2)": "a buffer has less room",
     "network/encoder.py encoder_layer: buffers or Buffers()": TIME,
+    "gradients/attention_encoder.py encoder_self_attention: attend_to_all is forward._attend_to_all": TIME,
     "network/layers.py Buffers.array: array.dtype != dtype": TIME,
     "network/layers.py product: x.shape[-2] <= FEW_ROWS": TIME,
     "network/layers.py product: multiply or (few_rows if x.shape[-2] <= FEW_ROWS else many_rows)": TIME,
