@@ -781,6 +781,15 @@ OF_FILE = {
          "is_counted = ids != pad", "is_counted = ids >= 0",
          of("test_gradients_encoder", "test_tied_weights_share_a_sum_and_padding_is_not_looked_up")),
     ],
+    "training/loop.py": [
+        ("step-of-batch-means", "The batches of a step count alike, however many tokens they have.",
+         "count=count", "count=None", of("test_training", "test_a_step_of_several_batches_is_that_of_one")),
+    ],
+    "training/state.py": [
+        ("state-young-moments", "A training that goes on takes its means of gradients for new ones.",
+         "np.array(square), count)", "np.array(square), 0)",
+         of("test_training", "test_a_training_that_was_stopped_goes_on_with_the_same_bits")),
+    ],
 }  # fmt: skip
 # What is special in the backward pass of LED, each done wrong: what the gradients are first suspected of in a port.
 TRAPS = (
