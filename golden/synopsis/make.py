@@ -10,7 +10,7 @@ vocabulary (vocabulary.py), first weights (model.py), the training (train.py), D
 is (evaluate.py), and its README.md (card.py).
 
 FILE names the packages whose manual pages are fetched beside those of this machine: fewer, where 4,406 are too many.
-With CHECKPOINT the training goes on from its weights; DIRECTORY needs its vocab.json and merges.txt then.
+With CHECKPOINT, the one in the package or another of its shape, the training goes on from its weights and vocabulary.
 """
 
 import argparse
@@ -36,11 +36,10 @@ def main() -> None:
     if not all((directory / f"{name}.jsonl").exists() for name in SETS):
         collect(directory, arguments.packages)
     if not (directory / "merges.txt").exists():
-        write_vocabulary(directory)
-    start = arguments.start or directory / "start"
-    if not start.exists():
-        write_start(directory)
-    train(directory, start)
+        write_vocabulary(directory, arguments.start)
+    if not (directory / "start").exists():
+        write_start(directory, arguments.start)
+    train(directory)
     model = directory / "model"
     export(directory / f"trained-{len(STAGES)}", model)
     evaluate(directory, model)

@@ -89,12 +89,18 @@ def write_settings(directory: Path, vocabulary: Path, config: dict[str, Any]) ->
         shutil.copy(vocabulary / name, directory / name)
 
 
-def write_start(directory: Path, seed: int = 1) -> None:
-    """Write the checkpoint that the training starts from. It drops nothing: so small a model learns too little."""
+def write_start(directory: Path, checkpoint: Path | None = None, seed: int = 1) -> None:
+    """Write the checkpoint that the training starts from, with the weights of another one where that is named.
+
+    It drops nothing: so small a model learns too little, not too much.
+    """
     unfinished = directory / "start.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
-    model = LEDForConditionalGeneration(LEDConfig(**CONFIG))
-    model.load_state_dict(first_weights(model.state_dict(), np.random.default_rng(seed)))
+    if checkpoint is None:
+        model = LEDForConditionalGeneration(LEDConfig(**CONFIG))
+        model.load_state_dict(first_weights(model.state_dict(), np.random.default_rng(seed)))
+    else:
+        model = LEDForConditionalGeneration.from_pretrained(checkpoint)
     model.save_pretrained(unfinished)
     write_settings(unfinished, directory, CONFIG | {"dropout": 0.0})
     unfinished.rename(directory / "start")

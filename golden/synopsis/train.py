@@ -1,7 +1,7 @@
-"""Train the synopsis model: python golden/synopsis/train.py DIRECTORY [--start CHECKPOINT]
+"""Train the synopsis model: python golden/synopsis/train.py DIRECTORY
 
 Each stage is a `pyled train` of DIRECTORY/stage-N.jsonl, which this writes, into DIRECTORY/trained-N. The first one
-goes on from DIRECTORY/start (model.py), or from CHECKPOINT. It may be killed; the same command goes on.
+starts from DIRECTORY/start (model.py). It may be killed; the same command goes on.
 """
 
 import argparse
@@ -96,9 +96,9 @@ def is_done(trained: Path, steps: int) -> bool:
     return bool(json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["step"] == steps)
 
 
-def train(directory: Path, start: Path, seed: int = 1) -> None:
+def train(directory: Path, seed: int = 1) -> None:
     """Do what is left of the stages."""
-    valid = directory / "valid.jsonl"
+    start, valid = directory / "start", directory / "valid.jsonl"
     if not valid.exists():
         write(valid, validated(directory))
     for number, stage in enumerate(STAGES, 1):
@@ -118,9 +118,7 @@ def train(directory: Path, start: Path, seed: int = 1) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="default: DIRECTORY/start")
-    arguments = parser.parse_args()
-    train(arguments.directory, arguments.start or arguments.directory / "start")
+    train(parser.parse_args().directory)
 
 
 if __name__ == "__main__":

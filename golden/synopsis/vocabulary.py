@@ -1,5 +1,6 @@
 """The vocabulary of the synopsis model: vocab.json and merges.txt, from the training texts."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +22,12 @@ def texts(directory: Path) -> Iterator[str]:
             yield pair.summary
 
 
-def write_vocabulary(directory: Path) -> None:
-    """Write both files."""
+def write_vocabulary(directory: Path, checkpoint: Path | None = None) -> None:
+    """Write both files, or copy those of a checkpoint."""
+    if checkpoint is not None:
+        for name in ("vocab.json", "merges.txt"):
+            shutil.copy(checkpoint / name, directory / name)
+        return
     vocab, merges = train_bpe.train(texts(directory), CONFIG["vocab_size"])
     for name, content in train_bpe.files(vocab, merges).items():
         (directory / name).write_text(content, encoding="utf-8", newline="")
