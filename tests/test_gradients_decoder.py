@@ -228,7 +228,7 @@ def test_parts_of_a_batch_add_up_to_the_whole():
         count = np.count_nonzero(labels != -100)
         for name, array in whole(model, part, training=True, first_document=rows.start, count=count).items():
             added[name] = added.get(name, 0) + array
-    assert together.keys() == added.keys()
+    assert together.keys() == added.keys() and together["loss"] != whole(model, arguments)["loss"]
     for name, truth in together.items():
         assert_within(name, added[name], truth, 0.0)
 
@@ -238,6 +238,9 @@ def test_rows_behind_the_last_label_cost_nothing():
     longer = {**arguments, "labels": np.pad(arguments["labels"], ((0, 0), (0, 9)), constant_values=-100)}
     assert_same_bits(whole(model, arguments), whole(model, longer, see=stages))
     assert stages["decoder.embed_tokens"].shape == (3, 6, 12)
+    # but where a token has no key: it attends to all of them
+    longer["decoder_attention_mask"] = np.pad(MASKED, ((0, 0), (0, 9)), constant_values=1)
+    assert model.loss_and_gradients(**longer, see=None)[0] == pytest.approx(model(**longer).loss, rel=1e-12)
 
 
 def test_logits_in_blocks(monkeypatch):

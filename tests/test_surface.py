@@ -54,6 +54,10 @@ def test_inputs_is_the_first_argument_of_generate(model):
             "policy is 'all': 'keep' or 'selective' or 'recompute'",
         ),
         (lambda model: model.loss_and_gradients(IDS), "no labels: a loss is computed from"),
+        (
+            lambda model: model.loss_and_gradients(IDS, labels=IDS, see=print),
+            "see is .*print.*: an observer, called with",
+        ),
         (lambda model: model.loss_and_gradients(IDS, labels=IDS, label_smoothing=1), "label_smoothing is 1: a number"),
         (lambda model: model.loss_and_gradients(IDS, labels=IDS[:, :3], decoder_input_ids=IDS), "labels has shape"),
         (
