@@ -8,7 +8,8 @@ The loss, the gradient of each parameter and of each stage, and which parameters
 reference in float64, inside the error budget, with the reference's float32 error measured on the same model (three
 seeds of its weights, one and two threads).
 
-Prints what was compared, how often, and the worst ratio of error to budget. `--only N` repeats one trial.
+Prints what was compared, how often, and the worst ratio of error to budget; an interrupt ends it early. `--only N`
+repeats one trial.
 """
 
 import argparse
@@ -279,21 +280,26 @@ def main() -> int:
     parser.add_argument("--models", type=int, default=200, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="this trial alone")
-    asked = parser.parse_args()
+    asked_for = parser.parse_args()
     assert transformers.__version__ in ("5.23.0", "4.57.6"), f"no reference: {transformers.__version__}"
     transformers.logging.set_verbosity_error()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     wrong: list[str] = []
-    trials = range(asked.models) if asked.only is None else [asked.only]
-    for number, kind in enumerate((LM, QA) if transformers.__version__ == "5.23.0" else (CLASSES,)):
-        worst: dict[str, list[float]] = {}
-        for trial in trials:
-            wrong += compare(np.random.default_rng([asked.seed, 11 + number, trial]), trial, kind, worst)
-        print(f"{len(trials)} models, {kind}; error in budgets, worst of each array:")
-        for name in sorted(worst):
-            print(f"  {name:76s} {len(worst[name]):6d} arrays  {max(worst[name]):9.2g}")
-        print(f"  all: {sum(map(len, worst.values()))} arrays, {max(map(max, worst.values()), default=0):.2g}")
+    kinds = (LM, QA) if transformers.__version__ == "5.23.0" else (CLASSES,)
+    counts, worst = dict.fromkeys(kinds, 0), {kind: dict[str, list[float]]() for kind in kinds}
+    try:
+        for trial in range(asked_for.models) if asked_for.only is None else [asked_for.only]:
+            for number, kind in enumerate(kinds):
+                wrong += compare(np.random.default_rng([asked_for.seed, 11 + number, trial]), trial, kind, worst[kind])
+                counts[kind] += 1
+    except KeyboardInterrupt:
+        print("interrupted")
+    for kind, ratios in worst.items():
+        print(f"{counts[kind]} models, {kind}; error in budgets, worst of each array:")
+        for name in sorted(ratios):
+            print(f"  {name:76s} {len(ratios[name]):6d} arrays  {max(ratios[name]):9.2g}")
+        print(f"  all: {sum(map(len, ratios.values()))} arrays, {max(map(max, ratios.values()), default=0):.2g}")
     print("\n".join(wrong) or "nothing differs")
     return 1 if wrong else 0
 
