@@ -32,7 +32,7 @@ def megabytes(numbers: int) -> float:
 def kept() -> str:
     """Of one layer: what each policy keeps, and what it computes again."""
     parts = []
-    for row, (words, _, numbers) in enumerate(STAGES):
+    for row, (words, _, _) in enumerate(STAGES):
         y = HEIGHT - 40 - row * (ROW + GAP)
         parts.append(text(LEFT - 12, y - 9, words, anchor="end", size=12))
     for column, (policy, endings) in enumerate(ENDINGS.items()):

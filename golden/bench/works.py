@@ -100,7 +100,7 @@ def listed() -> Iterator[str]:
     """Give the works by their groups, a line for each."""
     for group, about in GROUPS.items():
         yield f"{group}: {about}"
-        yield from (f"  {work.name:<18}{described(work)}" for work in WORKS if group == work.group)
+        yield from (f"  {work.name:<20}{described(work)}" for work in WORKS if group == work.group)
 
 
 def described(work: Work) -> str:
