@@ -148,6 +148,7 @@ HEADS = SPANS + of(
     "test_each_of_several_end_tokens_of_the_configuration_ends_a_text",
     "test_an_encoders_output_and_a_tuple_go_through_the_call", "test_a_model_of_one_label_takes_a_number_per_row",
 )  # fmt: skip
+STAGES = of("test_stages", "test_the_stages_of_documents_together_are_those_of_the_definition")
 SOURCE = of("test_rounded", "test_the_source_is_kept_as_narrow_as_the_weights")
 KERNELS_BACK = of("test_kernels_back")
 BAND_BACK = of("test_banded_back")
@@ -249,7 +250,7 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "network/batch.py": stored("pattern-uneven", "decoder-batch"),
     "network/encoder.py": stored("pattern-uneven"),
     "network/decoder.py": ATTENTIONS,
-    "network/layers.py": SLICES + ACTIVATIONS + SPLIT,
+    "network/layers.py": SLICES + ACTIVATIONS + SPLIT + STAGES,
     "network/losses.py": LOSS + HEADS,
     "models/question_answering.py": HEADS,
     "models/sequence_classification.py": HEADS,
@@ -325,6 +326,8 @@ LEFT_OUT = {
     "network/cache.py Growing.append: length <= self.buffer.shape[2]": TIME,
     "network/cache.py Growing._copied: length > capacity": "a buffer has more room",
     "network/cache.py Growing._copied: max(BLOCK, capacity // 2)": "a buffer has less room",
+    "network/dropout.py Dropout.skips: rate > 0": TIME,
+    "network/dropout.py Dropout.skips: int(_mixed(self._seed ^ _hash(name))[0]) / 2 ** 64 < rate": "none is just that",
     "network/encoder.py encoder_layer: buffers or Buffers()": TIME,
     "gradients/attention_encoder.py encoder_self_attention: attend_to_all is forward._attend_to_all": TIME,
     "network/layers.py Buffers.array: array.dtype != dtype": TIME,

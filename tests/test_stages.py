@@ -26,7 +26,12 @@ def small_model(seed, kind, dtype="float64"):
         decoder_attention_heads=3, encoder_ffn_dim=10, decoder_ffn_dim=14, attention_window=[4, 6],
         max_encoder_position_embeddings=40, max_decoder_position_embeddings=40, init_std=0.5, activation_function=kind,
     )  # fmt: skip
-    return LEDForConditionalGeneration(config, seed % 7, dtype=dtype)
+    model, rng = LEDForConditionalGeneration(config, seed % 7, dtype=dtype), np.random.default_rng(seed)
+    model.load_state_dict({  # no bias is 0, and no norm 1
+        name: array + rng.normal(0, 0.3, array.shape) if array.ndim == 1 else array
+        for name, array in model.state_dict().items()
+    })  # fmt: skip
+    return model
 
 
 def forward(model, each, is_key, P, see, *, sees=(), by_layer=True):
