@@ -166,7 +166,9 @@ ATTENTIONS = (
         "test_few_global_queries_go_without_keys_of_their_own",
         "test_generation_with_a_cache_is_the_search_over_the_definition",
         "test_global_queries_see_the_same_with_and_without_keys_of_their_own"),
-    *SELECTED, *SPLIT, *SOURCE,
+    *SELECTED, *SPLIT, *SOURCE, *STAGES,
+    *of("test_network_dropout",
+        "test_a_forward_pass_with_dropout_is_the_definition_with_the_same_numbers_dropped"),
 )  # fmt: skip
 TOGETHER = of(
     "test_together",

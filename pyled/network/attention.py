@@ -371,7 +371,7 @@ def _attend(
     columns = np.empty(S, np.int64)
     for _, _, start, stop, _, _ in spans:
         columns[start:stop] = np.arange(stop - start)
-    dropped, w = dropout.attention(f"{name}.probs", H, columns), max(S, len(q))
+    dropped, w = dropout.attention(f"{name}.probs", H, columns), len(q)  # so all keys before a query
     none = k[:, :0]
     banded(queries, k, v, is_key, none, none, w, context, spans=spans, ahead=ahead, log_sums=log_sums, dropped=dropped)
     for first, last, start, stop, _, _ in spans:
