@@ -382,6 +382,7 @@ LEFT_OUT = {
     "models/stacks.py _stacked: len(arrays) > 1": TIME,
     "gradients/heads.py lm_logits: max(1, LOGITS // V)": TIME,
     "gradients/model.py loss_and_gradients: policy == 'keep'": TIME,
+    "gradients/keeping.py Kept.__init__: policy == 'keep'": TIME,
     "generation/beam.py beam_search: np.where(finished.is_finished, finished.scores.min(axis=1, keepdims=True), ABSENT)"
     ".min(axis=1)": "a slot that is not finished makes the least score absent, but for scores beyond 1e9",
     "generation/beam.py beam_search: length_penalty > 0": "any length to the power of 0 is 1",

@@ -91,10 +91,10 @@ def _attend(
     k, v: (H, S, D) float
     is_key, spans, ahead: as in the forward pass
     """
-    H, S, _ = k.shape
+    H = len(k)
     context, log_sums = stages[f"{name}.context"].reshape(upstream.shape), stages[f"{name}.log_sums"]  # (Q, H)
     columns = np.concatenate([np.arange(stop - start) for _, _, start, stop, _, _ in spans])  # (S,)
-    dropped, w = dropout.attention(f"{name}.probs", H, columns), max(S, len(upstream))
+    dropped, w = dropout.attention(f"{name}.probs", H, columns), len(upstream)
     d_q, d_k, d_v = (np.empty_like(array) for array in (q, k, v))
     none, d_none = k[:, :0], np.empty_like(k[:, :0])
     banded_back(
