@@ -1,9 +1,11 @@
 """Fine-tuning: the optimizer, the learning rate, the order of examples, and what a killed training goes on from."""
 
+import copy
 import itertools
 import json
 import math
 import mmap
+import pickle
 import warnings
 
 import numpy as np
@@ -112,7 +114,47 @@ def test_wrong_options_of_the_optimizer(options, said):
         AdamW(loaded().model, **options)
 
 
+@pytest.mark.parametrize("between", ["nothing", "load_state_dict", "another optimizer", "deepcopy", "pickle"])
+def test_a_step_changes_the_weights_that_the_model_has_now(between):
+    model = loaded().model
+    name, tensors = "led.encoder.layers.0.fc1.bias", {key: array.copy() for key, array in model.state_dict().items()}
+    gradients = {name: np.ones(40, np.float32), "lm_head.weight": None}  # None is as no gradient
+    optimizer = AdamW(model, lr=0.5, weight_decay=0)
+    optimizer.step(gradients)
+    if between == "load_state_dict":
+        model.load_state_dict(tensors)
+    elif between == "another optimizer":
+        AdamW(model, lr=0.5, weight_decay=0).step(gradients)
+    elif between != "nothing":
+        both = model, optimizer
+        model, optimizer = copy.deepcopy(both) if between == "deepcopy" else pickle.loads(pickle.dumps(both))
+    before = model.state_dict()[name].copy()
+    optimizer.step(gradients)
+    assert np.allclose(model.state_dict()[name], before - 0.5, atol=1e-5)
+
+
 def test_what_is_no_gradient_of_the_model_is_refused():
+    model = loaded().model
+    optimizer, name = AdamW(model), "led.encoder.layers.0.fc1.bias"
+    first, before = (
+        {"led.shared.weight": np.ones((600, 24), np.float32)},
+        model.state_dict()["led.shared.weight"].copy(),
+    )
+    for wrong, said in (
+        (None, "gradients is None: a dictionary"),
+        ([1.0], "an array of floats"),
+        (np.ones(40, int), "floats"),
+    ):
+        with pytest.raises(InputError, match=said):
+            optimizer.step(wrong if wrong is None else {**first, name: wrong})
+        assert np.array_equal(model.state_dict()["led.shared.weight"], before)  # of a wrong step nothing is done
+    optimizer.step(first)
+    model.resize_token_embeddings(640)
+    with pytest.raises(InputError, match=r"has shape \(640, 24\) now, .* make a new AdamW"):
+        optimizer.step({"led.shared.weight": np.ones((640, 24), np.float32)})
+    with pytest.raises(InputError, match="lr is -1"):
+        optimizer.lr = -1
+        optimizer.step({})
     optimizer = AdamW(loaded().model)
     with pytest.raises(InputError, match="gradients has 'fc': this model has no weight"):
         optimizer.step({"fc": np.zeros(3)})

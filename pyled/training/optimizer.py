@@ -47,12 +47,12 @@ class AdamW:
         eps: Any = 1e-8,
         weight_decay: Any = 0.01,
         *,
-        decays: Callable[[str], bool] = lambda name: True,
+        decays: Callable[[str], bool] | None = None,
     ) -> None:
         """Take a model whose weights are not rounded.
 
-        decays: returns, for upstream's name, whether the weight decays; torch's default is all. `decays_by_default` is
-            the choice of transformers' Trainer
+        decays: returns, for upstream's name, whether the weight decays; None, torch's default, for all.
+            `decays_by_default` is the choice of transformers' Trainer
 
         Raises InputError for a number out of its range, and for a rounded model.
         """
@@ -67,49 +67,67 @@ class AdamW:
         self.betas = float(betas[0]), float(betas[1])
         self.moments: dict[str, Moments] = {}
         self._model, self._decays = model, decays
-        self._names = {names[0]: names for names, _ in shared_weights(model)}
-        self._weights: dict[str, Floats] = {}  # copies that can be written, by the first of their names
         if (buffer := model.weights.get(OPTIONAL)) is not None:
             # subtle: it is no weight, and alone it would hold the whole file of weights in memory
             model.weights = {**model.weights, OPTIONAL: frozen(np.array(buffer))}
 
-    def step(self, gradients: Mapping[str, Floats]) -> None:
+    @checked_arguments
+    def step(self, gradients: Mapping[str, Any]) -> None:
         """Change each weight that has a gradient; the others stay as they are, and so do their moments.
 
-        gradients: by upstream's names, as `loss_and_gradients` returns them
+        The weights are those that the model has now. Each is copied before it is changed for the first time: what the
+        model has handed out until then (a part, a copy with another window, a `state_dict`) keeps it as it was.
 
-        Raises InputError for a name that the model does not have, or another shape.
+        gradients: by upstream's names, as `loss_and_gradients` returns them; None is as no gradient
+
+        Raises InputError for a name that the model does not have, another shape, and what is no array of floats; then
+        no weight has changed.
         """
-        if unknown := gradients.keys() - {name for names in self._names.values() for name in names}:
+        check_number("lr", self.lr)
+        shared = shared_weights(self._model)
+        if unknown := gradients.keys() - {name for names, _ in shared for name in names}:
             raise InputError(f"gradients has {brief(min(unknown))}: this model has no weight of that name")
-        for name, names in self._names.items():
-            gradient = next((gradients[other] for other in names if other in gradients), None)
+        changed = []
+        for names, weight in shared:
+            gradient = next((gradients[name] for name in names if gradients.get(name) is not None), None)
             if gradient is not None:
-                weight, moments = self.weight(name), self._moments_of(name, gradient)
-                moments.steps += 1
-                adamw(
-                    weight, gradient, moments.mean, moments.square, moments.steps, lr=self.lr, betas=self.betas,
-                    epsilon=self.eps, weight_decay=self.weight_decay if self._decays(name) else 0.0,
-                )  # fmt: skip
+                self._check(names[0], gradient, weight)
+                changed.append((names[0], gradient.astype(weight.dtype, copy=False), weight))
+        for name, gradient, shown in changed:
+            weight, moments = self._writable(shown), self.moments.get(name)
+            if moments is None:
+                moments = self.moments[name] = Moments(np.zeros_like(weight), np.zeros_like(weight))
+            moments.steps += 1
+            adamw(
+                weight, gradient, moments.mean, moments.square, moments.steps, lr=self.lr, betas=self.betas,
+                epsilon=self.eps, weight_decay=self.weight_decay if self._decays is None or self._decays(name) else 0.0,
+            )  # fmt: skip
 
     def weight(self, name: str) -> Floats:
-        """Return a weight by its first name, to be written to; the model has what is written."""
-        if name not in self._weights:
-            weights = dict(self._model.weights)
-            inner = [key for key in weights if upstream_name(key, self._model.head) in self._names[name]]
-            copy = np.array(weights[inner[0]], order="C")
-            self._weights[name] = copy
-            shown = frozen(copy.view())  # subtle: one view for all tied names, which are known as tied by that
-            self._model.weights = {**weights, **dict.fromkeys(inner, shown)}
-        return self._weights[name]
+        """Return a weight by upstream's name, to be written to; the model has what is written."""
+        return self._writable(self._model.state_dict()[name])
 
-    def _moments_of(self, name: str, gradient: Floats) -> Moments:
-        weight = self._weights[name]
+    def _writable(self, shown: Floats) -> Floats:
+        """Return what a weight of the model is a view of, which can be written to; first make it so."""
+        weight = shown.base
+        if not isinstance(weight, np.ndarray) or not weight.flags.writeable or weight.shape != shown.shape:
+            weight = np.array(shown, order="C")
+            view = frozen(weight.view())  # subtle: one view for all tied names, which are known as tied by that
+            weights = self._model.weights
+            self._model.weights = {name: view if array is shown else array for name, array in weights.items()}
+        return weight
+
+    def _check(self, name: str, gradient: Any, weight: Floats) -> None:
+        """Raise InputError where a gradient is no array of floats in the shape of its weight and moments."""
+        if not isinstance(gradient, np.ndarray) or gradient.dtype.kind != "f":
+            raise InputError(f"gradients[{brief(name)}] is {brief(gradient)}: an array of floats was expected")
         if gradient.shape != weight.shape:
             raise InputError(f"gradients[{brief(name)}] has shape {gradient.shape}: {weight.shape} was expected")
-        if name not in self.moments:
-            self.moments[name] = Moments(np.zeros_like(weight), np.zeros_like(weight))
-        return self.moments[name]
+        if name in self.moments and self.moments[name].mean.shape != weight.shape:
+            raise InputError(
+                f"{name} has shape {weight.shape} now, and had {self.moments[name].mean.shape} in the steps before: "
+                "make a new AdamW for a model that was resized"
+            )
 
 
 def slices(array: Floats) -> Iterator[Floats]:
