@@ -785,6 +785,11 @@ OF_FILE = {
         ("step-of-batch-means", "The batches of a step count alike, however many tokens they have.",
          "count=count", "count=None", of("test_training", "test_a_step_of_several_batches_is_that_of_one")),
     ],
+    "training/optimizer.py": [
+        ("step-beside-the-model", "A step changes a copy of the weights, and the model never sees it.",
+         "view if array is shown else array", "array",
+         of("test_training", "test_a_step_changes_the_weights_that_the_model_has_now")),
+    ],
     "training/state.py": [
         ("state-young-moments", "A training that goes on takes its means of gradients for new ones.",
          "np.array(square), count)", "np.array(square), 0)",

@@ -193,8 +193,7 @@ def assign(
     returns: the weights, read-only, and the report
 
     Raises CheckpointError where a weight is missing or has another shape than the configuration says - also where a
-    whole head is missing: upstream draws it at random, to be trained, and pyled does not train. Raises InputError for
-    another dtype or head.
+    whole head is missing: upstream draws it at random, to be trained. Raises InputError for another dtype or head.
     """
     if dtype not in ("float32", "float64"):
         raise InputError(f"dtype is {brief(dtype)}: pyled computes in 'float32' or 'float64'")

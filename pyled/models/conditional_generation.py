@@ -9,12 +9,7 @@ from numpy.typing import ArrayLike
 from ..annotations import checked_arguments
 from ..arrays import Bools, Floats, Ids
 from ..errors import InputError
-from ..generation import (
-    Generated,
-    Search,
-    Settings,
-    resolve,
-)
+from ..generation import Generated, Search, Settings, resolve
 from ..generation.contract import PrefixAllowedTokens, Progress, Scores
 from ..generation.drafts import DraftedStep
 from ..generation.search import drained, search

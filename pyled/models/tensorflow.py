@@ -75,12 +75,12 @@ class TFLEDPreTrainedModel(Seq2SeqModel[AnyOutput]):
         input_ids: (B, S) int; or a dictionary with arguments by their names, or a list of them in order
         head_mask: (layers, H) float, for the encoder and, as in TensorFlow, for the decoder's attention to the source
         labels: of TFLEDForConditionalGeneration alone; padding is left out of the loss (1,), and -100 counts as token 0
-        training: False; there is no dropout here
+        training: False; `loss_and_gradients` alone knows dropout
 
         Raises InputError, also where there is neither decoder input nor labels.
         """
         if training:
-            raise InputError("training=True: pyled computes without dropout, leave it out")
+            raise InputError("training=True: a call computes without dropout, leave it out; loss_and_gradients has it")
         encoder, decoder = self.config.encoder_attention_heads, self.config.decoder_attention_heads
         if head_mask is not None and encoder != decoder:
             counts = f"the encoder has {encoder} heads, the decoder {decoder}"
