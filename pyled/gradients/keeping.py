@@ -6,7 +6,7 @@ the functions of `network/`, to the same bits. Numbers per token of an encoder l
 | policy | stages | numbers | computed again |
 |---|---|---|---|
 | recompute | the input | E | the whole layer |
-| selective | and queries, keys, values, context, the logarithms of softmax's sums | 5E + H | all but the band |
+| selective | and queries, keys, values, context, the logarithms of softmax's sums | 5E + H | all behind the context |
 | keep | and both outputs before their residual, the norm between, the feed-forward's inner numbers | 8E + F + H | - |
 
 `recompute` is what others call gradient checkpointing: it costs one more forward pass.
