@@ -416,7 +416,7 @@ def command(*arguments):
 
 def test_the_list_needs_nothing():
     done = command("--list")
-    assert done.returncode == 0 and "  greedy-1024       1,024 tokens to 64, greedy\n" in done.stdout
+    assert done.returncode == 0 and "  greedy-1024         1,024 tokens to 64, greedy\n" in done.stdout
 
 
 @pytest.mark.parametrize(

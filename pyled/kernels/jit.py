@@ -152,7 +152,7 @@ class _Disk:
             digest, _, code = read_file(path, InputError).partition(b"\n")
             if digest.decode() == _digest(key + code):
                 return compiler.CompileResult._rebuild(context, *pickle.loads(code))
-        numbers = next((n for n in ("float64", "int8", "uint16") if f"array({n}" in str(types)), "float32")
+        numbers = next((n for n in ("float64", "int8", "uint16") if f"Array({n}" in str(types)), "float32")
         place = ", on one thread" if self._name.endswith("serial") else ""
         _announce(numbers.replace("uint16", "bf16") + place)
         return None
