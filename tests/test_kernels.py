@@ -542,7 +542,7 @@ for dtype in ("float32", "float64"):
         model.generate(ids, attention_mask=mask, global_attention_mask=marks, max_length=4)
 for module in (banded, grouped, rounded, products, rows):
     for name, function in vars(module).items():
-        if hasattr(function, "parallel") and function.parallel.signatures:  # the others are of training and of rounded weights
+        if hasattr(function, "parallel") and function.parallel.signatures:  # others: of training, of rounded weights
             print(name, *[signature[0].dtype for signature in function.parallel.signatures])
 """
 

@@ -151,6 +151,7 @@ class Training:
         self.place, self._is_saved = place or Place(self.identity), place is not None
         return self._is_saved
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows is seen in the loss, and told
     def run(self, seconds: float) -> None:
         """Do all steps that are left, and write the checkpoint: the best validated, or else the last.
 
