@@ -184,6 +184,8 @@ def main() -> int:
     asked = parser.parse_args()
     every, lost = mutations()
     chosen = [one for one in every if asked.only in f"{one.part} {one.name} {one.file}"]
+    if not chosen:
+        parser.error(f"no mutation has {asked.only} in its name: --names lists all")
     if asked.half:
         chosen = [one for one in chosen if one.part == CLASSIC or zlib.crc32(f"{asked.half} {one.name}".encode()) % 2]
     if asked.names:
