@@ -13,7 +13,7 @@ PART = 16384  # numbers per task
 @kernel(parallel=True)
 def _adamw(weight, gradient, m, v, decay, one_minus_beta1, beta2, one_minus_beta2, rate, deviation, epsilon):
     size = weight.shape[0]
-    for part in prange((size + PART - 1) // PART):
+    for part in prange(-(-size // PART)):
         for i in range(part * PART, min(size, (part + 1) * PART)):
             g = gradient[i]
             m[i] += (g - m[i]) * one_minus_beta1
