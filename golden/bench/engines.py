@@ -63,7 +63,7 @@ class Engine:
 def engine(text: str) -> Engine:
     """Return the engine that PLACE or PLACE:OPTION+OPTION names. Raises ValueError where nothing is there.
 
-    engine("/work/before:int16+int8") is the pyled of that folder with an encoder in int16 and weights in int8. Its name
+    engine("../before:int16+int8") is the pyled of that folder with an encoder in int16 and weights in int8. Its name
     is "before:int16+int8", that of this checkout begins with "pyled", and that of an interpreter with "torch".
     """
     head, _, tail = text.rpartition(":")
