@@ -222,7 +222,8 @@ def replace_files(
             target = Path(os.path.realpath(path))
             remove_abandoned(target.parent, glob.escape(target.name))
             parts[path] = target.with_name(f".{target.name}.{number}.part"), target
-            _write_beside(*parts[path], pieces, is_new)
+            with _beside(*parts[path], is_new) as file:
+                file.writelines(pieces)
         with locked(folder):
             if len(parts) > 1:
                 mark.touch()  # from here on the new files count
@@ -243,6 +244,28 @@ def replace_files(
             part.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give an empty file to write, which replaces `path` once the block is done; see `replace_files`. Raises OSError.
+
+    Where the block raises, the old file stays.
+    """
+    target = Path(os.path.realpath(path))
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    remove_abandoned(target.parent, glob.escape(target.name))
+    try:
+        with _beside(part, target, is_new=False) as file:
+            yield file
+        with locked(target.parent):
+            part.replace(target)
+    except OSError as e:
+        if e.filename is None or str(e.filename).endswith(".part"):
+            raise OSError(e.errno, e.strerror, str(path)) from None
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def finish_replacing(folder: Path) -> None:
     """Rename what `replace_files` had written whole before its process was killed. Raises OSError."""
     for mark in filter(Path.is_file, folder.glob(f".{_NUMBER}.whole")):
@@ -255,8 +278,9 @@ def finish_replacing(folder: Path) -> None:
             mark.unlink(missing_ok=True)
 
 
-def _write_beside(part: Path, target: Path, pieces: Iterable[bytes], is_new: bool) -> None:
-    """Write what will replace a file, with its mode and, where the system lets us, its owner."""
+@contextlib.contextmanager
+def _beside(part: Path, target: Path, is_new: bool) -> Iterator[BinaryIO]:
+    """Give a file that will replace another, with its mode and, where the system lets us, its owner, to be written."""
     if is_there := os.path.lexists(target):
         is_file, is_folder = target.is_file(), target.is_dir()
         number = errno.EEXIST if is_new else errno.EACCES if is_file else errno.EISDIR if is_folder else errno.EINVAL
@@ -268,8 +292,7 @@ def _write_beside(part: Path, target: Path, pieces: Iterable[bytes], is_new: boo
             with contextlib.suppress(OSError, AttributeError):  # AttributeError: Windows has other owners
                 os.chown(part, old.st_uid, old.st_gid)
             part.chmod(old.st_mode & 0o777)
-        for piece in pieces:
-            file.write(piece)
+        yield file
         file.flush()
         os.fsync(file.fileno())
 

@@ -236,11 +236,11 @@ def test_a_failure_leaves_what_was_there(tmp_path):
 INTERRUPTED = """
 import os, signal, sys
 from pyled.checkpoint import safetensors
-pieces = safetensors._pieces
+pieces = safetensors.pieces
 def interrupted(array):
     os.kill(os.getpid(), signal.SIGINT)
     yield from pieces(array)
-safetensors._pieces = interrupted
+safetensors.pieces = interrupted
 from pyled.cli import main
 sys.exit(main())
 """

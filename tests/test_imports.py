@@ -23,7 +23,7 @@ RINGS = [
     {"gradients": {"numpy"}},
     {"models": {"numpy"}},
     {"tasks": {"numpy", "regex", "distributed"}},
-    {"evaluation": {"numpy", "rouge_score"}},
+    {"evaluation": {"numpy", "rouge_score"}, "porting": {"numpy"}},
     {"training": {"numpy"}},
     {"cli": set()},
     {"__main__": set(), "__init__": set()},

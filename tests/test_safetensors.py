@@ -425,7 +425,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_whole(tmp_path, monkeyp
             raise piece
         return piece
 
-    monkeypatch.setattr(module, "_pieces", fail_at_the_second)
+    monkeypatch.setattr(module, "pieces", fail_at_the_second)
     with pytest.raises(OSError, match="No space left"):
         write_safetensors(path, {name: array * 2 for name, array in SMALL.items()})
     assert path.read_bytes() == before
@@ -438,7 +438,7 @@ def test_large_arrays_are_written_a_part_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 24)
     write_safetensors(tmp_path / "parts", {"a": array, "b": array.T})
     assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
-    assert max(len(piece) for piece in module._pieces(array)) == 24
+    assert max(len(piece) for piece in module.pieces(array)) == 24
 
 
 def test_the_bytes_of_a_file(tmp_path):

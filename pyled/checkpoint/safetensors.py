@@ -54,6 +54,15 @@ def read_safetensors(path: Path, *, mmap: bool = True, as_stored: bool = False) 
         return tensors if as_stored else {name: with_values(name, array) for name, array in tensors.items()}
 
 
+def metadata_of(path: Path) -> dict[str, str]:
+    """Return what the header of a file says beside its tensors. Raises CheckpointError; see `read_safetensors`."""
+    with reading(path, mmap=True) as (file, size):
+        header, start = _read_header(file, size)
+        metadata: dict[str, str] = header.get("__metadata__", {})
+        _checked_entries(header, size - start)
+        return metadata
+
+
 def type_name(array: NDArray[Any]) -> str:
     """Return the format's name for the type of an array that is as stored."""
     return TYPE_NAMES[array.dtype]
@@ -165,16 +174,19 @@ def in_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> Iterator[
     """
     order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
     try:
-        text = _header([(name, tensors[name]) for name in order])
+        text = header_of([(name, tensors[name]) for name in order], {"format": "pt"})
     except CheckpointError as e:
         raise CheckpointError(f"{path} cannot be written: {e}") from None
     yield len(text).to_bytes(8, "little") + text
     for name in order:
-        yield from _pieces(tensors[name])
+        yield from pieces(tensors[name])
 
 
-def _header(tensors: list[tuple[str, NDArray[Any]]]) -> bytes:
-    """Return the header of a file with these tensors in this order, held to the rules of reading."""
+def header_of(tensors: list[tuple[str, NDArray[Any]]], metadata: Mapping[str, str]) -> bytes:
+    """Return the header of a file with these tensors in this order, held to the rules of reading.
+
+    Raises CheckpointError, whose message lacks the path.
+    """
     entries: dict[str, Any] = {}
     position = 0
     for name, array in tensors:
@@ -187,7 +199,7 @@ def _header(tensors: list[tuple[str, NDArray[Any]]]) -> bytes:
         position = end
     _checked_entries(dict(entries), position)
     try:
-        whole = {"__metadata__": {"format": "pt"}} | entries
+        whole = {"__metadata__": dict(metadata)} | entries
         text = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as e:
         half = brief(e.object[e.start])
@@ -200,7 +212,7 @@ def _header(tensors: list[tuple[str, NDArray[Any]]]) -> bytes:
     return text
 
 
-def _pieces(array: NDArray[Any]) -> Iterator[bytes]:
+def pieces(array: NDArray[Any]) -> Iterator[bytes]:
     """Yield the little-endian bytes of an array in C order, a part at a time."""
     flat = array.reshape(-1)
     step = max(1, CHUNK // max(1, array.dtype.itemsize))
