@@ -1,10 +1,10 @@
 """The definition of LED: its whole forward pass in plain NumPy, read top to bottom.
 
-Slow on purpose, and the judge of everything else in pyled. It computes one document at a time, attention one head
-at a time over a dense matrix, in the float type of the weights (float64 for the truth). `weights` maps the names of
-a checkpoint, without the prefix `led.`, to arrays; `config` is a LEDConfig. Every function that stands for a module
-of the checkpoint reports its result by `see(name, array)`, under the module's own name; two more stages are `probs` of
-each attention, and `logits`.
+Slow on purpose, and the judge of everything else in pyled. It computes one document at a time, each attention as a
+dense matrix, in the float type of the weights (float64 for the truth). `weights` maps the names of a checkpoint,
+without the prefix `led.`, to arrays; `config` is a LEDConfig. Every function that stands for a module of the checkpoint
+reports its result by `see(name, array)`, under the module's own name. Further stages are `scores`, `probs` and, of the
+decoder, `context` of each attention, and `logits` and `tokens`.
 
 Letters: S source tokens, T target tokens, E model size, H heads, D head size (E = H*D), F feed-forward size,
 V vocabulary, G global tokens.
@@ -32,9 +32,11 @@ def see_nothing(name: str, array: Floats) -> None:
 # 1. The pieces
 
 
-def linear(x: Floats, weights: Weights, name: str) -> Floats:
+def linear(x: Floats, weights: Weights, name: str, see: See = see_nothing) -> Floats:
     """x W^T + b, with W: (outputs, inputs) as torch stores it."""
-    return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+    y = x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+    see(name, y)
+    return y
 
 
 def layer_norm(x: Floats, weights: Weights, name: str) -> Floats:
@@ -76,37 +78,46 @@ def add_norm(x: Floats, y: Floats, weights: Weights, name: str, see: See) -> Flo
 
 def feed_forward(x: Floats, weights: Weights, name: str, kind: str, see: See) -> Floats:
     """Two linear layers with the activation between: E -> F -> E."""
-    inner = linear(x, weights, f"{name}.fc1")  # (S, F)
-    see(f"{name}.fc1", inner)
-    outer = linear(activation(inner, kind), weights, f"{name}.fc2")  # (S, E)
-    see(f"{name}.fc2", outer)
-    return outer
+    inner = linear(x, weights, f"{name}.fc1", see)  # (S, F)
+    activated = activation(inner, kind)
+    see(f"{name}.activation_fn", activated)
+    return linear(activated, weights, f"{name}.fc2", see)  # (S, E)
 
 
-def head_of(x: Floats, h: int, H: int) -> Floats:
-    """The columns of head h: (S, H*D) -> (S, D)."""
-    D = x.shape[1] // H
-    return x[:, h * D : (h + 1) * D]
+def split_heads(x: Floats, H: int) -> Floats:
+    """Each head's columns, D next to each other, as a matrix of their own: (S, E) -> (H, S, D)."""
+    return x.reshape(len(x), H, -1).swapaxes(0, 1)
 
 
-def embed(tokens: Floats, first_position: int, weights: Weights, name: str, see: See) -> Floats:
+def join_heads(x: Floats) -> Floats:
+    """Undo `split_heads`: (H, S, D) -> (S, E)."""
+    return x.swapaxes(0, 1).reshape(x.shape[1], -1)
+
+
+def dots(q: Floats, k: Floats) -> Floats:
+    """The dot products of all queries with all keys, head by head: (H, T, D), (H, S, D) -> (H, T, S)."""
+    return q @ k.swapaxes(1, 2)
+
+
+def embed(tokens: Floats, weights: Weights, name: str, see: See) -> Floats:
     """Token plus position, normed. Positions start at 0, without BART's offset of 2; there is no scale."""
-    positions = weights[f"{name}.embed_positions.weight"][first_position : first_position + len(tokens)]
+    positions = weights[f"{name}.embed_positions.weight"][np.arange(len(tokens))]  # (S, E)
+    see(f"{name}.embed_tokens", tokens)
+    see(f"{name}.embed_positions", positions)
     return add_norm(tokens, positions, weights, f"{name}.layernorm_embedding", see)  # (S, E)
 
 
 # 2. The encoder
 
 
-def may_attend(i: int, j: int, w: int, is_real: NDArray[np.bool_], is_global: NDArray[np.bool_]) -> bool:
-    """Whether token i attends to token j: the whole of LED's pattern.
+def may_attend(i: Any, j: Any, w: int, is_real: NDArray[np.bool_], is_global: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether token i attends to token j: the whole of LED's pattern. Both are a place, or an array of places.
 
     Every token sees its neighbours up to w away and every global token; a global token sees all. Nobody sees
     padding, and padding sees nothing.
     """
-    if not (is_real[i] and is_real[j]):
-        return False
-    return bool(abs(i - j) <= w or is_global[j] or is_global[i])
+    is_near = abs(i - j) <= w
+    return (is_near | is_global[i] | is_global[j]) & is_real[i] & is_real[j]
 
 
 def encoder_attention(
@@ -130,38 +141,29 @@ def encoder_attention(
     returns: (S, E) float
     """
     S, E = hidden.shape
-    scale = math.sqrt(E // H)
     inner = f"{name}.longformer_self_attn"
     is_global = is_global & is_real  # a global flag on padding is dropped, as upstream
-    projected = {part: linear(hidden, weights, f"{inner}.{part}") for part in ("query", "key", "value")}
-    if is_global.any():
-        for part in ("query_global", "key_global", "value_global"):
-            source = hidden[is_global] if part == "query_global" else hidden  # (G, E) or (S, E)
-            projected[part] = linear(source, weights, f"{inner}.{part}")
-    for part, array in projected.items():
-        see(f"{inner}.{part}", array)
 
-    context = np.zeros((S, E), hidden.dtype)
-    probs = np.zeros((H, S, S), hidden.dtype)
-    global_row = np.cumsum(is_global) - 1  # the row of a global token in query_global
-    for h in range(H):
-        q, k, v = (head_of(projected[part], h, H) for part in ("query", "key", "value"))
-        for i in range(S):
-            keys = [j for j in range(S) if may_attend(i, j, w, is_real, is_global)]
-            if not keys:
-                continue  # padding: its context stays 0
-            if is_global[i]:
-                query = head_of(projected["query_global"], h, H)[global_row[i]]
-                k_i, v_i = head_of(projected["key_global"], h, H), head_of(projected["value_global"], h, H)
-            else:
-                query, k_i, v_i = q[i], k, v
-            probs[h, i, keys] = softmax(k_i[keys] @ query / scale)
-            head_of(context, h, H)[i] = probs[h, i, keys] @ v_i[keys]
+    q, k, v = (linear(hidden, weights, f"{inner}.{part}", see) for part in ("query", "key", "value"))  # (S, E)
+    scores = dots(split_heads(q, H), split_heads(k, H)) / math.sqrt(E // H)  # (H, S, S)
+    if is_global.any():
+        q_global = linear(hidden[is_global], weights, f"{inner}.query_global", see)  # (G, E)
+        k_global = linear(hidden, weights, f"{inner}.key_global", see)  # (S, E)
+        v_global = linear(hidden, weights, f"{inner}.value_global", see)  # (S, E)
+        scores[:, is_global] = dots(split_heads(q_global, H), split_heads(k_global, H)) / math.sqrt(E // H)
+    is_seen = may_attend(np.arange(S)[:, None], np.arange(S), w, is_real, is_global)  # (S, S)
+    scores[:, ~is_seen] = -np.inf
+    see(f"{name}.scores", scores)
+
+    probs = np.zeros_like(scores)  # and so the rows of padding stay
+    probs[:, is_real] = softmax(scores[:, is_real])
     see(f"{name}.probs", probs)
+    context = probs @ split_heads(v, H)  # (H, S, D)
+    if is_global.any():
+        context[:, is_global] = probs[:, is_global] @ split_heads(v_global, H)
+    context = join_heads(context)  # (S, E)
     see(inner, context)
-    output = linear(context, weights, f"{name}.output")
-    see(f"{name}.output", output)
-    return output
+    return linear(context, weights, f"{name}.output", see)
 
 
 def encoder_layer(
@@ -203,7 +205,7 @@ def encoder(
     is_global: (S,) bool
     returns: (S, E) float
     """
-    hidden = embed(tokens, 0, weights, "encoder", see)
+    hidden = embed(tokens, weights, "encoder", see)
     for i in range(config.encoder_layers):
         w, name = config.one_sided_window(i), f"encoder.layers.{i}"
         hidden = encoder_layer(hidden, w, is_real, is_global, weights, config, name, see)
@@ -225,24 +227,19 @@ def decoder_attention(
     is_seen: (T, S) bool
     returns: (T, E) float
     """
-    T, E = hidden.shape
-    q = linear(hidden, weights, f"{name}.q_proj") / math.sqrt(E // H)  # (T, E)
-    k = linear(source, weights, f"{name}.k_proj")  # (S, E)
-    v = linear(source, weights, f"{name}.v_proj")  # (S, E)
-    see(f"{name}.k_proj", k)
-    see(f"{name}.v_proj", v)
-    context = np.zeros((T, E), hidden.dtype)
-    probs = np.zeros((H, T, len(source)), hidden.dtype)
-    for h in range(H):
-        scores = head_of(q, h, H) @ head_of(k, h, H).T  # (T, S)
-        scores = np.where(is_seen, scores, -np.inf)
-        scores[~is_seen.any(axis=1)] = 0
-        probs[h] = softmax(scores)
-        head_of(context, h, H)[:] = probs[h] @ head_of(v, h, H)
+    E = hidden.shape[1]
+    q = linear(hidden, weights, f"{name}.q_proj", see)  # (T, E)
+    k = linear(source, weights, f"{name}.k_proj", see)  # (S, E)
+    v = linear(source, weights, f"{name}.v_proj", see)  # (S, E)
+    scores = dots(split_heads(q, H), split_heads(k, H)) / math.sqrt(E // H)  # (H, T, S)
+    scores[:, ~is_seen] = -np.inf
+    scores[:, ~is_seen.any(axis=1)] = 0
+    see(f"{name}.scores", scores)
+    probs = softmax(scores)
     see(f"{name}.probs", probs)
-    output = linear(context, weights, f"{name}.out_proj")
-    see(f"{name}.out_proj", output)
-    return output
+    context = join_heads(probs @ split_heads(v, H))  # (T, E)
+    see(f"{name}.context", context)
+    return linear(context, weights, f"{name}.out_proj", see)
 
 
 def decoder_layer(
@@ -295,7 +292,7 @@ def decoder(
         is_earlier &= target_is_real
     is_source_key = np.broadcast_to(source_is_real, (T, len(states)))
 
-    hidden = embed(tokens, 0, weights, "decoder", see)
+    hidden = embed(tokens, weights, "decoder", see)
     for i in range(config.decoder_layers):
         hidden = decoder_layer(hidden, is_earlier, states, is_source_key, weights, config, f"decoder.layers.{i}", see)
     return hidden
@@ -306,16 +303,17 @@ def decoder(
 
 def lm_logits(hidden: Floats, weights: Weights, see: See = see_nothing) -> Floats:
     """A score for every word of the vocabulary after every target token: (T, E) -> (T, V)."""
-    logits = hidden @ weights["lm_head.weight"].T + weights["final_logits_bias"]
+    scores = hidden @ weights["lm_head.weight"].T
+    see("lm_head", scores)
+    logits = scores + weights["final_logits_bias"]
     see("logits", logits)
+    see("tokens", logits.argmax(axis=-1))  # the likeliest next token after each
     return logits
 
 
 def qa_logits(hidden: Floats, weights: Weights, see: See = see_nothing) -> Floats:
     """Two scores for every target token: to be the answer's first, and its last. (T, E) -> (T, 2)"""
-    logits = linear(hidden, weights, "qa_outputs")
-    see("qa_outputs", logits)
-    return logits
+    return linear(hidden, weights, "qa_outputs", see)
 
 
 def classification_logits(hidden: Floats, weights: Weights, see: See = see_nothing, *, end: int) -> Floats:
@@ -323,11 +321,8 @@ def classification_logits(hidden: Floats, weights: Weights, see: See = see_nothi
 
     The target is the text, shifted right; so this state has seen all that stands before the `</s>`.
     """
-    inner = linear(hidden[end], weights, "classification_head.dense")  # (E,)
-    see("classification_head.dense", inner)
-    logits = linear(np.tanh(inner), weights, "classification_head.out_proj")
-    see("classification_head.out_proj", logits)
-    return logits
+    inner = linear(hidden[end], weights, "classification_head.dense", see)  # (E,)
+    return linear(np.tanh(inner), weights, "classification_head.out_proj", see)
 
 
 def shift_right(labels: NDArray[np.int64], start: int, pad: int) -> NDArray[np.int64]:

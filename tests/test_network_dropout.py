@@ -96,29 +96,20 @@ class Dropping:
             Q = len(self.is_real) if ".query" in name else rows._rows.size
             factors = np.ones((H, Q, len(array)))
             rows.probs(f"{attention}.probs", factors)
-            self.factors = self._of_tokens(factors) if ".query" in name else iter(factors)
-
-    def _of_tokens(self, factors):
-        """Factors of each softmax of the definition's encoder, in its order."""
-        S = len(self.is_real)
-        for head in factors:
-            for i in np.flatnonzero(self.is_real):
-                w = self.w
-                yield head[i, [j for j in range(S) if reference.may_attend(i, j, w, self.is_real, self.is_global)]]
+            self.factors = factors[:, self.is_real] if ".query" in name else factors  # padding has no softmax
 
     @contextlib.contextmanager
     def in_definition(self):
         softmax, of_encoder, of_decoder = reference.softmax, reference.encoder_layer, reference.decoder_layer
 
         def encoder_layer(hidden, w, *rest):
-            self.w = w
             return hidden if self.rows["encoder"].skips(rest[-2]) else of_encoder(hidden, w, *rest)
 
         def decoder_layer(hidden, *rest):
             return hidden if self.rows["decoder"].skips(rest[-2]) else of_decoder(hidden, *rest)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reference, "softmax", lambda scores: softmax(scores) * next(self.factors))
+            patch.setattr(reference, "softmax", lambda scores: softmax(scores) * self.factors)
             patch.setattr(reference, "encoder_layer", encoder_layer)
             patch.setattr(reference, "decoder_layer", decoder_layer)
             yield

@@ -113,13 +113,65 @@ def test_every_stage_in_float32(name):
     assert_stages(golden.load(name), np.float32)
 
 
-def test_every_stage_of_the_definition_has_a_golden():
+# Stages without a golden: each follows from one that has one, or leads to one, by a single formula.
+DERIVED = (".embed_tokens", ".embed_positions", ".scores", ".activation_fn", ".q_proj", ".context", "lm_head", "tokens")
+
+
+def test_every_other_stage_of_the_definition_has_a_golden():
+    def others(name, b):
+        return {stage for stage in run(golden.load(name), b, np.float64) if not stage.endswith(DERIVED)}
+
     for name in ("untied", "embeds"):
-        case = golden.load(name)
-        assert set(stages(case)) == set(run(case, 1, np.float64))
-    assert {n for n in run(golden.load("decoder-tall"), 0, np.float64) if n.startswith("decoder.")} <= set(
-        golden.load("decoder-tall").truth
-    )
+        assert set(stages(golden.load(name))) == others(name, 1)
+    tall = golden.load("decoder-tall").truth
+    assert {stage for stage in others("decoder-tall", 0) if stage.startswith("decoder.")} <= set(tall)
+
+
+@pytest.mark.parametrize("name", ["untied", "pattern-uneven", "decoder-no-key", "activation-relu"])
+def test_a_stage_without_a_golden_follows_from_others_by_one_formula(name):
+    case = golden.load(name)
+    weights = {name.removeprefix("led."): array for name, array in case.weights(np.float64).items()}
+    for b in range(case.source_shape[0]):
+        seen = run(case, b, np.float64)
+        assert (seen["tokens"] == np.argmax(case.truth["logits"][b], axis=1)).all()
+        expected = {"lm_head": case.truth["logits"][b] - weights["final_logits_bias"][0]}
+        for side, ids in (("encoder", case.inputs["input_ids"][b]), ("decoder", target_ids(case, b))):
+            expected[f"{side}.embed_tokens"] = weights[f"{side}.embed_tokens.weight"][ids]
+            expected[f"{side}.embed_positions"] = weights[f"{side}.embed_positions.weight"][: len(ids)]
+        for stage, truth in expected.items():
+            assert_within(f"{name}[{b}] {stage}", seen[stage], truth, 0.0)
+        for stage, following in ((".activation_fn", ".fc2"), (".context", ".out_proj")):
+            for module in [n.removesuffix(stage) for n in seen if n.endswith(stage)]:
+                output = seen[module + stage] @ weights[f"{module}{following}.weight"].T
+                output += weights[f"{module}{following}.bias"]
+                assert_within(f"{name}[{b}] {module}{stage}", output, seen[module + following], 0.0)
+
+
+@pytest.mark.parametrize("name", ["untied", "pattern-uneven", "pattern-holes", "decoder-no-key", "decoder-mask"])
+def test_scores_are_those_of_the_queries_and_keys_of_a_pair_and_infinite_where_it_has_no_probability(name):
+    case = golden.load(name)
+    for b, document in enumerate(documents(case)):
+        seen = run(case, b, np.float64)
+        for module in [stage.removesuffix(".scores") for stage in seen if stage.endswith(".scores")]:
+            scores, is_seen = seen[f"{module}.scores"], seen[f"{module}.probs"] > 0
+            H, Q, _ = scores.shape
+
+            def product(q, k, module=module, seen=seen, H=H):
+                q, k = (seen[f"{module}.{part}"].reshape(-1, H, case.config.d_model // H) for part in (q, k))
+                return np.einsum("ihd,jhd->hij", q, k) / np.sqrt(case.config.d_model // H)
+
+            if module.startswith("encoder"):
+                inner, flags = "longformer_self_attn", document.is_global
+                exact = product(f"{inner}.query", f"{inner}.key")
+                if flags.any():
+                    exact[:, flags] = product(f"{inner}.query_global", f"{inner}.key_global")
+            else:
+                exact = product("q_proj", "k_proj")
+                mask = case.inputs.get("decoder_attention_mask")
+                if mask is not None and module.endswith("self_attn"):
+                    exact[:, np.cumsum(mask[b, :Q]) == 0] = 0  # no key: all alike
+            assert (np.isneginf(scores) == ~is_seen).all()
+            assert_within(f"{name}[{b}] {module}", np.where(is_seen, scores, 0), np.where(is_seen, exact, 0), 0.0)
 
 
 def upstream_layout(probs, is_global, G, w):

@@ -91,8 +91,10 @@ def test_the_stages_of_documents_together_are_those_of_the_definition(lengths, T
         reference.forward(ids, targets, is_real, is_global, weights, model.config, truth, mask)
         ordinary = np.flatnonzero(is_real & ~is_global)
         for name, exact in truth.items():
-            if name == "logits" or (name.startswith("encoder") and name.endswith(".probs")):
+            if name in ("lm_head", "logits", "tokens") or (name.startswith("encoder") and name.endswith(".probs")):
                 continue
+            if name.endswith((".embed_tokens", ".embed_positions", ".scores", ".activation_fn")):
+                continue  # of the definition alone
             if "_global" in name:
                 got = parts[r].get(name)
                 if got is None:
