@@ -333,8 +333,6 @@ LEFT_OUT = {
     "network/encoder.py encoder_layer: buffers or Buffers()": TIME,
     "gradients/attention_encoder.py encoder_self_attention: attend_to_all is forward._attend_to_all": TIME,
     "network/layers.py Buffers.array: array.dtype != dtype": TIME,
-    "network/layers.py product: x.shape[-2] <= FEW_ROWS": TIME,
-    "network/layers.py product: multiply or (few_rows if x.shape[-2] <= FEW_ROWS else many_rows)": TIME,
     "network/layers.py feed_forward_in_slices: min(len(x), SLICE_ROWS)": "a buffer has more room",
     "kernels/banded.py absorb: score > largest": "equal scores are the same",
     "kernels/banded.py tiles_of: query_tile or min(QUERY_TILE, -(-min(Q, w) // unit) * unit)": SIZE,

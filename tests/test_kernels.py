@@ -415,6 +415,11 @@ def test_products_of_rows_are_parted_into_heads_and_a_row_does_not_depend_on_its
             assert np.array_equal(product(multiply, x[r : r + 1], weight, bias, H, activate)[:, 0], got[:, r])
 
 
+def test_sixteen_rows_are_few():
+    chosen = [products.multiplication(rows) for rows in (1, 16, 17)]
+    assert chosen == [products.few_rows, products.few_rows, products.many_rows]
+
+
 def test_many_rows_are_all_computed_whatever_the_size_of_a_chunk(monkeypatch):
     x, weight, bias = random_arrays(1, np.float32, (301, 20), (70, 20), (70,))
     one = product(products.many_rows, x, weight, bias)

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..arrays import Bools, Floats, Ids, Weights
 from ..config import LEDConfig
-from ..kernels.products import FEW_ROWS, few_rows, many_rows
+from ..kernels.products import multiplication
 from ..network import decoder as forward
 from ..network.attention import source_groups
 from ..network.cache import Cache, SourceKeys
@@ -31,7 +31,7 @@ def decoder_layer(
     returns: (R, T, E) float
     """
     H, kind = config.decoder_attention_heads, config.activation_function
-    multiply = few_rows if hidden.shape[1] <= FEW_ROWS else many_rows
+    multiply = multiplication(hidden.shape[1])  # that of the forward pass: a slice has other numbers of rows
     to_target, to_source = f"{name}.self_attn", f"{name}.encoder_attn"
     between, behind = stages[f"{to_target}_layer_norm"], stages[f"{to_source}_layer_norm"]
     see(f"{name}.final_layer_norm", upstream)

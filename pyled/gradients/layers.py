@@ -5,11 +5,11 @@ import math
 import numpy as np
 
 from ..arrays import Floats, Ids, Weights
-from ..kernels.products import back_to_rows, back_to_weight, many_rows
+from ..kernels.products import Multiplication, back_to_rows, back_to_weight, many_rows
 from ..kernels.rows import add_norm_back, gelu_back
 from ..network import layers as forward
 from ..network.dropout import Dropout
-from ..network.layers import LAYER_NORM_EPSILON, Multiplication
+from ..network.layers import LAYER_NORM_EPSILON
 from ..network.observe import Observer
 from .sums import Sums
 

@@ -5,6 +5,8 @@ No row of a result depends on the other rows, nor on the number of threads. With
 Letters: R rows; M rows of the matrix, of U numbers each; H heads, D head size.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numba import prange
 
@@ -14,6 +16,7 @@ from .jit import kernel, most_threads, scratch, thread
 from .rounded import DEPTH, Matrix, Rounded, parts, rounded_rows, words
 from .vectors import DOT_ROWS, ROWS, add_pairs, add_product, dots, lanes, transpose
 
+Multiplication = Callable[..., None]  # few_rows or many_rows
 FEW_ROWS = 16  # of so many rows at most, reading the matrix takes longer than the arithmetic
 WEIGHT_TILE = 48  # rows of the matrix per task
 ROW_TILE = 48  # with so many rows, and DEPTH terms at a time, what is multiplied stays in the first cache
@@ -138,6 +141,11 @@ def many_rows(x: Matrix, weight: Matrix, bias: Floats, out: Floats, *, activate:
     width = lanes(numbers.dtype)
     panels, tiles = scratch((numbers.shape[1], width), numbers.dtype), scratch((ROW_TILE, width), out.dtype)
     _many_rows(numbers, x_scale, stored, scale, bias, activate, CHUNK, panels, tiles, out)
+
+
+def multiplication(rows: int) -> Multiplication:
+    """Return the kernel that is fast for so many rows."""
+    return few_rows if rows <= FEW_ROWS else many_rows
 
 
 @kernel(parallel=True)

@@ -5,13 +5,12 @@ A function gives what the one of the same name in `reference.py` gives; some ove
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Floats, Ids, Weights
-from ..kernels.products import FEW_ROWS, few_rows, many_rows
+from ..kernels.products import Multiplication, many_rows, multiplication
 from ..kernels.rounded import Matrix
 from ..kernels.rows import add_norm as add_norm_rows
 from ..kernels.rows import gelu_rows
@@ -19,7 +18,6 @@ from .dropout import NO_DROPOUT, Dropout
 from .observe import SEES_NOTHING, Observer
 
 LAYER_NORM_EPSILON = 1e-5  # torch.nn.LayerNorm's default, which LED keeps
-Multiplication = Callable[..., None]  # few_rows or many_rows
 SLICE_ROWS = 512  # rows of a feed-forward at a time: the array between, (rows, F), stays in the last cache
 
 
@@ -63,7 +61,7 @@ def product(
     if out is None:
         out = np.empty((*x.shape[:-1], len(bias)), x.dtype)
     # subtle: the rows of a document choose, T, and not those of a batch.
-    multiply = multiply or (few_rows if x.shape[-2] <= FEW_ROWS else many_rows)
+    multiply = multiply or multiplication(x.shape[-2])
     multiply(rows, weight, bias, out.reshape(1, len(rows), len(bias)), activate=gelu)
     return out
 
