@@ -86,7 +86,7 @@ def feed_forward(x: Floats, weights: Weights, name: str, kind: str, see: See) ->
 
 def split_heads(x: Floats, H: int) -> Floats:
     """Each head's columns, D next to each other, as a matrix of their own: (S, E) -> (H, S, D)."""
-    return x.reshape(len(x), H, -1).swapaxes(0, 1)
+    return x.reshape(len(x), H, x.shape[1] // H).swapaxes(0, 1)
 
 
 def join_heads(x: Floats) -> Floats:
@@ -146,11 +146,10 @@ def encoder_attention(
 
     q, k, v = (linear(hidden, weights, f"{inner}.{part}", see) for part in ("query", "key", "value"))  # (S, E)
     scores = dots(split_heads(q, H), split_heads(k, H)) / math.sqrt(E // H)  # (H, S, S)
-    if is_global.any():
-        q_global = linear(hidden[is_global], weights, f"{inner}.query_global", see)  # (G, E)
-        k_global = linear(hidden, weights, f"{inner}.key_global", see)  # (S, E)
-        v_global = linear(hidden, weights, f"{inner}.value_global", see)  # (S, E)
-        scores[:, is_global] = dots(split_heads(q_global, H), split_heads(k_global, H)) / math.sqrt(E // H)
+    q_global = linear(hidden[is_global], weights, f"{inner}.query_global", see)  # (G, E)
+    k_global = linear(hidden, weights, f"{inner}.key_global", see)  # (S, E)
+    v_global = linear(hidden, weights, f"{inner}.value_global", see)  # (S, E)
+    scores[:, is_global] = dots(split_heads(q_global, H), split_heads(k_global, H)) / math.sqrt(E // H)
     is_seen = may_attend(np.arange(S)[:, None], np.arange(S), w, is_real, is_global)  # (S, S)
     scores[:, ~is_seen] = -np.inf
     see(f"{name}.scores", scores)
@@ -159,8 +158,7 @@ def encoder_attention(
     probs[:, is_real] = softmax(scores[:, is_real])
     see(f"{name}.probs", probs)
     context = probs @ split_heads(v, H)  # (H, S, D)
-    if is_global.any():
-        context[:, is_global] = probs[:, is_global] @ split_heads(v_global, H)
+    context[:, is_global] = probs[:, is_global] @ split_heads(v_global, H)
     context = join_heads(context)  # (S, E)
     see(inner, context)
     return linear(context, weights, f"{name}.output", see)
