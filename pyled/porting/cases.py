@@ -71,8 +71,9 @@ class Case:
     stages: str = "*"
 
     @property
-    def is_of_base(self) -> bool:
-        return self.config["d_model"] == BASE["d_model"]
+    def size(self) -> str:
+        """The size of a kit that the case belongs to."""
+        return "base" if self.config is BASE else "tiny"
 
     def inputs(self) -> dict[str, Ids]:
         """Return the arguments of the call, by Hugging Face's names, the decoder's input among them."""
@@ -95,8 +96,8 @@ class Case:
             start, pad = ids_of["decoder_start_token_id"], ids_of["pad_token_id"]
             arrays["decoder_input_ids"] = np.stack([shift_right(row, start, pad) for row in arrays[self.targets]])
         else:
-            targets = np.array([list(target) for target in self.targets])  # (B, T)
-            arrays["decoder_input_ids"] = integers(f"{self.name}/decoder_input_ids", 0, targets.shape, 0, V)
+            shape, targets = (len(self.rows), len(self.targets[0])), np.array([list(row) for row in self.targets])
+            arrays["decoder_input_ids"] = integers(f"{self.name}/decoder_input_ids", 0, shape, 0, V)  # (B, T)
             if "." not in targets:
                 arrays["decoder_attention_mask"] = (targets == "1").astype(np.int64)
         return arrays | {name: np.array(value) for name, value in self.of_head.items()}

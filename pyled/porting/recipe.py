@@ -1,6 +1,6 @@
-"""The weights and inputs of the small models: made from a hash, so that they are stored nowhere.
+"""The weights and inputs of the models of golden/ and of the conformance kit: a recipe, so that they are stored nowhere.
 
-Whoever ports LED to another language can remake them without NumPy. Element i (from 0, row by row) of the tensor
+Whoever ports LED to another language can follow it without NumPy. Element i (from 0, row by row) of the tensor
 `name` under `seed`, with all arithmetic on unsigned 64-bit integers that wraps around:
 
     h = 0xcbf29ce484222325;  for each byte c of the ASCII text "{seed}/{name}":  h = (h xor c) * 0x100000001b3
@@ -11,7 +11,8 @@ Whoever ports LED to another language can remake them without NumPy. Element i (
     value = (2 * (z >> 52) - 4095) / 8192          an odd multiple of 2^-13 between -1/2 and 1/2, exact in float32
 
 A weight is `value`; the scale of a layer norm (`*norm*.weight`) is 1 + value; the token and position embeddings and
-`lm_head.weight` are 2 * value. Tied tensors are all made under the name `led.shared.weight`. Ids are
+`lm_head.weight` are 2 * value; every other matrix with more than 64 inputs is value / 2^k, with the least k for which
+64 * 4^k inputs are no fewer. Tied tensors are all made under the name `led.shared.weight`. Ids are
 low + z mod (high - low). (FNV-1a for the name, SplitMix64 for the element.)
 """
 
@@ -45,6 +46,14 @@ def integers(name: str, seed: int, shape: tuple[int, ...], low: int, high: int) 
     """Return integers from low to high - 1."""
     z = hashed(name, seed, int(np.prod(shape))) % np.uint64(high - low)
     return z.astype(np.int64).reshape(shape) + low
+
+
+def halvings(inputs: int) -> int:
+    """Return how often the matrix of a module is halved: the least k with inputs <= 64 * 4^k; 2 for 768.
+
+    Sums of very many terms would otherwise be so large that attention picks one token, and roundings decide which.
+    """
+    return next(k for k in range(64) if inputs <= 64 * 4**k)
 
 
 def architecture(config: Mapping[str, Any]) -> str:
@@ -120,5 +129,7 @@ def make_weights(config: Mapping[str, Any], seed: int, dtype: Any = np.float64) 
             value = 2 * value
         elif "norm" in name and name.endswith(".weight"):
             value = 1 + value
+        elif name.endswith(".weight"):
+            value = value / 2 ** halvings(shape[1])
         tensors[name] = value
     return tensors
