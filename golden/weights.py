@@ -6,7 +6,9 @@ subtle: it is loaded by its path. The environments of the reference lack what `i
 import importlib.util
 from pathlib import Path
 
-_SPEC = importlib.util.spec_from_file_location("recipe", Path(__file__).parent.parent / "pyled" / "porting" / "recipe.py")
+_SPEC = importlib.util.spec_from_file_location(
+    "recipe", Path(__file__).parent.parent / "pyled" / "porting" / "recipe.py"
+)
 assert _SPEC is not None and _SPEC.loader is not None
 _RECIPE = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_RECIPE)

@@ -10,13 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from pyled.cli.dispatch import make_parser
+from pyled.cli.dispatch import make_parser, parse
 from pyled.cli.shared.exit_status import EXIT_STATUS
-from pyled.cli.shared.parser import as_written
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "pyled.1"
-COMMANDS = ("summarize", "answer", "classify", "inspect", "tokenize", "detokenize", "evaluate", "train", "convert")
+COMMANDS = (
+    "summarize",
+    "answer",
+    "classify",
+    "inspect",
+    "tokenize",
+    "detokenize",
+    "evaluate",
+    "train",
+    "convert",
+    "kit",
+)
 
 
 @pytest.fixture
@@ -86,7 +96,7 @@ def test_the_examples_are_commands_with_options_that_exist(helped, command):
         for is_pipe, part in itertools.groupby(lexer, key="|".__eq__):
             name, *arguments = part
             if not is_pipe and name == "pyled":
-                assert callable(make_parser().parse_args(as_written(arguments)).run)
+                assert callable(parse(arguments).run)
                 commands += 1
     assert commands >= len(examples)
 

@@ -13,7 +13,7 @@ from ..errors import InputError, one_line
 from .shared.console import Console, OutputError, put
 from .shared.exit_status import FAILED, OK
 from .shared.forms import as_json
-from .shared.interrupts import closed, held
+from .shared.interrupts import closed
 from .shared.parser import Commands, add_command, add_quiet
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
     parser = add_command(
         commands,
         kit,
-        usage="kit write -o DIR [options] | pyled kit run [options] -- PROGRAM [ARG ...]",
+        usage="kit write -o DIR | kit run [options] -- PROGRAM [ARG ...]",
         about="grade a port of LED to another language",
         description="Write cases that say what a port of LED must give: every stage of the forward pass, gradients, "
         "generations, ids of texts, weight files to refuse; DIR/README.md tells how they are read. Or run a port on "
@@ -43,14 +43,21 @@ def add(commands: Commands) -> None:
     writing = parser.add_argument_group("write")
     writing.add_argument("-o", "--output", metavar="DIR", help="a new folder")
     writing.add_argument(
-        "--sizes", default="tiny", metavar="SIZES", help="tiny, base (the shape of LED-base) or tiny,base (default: tiny)"
+        "--sizes",
+        default="tiny",
+        metavar="SIZES",
+        help="tiny, base (the shape of LED-base) or tiny,base (default: tiny)",
     )
     writing.add_argument(
         "--weights", action="store_true", help="write weights too; without, a port makes them by the recipe"
     )
     running = parser.add_argument_group("run")
-    running.add_argument("--kit", metavar="DIR", help="what was written (default: a tiny one with weights, for this run)")
-    running.add_argument("--parts", metavar="PARTS", help="forward, gradients, generate, tokenize, refuse (default: all)")
+    running.add_argument(
+        "--kit", metavar="DIR", help="what was written (default: a tiny one with weights, for this run)"
+    )
+    running.add_argument(
+        "--parts", metavar="PARTS", help="forward, gradients, generate, tokenize, refuse (default: all)"
+    )
     running.add_argument("--format", choices=("text", "json"), help="what to print (default: text)")
     running.add_argument("--timeout", type=float, metavar="SECONDS", help="most that a case may take (default: 60)")
     add_quiet(parser)
@@ -113,8 +120,11 @@ def _lines(part: str, verdicts: list["Verdict"]) -> Iterable[str]:
         return
     not_done = f", {counts['not done']} not done" if counts["not done"] else ""
     yield f"{part:10} {counts['passed']} of {len(verdicts)} passed{not_done}"
-    for reason, alike in groupby((v for v in verdicts if v.verdict == "failed"), key=lambda v: (v.reason, v.mistakes)):
-        names = [verdict.case for verdict in alike]
-        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        mistakes = f"; this explains it: {', '.join(reason[1])}" if reason[1] else ""
-        yield f"  {names[0]}{others}: {reason[0]}{mistakes}"
+    failed: dict[tuple[str, ...], list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.verdict == "failed":
+            failed.setdefault((verdict.first or verdict.reason, *verdict.mistakes), []).append(verdict)
+    for (_, *mistakes), alike in failed.items():
+        others = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        because = f"; this explains it: {', '.join(mistakes)}" if mistakes else ""
+        yield f"  {alike[0].case}{others}: {alike[0].reason}{because}"

@@ -22,7 +22,7 @@ from ..reference import IGNORED_LABEL, shift_right
 from .recipe import architecture, integers
 
 # Sizes are odd; heads and depths differ between encoder and decoder: 3 x 7 and 7 x 3; 5 x 3 and 3 x 5; 1 x 9 and 3 x 3.
-TALL = {
+TALL: dict[str, Any] = {
     "model_type": "led", "vocab_size": 37, "d_model": 21, "encoder_layers": 2, "encoder_attention_heads": 3,
     "encoder_ffn_dim": 13, "decoder_layers": 1, "decoder_attention_heads": 7, "decoder_ffn_dim": 11,
     "attention_window": 4, "max_encoder_position_embeddings": 24, "max_decoder_position_embeddings": 9,
@@ -77,7 +77,7 @@ class Case:
 
     def inputs(self) -> dict[str, Ids]:
         """Return the arguments of the call, by Hugging Face's names, the decoder's input among them."""
-        ids_of, V = IDS | self.config, self.config["vocab_size"]
+        ids_of, V = {**IDS, **self.config}, self.config["vocab_size"]
         letters = np.array([list(row) for row in self.rows])  # (B, S)
         ids = integers(f"{self.name}/input_ids", 0, letters.shape, 0, V)
         if architecture(self.config) == "LEDForSequenceClassification":
@@ -173,7 +173,7 @@ def gradient_cases() -> list[Case]:
     settings: dict[str, Any] = {"targets": ("....",), "labels": ("....",)}
     deep = SMALL | {"decoder_layers": 2, "decoder_attention_heads": 1, "attention_window": 6}
     mixed = SMALL | {"encoder_layers": 2, "attention_window": [4, 8], "encoder_attention_heads": 3}
-    three = {"targets": ("...",) * 2, "labels": ("..x",) * 2}
+    three: dict[str, Any] = {"targets": ("...",) * 2, "labels": ("..x",) * 2}
     real, short = ".....", "g..--"
     return [
         Case("layers-2-1", "two layers and one", SMALL | {"encoder_layers": 2}, ("g.......",), **settings),

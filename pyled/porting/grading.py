@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError, InputError, PyledError, brief, one_line
-from ..files import parse_json, read_file, read_json
+from ..files import read_json
 from .dumps import Dump, read
 from .kit import FORMAT, PARTS
 
@@ -132,35 +132,34 @@ class _Beginning:
 # 2. The parts
 
 
-def grade(
-    kit: Path, port: Port, parts: Sequence[str] = (), before: Callable[[str, str], None] = lambda part, case: None
-) -> Iterator[Verdict]:
+def grade(kit: Path, port: Port, parts: Sequence[str] = ()) -> Iterator[Verdict]:
     """Yield the verdict on each case of a kit, in the order of its manifest.
 
     parts: those that are graded; none for all
-    before: called with part and case before each
 
     Raises CheckpointError where the folder is no kit, InputError for a part that there is not.
     """
-    manifest = manifest_of(kit)
     for part in parts:
-        if part not in manifest["parts"]:
-            raise InputError(f"{brief(part)} is no part of this kit: name some of {', '.join(manifest['parts'])}")
-    for part, cases in manifest["parts"].items():
-        for case in cases if part in parts or not parts else ():
-            before(part, case)
+        if part not in PARTS:
+            raise InputError(f"{brief(part)} is no part of a kit: name some of {', '.join(PARTS)}")
+    for part, case in cases_of(kit):
+        if part in parts or not parts:
             start = time.monotonic()
             verdict = _graded(kit / part / case, part, port)
             yield Verdict(part, case, **{"seconds": round(time.monotonic() - start, 3), **verdict})
 
 
-def manifest_of(kit: Path) -> dict[str, Any]:
-    """Return the manifest of a kit. Raises CheckpointError where the folder is none."""
+def cases_of(kit: Path) -> list[tuple[str, str]]:
+    """Return part and name of the cases of a kit. Raises CheckpointError where the folder is none."""
     manifest = read_json(kit / "manifest.json", CheckpointError)
-    parts = manifest.get("parts")
-    if manifest.get("format") != FORMAT or not isinstance(parts, dict) or not set(parts) <= set(PARTS):
+    try:
+        cases = [(one["part"], one["case"]) for one in manifest["cases"]]
+        is_kit = manifest["format"] == FORMAT and all(part in PARTS and type(case) is str for part, case in cases)
+    except (KeyError, TypeError):
+        is_kit = False
+    if not is_kit:
         raise CheckpointError(f"{kit} is no kit of this version of pyled ({FORMAT}): write one with pyled kit write")
-    return manifest
+    return cases
 
 
 def _graded(case: Path, part: str, port: Port) -> dict[str, Any]:
@@ -260,7 +259,9 @@ def _tokenized(theirs: Dump, truth: Dump, case: Path) -> dict[str, Any]:
     for name, array, exact in sorted(pairs, key=lambda pair: pair[0] == lengths):
         for i, (ours, part) in enumerate(zip(np.split(exact, ends), np.split(array, ends), strict=True)):
             if ours.shape != part.shape or (ours != part).any():
-                return _failed(f"{name} of text {i}: {brief(part.tolist())}, expected {brief(ours.tolist())}", first=name)
+                return _failed(
+                    f"{name} of text {i}: {brief(part.tolist())}, expected {brief(ours.tolist())}", first=name
+                )
     return {"verdict": "passed"}
 
 

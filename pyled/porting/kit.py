@@ -3,9 +3,11 @@
 KIT/README.md, which is `kit.md` of this folder, is the page for whoever writes a port.
 """
 
+import math
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +20,7 @@ from ..checkpoint.safetensors import write_safetensors
 from ..config import LEDConfig
 from ..errors import InputError, brief
 from ..files import is_there, write_json
-from ..models import LEDForConditionalGeneration
+from ..network.observe import Stages
 from ..version import __version__
 from . import cases as calls
 from .dumps import Writer
@@ -40,15 +42,11 @@ def check_kit(folder: Path, sizes: Sequence[str]) -> None:
         raise InputError(f"{folder} is there already: name another folder, or remove it")
 
 
-def write_kit(
-    folder: Path, sizes: Sequence[str] = ("tiny",), *, weights: bool = False,
-    before: Callable[[str, str], None] = lambda part, case: None,
-) -> None:  # fmt: skip
+def write_kit(folder: Path, sizes: Sequence[str] = ("tiny",), *, weights: bool = False) -> None:
     """Write a kit, the same bytes each time, into a folder that appears when all of it is written.
 
     sizes: of "tiny" and "base", the shape of LED-base
     weights: whether each case holds its weights, too, as model.safetensors
-    before: called with part and case before each
 
     Raises InputError, OSError.
     """
@@ -57,12 +55,12 @@ def write_kit(
     beside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     try:
         beside.mkdir(parents=True)
-        manifest: dict[str, Any] = {"format": FORMAT, "pyled": __version__, "sizes": [*sizes], "seed": SEED, "parts": {}}
+        listed = []
         for part, case, about, write in _all(sizes, weights):
-            before(part, case)
             (beside / part / case).mkdir(parents=True)
             write(beside / part / case)
-            manifest["parts"].setdefault(part, {})[case] = about
+            listed.append({"part": part, "case": case, "about": about})
+        manifest = {"format": FORMAT, "pyled": __version__, "sizes": [*sizes], "weights_seed": SEED, "cases": listed}
         write_json(beside / "manifest.json", manifest)
         shutil.copyfile(PAGE, beside / "README.md")
         if folder.is_dir():
@@ -72,23 +70,34 @@ def write_kit(
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _all(sizes: Sequence[str], weights: bool) -> Iterable[tuple[str, str, str, Callable[[Path], None]]]:
+def size_of(sizes: Sequence[str], weights: bool) -> int:
+    """Return about how many bytes a kit takes."""
+    total = 0
+    for case in calls.forward_cases():
+        if case.size in sizes and weights:
+            total += 4 * sum(math.prod(shape) for name, shape in shapes(case.config).items() if name not in TIED[1:])
+    return total
+
+
+def _all(sizes: Sequence[str], weights: bool) -> Iterator[tuple[str, str, str, Callable[[Path], None]]]:
     """Yield part, name and words of each case, and what writes it into its folder."""
     for case in calls.forward_cases():
-        if case.size in sizes:
-            yield "forward", case.name, case.about, lambda folder, case=case: _write_call(folder, case, weights)
+        if case.size in sizes and "architectures" not in case.config:
+            yield "forward", case.name, case.about, partial(_write_call, case, weights)
 
 
-def _write_call(folder: Path, case: calls.Case, weights: bool) -> None:
+def _write_call(case: calls.Case, weights: bool, folder: Path) -> None:
     """Write a call of a model: its configuration, its arguments and what it gives."""
-    config = _write_model(folder, case.config, weights)
-    inputs = case.inputs()
+    config, inputs = _write_model(folder, case.config, weights), case.inputs()
     write_safetensors(folder / "inputs.safetensors", inputs)
-    truth = _defined(config, make_weights(case.config, SEED), inputs)
-    single = _defined(config, make_weights(case.config, SEED, np.float32), inputs)
-    errors = {name: _error(single[name], array) for name, array in truth.items() if array.dtype.kind == "f"}
-    about = {"format": "pyled trace 1", "pyled": __version__, "engine": "definition", "dtype": "float64",
-             "checkpoint": case.name, "config": case.config | {"weights_seed": SEED}, "float32_error": errors}  # fmt: skip
+    truth, single = (
+        _defined(config, make_weights(case.config, SEED, dtype), inputs) for dtype in (np.float64, np.float32)
+    )
+    about = {
+        "format": "pyled trace 1", "pyled": __version__, "engine": "definition", "dtype": "float64",
+        "checkpoint": case.name, "config": {**case.config, "weights_seed": SEED},
+        "float32_error": {name: _error(single[name], x) for name, x in truth.items() if x.dtype.kind == "f"},
+    }  # fmt: skip
     arrays = {f"in.{name}": array for name, array in inputs.items()} | truth
     stages = [SimpleNamespace(name=name, shape=array.shape, dtype=array.dtype) for name, array in arrays.items()]
     with Writer(folder / "expected.safetensors", stages, about) as writer:
@@ -109,24 +118,27 @@ def _write_model(folder: Path, stated: Mapping[str, Any], weights: bool) -> LEDC
 
 def _error(array: NDArray[Any], exact: NDArray[Any]) -> float:
     is_finite = np.isfinite(exact)
-    return float(np.abs(array - exact)[is_finite].max(initial=0) / max(1.0, np.abs(exact[is_finite]).max(initial=0)))
+    array, exact = array[is_finite], exact[is_finite]
+    return float(np.abs(array - exact).max(initial=0) / max(1.0, np.abs(exact).max(initial=0)))
 
 
 def _defined(config: LEDConfig, weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the stages of the definition, documents one behind the other."""
     weights = {name.removeprefix("led."): array for name, array in weights.items()}
-    rows: list[dict[str, NDArray[Any]]] = []
+    rows: list[Stages] = []
     shape = inputs["input_ids"].shape
     is_real = inputs.get("attention_mask", np.ones(shape)) > 0
     is_global = inputs.get("global_attention_mask", np.zeros(shape)) > 0
+    is_key = [mask > 0 for mask in inputs["decoder_attention_mask"]] if "decoder_attention_mask" in inputs else None
     for b, ids in enumerate(inputs["input_ids"]):
-        seen: dict[str, NDArray[Any]] = {}
-        mask = inputs["decoder_attention_mask"][b] > 0 if "decoder_attention_mask" in inputs else None
-        reference.forward(ids, inputs["decoder_input_ids"][b], is_real[b], is_global[b], weights, config,
-                          lambda name, array: seen.update({name: array.copy()}), mask)  # fmt: skip
-        rows.append(seen)
+        rows.append(Stages())
+        mask = None if is_key is None else is_key[b]
+        targets = inputs["decoder_input_ids"][b]
+        reference.forward(ids, targets, is_real[b], is_global[b], weights, config, rows[-1], mask)
     stages = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         like = max((row[name] for row in rows if name in row), key=len)
         parts = [row.get(name, np.zeros_like(like)) for row in rows]
-        stages[name] = np.stack([np.pad(part, [(0, len(like) - len(part))] + [(0, 0)] * (part.ndim - 1)) for part in parts])
+        pads = [[(0, len(like) - len(part))] + [(0, 0)] * (part.ndim - 1) for part in parts]
+        stages[name] = np.stack([np.pad(part, pad) for part, pad in zip(parts, pads, strict=True)])
     return stages

@@ -1,4 +1,4 @@
-"""The weights and inputs of the models of golden/ and of the conformance kit: a recipe, so that they are stored nowhere.
+"""The recipe of weights and inputs, for the models of golden/ and of the conformance kit, which are stored nowhere.
 
 Whoever ports LED to another language can follow it without NumPy. Element i (from 0, row by row) of the tensor
 `name` under `seed`, with all arithmetic on unsigned 64-bit integers that wraps around:
