@@ -246,9 +246,9 @@ def replace_files(
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give an empty file to write, which replaces `path` once the block is done; see `replace_files`. Raises OSError.
+    """Give an empty file to write and read, which replaces `path` when the block is done; see `replace_files`.
 
-    Where the block raises, the old file stays.
+    Where the block raises, the old file stays. Raises OSError.
     """
     target = Path(os.path.realpath(path))
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
@@ -286,7 +286,7 @@ def _beside(part: Path, target: Path, is_new: bool) -> Iterator[BinaryIO]:
         number = errno.EEXIST if is_new else errno.EACCES if is_file else errno.EISDIR if is_folder else errno.EINVAL
         if is_new or not is_file or not os.access(target, os.W_OK):
             raise OSError(number, _REASONS[number])
-    with part.open("xb") as file:
+    with part.open("x+b") as file:
         if is_there:  # before the content comes: it may be private
             old = target.stat()
             with contextlib.suppress(OSError, AttributeError):  # AttributeError: Windows has other owners

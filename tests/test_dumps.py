@@ -28,6 +28,8 @@ def written(path, stages=STAGES, about=ABOUT, order=reversed):
     with Writer(path, announced, about) as writer:
         for name in order(list(stages)):
             writer.write(name, stages[name])
+            assert np.array_equal(writer.written(name), stages[name])
+        assert all(np.array_equal(writer.written(name), array) for name, array in stages.items())
     return path
 
 

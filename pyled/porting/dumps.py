@@ -200,8 +200,8 @@ class Writer:
         if self.path.suffix not in SUFFIXES:
             raise InputError(f"{self.path} ends in neither {' nor '.join(SUFFIXES)}: name the file so")
         # subtle: an array of one number that stands for all has the shape and the size, and takes no memory
-        all_of_them = {s.name: np.broadcast_to(np.zeros((), s.dtype), s.shape) for s in stages}
-        self._announced = sorted(all_of_them.items(), key=lambda item: -item[1].dtype.itemsize)
+        like = [(stage.name, np.broadcast_to(np.zeros((), stage.dtype), stage.shape)) for stage in stages]
+        self._announced = dict(sorted(like, key=lambda item: -item[1].dtype.itemsize))
         self._missing = dict(self._announced)
         self._places: dict[str, int] = {}
         self._stack = contextlib.ExitStack()
@@ -213,13 +213,13 @@ class Writer:
             return self
         room = ROOM + len(json.dumps(json.dumps(self.about))) + sum(100 + len(name) for name in self._missing)
         place = self._start = 8 + len(self._header(" " * room))
-        for name, array in self._announced:
+        for name, array in self._announced.items():
             self._places[name] = place
             place += array.nbytes
         return self
 
     def _header(self, about: str) -> bytes:
-        return header_of(self._announced, {"format": "pt", "about": about})
+        return header_of([*self._announced.items()], {"format": "pt", "about": about})
 
     def write(self, name: str, array: NDArray[Any]) -> None:
         """Write an array."""
@@ -235,9 +235,18 @@ class Writer:
                 header, {"descr": dtype.str, "fortran_order": False, "shape": array.shape}
             )
             self._add(f"{name}.npy", array.nbytes, itertools.chain([header.getvalue()], pieces(array)))
+            self._places[name] = self._file.tell() - array.nbytes
         else:
             self._file.seek(self._places[name])
             self._file.writelines(pieces(array))
+
+    def written(self, name: str) -> NDArray[Any]:
+        """Return an array that was written, from the file."""
+        array, place = self._announced[name], self._file.tell()
+        self._file.seek(self._places[name])
+        data: NDArray[Any] = np.fromfile(self._file, array.dtype.newbyteorder("<"), array.size)
+        self._file.seek(place)
+        return data.reshape(array.shape)
 
     def _add(self, member: str, size: int, data: Iterable[bytes]) -> None:
         """Add a member of about this size to the archive: without the hour, so that the same arrays give one file."""
