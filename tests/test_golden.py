@@ -130,16 +130,18 @@ def test_the_tiny_checkpoint_holds_the_weights_of_the_hash():
 
 
 README = (golden.FOLDER / "README.md").read_text(encoding="utf-8")
+KIT = (golden.FOLDER.parent / "pyled" / "porting" / "kit.md").read_text(encoding="utf-8")
+STAGES = (golden.FOLDER.parent / "docs" / "porting.md").read_text(encoding="utf-8").partition("\n## Stages\n")[2]
 
 
 def test_the_page_for_ports_names_every_file_and_its_numbers_are_true():
     assert all(path.name in README for path in golden.FOLDER.iterdir() if path.suffix not in (".py", ".md"))
-    h, z = re.search(r"`0/led.shared.weight` h is (0x\w+), and the first element has z (0x\w+)", README).groups()
+    h, z = re.search(r"`0/led.shared.weight` h is (0x\w+), and the first element has z (0x\w+)", KIT).groups()
     assert golden.WEIGHTS.hashed("led.shared.weight", 0, 1).tolist() == [int(z, 16)]
     assert functools.reduce(
         lambda h, c: (h ^ c) * 0x100000001B3 % 2**64, b"0/led.shared.weight", 0xCBF29CE484222325
     ) == int(h, 16)
-    assert f"= {golden.WEIGHTS.reals('led.shared.weight', 0, (1,))[0]}. " in README
+    assert f"= {golden.WEIGHTS.reals('led.shared.weight', 0, (1,))[0]}. " in KIT
     case = golden.load("length-tall-5")
     assert f"ids {' '.join(map(str, case.inputs['input_ids'][0]))};" in README
     assert f"begins {', '.join(f'{x:.4f}' for x in case.truth['logits'][0, 0, :3])}." in README
@@ -147,7 +149,7 @@ def test_the_page_for_ports_names_every_file_and_its_numbers_are_true():
 
 @pytest.mark.parametrize("name", golden.names())
 def test_the_page_for_ports_has_every_stage(name):
-    described = README.partition("| stage |")[2].partition("\n\n")[0]
+    described = README.partition("| name |")[2].partition("\n\n")[0] + STAGES.partition("\n## ")[0]
     for stage in golden.load(name).truth:
         last = [part for part in re.split(r"[.]", stage) if not part.isdigit()][-1]
         assert last in described, stage
