@@ -381,7 +381,7 @@ OF_FILE = {
         ("logits-bias-missing", "final_logits_bias is not added.", 'weights["final_logits_bias"][0]',
          'weights["final_logits_bias"][0] * 0', DECODER),
         ("classification-tanh-missing", "The two layers of the head for classification have no tanh between them.",
-         "np.tanh(linear(", "(linear(", stored("classification-alone")),
+         "np.tanh(inner)", "inner", stored("classification-alone")),
     ],
     "network/losses.py": [
         ("loss-without-padding", "The loss leaves padding out; it leaves -100 out.",

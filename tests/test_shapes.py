@@ -136,7 +136,7 @@ def test_docstrings_tell_the_shapes_that_a_run_has(seen):
     functions = {function for function, _ in seen}
     expected = {
         "product", "encoder_self_attention", "_attend_to_all", "decoder_self_attention", "cross_attention",
-        "_attend", "_probs", "encoder_layer", "encoder", "decoder_layer", "decoder", "lm_logits", "_local_probs",
+        "_attend", "_scores", "encoder_layer", "encoder", "decoder_layer", "decoder", "lm_logits", "_local_scores",
         "banded", "grouped", "few_rows", "many_rows", "weighted_sums", "add_norm", "select_past",
         "shift_right", "cross_entropy", "encoder_attention", "decoder_attention", "forward",
         "qa_logits", "classification_logits", "span_loss", "binary_cross_entropy",

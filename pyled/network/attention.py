@@ -34,9 +34,9 @@ def encoder_self_attention(
 ) -> Floats:
     """Return the self-attention of one encoder layer; equals `reference.encoder_attention` of each document.
 
-    Where a document's observer wants `probs`, it sees them in three parts: of the ordinary queries `probs.band`
-    (H, S, K) and `probs.global_keys` (H, S, G), and of the global queries `probs.global_queries` (H, G, S), with the
-    tokens of that document only.
+    Where a document's observer wants `probs` or `scores`, it sees them in three parts: of the ordinary queries
+    `probs.band` (H, S, K) and `probs.global_keys` (H, S, G), and of the global queries `probs.global_queries`
+    (H, G, S), with the tokens of that document only.
 
     Where the layer's weights are int16, so are the products of the band. `probs` are then those of the queries and keys
     before they are rounded.
@@ -72,13 +72,10 @@ def encoder_self_attention(
             see(f"{name}.log_sums", log_sums.T)
     context[~is_real] = 0
     for document in documents.each:
-        if document.see.wants(f"{name}.probs"):
+        _show_projections(hidden, document, weights, inner)
+        if document.see.wants(f"{name}.probs") or document.see.wants(f"{name}.scores"):
             rows = document.rows
-            global_keys, band = _local_probs(q[:, rows], k[:, rows], w, document.is_real, document.is_global)
-            document.see(f"{name}.probs.global_keys", global_keys)
-            document.see(f"{name}.probs.band", band)
-            if not len(document.global_places):
-                document.see(f"{name}.probs.global_queries", global_keys.swapaxes(1, 2))
+            _show_local(q[:, rows], k[:, rows], w, document, name)
     for attend_to_all, some in _ways_to_all(documents, E // H):
         places = np.concatenate([document.global_places for document in some])
         context[places] = attend_to_all(hidden, some, H, weights, name, documents.dropout)
@@ -128,6 +125,10 @@ def _attend_to_all(
         scores = dots(queries[:, columns].reshape(H * G, E), states)  # (H * G, S)
         scores /= math.sqrt(D)
         scores[:, ~document.is_real] = -np.inf
+        if document.see.wants(f"{name}.scores"):
+            b_key = weights[f"{inner}.key_global.bias"].reshape(H, D, 1)
+            of_bias = q[:, columns] @ b_key / math.sqrt(D)  # (H, G, 1), which softmax would drop
+            document.see(f"{name}.scores.global_queries", scores.reshape(H, G, -1) + of_bias)
         probs = softmax(scores)  # (H * G, S)
         if document.see.wants(f"{name}.probs"):
             document.see(f"{name}.probs.global_queries", probs.reshape(H, G, -1))
@@ -150,23 +151,48 @@ def _attend_to_all_projected(
         states, is_real = hidden[document.rows], document.is_real
         q = heads(hidden[document.global_places], H, weights, f"{inner}.query_global")  # (H, G, D)
         k, v = (heads(states, H, weights, f"{inner}.{part}_global") for part in ("key", "value"))  # (H, S, D)
-        for part, array in (("query", q), ("key", k), ("value", v)):
-            document.see(f"{inner}.{part}_global", array.swapaxes(0, 1))
         context = np.empty((q.shape[1], hidden.shape[1]), hidden.dtype)
         dropped = dropout.part(document.global_places).attention(f"{name}.probs", H, np.arange(len(states)))
         banded(q, k, v, is_real, k[:, :0], v[:, :0], len(states), context, dropped=dropped)
         contexts.append(context)
-        if document.see.wants(f"{name}.probs"):
+        if document.see.wants(f"{name}.probs") or document.see.wants(f"{name}.scores"):
             scores = np.stack([dots(q[h], k[h]) for h in range(H)])  # (H, G, S)
             scores = np.where(is_real, scores / math.sqrt(q.shape[2]), -np.inf)
+            document.see(f"{name}.scores.global_queries", scores)
             document.see(f"{name}.probs.global_queries", softmax(scores))
     return np.concatenate(contexts)
 
 
-def _local_probs(q: Floats, k: Floats, w: int, is_real: Bools, is_global: Bools) -> tuple[Floats, Floats]:
-    """Return the probabilities of the global keys, (H, S, G), and of the band from i - w to i + w, (H, S, K).
+def _show_projections(hidden: Floats, document: Document, weights: Weights, inner: str) -> None:
+    """Show queries, keys and values of the global projections to an observer for which they are computed, (S, E)."""
+    for part, rows in ("query", document.global_places), ("key", document.rows), ("value", document.rows):
+        if document.see.wants(name := f"{inner}.{part}_global"):
+            document.see(name, linear(hidden[rows], weights, name, multiply=many_rows))
 
-    A global key counts among the former and not in the band. Rows of global and of padded queries are 0, as upstream.
+
+def _show_local(q: Floats, k: Floats, w: int, document: Document, name: str) -> None:
+    """Show scores and probabilities of the global keys, (H, S, G), and of the band from i - w to i + w, (H, S, K).
+
+    A global key counts among the former and not in the band. Rows of global and of padded queries are -inf and 0.
+
+    q, k: (H, S, D) float
+    """
+    G, see = len(document.global_places), document.see
+    scores = _local_scores(q, k, w, document.is_real, document.is_global)  # (H, S, G + K)
+    probs = np.stack([softmax(of_head) for of_head in scores])
+    is_other = ~document.is_real | document.is_global
+    for stage, array, nothing in (("scores", scores, -np.inf), ("probs", probs, 0)):
+        array[:, is_other] = nothing
+        see(f"{name}.{stage}.global_keys", array[:, :, :G])
+        see(f"{name}.{stage}.band", array[:, :, G:])
+        if not G:
+            see(f"{name}.{stage}.global_queries", array[:, :, :0].swapaxes(1, 2))
+
+
+def _local_scores(q: Floats, k: Floats, w: int, is_real: Bools, is_global: Bools) -> Floats:
+    """Return the scores of ordinary queries and the global keys, then those of the band, (H, S, G + K).
+
+    A global key and one beyond the ends have -inf in the band.
 
     q, k: (H, S, D) float
     is_real, is_global: (S,) bool
@@ -174,16 +200,13 @@ def _local_probs(q: Floats, k: Floats, w: int, is_real: Bools, is_global: Bools)
     H, S, D = q.shape
     global_places = np.flatnonzero(is_global)
     G = len(global_places)
-    probs = np.zeros((H, S, G + 2 * w + 1), q.dtype)
+    scores = np.empty((H, S, G + 2 * w + 1), q.dtype)
     is_key = np.lib.stride_tricks.sliding_window_view(np.pad(is_real & ~is_global, w), 2 * w + 1)  # (S, K)
     for h in range(H):
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(k[h], ((w, w), (0, 0))), 2 * w + 1, axis=0)
-        scores = np.empty((S, G + 2 * w + 1), q.dtype)
-        scores[:, :G] = dots(q[h], k[h, global_places])
-        scores[:, G:] = np.where(is_key, np.einsum("sd,sdk->sk", q[h], windows), -np.inf)
-        probs[h] = softmax(scores / math.sqrt(D))
-    probs[:, ~is_real | is_global] = 0
-    return probs[:, :, :G], probs[:, :, G:]
+        scores[h, :, :G] = dots(q[h], k[h, global_places])
+        scores[h, :, G:] = np.where(is_key, np.einsum("sd,sdk->sk", q[h], windows), -np.inf)
+    return scores / math.sqrt(D)
 
 
 def softmax(scores: Floats) -> Floats:
@@ -277,7 +300,7 @@ def decoder_self_attention(
 ) -> tuple[Floats, Past]:  # fmt: skip
     """Return the attention of new target tokens to themselves and to what came before, and the past with them.
 
-    Equals `reference.decoder_attention`. Where the observer wants them, it sees the probabilities, (R, H, T, P + T).
+    Equals `reference.decoder_attention`. Where the observer wants `probs` or `scores`, it sees both, (R, H, T, P + T).
     Few tokens give the same bits as one after another: each is multiplied with its own keys alone.
 
     hidden: (R, T, E) float
@@ -303,10 +326,12 @@ def decoder_self_attention(
         ahead = length - T  # the first of the queries has the number 0, and its own key that of the past's end
         is_any = np.ones(R * length, np.bool_) if is_key is None else is_key.reshape(-1)
         context = _attend(q.reshape(R * T, E), k, v, is_any, spans, ahead, name, see, dropout)
-    if see.wants(f"{name}.probs"):
+    if see.wants(f"{name}.probs") or see.wants(f"{name}.scores"):
         is_earlier = np.tri(T, length, length - T, dtype=np.bool_)  # (T, P + T): a token itself and what came before
         is_seen = np.broadcast_to(is_earlier if is_key is None else is_earlier & is_key[:, None], (R, T, length))
-        see(f"{name}.probs", np.stack([_probs(*row) for row in zip(q, keys.view, is_seen, strict=True)]))
+        scores = np.stack([_scores(*row) for row in zip(q, keys.view, is_seen, strict=True)])
+        see(f"{name}.scores", scores)
+        see(f"{name}.probs", softmax(scores))
     return _projected(context.reshape(R, T, E), weights, name, see, dropout), (keys, values)
 
 
@@ -316,8 +341,9 @@ def cross_attention(
 ) -> Floats:  # fmt: skip
     """Return the attention of target tokens to the document of their row, whose keys all its rows share.
 
-    Equals `reference.decoder_attention`. Where the observer wants them, it sees the probabilities, (R, H, T, S), with 0
-    behind the end of a document that is shorter than the longest. Few tokens give the same bits as one after another.
+    Equals `reference.decoder_attention`. Where the observer wants `probs` or `scores`, it sees both, (R, H, T, S), with
+    0 and -inf behind the end of a document that is shorter than the longest. Few tokens give the same bits as one after
+    another.
 
     hidden: (R, T, E) float
     source: keys and values of all documents
@@ -337,12 +363,15 @@ def cross_attention(
         k, v = (widened(matrix) for matrix in source)  # (H, tokens, D)
         spans = np.concatenate([groups[:, 3:], groups[:, 1:3], np.zeros_like(groups[:, :2])], axis=1)
         context = _attend(q.reshape(R * T, E), k, v, is_key, spans, len(is_key), name, see, dropout)
-    if see.wants(f"{name}.probs"):
+    if see.wants(f"{name}.probs") or see.wants(f"{name}.scores"):
         probs = np.zeros((R, H, T, (groups[:, 2] - groups[:, 1]).max()), hidden.dtype)
+        scores = np.full_like(probs, -np.inf)
         for _, start, stop, first, last in groups:
             k, is_seen = widened(source.keys[:, start:stop]), np.broadcast_to(is_key[start:stop], (T, stop - start))
             for r in range(first // T, last // T):
-                probs[r, :, :, : stop - start] = _probs(q[r], k, is_seen)
+                scores[r, :, :, : stop - start] = _scores(q[r], k, is_seen)
+                probs[r, :, :, : stop - start] = softmax(scores[r, :, :, : stop - start])
+        see(f"{name}.scores", scores)
         see(f"{name}.probs", probs)
     return _projected(context.reshape(R, T, E), weights, name, see, dropout)
 
@@ -396,8 +425,8 @@ def _projected(context: Floats, weights: Weights, name: str, see: Observer, drop
     return output
 
 
-def _probs(q: Floats, k: Floats, is_seen: Bools) -> Floats:
-    """Return the probabilities of one row, (H, T, S). A token without any key attends to all alike.
+def _scores(q: Floats, k: Floats, is_seen: Bools) -> Floats:
+    """Return the scores of one row, (H, T, S). A token without any key attends to all alike.
 
     q: (T, E) float
     k: (H, S, D) float
@@ -407,4 +436,4 @@ def _probs(q: Floats, k: Floats, is_seen: Bools) -> Floats:
     scores = np.stack([dots(*pair) for pair in zip(split_heads(q, H), k, strict=True)])  # (H, T, S)
     scores = np.where(is_seen, scores / math.sqrt(D), -np.inf)
     scores[:, ~is_seen.any(axis=1)] = 0
-    return softmax(scores)
+    return scores

@@ -15,7 +15,7 @@ from ..kernels.rounded import Matrix
 from ..kernels.rows import add_norm as add_norm_rows
 from ..kernels.rows import gelu_rows
 from .dropout import NO_DROPOUT, Dropout
-from .observe import SEES_NOTHING, Observer
+from .observe import SEES_NOTHING, Observer, Slices
 
 LAYER_NORM_EPSILON = 1e-5  # torch.nn.LayerNorm's default, which LED keeps
 SLICE_ROWS = 512  # rows of a feed-forward at a time: the array between, (rows, F), stays in the last cache
@@ -116,24 +116,19 @@ def add_norm(x: Floats, y: Floats, weights: Weights, name: str, see: Observer) -
 
 def feed_forward(
     x: Floats, weights: Weights, name: str, kind: str, see: Observer = SEES_NOTHING, dropout: Dropout = NO_DROPOUT, *,
-    fc1: Floats | None = None, inner: Floats | None = None, out: Floats | None = None,
-    multiply: Multiplication | None = None,
+    inner: Floats | None = None, out: Floats | None = None, multiply: Multiplication | None = None,
 ) -> Floats:  # fmt: skip
     """Return two linear layers with the activation between: (..., T, E) -> (..., T, E).
 
-    fc1: where to put a copy of what comes before the activation, (..., T, F); None for nowhere
     inner, out: where to put what lies between, (..., T, F), and the result; None for new arrays
     """
-    if see.wants(f"{name}.fc1"):
-        fc1 = np.empty((*x.shape[:-1], len(weights[f"{name}.fc1.bias"])), x.dtype)
-    is_activated = kind == "gelu" and fc1 is None  # by the kernel of the product
+    is_activated = kind == "gelu" and not see.wants(f"{name}.fc1")  # by the kernel of the product
     between = linear(x, weights, f"{name}.fc1", gelu=is_activated, out=inner, multiply=multiply)  # (..., T, F)
-    if fc1 is not None:
-        fc1[:] = between
-        see(f"{name}.fc1", fc1)
     if not is_activated:
+        see(f"{name}.fc1", between)
         activate(between, kind)
     dropout.activation(f"{name}.activation", between)
+    see(f"{name}.activation_fn", between)
     fed = linear(between, weights, f"{name}.fc2", out=out, multiply=multiply)
     dropout.hidden(f"{name}.fc2", fed)
     see(f"{name}.fc2", fed)
@@ -150,16 +145,13 @@ def feed_forward_in_slices(
     """
     F = len(weights[f"{name}.fc1.bias"])
     inner = buffers.array("inner", (min(len(x), SLICE_ROWS), F), x.dtype)
-    fc1 = np.empty((len(x), F), x.dtype) if see.wants(f"{name}.fc1") else None
+    slices = Slices(see, len(x))
     for first in range(0, len(x), SLICE_ROWS):
-        rows = slice(first, min(len(x), first + SLICE_ROWS))
+        rows = slices.rows = slice(first, min(len(x), first + SLICE_ROWS))
         feed_forward(
-            x[rows], weights, name, kind, dropout=dropout.part(rows), fc1=None if fc1 is None else fc1[rows],
-            inner=inner[: rows.stop - first], out=out[rows], multiply=many_rows,
+            x[rows], weights, name, kind, slices, dropout.part(rows), inner=inner[: rows.stop - first], out=out[rows],
+            multiply=many_rows,
         )  # fmt: skip
-    if fc1 is not None:
-        see(f"{name}.fc1", fc1)
-    see(f"{name}.fc2", out)
     return out
 
 
@@ -195,6 +187,8 @@ def embed(
     """
     positions = weights[f"{name}.embed_positions.weight"][places]  # (T, E)
     positions = np.broadcast_to(positions, tokens.shape).copy()
+    see(f"{name}.embed_tokens", tokens)
+    see(f"{name}.embed_positions", positions)
     hidden = add_norm(tokens, positions, weights, f"{name}.layernorm_embedding", SEES_NOTHING)
     dropout.hidden(f"{name}.layernorm_embedding", hidden)
     see(f"{name}.layernorm_embedding", hidden)

@@ -4,18 +4,20 @@ An observer of models/stacks.py keeps hidden states and attentions, and counts l
 keep what the backward pass needs. The definition takes the same observer as its `see`, and reports the same stages but
 for these:
 
-- `probs` are one dense array there. Here the encoder's have three parts, and dropout is not yet applied to them.
+- `scores` and `probs` are one dense array there. Here the encoder's have three parts, which the observer of their
+  document alone sees, and dropout is not yet applied to probabilities.
 - Queries, keys and values of the encoder are (S, H, D) here, as keys and values of the source are, (tokens, H, D).
-- Only here: a decoder attention's `q_proj` and `context`, (R, T, E); the `log_sums` of an attention by the band, (S, H)
-  or (R * T, H), the logarithms of the sums that its softmax divides by, before a row is replaced or set to 0.
-- `query_global`, `key_global` and `value_global` are seen by the observer of their document alone, where all three are
-  computed.
+- `query_global`, `key_global` and `value_global` are seen by the observer of their document alone.
+- Only here: the `log_sums` of an attention by the band, (S, H) or (R * T, H), the logarithms of the sums that its
+  softmax divides by, before a row is replaced or set to 0.
 
 A stage that dropout changes is seen after it.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
+
+import numpy as np
 
 from ..arrays import Floats
 
@@ -58,6 +60,27 @@ class Parted:
     def __call__(self, name: str, array: Floats) -> None:
         for see, rows in self._parts:
             see(name, array[rows])
+
+
+class Slices:
+    """An observer of one slice of rows after the other: another observer sees each stage when the last has come.
+
+    rows: the slice that comes next
+    """
+
+    def __init__(self, see: Observer, length: int) -> None:
+        self.rows = slice(0, length)
+        self._see, self._length, self._wholes = see, length, dict[str, Floats]()
+        self.wants = see.wants
+
+    def __call__(self, name: str, array: Floats) -> None:
+        if not self.wants(name):
+            return
+        if name not in self._wholes:
+            self._wholes[name] = np.empty((self._length, *array.shape[1:]), array.dtype)
+        self._wholes[name][self.rows] = array
+        if self.rows.stop == self._length:
+            self._see(name, self._wholes.pop(name))
 
 
 class Stages(dict[str, Floats]):
