@@ -184,7 +184,7 @@ class PreTrainedModel(Network):
         Raises OSError where a file cannot be written, ConfigError, GenerationError; InputError for rounded weights.
         """
         refuse_keywords("save_pretrained", other_keywords(keywords), ())
-        self._refuse_rounded("save")
+        self.refuse_rounded("save")
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         extra = {key: value for key, value in self.config.extra.items() if key != "torch_dtype"}  # now "dtype"
@@ -229,7 +229,8 @@ class PreTrainedModel(Network):
             weights = checkpoint.round_encoder(weights)
         return weights if self.stored_as is None else checkpoint.round_decoder(weights, self.stored_as)
 
-    def _refuse_rounded(self, action: str) -> None:
+    def refuse_rounded(self, action: str) -> None:
+        """Raise InputError where the weights were rounded. `action`: what cannot be done with them."""
         types = {"weights=": self.stored_as, "encoder=": self.encoder_arithmetic}
         if rounded := {argument: str(storage) for argument, storage in types.items() if storage is not None}:
             raise InputError(
@@ -282,7 +283,7 @@ class PreTrainedModel(Network):
         Raises InputError for no number of tokens and for rounded weights, ConfigError where a special token would be
         cut off.
         """
-        self._refuse_rounded("resize")
+        self.refuse_rounded("resize")
         multiple = int(pad_to_multiple_of or 1)
         V = -(-int(new_num_tokens or self.config.vocab_size) // multiple) * multiple
         config = replace(self.config, vocab_size=V)

@@ -73,22 +73,18 @@ class HeadedModel(Seq2SeqModel[AnyOutput]):
 
         Raises InputError.
         """
-        self._refuse_rounded("differentiate")
-        checked, is_end = self._checked_targets(targets), self._is_end(input_ids)
+        self.refuse_rounded("differentiate")
+        source, masks, target, is_key, checked, is_end = self.checked_call(
+            input_ids, attention_mask, decoder_input_ids, decoder_attention_mask, global_attention_mask, inputs_embeds,
+            decoder_inputs_embeds, **targets,
+        )  # fmt: skip
         if not checked:
             raise InputError(f"no {' and no '.join(self._targets)}: a loss is computed from them, pass them")
         if label_smoothing and not checked.keys() & {"labels", "classes"}:
             raise InputError(
                 f"label_smoothing is {label_smoothing}: this loss has no labels to spread it over, leave it out"
             )
-        if decoder_input_ids is None and decoder_inputs_embeds is None:
-            decoder_input_ids = self._decoder_input_ids(input_ids, checked)
-        encoder, decoder, trains = self.get_encoder(), self.get_decoder(), trained or (lambda name: True)
-        source, masks = encoder.checked(input_ids, attention_mask, global_attention_mask, inputs_embeds)
-        target = decoder.checked(decoder_input_ids, decoder_inputs_embeds, len(masks.lengths))
-        is_key = decoder.checked_mask(decoder_attention_mask, target.shape)
-        checked = self._fitted(checked, is_end, target.shape)
-        T = target.shape[1]
+        T, trains = target.shape[1], trained or (lambda name: True)
         if is_key is None or is_key[:, 0].all():  # subtle: a token without any key attends to those behind it, too
             T = self._tokens_read(checked, T)
         is_run, read = np.arange(source.shape[1]) < np.array(masks.lengths)[:, None], np.s_[:, :T]
@@ -122,10 +118,6 @@ class HeadedModel(Seq2SeqModel[AnyOutput]):
         places = np.concatenate([np.arange(length) for length in lengths])
         of_source = Dropout(self.config, int(seed), np.repeat(numbers, lengths), places)
         return of_source, Dropout(self.config, int(seed), numbers[:, None], np.arange(T))
-
-    def _fitted(self, targets: Targets, is_end: Bools | None, shape: tuple[int, int]) -> Targets:
-        """Return the targets of decoder tokens of that shape, (B, T). Raises InputError where they do not fit."""
-        raise NotImplementedError
 
     def _tokens_read(self, targets: Targets, T: int) -> int:
         """Return how many of T target tokens the loss depends on: those behind them are not computed."""

@@ -1,6 +1,6 @@
 """The call that all models share, from ids to an output, and LEDModel, which has no head."""
 
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -8,12 +8,23 @@ from ..annotations import checked_arguments
 from ..arrays import Bools, Ids, as_array
 from ..errors import InputError, brief
 from ..network.cache import Cache
-from .arguments import as_encoder_output, check_length, checked_ids, shift_right
+from .arguments import SourceMasks, Tokens, as_encoder_output, check_length, checked_ids, shift_right
 from .base import PreTrainedModel
 from .outputs import AnyOutput, LEDEncoderBaseModelOutput, LEDSeq2SeqModelOutput, in_form
 from .stacks import LEDDecoder, LEDEncoder
 
 Targets = dict[str, NDArray[Any]]  # what a loss is computed from, by the name of the argument
+
+
+class Checked(NamedTuple):
+    """The arguments of a call, checked; is_key: (B, T) bool, or None; is_end: that of `_is_end`."""
+
+    source: Tokens
+    masks: SourceMasks
+    target: Tokens
+    is_key: Bools | None
+    targets: Targets
+    is_end: Bools | None
 
 
 class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
@@ -108,11 +119,37 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
 
     forward = __call__
 
+    def checked_call(
+        self,
+        input_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        decoder_input_ids: ArrayLike | None = None,
+        decoder_attention_mask: ArrayLike | None = None,
+        global_attention_mask: ArrayLike | None = None,
+        inputs_embeds: ArrayLike | None = None,
+        decoder_inputs_embeds: ArrayLike | None = None,
+        **targets: ArrayLike | None,
+    ) -> Checked:
+        """Return the arguments of a call that runs both stacks, checked. Raises InputError."""
+        checked, is_end = self._checked_targets(targets), self._is_end(input_ids)
+        if decoder_input_ids is None and decoder_inputs_embeds is None:
+            decoder_input_ids = self._decoder_input_ids(input_ids, checked)
+        encoder, decoder = self.get_encoder(), self.get_decoder()
+        source, masks = encoder.checked(input_ids, attention_mask, global_attention_mask, inputs_embeds)
+        target = decoder.checked(decoder_input_ids, decoder_inputs_embeds, len(masks.lengths))
+        is_key = decoder.checked_mask(decoder_attention_mask, target.shape)
+        fitted = self._fitted(checked, is_end, target.shape) if checked else {}
+        return Checked(source, masks, target, is_key, fitted, is_end)
+
     def _checked_targets(self, targets: dict[str, ArrayLike | None]) -> Targets:
         """Return the targets that are given. Raises TypeError for the name of another argument, InputError."""
         if targets:
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {brief(next(iter(targets)))}")
         return {}
+
+    def _fitted(self, targets: Targets, is_end: Bools | None, shape: tuple[int, int]) -> Targets:
+        """Return the targets of decoder tokens of that shape, (B, T). Raises InputError where they do not fit."""
+        raise NotImplementedError
 
     def _decoder_input_ids(self, input_ids: ArrayLike | None, targets: Targets) -> Ids:
         """Return what the decoder reads where the call does not say it, (B, T)."""

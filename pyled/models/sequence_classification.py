@@ -71,14 +71,14 @@ class LEDForSequenceClassification(HeadedModel[LEDSeq2SeqSequenceClassifierOutpu
     ) -> LEDSeq2SeqSequenceClassifierOutput:
         fields = dict(states.items())
         hidden = fields.pop("last_hidden_state")  # (B, T, E)
-        last, loss = self._last(is_end, hidden.shape[:2]), None
+        last, loss = self.last_end(is_end, hidden.shape[:2]), None
         logits = classification_logits(hidden[np.arange(len(hidden)), last], self.weights)
         if targets:
             targets = self._fitted(targets, is_end, hidden.shape[:2])
-            loss = getattr(losses, self._loss(targets))(logits, *targets.values())
+            loss = getattr(losses, self.loss_name(targets))(logits, *targets.values())
         return LEDSeq2SeqSequenceClassifierOutput(loss=loss, logits=logits, **fields)
 
-    def _last(self, is_end: Bools | None, shape: tuple[int, int]) -> Ids:
+    def last_end(self, is_end: Bools | None, shape: tuple[int, int]) -> Ids:
         """Return the place of each text's last end token, (B,), whose state the head reads. Raises InputError."""
         assert is_end is not None  # `_is_end` has returned it
         if is_end.shape != shape:
@@ -88,7 +88,7 @@ class LEDForSequenceClassification(HeadedModel[LEDSeq2SeqSequenceClassifierOutpu
             )
         return shape[1] - 1 - np.argmax(is_end[:, ::-1], axis=1)
 
-    def _loss(self, targets: Targets) -> str:
+    def loss_name(self, targets: Targets) -> str:
         """Return the name of the loss of targets that `_checked_targets` has named by what they are."""
         if "classes" in targets:
             return "cross_entropy"
@@ -106,11 +106,11 @@ class LEDForSequenceClassification(HeadedModel[LEDSeq2SeqSequenceClassifierOutpu
         return {"values": values}
 
     def _differentiated(self, hidden: Floats, targets: Targets, is_end: Bools | None, step: Step) -> LossAndGradient:
-        (labels,), name = targets.values(), self._loss(targets)
+        (labels,), name = targets.values(), self.loss_name(targets)
         smoothing = [step.smoothing] if name == "cross_entropy" else []
 
         def loss(logits: Floats) -> LossAndGradient:
             result: LossAndGradient = getattr(gradient_losses, name)(logits, labels, step.count, *smoothing)
             return result
 
-        return gradient_heads.classification_logits(hidden, self._last(is_end, hidden.shape[:2]), loss, step)
+        return gradient_heads.classification_logits(hidden, self.last_end(is_end, hidden.shape[:2]), loss, step)

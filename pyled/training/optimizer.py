@@ -56,7 +56,7 @@ class AdamW:
 
         Raises InputError for a number out of its range, and for a rounded model.
         """
-        model._refuse_rounded("train")
+        model.refuse_rounded("train")
         for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
             check_number(name, value)
         if not isinstance(betas, list | tuple) or len(betas) != 2:
