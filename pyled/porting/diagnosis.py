@@ -1,0 +1,282 @@
+"""Which known mistakes explain the numbers of a port at the first stage that differs.
+
+The definition runs with one mistake after the other in it, on the port's own numbers of the stages before that one,
+which are right (`replay.py`). A mistake is named where the port's numbers come out, and what it leaves over is clearly
+less than what the port has wrong. Where no mistake does that, none is named: nothing is guessed.
+"""
+
+import itertools
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Floats, Weights
+from ..errors import PyledWarning
+from .mistakes import MISTAKES, Mistake, Way, changed_functions, rounded, weights_with
+from .replay import ANYWHERE, NAMED, Replay, Scope, Stages, part_of, reached
+from .stages import stages_of
+
+FLOAT64_BUDGET, FLOAT32_FLOOR = 1e-10, 1e-6
+COARSER = {"bfloat16": 2**16, "float16": 2**13, "float32": 1}  # than float32
+LEFT_OVER = 0.2  # of the difference, at most, is left over by a mistake that explains it: the root of the mean square
+WORK = 1e12  # multiplications that are spent on a question: a minute or two of two cores
+ENOUGH = 50  # numbers that show in which type they were computed
+
+
+def diagnose(
+    first: str,
+    theirs: Mapping[str, Floats],
+    truth: Mapping[str, Floats],
+    weights: Weights,
+    config: Any,
+    float32_error: Mapping[str, float],
+) -> list[Mistake]:
+    """Return the known mistakes that explain a port's numbers at the stage `first`, likeliest first.
+
+    The list is empty where none does. Of several, those are left that explain the most of the stages behind `first`.
+
+    first: the first stage that is outside its budget
+    theirs: the port's arrays by the names and in the layout of ours, NaN where it has no number
+    truth: a trace, with the inputs
+    weights: in float64, by their names without `led.`
+
+    Warns with PyledWarning where the text is so long that not every mistake was tried.
+    """
+    with np.errstate(all="ignore"):
+        question = _Question(first, theirs, truth, weights, config, float32_error)
+        names = question.answer() if first in question.usual else []
+    return [mistake for name in names for mistake in MISTAKES if mistake.name == name]
+
+
+class _Question:
+    """usual: the stages from `first` on that the definition computes from those before."""
+
+    def __init__(
+        self,
+        first: str,
+        theirs: Mapping[str, Floats],
+        truth: Mapping[str, Floats],
+        weights: Weights,
+        config: Any,
+        float32_error: Mapping[str, float],
+    ) -> None:
+        self.first, self.truth, self.weights, self.config = first, truth, weights, config
+        self.float32_error = float32_error
+        inputs = {name.removeprefix("in."): truth[name] for name in truth if name.startswith("in.")}
+        stages = {stage.name: stage for stage in stages_of(config, inputs)}
+        order = [name for name in stages if not name.startswith("in.")]
+        order.insert(order.index("decoder.embed_tokens"), "in.decoder_input_ids")
+        place = order.index(first)
+        right = {name for name in order[:place] if name in theirs}
+        self.after = [name for name in order[place:] if name in theirs and name != "tokens"]
+        parts = list(dict.fromkeys(map(part_of, order)))
+        self.stop = part_of(first)
+        self.given, self.right = (theirs, truth, weights, config), right
+        self.replay = Replay(*self.given, right, set(self.after), parts)
+        self.usual = self.replay.run(stop=self.stop)
+        self.parts = [part for part in parts[: parts.index(self.stop) + 1] if part not in self.replay.past]
+        self.between = _between(first, right, {name: stage.inputs for name, stage in stages.items()})
+        reach = reached()
+        self.functions = {"forward"}.union(*(_functions(name, reach) for name in self.between))
+        for name in self.between:  # what stands between the encoder and the decoder, or the decoder and its head
+            self.functions |= {_side(other) for other in stages[name].inputs} - {_side(name), "in"}
+        if "in.decoder_input_ids" not in right and self.stop != "encoder":
+            self.functions.add("shift_right")
+
+    def answer(self) -> list[str]:
+        """Return the names of the mistakes that fit best, or those of narrow numbers."""
+        for scopes in (self.everywhere, self.in_a_part, self.in_a_call):
+            fits: dict[str, tuple[int, Way, Scope]] = {}
+            for name, way, scope in scopes():
+                if self.replay.work > WORK:
+                    message = f"{self.truth['in.input_ids'].shape[1]:,} tokens are too many to try every known mistake"
+                    warnings.warn(f"{message}: dump a shorter text, or more stages", PyledWarning, stacklevel=4)
+                    break
+                score = self.score(self.run(way, scope, self.stop), self.usual)
+                if score > fits.get(name, (0,))[0]:
+                    fits[name] = score, way, scope
+            if fits:
+                return self.best(fits)
+        return self.narrow_numbers()
+
+    def everywhere(self) -> Iterator[tuple[str, Way, Scope]]:
+        """Yield each way to make a mistake that can show at `first`."""
+        both_sides = {_side(part) for part in self.parts} >= {"encoder", "decoder"}
+        for mistake in MISTAKES:
+            for way in (*mistake.ways, *(_joined(mistake.ways) if both_sides else ())):
+                if self.is_between(way):
+                    yield mistake.name, way, ANYWHERE
+
+    def in_a_part(self) -> Iterator[tuple[str, Way, Scope]]:
+        """Yield each way in each of several parts."""
+        if len(self.parts) > 1:
+            for name, way, _ in self.everywhere():
+                yield from ((name, way, Scope(part)) for part in self.parts)
+
+    def in_a_call(self) -> Iterator[tuple[str, Way, Scope]]:
+        """Yield each way in each call of a function that has a name."""
+        calls = [name for name in self.between if f"{name}.bias" in self.weights]
+        if len(calls) > 1:
+            for name, way, _ in self.everywhere():
+                if len(functions := changed_functions(way)) == 1 and functions <= set(NAMED):
+                    yield from ((name, way, Scope(call=call)) for call in calls)
+
+    def is_between(self, way: Way) -> bool:
+        """Return True where a way changes what is computed between the port's right numbers and `first`."""
+        if not self.functions.isdisjoint(changed_functions(way)):
+            return True
+        weights = weights_with(way, self.weights, self.config)
+        keys = (f"{name}.{kind}" for name in self.between for kind in ("weight", "bias"))
+        try:
+            return any(weights[key] is not self.weights[key] for key in keys if key in self.weights)
+        except LookupError:  # another's weight that this model does not have
+            return False
+
+    def run(self, way: Way, scope: Scope, stop: str | None) -> Stages:
+        """Return the stages with a mistake; none where it cannot be made with these weights and inputs."""
+        try:
+            return self.replay.run(way, scope, stop)
+        except Exception:  # whatever an array of another shape leads to
+            return {}
+
+    def score(self, stages: Stages, usual: Stages) -> int:
+        """Return how many stages are explained from `first` on; 0 where that is not."""
+        if not self.is_explained(self.first, stages, usual):
+            return 0
+        return sum(self.is_explained(name, stages, usual) for name in self.after if name in usual)
+
+    def best(self, fits: Mapping[str, tuple[int, Way, Scope]]) -> list[str]:
+        """Return the names of those that explain most: up to the end of the pass, where there are several.
+
+        A mistake comes before others if it need not be in one part alone, and then if it is the commoner one.
+        """
+        most = max(score for score, _, _ in fits.values())
+        fits = {name: fit for name, fit in fits.items() if fit[0] == most}
+        if len(fits) == 1 or self.replay.work > WORK:
+            return list(fits)
+        whole = Replay(*self.given, set(), {*self.right, *self.after}, ())
+        usual = whole.run()
+        scores = {}
+        for name, (_, way, scope) in fits.items():
+            runs = [whole.run(way, one) for one in (scope, Scope(self.stop))]
+            counts = [sum(self.is_near(stage, stages, usual) for stage in usual) for stages in runs]
+            scores[name] = max(counts), counts[0] >= counts[1]
+        best = max(scores.values())
+        return [name for is_first in (True, False) for name in scores if scores[name] == (best[0], is_first)]
+
+    def is_explained(self, name: str, stages: Stages, usual: Stages) -> bool:
+        """Return True where a run has the port's numbers of a stage, and the definition clearly has not."""
+        rest, whole = self.distances(name, stages, usual), self.distances(name, usual, usual)
+        if rest is None or rest.max(initial=0.0) > self.budget(name, usual):
+            return False
+        return whole is None or bool(whole.any() and _size(rest) <= LEFT_OVER * _size(whole))
+
+    def is_near(self, name: str, stages: Stages, usual: Stages) -> bool:
+        """Return True where a run has the port's numbers of a stage."""
+        rest = self.distances(name, stages, usual)
+        return rest is not None and rest.max(initial=0.0) <= self.budget(name, usual)
+
+    def distances(self, name: str, stages: Stages, usual: Stages) -> Floats | None:
+        """Return how far the port's numbers of a stage are from a run's, each; None where there are not as many."""
+        distances = []
+        for b, array in enumerate(stages.get(name, ())):
+            theirs = self.replay.theirs(name, b)
+            if name.endswith("query_global") and not np.nan_to_num(theirs[len(array) :]).any():
+                theirs = theirs[: len(array)]  # behind those of this document are none, or those of no token
+            if theirs.shape != array.shape:
+                return None
+            distance = np.where(array == theirs, 0.0, np.abs(array - theirs))  # the same infinity is no distance
+            distance = np.where(np.isnan(distance), np.inf, distance)
+            is_number, is_none = ~np.isnan(theirs), np.isnan(array)
+            if is_none.any():  # no numbers, in the same places: as near as the same numbers
+                distance, is_number = np.where(is_none & ~is_number, 0.0, distance), np.ones_like(is_number)
+            distances.append(distance[is_number])
+        return np.concatenate(distances) if len(distances) == len(usual[name]) else None
+
+    def budget(self, name: str, usual: Stages) -> float:
+        """Return how far the port's numbers of a stage may be from the right ones."""
+        numbers = [*usual[name], *(self.replay.theirs(name, b) for b in range(len(usual[name])))]
+        size = max(np.max(np.abs(x), where=np.isfinite(x), initial=1.0) for x in numbers)
+        kind = self.kind(name, usual)
+        if kind == "float64":
+            return FLOAT64_BUDGET * size
+        return 2 * max(self.float32_error.get(name, 0.0), FLOAT32_FLOOR) * COARSER[kind] * size
+
+    def kind(self, name: str, usual: Stages) -> str:
+        """Return the narrowest type that has all the port's numbers of a stage, and not the definition's by chance."""
+        arrays = [self.replay.theirs(name, b) for b in range(len(usual[name]))]
+        for kind in COARSER:
+            is_of = _is_of(kind)
+            if all(map(is_of, arrays)) and (kind == "float32" or not all(map(is_of, usual[name]))):
+                return kind
+        return "float64"
+
+    def narrow_numbers(self) -> list[str]:
+        """Return the accumulation that the port's numbers show: all of a narrow type, and as far off as it leaves."""
+        theirs = np.concatenate([self.replay.theirs(self.first, b).ravel() for b in range(len(self.usual[self.first]))])
+        usual = np.concatenate([np.ravel(array) for array in self.usual[self.first]])
+        bias = np.asarray(self.weights.get(f"{self.first}.bias", 0.0))
+        is_number = np.isfinite(theirs) & np.isfinite(usual) & (theirs != 0) if theirs.shape == usual.shape else []
+        if np.count_nonzero(is_number) < ENOUGH:
+            return []
+        for kind in ("float16", "bfloat16"):
+            error = np.abs(theirs - usual)[is_number].max() / max(1.0, np.abs(usual[is_number]).max())
+            for offset in (0.0, np.resize(bias, theirs.shape)):
+                sums, as_usual = (theirs - offset)[is_number], (usual - offset)[is_number]
+                is_narrow, is_always = (
+                    np.mean(np.abs(x - rounded(x, kind)) <= 2.0**-21 * np.abs(x)) > 0.99 for x in (sums, as_usual)
+                )
+                if is_narrow and not is_always and error <= 2 * FLOAT32_FLOOR * COARSER[kind]:
+                    return [f"{kind}-accumulation"]
+        return []
+
+
+def _joined(ways: tuple[Way, ...]) -> Iterator[Way]:
+    """Yield each two ways together that change different functions: one of the encoder and one of the decoder, say."""
+    for one, other in itertools.combinations(ways, 2):
+        if changed_functions(one).isdisjoint(changed_functions(other)):
+            yield one + other
+
+
+def _side(stage: str) -> str:
+    return stage.partition(".")[0]
+
+
+def _functions(stage: str, reach: Mapping[str, set[str]]) -> set[str]:
+    """Return the functions of the definition that compute a stage."""
+    side = _side(stage)
+    layer = {f"{side}_layer"} if ".layers." in stage else set()
+    if re.search(r"\.(self|encoder)_attn\b", stage):
+        return reach[f"{side}_attention"] | {side} | layer
+    if re.search(r"\.(fc1|fc2|activation_fn)$", stage):
+        return reach["feed_forward"] | layer
+    if layer:
+        return reach["add_norm"] | layer
+    if side in ("encoder", "decoder"):
+        return reach["embed"] | {side}
+    heads = {"qa_outputs": "qa_logits", "classification_head": "classification_logits", "loss": "loss"}
+    return reach[heads.get(side, "lm_logits")]
+
+
+def _between(first: str, right: set[str], inputs: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return the stages that are computed between those that the port has right and `first`, which is one of them."""
+    between, ahead = {first}, [first]
+    while ahead:
+        for name in inputs.get(ahead.pop(), ()):
+            if name not in right and name not in between:
+                between.add(name)
+                ahead.append(name)
+    return sorted(between)
+
+
+def _size(distances: Floats) -> float:
+    """Return the root of the mean square."""
+    return float(np.sqrt(np.mean(distances**2))) if distances.size else 0.0
+
+
+def _is_of(kind: str) -> Callable[[Floats], bool]:
+    """Return a test whether a type has all the numbers of an array."""
+    return lambda array: bool(np.array_equal(rounded(array, kind), array, equal_nan=True))

@@ -1,0 +1,157 @@
+"""Known mistakes in a port that was not made from the definition are named, and others are not."""
+
+import functools
+
+import numpy as np
+import pytest
+from budget import err
+from numpy_port import Port
+from test_reference import run, target_ids
+
+import golden
+from pyled.porting.diagnosis import diagnose
+from pyled.porting.stages import stages_of
+
+GRANULARITIES = {
+    "everything": lambda name: True,
+    "modules": lambda name: not name.endswith((".scores", ".probs", ".context")),
+    "layers": lambda name: name.endswith(("final_layer_norm", "layernorm_embedding", "logits")),
+    "logits": lambda name: name == "logits",
+}
+
+# What the port has wrong, where it shows in a dump of all modules' results, and the model and inputs on which.
+ATTENTION, LAYER = "encoder.layers.0.self_attn.longformer_self_attn", "encoder.layers.0"
+SELF, CROSS = "decoder.layers.0.self_attn", "decoder.layers.0.encoder_attn"
+SHOWN = {
+    "position-offset-2": ("encoder.embed_positions", "pattern-far"),
+    "position-offset-1": ("encoder.embed_positions", "pattern-far"),
+    "position-missing": ("encoder.layernorm_embedding", "pattern-far"),
+    "embedding-scale": ("encoder.layernorm_embedding", "pattern-far"),
+    "embedding-norm-missing": ("encoder.layernorm_embedding", "pattern-far"),
+    "embedding-norm-first": ("encoder.layernorm_embedding", "pattern-far"),
+    "variance-unbiased": ("encoder.layernorm_embedding", "pattern-far"),
+    "epsilon-wrong": ("encoder.layernorm_embedding", "pattern-far"),
+    "epsilon-outside-root": ("encoder.layernorm_embedding", "pattern-far"),
+    "mean-not-subtracted": ("encoder.layernorm_embedding", "pattern-far"),
+    "norm-weight-missing": ("encoder.layernorm_embedding", "pattern-far"),
+    "norm-bias-missing": ("encoder.layernorm_embedding", "pattern-far"),
+    "weights-in-float16": ("encoder.embed_tokens", "pattern-far"),
+    "weights-in-bfloat16": ("encoder.embed_tokens", "pattern-far"),
+    "products-in-bfloat16": (f"{ATTENTION}.query", "pattern-far"),
+    "float16-accumulation": (f"{ATTENTION}.query", "pattern-far"),
+    "bias-missing": (f"{ATTENTION}.query", "pattern-far"),
+    "weight-transposed": (f"{ATTENTION}.query", "pattern-far"),
+    "query-key-swapped": (f"{ATTENTION}.query", "pattern-far"),
+    "value-output-swapped": (f"{ATTENTION}.value", "pattern-far"),
+    "value-is-key": (ATTENTION, "pattern-far"),
+    "weights-of-first-layer": ("encoder.layers.1.self_attn.longformer_self_attn.query", "windows-far"),
+    "heads-interleaved": (ATTENTION, "pattern-far"),
+    "heads-not-transposed": (ATTENTION, "pattern-far"),
+    "scale-missing": (ATTENTION, "pattern-far"),
+    "scale-twice": (ATTENTION, "pattern-far"),
+    "scale-by-model-size": (ATTENTION, "pattern-far"),
+    "scale-before-bias": (ATTENTION, "pattern-far"),
+    "global-scale-missing": (ATTENTION, "pattern-far"),
+    "global-missing": (f"{ATTENTION}.query_global", "pattern-far"),
+    "global-everywhere": (f"{ATTENTION}.query_global", "pattern-far"),
+    "global-columns-missing": (ATTENTION, "pattern-far"),
+    "global-columns-twice": (ATTENTION, "pattern-far"),
+    "global-query-local": (ATTENTION, "pattern-far"),
+    "global-query-first": (f"{ATTENTION}.query_global", "pattern-far"),
+    "global-projection-query": (f"{ATTENTION}.query_global", "pattern-far"),
+    "global-projection-key": (f"{ATTENTION}.key_global", "pattern-far"),
+    "global-projection-value": (f"{ATTENTION}.value_global", "pattern-far"),
+    "global-mask-missing": (ATTENTION, "pattern-suffix"),
+    "band-one-short": (ATTENTION, "pattern-far"),
+    "band-one-long": (ATTENTION, "pattern-far"),
+    "window-one-sided": (ATTENTION, "pattern-far"),
+    "window-not-halved": (ATTENTION, "pattern-far"),
+    "window-of-first-layer": ("encoder.layers.1.self_attn.longformer_self_attn", "windows-none"),
+    "mask-at-document-end": (ATTENTION, "pattern-far"),
+    "mask-on-padding-keys": (ATTENTION, "pattern-holes"),
+    "mask-on-padding-queries": (ATTENTION, "pattern-holes"),
+    "mask-inverted": (f"{ATTENTION}.query_global", "pattern-suffix"),
+    "probs-over-band-only": (ATTENTION, "pattern-far"),
+    "output-projection-missing": (f"{LAYER}.self_attn.output", "pattern-far"),
+    "norm-before": (f"{LAYER}.self_attn_layer_norm", "pattern-far"),
+    "norm-missing": (f"{LAYER}.self_attn_layer_norm", "pattern-far"),
+    "norms-swapped": (f"{LAYER}.self_attn_layer_norm", "pattern-far"),
+    "residual-missing": (f"{LAYER}.self_attn_layer_norm", "pattern-far"),
+    "residual-of-layer": (f"{LAYER}.final_layer_norm", "pattern-far"),
+    "gelu-tanh": (f"{LAYER}.activation_fn", "pattern-far"),
+    "gelu-quick": (f"{LAYER}.activation_fn", "pattern-far"),
+    "gelu-before-bias": (f"{LAYER}.activation_fn", "pattern-far"),
+    "gelu-erf-unscaled": (f"{LAYER}.activation_fn", "pattern-far"),
+    "activation-relu": (f"{LAYER}.activation_fn", "pattern-far"),
+    "activation-missing": (f"{LAYER}.activation_fn", "pattern-far"),
+    "layer-missing": (f"{CROSS}.k_proj", "pattern-far"),
+    "decoder-start-token": ("decoder.embed_tokens", "labels"),
+    "causal-mask-off-by-one": (f"{SELF}.out_proj", "decoder-6"),
+    "causal-mask-missing": (f"{SELF}.out_proj", "decoder-6"),
+    "causal-mask-without-itself": (f"{SELF}.out_proj", "decoder-6"),
+    "decoder-mask-missing": (f"{SELF}.out_proj", "decoder-mask"),
+    "decoder-scale-missing": (f"{SELF}.out_proj", "decoder-6"),
+    "softmax-over-queries": (f"{SELF}.out_proj", "decoder-6"),
+    "query-shown-scaled": (f"{SELF}.q_proj", "decoder-6"),
+    "row-without-keys": (f"{SELF}.out_proj", "decoder-no-key"),
+    "cross-mask-missing": (f"{CROSS}.out_proj", "decoder-batch"),
+    "cross-value-is-key": (f"{CROSS}.v_proj", "decoder-6"),
+    "cross-norm-of-self": ("decoder.layers.0.encoder_attn_layer_norm", "decoder-6"),
+    "lm-head-transposed": ("lm_head", "decoder-6"),
+    "logits-bias-missing": ("logits", "decoder-6"),
+}
+RIGHT = ["length-tall-1", "pattern-uneven", "pattern-holes", "pattern-suffix", "windows-far", "decoder-mask"]
+RIGHT += ["decoder-no-key", "untied", "activation-quick_gelu"]
+IN_LAYERS = [name for name in SHOWN if name not in ("query-shown-scaled", "mask-on-padding-queries")]
+
+
+@functools.cache
+def traced(case_name):
+    """The inputs of a case, what the definition computes of them, and the weights."""
+    case = golden.load(case_name)
+    B = case.source_shape[0]
+    inputs = {**case.inputs, "decoder_input_ids": np.stack([target_ids(case, b) for b in range(B)])}
+    truth = {f"in.{name}": array for name, array in inputs.items()}
+    documents = [run(case, b, np.float64) for b in range(B)]
+    for name in documents[0]:
+        arrays = [seen[name] for seen in documents]
+        G = max(len(array) for array in arrays)
+        truth[name] = np.stack([np.concatenate([x, np.zeros((G - len(x), *x.shape[1:]))]) for x in arrays])
+    weights = {name.removeprefix("led."): array for name, array in case.weights(np.float64).items()}
+    return case, inputs, truth, weights
+
+
+def first_outside(theirs, truth, case, inputs, budget):
+    """The first stage that is outside its budget, in the order of computation."""
+    for stage in stages_of(case.config, inputs):
+        if stage.name in theirs and truth[stage.name].dtype.kind == "f":
+            x, t = theirs[stage.name], truth[stage.name]
+            if x.shape != t.shape or not err(*(np.where(x == t, 0, y) for y in (x, t))) <= budget(stage.name):
+                return stage.name
+    return None
+
+
+def examined(case_name, granularity="modules", dtype=np.float32, **port):
+    """The first stage that a port has wrong, and the names of the mistakes that explain it."""
+    case, inputs, truth, weights = traced(case_name)
+    dump = Port(weights, case.config, dtype, **port).run(inputs)
+    theirs = {name: array.astype(np.float64) for name, array in dump.items() if GRANULARITIES[granularity](name)}
+    errors = case.float32_error
+    floor = 1e-10 if dtype == np.float64 else 0
+    first = first_outside(theirs, truth, case, inputs, lambda name: floor or 2 * max(errors.get(name, 0), 1e-6))
+    if first is None:
+        return None, []
+    return first, [mistake.name for mistake in diagnose(first, theirs, truth, weights, case.config, errors)]
+
+
+@pytest.mark.parametrize("mistake", SHOWN)
+def test_a_mistake_of_a_port_is_found_and_named(mistake):
+    stage, case_name = SHOWN[mistake]
+    first, names = examined(case_name, mistake=mistake)
+    assert (first, names[:1]) == (stage, [mistake]), names
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case_name", RIGHT)
+def test_a_port_without_mistakes_is_right(case_name, dtype):
+    assert examined(case_name, "everything", dtype) == (None, [])
