@@ -1,6 +1,7 @@
-"""docs/porting.md: its table of stages is that of the code, and the cases that it names are those of a kit."""
+"""docs/porting.md: its stages are those of the code, its traps the known mistakes, its cases those of a kit."""
 
 import re
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -9,9 +10,14 @@ import pytest
 
 from pyled import LEDConfig
 from pyled.porting.cases import forward_cases
+from pyled.porting.mistakes import MISTAKES
 from pyled.porting.stages import stages_of
 
-PAGE = (Path(__file__).parent.parent / "docs" / "porting.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parent.parent / "docs"
+sys.path.insert(0, str(DOCS))
+import refresh  # noqa: E402
+
+PAGE = (DOCS / "porting.md").read_text(encoding="utf-8")
 WORDS = {
     "entering": r"(layernorm_embedding|final_layer_norm)",
     "the `attn_layer_norm` before it": r"attn_layer_norm",
@@ -70,6 +76,12 @@ def test_the_table_of_stages_is_that_of_the_code(head):
                         coded = {one for one in stage.inputs if not re.match(r"in\.(?!.*input_ids)", one)}
                         assert said == coded or "head's" in words[0], stage.name
     assert seen == {name for name in names if not name.startswith("in.")}
+
+
+def test_the_traps_are_the_known_mistakes_each_in_the_section_that_explains_it():
+    assert refresh.with_traps(PAGE) == PAGE, "run docs/refresh.py"
+    listed = re.findall(r"^\| `([\w-]+)` \| [^|]{20,} \| [^|]+ \|$", PAGE, re.MULTILINE)
+    assert sorted(listed) == sorted(mistake.name for mistake in MISTAKES)
 
 
 def test_the_order_of_work_names_cases_of_a_kit():
