@@ -44,10 +44,19 @@ SMALL = TALL | {
     "vocab_size": 11, "d_model": 6, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 5,
     "decoder_attention_heads": 3, "decoder_ffn_dim": 7, "max_encoder_position_embeddings": 20,
 }  # fmt: skip
+# Greedy search gives a few ids in turn; one of them is the end.
+GENERATE = TALL | {
+    "decoder_layers": 2, "max_decoder_position_embeddings": 32, "tie_word_embeddings": False, "eos_token_id": 20
+}  # fmt: skip
 BASE = TALL | {
     "vocab_size": 50265, "d_model": 768, "encoder_layers": 6, "encoder_attention_heads": 12, "encoder_ffn_dim": 3072,
     "decoder_layers": 6, "decoder_attention_heads": 12, "decoder_ffn_dim": 3072, "attention_window": 1024,
     "max_encoder_position_embeddings": 16384, "max_decoder_position_embeddings": 1024,
+}  # fmt: skip
+SETTINGS: dict[str, Any] = {
+    "num_beams": 1, "num_return_sequences": 1, "max_length": 12, "min_length": 0, "length_penalty": 1.0,
+    "early_stopping": False, "no_repeat_ngram_size": 0, "forced_bos_token_id": None, "forced_eos_token_id": None,
+    "decoder_start_token_id": 2, "pad_token_id": 1, "eos_token_id": 20,
 }  # fmt: skip
 IDS = {"pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}  # where a configuration does not say
 
@@ -59,6 +68,7 @@ class Case:
     targets: "labels" or "input_ids" where the decoder's input is one of these, shifted right
     of_head: what the loss of another head is computed from
     stages: a pattern of the stages that are stored, where not all are
+    settings: of a generation, in place of SETTINGS
     """
 
     name: str
@@ -68,7 +78,8 @@ class Case:
     targets: tuple[str, ...] | str = ("..",)
     labels: tuple[str, ...] | None = None
     of_head: Mapping[str, Any] = field(default_factory=dict)
-    stages: str = "*"
+    stages: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> str:
@@ -189,4 +200,31 @@ def gradient_cases() -> list[Case]:
              of_head={"start_positions": [0, 4], "end_positions": [4, 3]}),
         Case("classes-single", "a head for labels", SMALL | CLASSES, ("g....e", "g..e--"), "input_ids",
              of_head={"labels": [2, 0]}),
+    ]  # fmt: skip
+
+
+def generation_cases() -> list[Case]:
+    """Return the generations that are told step by step."""
+    one, three = ("g............",), ("g............", "g........----", "g..g.........")
+
+    def case(name: str, about: str, rows: tuple[str, ...] = one, **settings: Any) -> Case:
+        return Case(name, about, GENERATE, rows, targets=(".",) * len(rows), settings=settings)
+
+    return [
+        case("greedy", "the likeliest token each time"),
+        case("greedy-batch", "three documents, which end at different steps", three),
+        case("greedy-no-repeat", "no two tokens a second time", no_repeat_ngram_size=2),
+        case("greedy-min-length", "no end before eight tokens", three, min_length=8),
+        case("greedy-max-length", "at most four tokens", max_length=4),
+        case("greedy-forced", "the first token behind the start, and the last", forced_bos_token_id=7,
+             forced_eos_token_id=20),
+        case("beam-2", "two beams", num_beams=2),
+        case("beam-3-batch", "three beams, three documents", three, num_beams=3),
+        case("beam-length-penalty", "longer sequences are better", num_beams=3, length_penalty=2.0),
+        case("beam-length-penalty-0", "the sum of scores counts", num_beams=3, length_penalty=0.0),
+        case("beam-early", "the first three that end", three, num_beams=3, early_stopping=True),
+        case("beam-no-repeat", "no three tokens a second time", num_beams=3, no_repeat_ngram_size=3),
+        case("beam-min-length", "no end before six tokens", three, num_beams=2, min_length=6),
+        case("beam-forced", "forced tokens", num_beams=3, forced_bos_token_id=7, forced_eos_token_id=20),
+        case("beam-returned", "all four beams are returned", three, num_beams=4, num_return_sequences=4),
     ]  # fmt: skip
