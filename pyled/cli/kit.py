@@ -90,14 +90,14 @@ def _write(arguments: argparse.Namespace, console: Console) -> int:
 
 def _run(arguments: argparse.Namespace, console: Console) -> int:
     from ..porting.grading import Port, grade
-    from ..porting.kit import write_kit
+    from ..porting.kit import PARTS, write_kit
 
     port = Port(arguments.files, 60.0 if arguments.timeout is None else arguments.timeout)
-    parts = arguments.parts.split(",") if arguments.parts else ()
+    parts = arguments.parts.split(",") if arguments.parts else PARTS
     with tempfile.TemporaryDirectory(prefix="pyled-kit-") as scratch, closed(port.stop):
         folder = Path(arguments.kit or Path(scratch) / "kit")
         if arguments.kit is None:
-            write_kit(folder, weights=True)
+            write_kit(folder, weights=True, parts=parts)
         verdicts = []
         for part, of_part in groupby(grade(folder, port, parts), key=lambda verdict: verdict.part):
             verdicts += (shown := [*of_part])

@@ -225,12 +225,13 @@ def _picked(every: list[Stage], pattern: str | None) -> tuple[list[Stage], list[
     left_out = [stage.name for stage in every if pattern is None and stage.is_large]
     picked = [
         stage for stage in every
-        if stage.name.startswith("in.") or (_matches(stage.name, pattern) and stage.name not in left_out)
+        if stage.name.startswith("in.") or (is_picked(stage.name, pattern) and stage.name not in left_out)
     ]  # fmt: skip
     return picked, left_out
 
 
-def _matches(name: str, pattern: str | None) -> bool:
+def is_picked(name: str, pattern: str | None) -> bool:
+    """Return True for a name that a pattern names."""
     return pattern is None or any(fnmatch.fnmatchcase(name, part.strip()) for part in pattern.split(","))
 
 
