@@ -79,7 +79,7 @@ def arrays_of(folder, name="expected"):
 @pytest.mark.parametrize("part", ["forward", "gradients"])
 def test_the_stages_and_gradients_are_those_of_the_reference(part, tiny):
     """Each case of golden/ has the same inputs there, and what is stored there is what the kit has."""
-    cases = [path for path in sorted((tiny / part).iterdir())]
+    cases = sorted((tiny / part).iterdir())
     compared = 0
     for path in cases:
         case = golden.load(path.name) if part == "forward" else golden.load_gradients(path.name)
@@ -95,7 +95,7 @@ def test_the_stages_and_gradients_are_those_of_the_reference(part, tiny):
                 assert np.isnan(truth[name]).all() and np.isnan(array).all()
             else:
                 assert name.startswith("out.") or name.endswith("_global"), (path.name, name)
-    assert compared > 20 * len(cases) - 100
+    assert compared >= {"forward": 700, "gradients": 300}[part], compared
 
 
 def test_generations_and_texts_are_those_of_the_reference(tiny):
