@@ -534,7 +534,7 @@ SPECIALISATIONS = """
 import sys
 import numpy as np
 import pyled
-from pyled.kernels import banded, grouped, jit, products, rounded, rows
+from pyled.kernels import adamw, banded, banded_back, dropout, grouped, jit, products, rounded, rows
 ids = np.arange(60).reshape(2, 30) % 20 + 4
 mask, marks = np.ones_like(ids), np.zeros_like(ids)
 mask[0, 3], mask[1, 8:], marks[:, 0], marks[0, 5] = 0, 0, 1, 1
@@ -545,23 +545,34 @@ for dtype in ("float32", "float64"):
         for T in (1, 2):
             model(ids, mask, ids[:, :T], global_attention_mask=marks, output_attentions=T == 2)
         model.generate(ids, attention_mask=mask, global_attention_mask=marks, max_length=4)
-for module in (banded, grouped, rounded, products, rows):
+    model.config.attention_dropout = 0.1
+    for batch, training, policy in ((1, False, "keep"), (2, True, "recompute"), (2, True, "selective")):
+        some = {"attention_mask": mask[:batch], "global_attention_mask": marks[:batch], "labels": ids[:batch]}
+        model.checkpointing = policy
+        _, gradients = model.loss_and_gradients(ids[:batch], **some, training=training)
+        pyled.AdamW(model).step(gradients)
+for module in (adamw, banded, banded_back, dropout, grouped, rounded, products, rows):
     for name, function in vars(module).items():
-        if hasattr(function, "parallel") and function.parallel.signatures:  # others: of training, of rounded weights
+        if hasattr(function, "parallel") and function.parallel.signatures:  # others: of rounded weights
             print(name, *[signature[0].dtype for signature in function.parallel.signatures])
 """
 
 
 @pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: there is nothing compiled to count")
 def test_models_have_each_kernel_compiled_once_per_float_type_and_without_allocations():
-    """An array that is cut, strided, unaligned or not read-only where others are would add a signature.
+    """The band's also with the logarithms of sums, with dropout, and with both; its backward with dropout.
+
+    An array that is cut, strided, unaligned or not read-only where others are would add a signature.
 
     Machine code that cannot allocate leaves its task undone, and nobody is told: it names no function that allocates.
     """
     lines = output_of(SPECIALISATIONS, TINY).splitlines()
-    of_model = ("_banded", "_grouped", "_add_norm", "select_past")
-    kernels = (*of_model, "_few_rows", "_many_rows", "_by_head", "_weighted_sums")
-    assert sorted(lines) == sorted(f"{name} float32 float64" for name in kernels)
+    of_model = ("_banded", "_grouped", "_add_norm", "select_past", "gelu_rows")
+    of_training = ("_banded_back", "_add_norm_back", "gelu_back", "_back", "_drop", "_adamw")
+    kernels = (*of_model, *of_training, "_few_rows", "_many_rows", "_by_head", "_weighted_sums")
+    times = {"_banded": 4, "_banded_back": 2}
+    types = {name: times.get(name, 1) * ["float32"] + times.get(name, 1) * ["float64"] for name in kernels}
+    assert sorted(lines) == sorted(" ".join([name, *types[name]]) for name in kernels)
     allocates = re.compile(rb"NRT_(?:Allocate|Reallocate|MemInfo_(?:alloc|new|varsize))")
     names = {path.name.split("-")[0]: allocates.findall(path.read_bytes()) for path in jit._folder().iterdir()}
     assert len(names) >= len(kernels) and set().union(*names.values()) == set(), names

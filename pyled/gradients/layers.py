@@ -152,7 +152,8 @@ def embed(
     E = tokens.shape[-1]
     see(f"{name}.layernorm_embedding", upstream)
     dropout.hidden(f"{name}.layernorm_embedding", upstream)
-    positions = np.broadcast_to(weights[f"{name}.embed_positions.weight"][places], tokens.shape)
+    # subtle: a view is read-only, and the kernel would be compiled for it anew.
+    positions = np.broadcast_to(weights[f"{name}.embed_positions.weight"][places], tokens.shape).copy()
     d_tokens = add_norm(upstream, tokens, positions, weights, f"{name}.layernorm_embedding", sums, out=upstream)
     d_positions = sums.of(f"{name}.embed_positions.weight")
     if d_positions is not None:
