@@ -60,6 +60,7 @@ def test_inputs_is_the_first_argument_of_generate(model):
         ),
         (lambda model: model.loss_and_gradients(IDS, labels=IDS, label_smoothing=1), "label_smoothing is 1: a number"),
         (lambda model: model.loss_and_gradients(IDS, labels=IDS[:, :3], decoder_input_ids=IDS), "labels has shape"),
+        (lambda model: model(IDS, labels=np.full((1, 129), 5)), "129 tokens, .* 128 positions: .* or labels"),
         (
             lambda model: pyled.LEDForQuestionAnswering(model.config).loss_and_gradients(IDS),
             "no start_positions and no end_positions: a loss is computed from",
@@ -99,6 +100,8 @@ def test_an_argument_that_does_not_exist_is_a_type_error_as_anywhere(model):
         pyled.LEDModel.from_pretrained(TINY)(IDS, labels=IDS)
     with pytest.raises(TypeError, match="unexpected keyword argument 'cache_position'"):
         model(IDS, cache_position=None)
+    with pytest.raises(TypeError, match=r"\.loss_and_gradients\(\) got an unexpected keyword argument 'smoothing'"):
+        model.loss_and_gradients(IDS, labels=IDS, smoothing=0.1)
 
 
 def test_usual_arguments_of_from_pretrained_and_save_pretrained(model, tmp_path):

@@ -46,8 +46,7 @@ class LEDForConditionalGeneration(HeadedModel[LEDSeq2SeqLMOutput]):
     _targets = ("labels",)
 
     def _checked_targets(self, targets: dict[str, ArrayLike | None]) -> Targets:
-        labels = targets.pop("labels", None)
-        super()._checked_targets(targets)
+        labels = targets.get("labels")
         return {} if labels is None else {"labels": checked_labels(labels, self.config)}
 
     def _decoder_input_ids(self, input_ids: ArrayLike | None, targets: Targets) -> Ids:

@@ -31,8 +31,6 @@ SeesGradients = Annotated[Any, _is_observer, "an observer, called with names and
 class HeadedModel(Seq2SeqModel[AnyOutput]):
     """A model with a head, and so with a loss; a class for each head says how its loss is differentiated."""
 
-    _targets: tuple[str, ...] = ()  # the arguments that a loss is computed from
-
     @checked_arguments
     def loss_and_gradients(
         self,
@@ -61,10 +59,9 @@ class HeadedModel(Seq2SeqModel[AnyOutput]):
         label_smoothing: the share of each label's weight that is spread over the whole vocabulary, or over all classes
         training: whether dropout is on; None is as `train` and `eval` have set it
         seed: of dropout, an integer for each step of training
-        first_document: the number of the first document in its step. Dropout depends on a document's number, so that
-            a batch in parts is dropped as it is in one
+        first_document: the number of the first document in its step, so that a batch in parts is dropped as in one
         trained: a test on the names of `state_dict`; None for all. What lies below the lowest trained weight is not
-            differentiated. Of tied weights each use counts under its own name
+            differentiated. Of tied weights each use counts under its own name; with "led.shared.weight" alone, all do
         count: by how many labels the loss is divided; None for those of this call. With those of the whole batch, the
             losses and the gradients of its parts add up to the whole
         see: an observer of the gradients of stages, `see(name, gradient)`; `see.wants(name)` tells which
@@ -76,7 +73,7 @@ class HeadedModel(Seq2SeqModel[AnyOutput]):
         self.refuse_rounded("differentiate")
         source, masks, target, is_key, checked, is_end = self.checked_call(
             input_ids, attention_mask, decoder_input_ids, decoder_attention_mask, global_attention_mask, inputs_embeds,
-            decoder_inputs_embeds, **targets,
+            decoder_inputs_embeds, **self._known(targets, ".loss_and_gradients"),
         )  # fmt: skip
         if not checked:
             raise InputError(f"no {' and no '.join(self._targets)}: a loss is computed from them, pass them")
@@ -84,14 +81,16 @@ class HeadedModel(Seq2SeqModel[AnyOutput]):
             raise InputError(
                 f"label_smoothing is {label_smoothing}: this loss has no labels to spread it over, leave it out"
             )
-        T, trains = target.shape[1], trained or (lambda name: True)
+        T = target.shape[1]
         if is_key is None or is_key[:, 0].all():  # subtle: a token without any key attends to those behind it, too
             T = self._tokens_read(checked, T)
         is_run, read = np.arange(source.shape[1]) < np.array(masks.lengths)[:, None], np.s_[:, :T]
         dropout = self._dropout(training, seed, first_document, masks.lengths, T)
         inner_names = checkpoint.upstream_names({name: name for name in self.weights}, self.head)
-        names = {inner: name for name, inner in inner_names.items()}
-        sums = Sums(self.weights, lambda name: bool(trains(names[name])))
+        asked = {inner: trained is None or bool(trained(name)) for name, inner in inner_names.items()}
+        shared = [inner for inner, array in self.weights.items() if array is self.weights["shared.weight"]]
+        is_alone = asked["shared.weight"] and sum(asked[inner] for inner in shared) == 1  # a name without a use
+        sums = Sums(self.weights, {**asked, **dict.fromkeys(shared if is_alone else (), True)}.__getitem__)
         step = Step(self.weights, sums, dropout[1], count, float(label_smoothing), SEES_NOTHING if see is None else see)
         table = "{}.embed_tokens.weight"
         loss, d_source, d_target = loss_and_gradients(
@@ -105,8 +104,8 @@ class HeadedModel(Seq2SeqModel[AnyOutput]):
         for side, d_tokens, ids, place in sides:
             if d_tokens is not None and ids is not None:
                 lookup(d_tokens, ids[place], pad, table.format(side), sums)
-        gradients = {names[name]: gradient for name, gradient in sums.by_name().items()}
-        return loss, {name: gradient for name, gradient in gradients.items() if trains(name)}
+        gradients = sums.by_name()
+        return loss, {name: gradients[one] for name, one in inner_names.items() if asked[one] and one in gradients}
 
     def _dropout(
         self, training: bool | None, seed: int, first_document: int, lengths: Sequence[int], T: int

@@ -27,8 +27,7 @@ class LEDForQuestionAnswering(HeadedModel[LEDSeq2SeqQuestionAnsweringModelOutput
     _targets = ("start_positions", "end_positions")
 
     def _checked_targets(self, targets: dict[str, ArrayLike | None]) -> Targets:
-        positions = {name: targets.pop(name, None) for name in self._targets}
-        super()._checked_targets(targets)
+        positions = {name: targets.get(name) for name in self._targets}
         checked = {name: checked_places(value, name) for name, value in positions.items() if value is not None}
         if len(checked) == 1:
             raise InputError(f"{next(iter(checked))} alone: a loss needs both, start_positions and end_positions")

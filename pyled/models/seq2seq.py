@@ -30,6 +30,7 @@ class Checked(NamedTuple):
 class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
     """A model of an encoder and a decoder; a class for each head says what it makes of the decoder's states."""
 
+    _targets: tuple[str, ...] = ()  # the arguments that a loss is computed from
     _if_too_long = "truncate the text, or pass decoder_input_ids"
 
     @checked_arguments
@@ -76,7 +77,7 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
 
         Raises InputError.
         """
-        checked, is_end = self._checked_targets(targets), self._is_end(input_ids)
+        checked, is_end = self._checked_targets(self._known(targets)), self._is_end(input_ids)
         if checked and use_cache:
             self._warn_once("use_cache", "use_cache=True has no effect here: no Cache comes with a loss, leave it out")
         if decoder_input_ids is None and decoder_inputs_embeds is None:
@@ -131,7 +132,7 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
         **targets: ArrayLike | None,
     ) -> Checked:
         """Return the arguments of a call that runs both stacks, checked. Raises InputError."""
-        checked, is_end = self._checked_targets(targets), self._is_end(input_ids)
+        checked, is_end = self._checked_targets(self._known(targets)), self._is_end(input_ids)
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self._decoder_input_ids(input_ids, checked)
         encoder, decoder = self.get_encoder(), self.get_decoder()
@@ -141,10 +142,14 @@ class Seq2SeqModel(PreTrainedModel, Generic[AnyOutput]):
         fitted = self._fitted(checked, is_end, target.shape) if checked else {}
         return Checked(source, masks, target, is_key, fitted, is_end)
 
+    def _known(self, targets: dict[str, ArrayLike | None], method: str = "") -> dict[str, ArrayLike | None]:
+        """Return the targets of a call, or of a method as ".generate". Raises TypeError for another keyword."""
+        for name in targets.keys() - self._targets:
+            raise TypeError(f"{type(self).__name__}{method}() got an unexpected keyword argument {brief(name)}")
+        return targets
+
     def _checked_targets(self, targets: dict[str, ArrayLike | None]) -> Targets:
-        """Return the targets that are given. Raises TypeError for the name of another argument, InputError."""
-        if targets:
-            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {brief(next(iter(targets)))}")
+        """Return the targets that are not None. Raises InputError."""
         return {}
 
     def _fitted(self, targets: Targets, is_end: Bools | None, shape: tuple[int, int]) -> Targets:

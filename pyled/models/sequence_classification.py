@@ -32,9 +32,7 @@ class LEDForSequenceClassification(HeadedModel[LEDSeq2SeqSequenceClassifierOutpu
     _if_too_long = "truncate the text"
 
     def _checked_targets(self, targets: dict[str, ArrayLike | None]) -> Targets:
-        labels = targets.pop("labels", None)
-        super()._checked_targets(targets)
-        if labels is None:
+        if (labels := targets.get("labels")) is None:
             return {}
         if self._problem_type(as_array(labels).dtype.kind) == "single_label_classification":
             return {"classes": checked_classes(labels, self.config.num_labels)}

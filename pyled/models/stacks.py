@@ -247,7 +247,7 @@ class LEDDecoder(Network):
         Raises InputError, also where there are more tokens than positions.
         """
         B, T = shape
-        check_length(P + T, self.config.max_decoder_position_embeddings, "decoder", "pass fewer decoder tokens")
+        check_length(P + T, self.config.max_decoder_position_embeddings, "decoder", "pass fewer tokens or labels")
         return None if mask is None else checked_mask(mask, "decoder_attention_mask", (B, P + T), (0, 1)) == 1
 
     def with_head_masks(self, head_mask: ArrayLike | None, cross_attn_head_mask: ArrayLike | None) -> "LEDDecoder":
