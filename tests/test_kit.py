@@ -1,7 +1,11 @@
 """The conformance kit: what is written is what the reference and the definition say, and ports are graded by it."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +193,83 @@ def test_a_bad_program_has_its_verdict_and_breaks_no_run(lines, tiny, tmp_path, 
 def test_a_program_that_cannot_be_started_fails(program, tiny, tmp_path):
     (judged,) = grade(few(tiny, tmp_path, forward=["length-tall-1"]), Port([program], 60.0))
     assert judged.verdict == "failed" and judged.reason.startswith("cannot be started: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_port_and_what_it_started(number, tiny, tmp_path):
+    folder, program = few(tiny, tmp_path, forward=["length-tall-1"]), tmp_path / "port.sh"
+    program.write_text('sleep 300 &\necho $! >"$1"\nwait\n')
+    (tmp_path / "scratch").mkdir()
+    command = ["-P", "-m", "pyled", "kit", "run", "--kit", folder, "--", "sh", program, tmp_path / "pid"]
+    process = subprocess.Popen(
+        [sys.executable, *command], env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "scratch")}
+    )
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+    process.send_signal(number)
+    assert process.wait(30) == 130
+    grandchild = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")
+    wait_for(lambda: not grandchild.exists() or grandchild.read_text().split()[2] == "Z")
+    assert [*(tmp_path / "scratch").iterdir()] == []
+
+
+def wait_for(happens, seconds=60):
+    stop = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < stop
+        time.sleep(0.05)
+
+
+def test_a_kit_is_written_whole_or_not_at_all(tmp_path, monkeypatch, run):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "note").write_text("mine")
+    for folder, said in ((tmp_path / "full", "is there already"), (tmp_path / "full" / "note", "is there already")):
+        status, _, told = run("kit", "write", "-o", folder)
+        assert status == 2 and said in told
+    monkeypatch.setattr(
+        kit, "write_json", lambda *arguments: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    status, _, told = run("kit", "write", "-o", tmp_path / "kit")
+    assert status == 1 and "kit: cannot be written: No space left on device" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def test_the_report_card(tiny, tmp_path, run, port):
+    """A port that passes one case, fails another, and does not do the rest."""
+    folder = few(
+        tiny, tmp_path, forward=["length-tall-1", "decoder-1"], refuse=["hole", "good-nothing"], tokenize=["back"]
+    )
+    lines = "if part == 'forward' and 'tall' in case:" + GOOD.replace("\n", "\n    ") + "\nelif part == 'refuse':\n"
+    command = port(
+        lines + "    print('hole'); sys.exit(1)\nelse:\n    sys.exit(64 if part == 'tokenize' else 5)\n"
+    ).command
+    status, card, _ = run("kit", "run", "--kit", folder, "--", *command)
+    assert status == 1
+    assert card.splitlines() == [
+        "forward    1 of 2 passed",
+        "  decoder-1: ended with exit status 5",
+        "refuse     1 of 2 passed",
+        "  good-nothing: was refused, but breaks no rule",
+        "tokenize   not done",
+    ]
+    status, card, _ = run("kit", "run", "--kit", folder, "--parts", "refuse", "--format", "json", "--", *command)
+    told = json.loads(card)
+    assert (status, told["passed"], told["failed"], told["not_done"]) == (1, 1, 1, 0)
+    assert [(one["case"], one["verdict"]) for one in told["cases"]] == [("hole", "passed"), ("good-nothing", "failed")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["run"], 2, "no program to grade"),
+        (["run", "--parts", "backward", "--", "x"], 2, "'backward' is no part of a kit: name some of forward, "),
+        (["run", "--timeout", "0", "--", "x"], 2, "it must be a number of seconds above 0"),
+        (["run", "-o", "k", "--", "x"], 2, "--output is an option of pyled kit write"),
+        (["run", "--kit", "/", "--", "x"], 3, "manifest.json"),
+        (["write"], 2, "takes a new folder, as -o DIR"),
+        (["write", "-o", "k", "--sizes", "huge"], 2, "'huge' is no size of a kit: name some of tiny, base"),
+        (["write", "-o", "k", "--timeout", "1"], 2, "--timeout is an option of pyled kit run"),
+    ],
+)
+def test_wrong_usage_is_told(arguments, status, said, run):
+    got, _, told = run("kit", *arguments)
+    assert got == status and said in " ".join(told.split())

@@ -1,10 +1,12 @@
 """`pyled kit`: cases that say what a port of LED must give are written, and a port is graded on them."""
 
 import argparse
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ from ..errors import InputError, one_line
 from .shared.console import Console, OutputError, put
 from .shared.exit_status import FAILED, OK
 from .shared.forms import as_json
-from .shared.interrupts import closed
+from .shared.interrupts import closed, leave_on_termination
 from .shared.parser import Commands, add_command, add_quiet
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def kit(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _write(arguments: argparse.Namespace, console: Console) -> int:
-    from ..porting.kit import check_kit, size_of, write_kit
+    from ..porting.kit import check_kit, size_of, unfinished, write_kit
 
     if not arguments.output or arguments.files:
         raise InputError("pyled kit write takes a new folder, as -o DIR, and no program: name one")
@@ -81,7 +83,8 @@ def _write(arguments: argparse.Namespace, console: Console) -> int:
     check_kit(folder, sizes)
     console.note(f"{folder} takes about {size_of(sizes, arguments.weights) / 1e6:,.0f} MB")
     try:
-        write_kit(folder, sizes, weights=arguments.weights)
+        with closed(partial(shutil.rmtree, unfinished(folder), ignore_errors=True)):
+            write_kit(folder, sizes, weights=arguments.weights)
     except OSError as e:
         raise OutputError(f"{e.filename or folder}: cannot be written: {e.strerror}") from None
     put(f"{one_line(str(folder))}\n")
@@ -90,12 +93,16 @@ def _write(arguments: argparse.Namespace, console: Console) -> int:
 
 def _run(arguments: argparse.Namespace, console: Console) -> int:
     from ..porting.grading import Port, grade
-    from ..porting.kit import PARTS, write_kit
+    from ..porting.kit import PARTS, check_parts, write_kit
 
-    port = Port(arguments.files, 60.0 if arguments.timeout is None else arguments.timeout)
     parts = arguments.parts.split(",") if arguments.parts else PARTS
-    with tempfile.TemporaryDirectory(prefix="pyled-kit-") as scratch, closed(port.stop):
-        folder = Path(arguments.kit or Path(scratch) / "kit")
+    check_parts(parts)
+    port = Port(arguments.files, 60.0 if arguments.timeout is None else arguments.timeout)
+    leave_on_termination()
+    scratch = tempfile.TemporaryDirectory(prefix="pyled-kit-")
+    port.scratch = Path(scratch.name)
+    with closed(port.stop), closed(scratch.cleanup):
+        folder = Path(arguments.kit or Path(scratch.name) / "kit")
         if arguments.kit is None:
             write_kit(folder, weights=True, parts=parts)
         verdicts = []

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..errors import CheckpointError, InputError, PyledError, brief, one_line
 from ..files import read_json
 from .dumps import Dump, read
-from .kit import FORMAT, PARTS
+from .kit import FORMAT, PARTS, check_parts
 
 NOT_DONE = 64  # the exit status of a port that does not do a part
 READ, REFUSED = 0, 1  # the exit statuses in the part `refuse`
@@ -62,14 +62,17 @@ class Port:
 
     command: the program and its first arguments
     timeout: seconds that a case may take
+    scratch: a folder for what it writes; None for that of the system
+
+    Raises InputError for the first two.
     """
 
-    def __init__(self, command: Sequence[str], timeout: float) -> None:
+    def __init__(self, command: Sequence[str], timeout: float = 60.0, scratch: Path | None = None) -> None:
         if not command:
             raise InputError("no program to grade: name one")
         if not 0 < timeout < threading.TIMEOUT_MAX:
             raise InputError(f"timeout is {timeout}: it must be a number of seconds above 0")
-        self.command, self.timeout = [*command], timeout
+        self.command, self.timeout, self.scratch = [*command], timeout, scratch
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, *arguments: str) -> Exit:
@@ -139,9 +142,7 @@ def grade(kit: Path, port: Port, parts: Sequence[str] = PARTS) -> Iterator[Verdi
 
     Raises CheckpointError where the folder is no kit, InputError for a part that there is not.
     """
-    for part in parts:
-        if part not in PARTS:
-            raise InputError(f"{brief(part)} is no part of a kit: name some of {', '.join(PARTS)}")
+    check_parts(parts)
     for part, case in cases_of(kit):
         if part in parts:
             start = time.monotonic()
@@ -164,7 +165,7 @@ def cases_of(kit: Path) -> list[tuple[str, str]]:
 
 def _graded(case: Path, part: str, port: Port) -> dict[str, Any]:
     """Return the fields of a verdict on one case."""
-    with tempfile.TemporaryDirectory(prefix="pyled-kit-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="pyled-kit-", dir=port.scratch, ignore_cleanup_errors=True) as folder:
         out = Path(folder) / "out.safetensors"
         ended = port.run(part, str(case.resolve()), str(out))
         if ended.status == NOT_DONE:

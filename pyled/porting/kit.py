@@ -4,7 +4,7 @@ KIT/README.md, which is `kit.md` of this folder, is the page for whoever writes 
 """
 
 import math
-import secrets
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checkpoint.safetensors import read_safetensors, write_safetensors
+from ..checkpoint.safetensors import write_safetensors
 from ..config import LEDConfig
 from ..errors import InputError, PyledWarning, brief
 from ..files import is_there, write_json
@@ -55,8 +55,7 @@ def write_kit(
     Raises InputError, see `check_kit`, and OSError.
     """
     check_kit(folder, sizes)
-    folder = folder.absolute()
-    beside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
+    folder, beside = folder.absolute(), unfinished(folder)
     try:
         beside.mkdir(parents=True)
         listed = []
@@ -76,6 +75,19 @@ def write_kit(
         beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def unfinished(folder: Path) -> Path:
+    """Return the folder in which this process writes a kit until it is whole."""
+    folder = folder.absolute()
+    return folder.with_name(f".{folder.name}.{os.getpid()}.part")
+
+
+def check_parts(parts: Sequence[str]) -> None:
+    """Raise InputError for a part that there is not."""
+    for part in parts:
+        if part not in PARTS:
+            raise InputError(f"{brief(part)} is no part of a kit: name some of {', '.join(PARTS)}")
 
 
 def check_kit(folder: Path, sizes: Sequence[str]) -> None:
@@ -225,10 +237,3 @@ def _write_vocabulary(folder: Path) -> LEDTokenizer:
 def _write_file(rule: str | None, data: bytes, folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(data)
     write_json(folder / "expected.json", {"rule": rule})
-
-
-def weights_of(case: Path, stated: Mapping[str, Any]) -> Arrays:
-    """Return the weights of a case in float64 by their names without `led.`: those of its file, or of the recipe."""
-    path = case / "model.safetensors"
-    tensors = read_safetensors(path) if path.exists() else make_weights(stated, stated["weights_seed"])
-    return {name.removeprefix("led."): array.astype(np.float64) for name, array in tensors.items()}
