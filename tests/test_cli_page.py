@@ -73,7 +73,19 @@ def test_the_sessions_print_what_they_say(folder, name):
 
 def test_every_command_is_on_the_page():
     pages = {"answer": "answer.md", "classify": "classify.md", "train": "fine-tuning.md"}
-    for command in ("summarize", "answer", "classify", "inspect", "tokenize", "detokenize", "evaluate", "train", "kit"):
+    names = (
+        "summarize",
+        "answer",
+        "classify",
+        "inspect",
+        "tokenize",
+        "detokenize",
+        "evaluate",
+        "train",
+        "check",
+        "kit",
+    )
+    for command in names:
         sessions = SESSIONS[pages.get(command, "cli.md")]
         assert any(re.search(rf"^\$.*\bpyled {command}\b", session, re.MULTILINE) for session in sessions)
 

@@ -147,7 +147,7 @@ def test_a_file_holds_the_trace_and_says_of_what(name, engine, tmp_path):
         is_finite = np.isfinite(truth[stage])
         exact, got = truth[stage][is_finite], rough[stage][is_finite]
         expected = np.abs(got - exact).max(initial=0) / max(1, np.abs(exact).max(initial=0))
-        assert np.isclose(about["float32_error"][stage], expected, rtol=1e-12, atol=0), stage
+        assert about["float32_error"][stage] >= expected * (1 - 1e-12), stage  # the largest of several passes
         assert about["float32_error"][stage] < 1e-5
     write_trace(model, inputs, tmp_path / name, engine)
     assert read(tmp_path / name).about["weights"] == about["weights"]

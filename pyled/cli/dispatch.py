@@ -6,7 +6,7 @@ import os
 import sys
 
 from ..errors import GenerationError, InputError, PyledError, brief
-from . import answer, classify, convert, evaluate, inspect, kit, summarize, tokenize, train
+from . import answer, check, classify, convert, evaluate, inspect, kit, summarize, tokenize, train
 from .shared.console import Console, OutputError, noting, put, set_encoding
 from .shared.exit_status import BAD_CHECKPOINT, FAILED
 from .shared.interrupts import before_leaving, tidy
@@ -15,7 +15,7 @@ from .shared.words import in_words
 
 _COMMANDS = {"summarize": summarize.add, "answer": answer.add, "classify": classify.add, "inspect": inspect.add,
              "tokenize": tokenize.add, "detokenize": tokenize.add_inverse, "evaluate": evaluate.add,
-             "train": train.add, "convert": convert.add, "kit": kit.add}  # fmt: skip
+             "train": train.add, "convert": convert.add, "check": check.add, "kit": kit.add}  # fmt: skip
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -48,11 +48,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def run(argv: list[str] | None) -> int:
     """Run a command, and return its exit status. An interrupt that raises KeyboardInterrupt leaves the screen clean."""
     set_encoding()
-    console = Console(quiet=False)
+    console, failure = Console(quiet=False), FAILED
     try:
         try:
             arguments = parse(sys.argv[1:] if argv is None else argv)
             console = Console(getattr(arguments, "quiet", False))
+            failure = getattr(arguments, "failure", FAILED)  # FAILED means something else in some commands
             before_leaving(console.clear)
             with noting(console):
                 return int(arguments.run(arguments, console))
@@ -66,12 +67,12 @@ def run(argv: list[str] | None) -> int:
         _abandon_stdout()
         if str(e):
             console.error(str(e))
-        return FAILED
+        return failure
     except Exception as e:  # a command itself tells what one of its inputs raises; this ends the command
         if isinstance(e, InputError | GenerationError):
             arguments.parser.error(in_words(e))
         console.error(in_words(e))
-        return BAD_CHECKPOINT if isinstance(e, PyledError) else FAILED
+        return BAD_CHECKPOINT if isinstance(e, PyledError) else failure
 
 
 def _abandon_stdout() -> None:

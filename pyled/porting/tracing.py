@@ -44,6 +44,7 @@ from ..network.layers import fixed
 from ..network.observe import Stages
 from ..version import __version__
 from .dumps import Writer
+from .measures import nudged, passes
 from .stages import INPUTS, Stage, head_of, stages_of
 
 Engine = Literal["fast", "definition"]
@@ -168,17 +169,23 @@ class Call:
                 put(stage.name, self._gradients[stage.name])
 
     def float32_errors(self, truth: Callable[[str], NDArray[Any]]) -> dict[str, float]:
-        """Return the error of each stage in float32, where the truth is finite."""
+        """Return the error of each stage in float32, where the truth is finite: the largest of several passes."""
         errors: dict[str, float] = {}
 
         def put(name: str, array: NDArray[Any]) -> None:
-            errors[name] = error(array, truth(name))
+            errors[name] = max(errors.get(name, 0.0), error(array, truth(name)))
 
-        self._run(put, [stage for stage in self.stages if stage.dtype == "float64"], "float32")
+        for seed in passes(self.inputs["input_ids"].size):
+            self._run(put, [stage for stage in self.stages if stage.dtype == "float64"], "float32", seed)
         return {name: error for name, error in errors.items() if np.isfinite(error)}
 
-    def _run(self, put: Callable[[str, NDArray[Any]], object], stages: Iterable[Stage], dtype: str) -> None:
-        engine, weights = _by_definition if self.engine == "definition" else _fast, _InType(self.model.weights, dtype)
+    def _run(
+        self, put: Callable[[str, NDArray[Any]], object], stages: Iterable[Stage], dtype: str, seed: int = 0
+    ) -> None:
+        engine, weights = (
+            _by_definition if self.engine == "definition" else _fast,
+            _InType(self.model.weights, dtype, seed),
+        )
         with np.errstate(over="ignore", invalid="ignore"):
             engine(self.model, weights, self.checked, _Sink(put, stages))
 
@@ -279,14 +286,15 @@ def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 class _InType(Mapping[str, Any]):
-    """Weights in a float type; another than theirs is made of each when it is asked for, and let go."""
+    """Weights in a float type; another than theirs is made of each when it is asked for, and let go. See `nudged`."""
 
-    def __init__(self, weights: Weights, dtype: str) -> None:
-        self._weights, self.dtype = weights, np.dtype(dtype)
+    def __init__(self, weights: Weights, dtype: str, seed: int) -> None:
+        self._weights, self.dtype, self._seed = weights, np.dtype(dtype), seed
 
     def __getitem__(self, name: str) -> Floats:
         array: Floats = self._weights[name]
-        return array if array.dtype == self.dtype else fixed(array.astype(self.dtype))
+        array = nudged(name, array.astype(self.dtype, copy=False), self._seed)
+        return array if array is self._weights[name] else fixed(array)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._weights)
