@@ -8,15 +8,19 @@ erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 class Port:
-    """The model in one float type. `mistake` is in all of it, or in the modules whose name has `only` in it."""
+    """The model in one float type. `mistakes` are in all of it, or in the modules whose name has `only` in it."""
 
-    def __init__(self, weights, config, dtype=np.float32, mistake="", only=""):
+    def __init__(self, weights, config, dtype=np.float32, mistakes=(), only=""):
         self.weights = {name: array.astype(dtype) for name, array in weights.items()}
-        self.config, self.dtype, self.mistake, self.only = config, dtype, mistake, only
+        self.config, self.dtype, self.mistakes, self.only = config, dtype, mistakes, only
         self.dump = {}
 
     def has(self, mistake, name=""):
-        return mistake == self.mistake and self.only in name
+        return mistake in self.mistakes and self.only in name
+
+    def one_of(self, choices, otherwise, name=""):
+        """What the mistake among some leads to."""
+        return next((value for mistake, value in choices.items() if self.has(mistake, name)), otherwise)
 
     def shows(self, name, array):
         self.dump[name] = np.array(array)
@@ -105,8 +109,8 @@ class Port:
 
     def feed(self, x, name):
         inner, kind = self.project(x, f"{name}.fc1"), self.config.activation_function
-        kind = {"gelu-tanh": "gelu_new", "gelu-quick": "quick_gelu", "activation-relu": "relu",
-                "activation-missing": "none"}.get(self.mistake if self.only in name else "", kind)  # fmt: skip
+        others = {"gelu-tanh": "gelu_new", "gelu-quick": "quick_gelu", "activation-relu": "relu"}
+        kind = self.one_of({**others, "activation-missing": "none"}, kind, name)
         if kind == "gelu":
             bias = self.matrix(f"{name}.fc1.bias") if self.has("gelu-before-bias", name) else self.dtype(0)
             argument = (inner - bias) * self.dtype(1 if self.has("gelu-erf-unscaled", name) else math.sqrt(0.5))
@@ -134,7 +138,7 @@ class Port:
         return x.swapaxes(1, 2).reshape(B, S, H * D) if self.has("heads-not-transposed") else x.reshape(B, S, H * D)
 
     def scale(self, E, H, name):
-        power = {"scale-missing": 0, "scale-twice": 1}.get(self.mistake if self.only in name else "", 0.5)
+        power = self.one_of({"scale-missing": 0, "scale-twice": 1}, 0.5, name)
         return self.dtype((E if self.has("scale-by-model-size", name) else E // H) ** power)
 
     def encoder_attention(self, x, w, real, is_global, name):
@@ -262,10 +266,8 @@ class Port:
         if self.has("decoder-start-token"):
             ids = np.where(np.arange(ids.shape[1]) == 0, config.bos_token_id, ids)
         (B, T), S = ids.shape, states.shape[1]
-        shift = {"causal-mask-off-by-one": 1, "causal-mask-missing": T, "causal-mask-without-itself": -1}.get(
-            self.mistake, 0
-        )
-        causal = np.arange(T)[None] <= np.arange(T)[:, None] + shift
+        shifts = {"causal-mask-off-by-one": 1, "causal-mask-missing": T, "causal-mask-without-itself": -1}
+        causal = np.arange(T)[None] <= np.arange(T)[:, None] + self.one_of(shifts, 0)
         target = inputs.get("decoder_attention_mask", np.ones_like(ids)) > 0
         if T == 1 or self.has("decoder-mask-missing"):
             target = np.ones_like(target)

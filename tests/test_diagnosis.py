@@ -1,11 +1,12 @@
 """Known mistakes in a port that was not made from the definition are named, and others are not."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
 from budget import err
-from numpy_port import Port
+from numpy_port import Port, to_bfloat16
 from test_reference import run, target_ids
 
 import golden
@@ -102,7 +103,6 @@ SHOWN = {
 }
 RIGHT = ["length-tall-1", "pattern-uneven", "pattern-holes", "pattern-suffix", "windows-far", "decoder-mask"]
 RIGHT += ["decoder-no-key", "untied", "activation-quick_gelu"]
-IN_LAYERS = [name for name in SHOWN if name not in ("query-shown-scaled", "mask-on-padding-queries")]
 
 
 @functools.cache
@@ -131,14 +131,20 @@ def first_outside(theirs, truth, case, inputs, budget):
     return None
 
 
-def examined(case_name, granularity="modules", dtype=np.float32, **port):
+def examined(case_name, granularity="modules", dtype=np.float32, dumped_as=np.float64, **port):
     """The first stage that a port has wrong, and the names of the mistakes that explain it."""
     case, inputs, truth, weights = traced(case_name)
     dump = Port(weights, case.config, dtype, **port).run(inputs)
-    theirs = {name: array.astype(np.float64) for name, array in dump.items() if GRANULARITIES[granularity](name)}
-    errors = case.float32_error
-    floor = 1e-10 if dtype == np.float64 else 0
-    first = first_outside(theirs, truth, case, inputs, lambda name: floor or 2 * max(errors.get(name, 0), 1e-6))
+    return explained(
+        case, inputs, truth, weights, {n: x for n, x in dump.items() if GRANULARITIES[granularity](n)}, dtype
+    )
+
+
+def explained(case, inputs, truth, weights, dump, dtype=np.float32, coarser=1):
+    """The first stage of a dump that is wrong, and the names of the mistakes that explain it."""
+    theirs = {name: array.astype(np.float64) for name, array in dump.items()}
+    floor, errors = 1e-10 if dtype == np.float64 else 0, case.float32_error
+    first = first_outside(theirs, truth, case, inputs, lambda n: floor or coarser * 2 * max(errors.get(n, 0), 1e-6))
     if first is None:
         return None, []
     return first, [mistake.name for mistake in diagnose(first, theirs, truth, weights, case.config, errors)]
@@ -147,11 +153,96 @@ def examined(case_name, granularity="modules", dtype=np.float32, **port):
 @pytest.mark.parametrize("mistake", SHOWN)
 def test_a_mistake_of_a_port_is_found_and_named(mistake):
     stage, case_name = SHOWN[mistake]
-    first, names = examined(case_name, mistake=mistake)
+    first, names = examined(case_name, mistakes=[mistake])
     assert (first, names[:1]) == (stage, [mistake]), names
+
+
+@pytest.mark.parametrize("mistake", [name for name in SHOWN if name != "query-shown-scaled"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_it_is_named_by_the_results_of_layers_alone(mistake, dtype):
+    stage, case_name = SHOWN[mistake]
+    first, names = examined(case_name, "layers", dtype, mistakes=[mistake])
+    part = re.sub(r"((?:en|de)coder(?:\.layers\.\d+)?)\..*", r"\1", stage)
+    assert first.startswith(part) or stage == "lm_head", first
+    assert names[:1] == [mistake], names
+
+
+@pytest.mark.parametrize("mistake", ["gelu-tanh", "scale-twice", "position-offset-2", "norm-before", "bias-missing"])
+def test_it_is_named_by_the_logits_alone(mistake):
+    assert examined("pattern-far", "logits", mistakes=[mistake]) == ("logits", [mistake])
+
+
+@pytest.mark.parametrize("granularity", ["modules", "layers"])
+@pytest.mark.parametrize(
+    ("mistake", "only", "case_name"),
+    [
+        ("bias-missing", "encoder.layers.1.fc2", "windows-far"),
+        ("bias-missing", "decoder.layers.1.encoder_attn.v_proj", "decoder-6"),
+        ("weight-transposed", "encoder.layers.2.self_attn.output", "windows-far"),
+        ("gelu-tanh", "encoder.layers.1", "windows-far"),
+        ("scale-twice", "decoder.layers.1.self_attn", "decoder-6"),
+        ("window-not-halved", "encoder.layers.0", "windows-none"),
+        ("epsilon-wrong", "decoder.layers.0.final_layer_norm", "decoder-6"),
+        ("residual-missing", "decoder.layers.1.encoder_attn_layer_norm", "decoder-6"),
+    ],
+)
+def test_it_is_named_where_it_is_in_one_place_alone(mistake, only, case_name, granularity):
+    first, names = examined(case_name, granularity, mistakes=[mistake], only=only)
+    assert ".".join(only.split(".")[:3]) in first
+    assert names == [mistake]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case_name", RIGHT)
 def test_a_port_without_mistakes_is_right(case_name, dtype):
     assert examined(case_name, "everything", dtype) == (None, [])
+
+
+@pytest.mark.parametrize(("type_name", "coarser"), [("float16", 2**13), ("bfloat16", 2**16)])
+@pytest.mark.parametrize("mistake", ["scale-missing", "norm-missing", "window-missing", "position-offset-2"])
+def test_a_dump_of_16_bits_tells_a_mistake_that_is_large_enough(mistake, type_name, coarser):
+    case, inputs, truth, weights = traced("pattern-far")
+    dump = Port(weights, case.config, np.float32, [mistake]).run(inputs)
+    narrow = {
+        n: to_bfloat16(x) if type_name == "bfloat16" else x.astype(np.float16) for n, x in dump.items() if n != "logits"
+    }
+    first, names = explained(case, inputs, truth, weights, narrow, coarser=coarser)
+    assert first is None or names[:1] == [mistake]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x + 1e-3 * np.random.default_rng(0).normal(size=x.shape),
+        lambda x: x * 1.01,
+        lambda x: x + 0.5,
+        lambda x: np.roll(x, 1, axis=1),
+        lambda x: 0 * x + 1,
+        lambda x: x[..., ::-1],
+        lambda x: np.where(np.arange(x.shape[-1]) == 3, 7, x),
+    ],
+)
+@pytest.mark.parametrize("name", [f"{ATTENTION}.query", ATTENTION, f"{LAYER}.final_layer_norm", "logits"])
+@pytest.mark.parametrize("granularity", ["modules", "layers"])
+def test_what_is_not_in_the_list_is_not_named(name, change, granularity):
+    case, inputs, truth, weights = traced("pattern-far")
+    dump = Port(weights, case.config).run(inputs)
+    dump = {n: change(x) if n == name else x for n, x in dump.items() if GRANULARITIES[granularity](n) or n == name}
+    assert explained(case, inputs, truth, weights, dump) == (name, [])
+
+
+@pytest.mark.parametrize("granularity", ["modules", "layers"])
+@pytest.mark.parametrize(
+    ("two", "case_name"),
+    [
+        (("scale-missing", "band-one-long"), "pattern-far"),
+        (("variance-unbiased", "epsilon-outside-root"), "pattern-far"),
+        (("bias-missing", "weight-transposed"), "pattern-far"),
+        (("norm-missing", "residual-missing"), "pattern-far"),
+        (("global-columns-missing", "heads-interleaved"), "pattern-far"),
+        (("position-offset-2", "embedding-scale"), "pattern-far"),
+    ],
+)
+def test_two_mistakes_at_one_stage_are_not_taken_for_a_third(two, case_name, granularity):
+    _, names = examined(case_name, granularity, mistakes=two)
+    assert set(names) <= set(two)

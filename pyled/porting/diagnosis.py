@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arrays import Floats, Weights
 from ..errors import PyledWarning
-from .mistakes import MISTAKES, Mistake, Way, changed_functions, rounded, weights_with
+from .mistakes import MISTAKES, TYPES, Mistake, Way, changed_functions, rounded, weights_with
 from .replay import ANYWHERE, NAMED, Replay, Scope, Stages, part_of, reached
 from .stages import stages_of
 
@@ -23,6 +23,7 @@ FLOAT64_BUDGET, FLOAT32_FLOOR = 1e-10, 1e-6
 COARSER = {"bfloat16": 2**16, "float16": 2**13, "float32": 1}  # than float32
 LEFT_OVER = 0.2  # of the difference, at most, is left over by a mistake that explains it: the root of the mean square
 WORK = 1e12  # multiplications that are spent on a question: a minute or two of two cores
+ROUNDINGS = {mistake.name for mistake in MISTAKES if mistake.where == TYPES}
 ENOUGH = 50  # numbers that show in which type they were computed
 
 
@@ -47,7 +48,7 @@ def diagnose(
     """
     with np.errstate(all="ignore"):
         question = _Question(first, theirs, truth, weights, config, float32_error)
-        names = question.answer() if first in question.usual else []
+        names = question.answer() if question.first in question.usual else []
     return [mistake for name in names for mistake in MISTAKES if mistake.name == name]
 
 
@@ -77,6 +78,11 @@ class _Question:
         self.given, self.right = (theirs, truth, weights, config), right
         self.replay = Replay(*self.given, right, set(self.after), parts)
         self.usual = self.replay.run(stop=self.stop)
+        if first not in theirs:  # of a wrong shape: what follows it tells more
+            wrong = (
+                name for name in self.after if name in self.usual and not self.is_near(name, self.usual, self.usual)
+            )
+            first = self.first = next(wrong, first)
         self.parts = [part for part in parts[: parts.index(self.stop) + 1] if part not in self.replay.past]
         self.between = _between(first, right, {name: stage.inputs for name, stage in stages.items()})
         reach = reached()
@@ -95,7 +101,7 @@ class _Question:
                     message = f"{self.truth['in.input_ids'].shape[1]:,} tokens are too many to try every known mistake"
                     warnings.warn(f"{message}: dump a shorter text, or more stages", PyledWarning, stacklevel=4)
                     break
-                score = self.score(self.run(way, scope, self.stop), self.usual)
+                score = self.score(self.run(way, scope, self.stop), name in ROUNDINGS)
                 if score > fits.get(name, (0,))[0]:
                     fits[name] = score, way, scope
             if fits:
@@ -118,11 +124,12 @@ class _Question:
 
     def in_a_call(self) -> Iterator[tuple[str, Way, Scope]]:
         """Yield each way in each call of a function that has a name."""
-        calls = [name for name in self.between if f"{name}.bias" in self.weights]
-        if len(calls) > 1:
-            for name, way, _ in self.everywhere():
-                if len(functions := changed_functions(way)) == 1 and functions <= set(NAMED):
-                    yield from ((name, way, Scope(call=call)) for call in calls)
+        modules = [name for name in self.between if f"{name}.bias" in self.weights]
+        attentions = {name.removesuffix(".out_proj") for name in modules if name.endswith(".out_proj")}
+        for name, way, _ in self.everywhere() if len(modules) > 1 else ():
+            if len(functions := changed_functions(way)) == 1 and functions <= set(NAMED):
+                calls = sorted(attentions) if functions == {"decoder_attention"} else modules
+                yield from ((name, way, Scope(call=call)) for call in calls)
 
     def is_between(self, way: Way) -> bool:
         """Return True where a way changes what is computed between the port's right numbers and `first`."""
@@ -142,11 +149,11 @@ class _Question:
         except Exception:  # whatever an array of another shape leads to
             return {}
 
-    def score(self, stages: Stages, usual: Stages) -> int:
+    def score(self, stages: Stages, is_rounding: bool) -> int:
         """Return how many stages are explained from `first` on; 0 where that is not."""
-        if not self.is_explained(self.first, stages, usual):
+        if not self.is_explained(self.first, stages, is_rounding):
             return 0
-        return sum(self.is_explained(name, stages, usual) for name in self.after if name in usual)
+        return sum(self.is_explained(name, stages, is_rounding) for name in self.after if name in self.usual)
 
     def best(self, fits: Mapping[str, tuple[int, Way, Scope]]) -> list[str]:
         """Return the names of those that explain most: up to the end of the pass, where there are several.
@@ -167,12 +174,19 @@ class _Question:
         best = max(scores.values())
         return [name for is_first in (True, False) for name in scores if scores[name] == (best[0], is_first)]
 
-    def is_explained(self, name: str, stages: Stages, usual: Stages) -> bool:
-        """Return True where a run has the port's numbers of a stage, and the definition clearly has not."""
-        rest, whole = self.distances(name, stages, usual), self.distances(name, usual, usual)
-        if rest is None or rest.max(initial=0.0) > self.budget(name, usual):
+    def is_explained(self, name: str, stages: Stages, is_rounding: bool) -> bool:
+        """Return True where a run has the port's numbers of a stage, and the definition clearly has not.
+
+        is_rounding: some numbers may be off by more than the budget: what is nearly a tie rounds up here and down there
+        """
+        rest, whole = (self.distances(name, run, self.usual) for run in (stages, self.usual))
+        if rest is None or (rest.max(initial=0.0) > self.budget(name, self.usual) and not is_rounding):
             return False
-        return whole is None or bool(whole.any() and _size(rest) <= LEFT_OVER * _size(whole))
+        if whole is None:
+            return True
+        return (
+            bool(whole.any()) and _size(rest) <= LEFT_OVER * _size(whole) and (whole.size > ENOUGH or not is_rounding)
+        )
 
     def is_near(self, name: str, stages: Stages, usual: Stages) -> bool:
         """Return True where a run has the port's numbers of a stage."""
@@ -210,7 +224,10 @@ class _Question:
         arrays = [self.replay.theirs(name, b) for b in range(len(usual[name]))]
         for kind in COARSER:
             is_of = _is_of(kind)
-            if all(map(is_of, arrays)) and (kind == "float32" or not all(map(is_of, usual[name]))):
+            is_known = kind == "float32" or (
+                not all(map(is_of, usual[name])) and len(np.unique(np.concatenate(arrays, axis=None))) > ENOUGH
+            )
+            if is_known and all(map(is_of, arrays)):
                 return kind
         return "float64"
 

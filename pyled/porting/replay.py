@@ -18,7 +18,7 @@ from ..arrays import Bools, Floats, Ids, Weights
 from .mistakes import Way, changed_functions, definition_with, weights_with
 
 PARTS = ("embed", "encoder_layer", "decoder_layer")  # functions of the definition whose result is a state
-NAMED = {"linear": 2, "layer_norm": 2, "add_norm": 3}  # the argument that names the call
+NAMED = {"linear": 2, "layer_norm": 2, "add_norm": 3, "decoder_attention": 5}  # the argument that names the call
 COSTLY = {"encoder_attention": 5, "decoder_attention": 4, "feed_forward": 1}  # the argument `weights`; then the name
 NEVER = -1e4  # a score below stands for minus infinity
 
