@@ -73,19 +73,8 @@ def test_the_sessions_print_what_they_say(folder, name):
 
 def test_every_command_is_on_the_page():
     pages = {"answer": "answer.md", "classify": "classify.md", "train": "fine-tuning.md"}
-    names = (
-        "summarize",
-        "answer",
-        "classify",
-        "inspect",
-        "tokenize",
-        "detokenize",
-        "evaluate",
-        "train",
-        "check",
-        "kit",
-    )
-    for command in names:
+    commands = "summarize answer classify inspect tokenize detokenize evaluate train trace check kit"
+    for command in commands.split():
         sessions = SESSIONS[pages.get(command, "cli.md")]
         assert any(re.search(rf"^\$.*\bpyled {command}\b", session, re.MULTILINE) for session in sessions)
 

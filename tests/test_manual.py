@@ -25,6 +25,7 @@ COMMANDS = (
     "evaluate",
     "train",
     "convert",
+    "trace",
     "check",
     "kit",
 )

@@ -6,7 +6,7 @@ import os
 import sys
 
 from ..errors import GenerationError, InputError, PyledError, brief
-from . import answer, check, classify, convert, evaluate, inspect, kit, summarize, tokenize, train
+from . import answer, check, classify, convert, evaluate, inspect, kit, summarize, tokenize, trace, train
 from .shared.console import Console, OutputError, noting, put, set_encoding
 from .shared.exit_status import BAD_CHECKPOINT, FAILED
 from .shared.interrupts import before_leaving, tidy
@@ -15,7 +15,8 @@ from .shared.words import in_words
 
 _COMMANDS = {"summarize": summarize.add, "answer": answer.add, "classify": classify.add, "inspect": inspect.add,
              "tokenize": tokenize.add, "detokenize": tokenize.add_inverse, "evaluate": evaluate.add,
-             "train": train.add, "convert": convert.add, "check": check.add, "kit": kit.add}  # fmt: skip
+             "train": train.add, "convert": convert.add, "trace": trace.add, "check": check.add,
+             "kit": kit.add}  # fmt: skip
 
 
 def make_parser() -> argparse.ArgumentParser:

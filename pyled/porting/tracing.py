@@ -23,7 +23,7 @@ from ..arrays import Bools, Floats, Ids, Weights
 from ..checkpoint.directory import read_directory
 from ..config import LEDConfig
 from ..errors import InputError, brief
-from ..hub import MODEL, opened
+from ..hub import MODEL, named, opened
 from ..models import (
     LEDForConditionalGeneration,
     LEDForQuestionAnswering,
@@ -91,6 +91,7 @@ def write_trace(
     stages: str | None = None,
     gradients: bool = False,
     started: Callable[["Call"], object] = lambda call: None,
+    before: Callable[[], object] = lambda: None,
 ) -> None:
     """Write what `trace` returns into a file, .npz or .safetensors, a stage at a time; see `dumps.Writer`.
 
@@ -98,6 +99,7 @@ def write_trace(
     divided by the stage's largest number or by 1.
 
     started: called with the Call when all is known of what will be written, and nothing is yet
+    before: called before each stage is written; what it raises leaves no file
 
     Raises InputError for arguments, CheckpointError, ConfigError for files, OSError.
     """
@@ -105,9 +107,18 @@ def write_trace(
     started(call)
     about = call.about()
     with Writer(path, call.stages, about) as writer:
-        call.run(writer.write)
+
+        def put(name: str, array: NDArray[Any]) -> None:
+            before()
+            writer.write(name, array)
+
+        def written(name: str) -> NDArray[Any]:
+            before()
+            return writer.written(name)
+
+        call.run(put)
         if dtype == "float64":
-            about["float32_error"] = call.float32_errors(writer.written)
+            about["float32_error"] = call.float32_errors(written)
 
 
 class Call:
@@ -123,7 +134,7 @@ class Call:
             raise InputError("gradients=True with engine='definition', which has no backward pass: pass engine='fast'")
         self.name, self.engine, self.dtype = "in memory", engine, dtype
         if isinstance(model, str | Path):
-            self.name, model = str(model), _loaded(model)
+            model, self.name = _loaded(model)
         if not isinstance(model, Seq2SeqModel):
             raise InputError(f"model is a {type(model).__name__}: pass an LED model, or the directory of a checkpoint")
         model.refuse_rounded("trace")
@@ -209,13 +220,13 @@ class Call:
         return gradients | {f"grad.{name}": of_weights[name] for name in sorted(names.values())}
 
 
-def _loaded(name: str | Path) -> Seq2SeqModel[Any]:
-    """Return the model of a checkpoint, in float64 where its numbers have more bits than float32."""
+def _loaded(name: str | Path) -> tuple[Seq2SeqModel[Any], str]:
+    """Return the model of a checkpoint, in float64 where its numbers have more bits than float32, and its name."""
     place, _ = opened(name, {}, *MODEL)
     config = LEDConfig.from_pretrained(place)
     tensors = (array for shard in read_directory(place).values() for array in shard.values())
     dtype = "float64" if any(array.dtype == np.float64 for array in tensors) else "float32"
-    return CLASSES[head_of(config)].of_checkpoint(place, config, dtype)
+    return CLASSES[head_of(config)].of_checkpoint(place, config, dtype), named(place)
 
 
 def _in_type(model: HeadedModel[Any], dtype: str) -> HeadedModel[Any]:
@@ -246,8 +257,9 @@ def _check_pattern(pattern: str | None, names: list[str]) -> None:
     """Raise InputError for a part of a pattern that matches no name."""
     for part in () if pattern is None else pattern.split(","):
         if not fnmatch.filter(names, part.strip()):
-            near = difflib.get_close_matches(part.strip(), names, n=1, cutoff=0.0) or names[-1:]
-            raise InputError(f"stages={brief(part.strip())} matches no stage of this call: {near[0]} is one")
+            stages = [name for name in names if not name.startswith("in.")]
+            (near,) = difflib.get_close_matches(part.strip(), stages, n=1, cutoff=0.0) or stages[:1]
+            raise InputError(f"stages={brief(part.strip())} matches no stage of this call: {near} is one")
 
 
 def hash_of(weights: Weights) -> str:

@@ -168,11 +168,15 @@ class Reader:
     def _chunk(self, start: int, stop: int, ids: list[int]) -> Chunk:
         """Return a piece of a text with its global marks."""
         row = np.array([ids], np.int64)  # (1, S)
-        is_global = np.zeros_like(row)
+        return Chunk(start, stop, row, self.global_marks(row))
+
+    def global_marks(self, ids: Ids) -> Ids:
+        """Return which of the ids of a chunk, (1, S), are those of global tokens: 1, others 0."""
+        is_global = np.zeros_like(ids)
         for places in self.reading.global_places():
             is_global[:, places.start : places.stop] = 1
         if self.reading.global_attention in ("first", "doc-sep"):
             is_global[:, 0] = 1
         if self.reading.global_attention == "doc-sep":
-            is_global[row == self.tokenizer.convert_tokens_to_ids(DOC_SEP)] = 1
-        return Chunk(start, stop, row, is_global)
+            is_global[ids == self.tokenizer.convert_tokens_to_ids(DOC_SEP)] = 1
+        return is_global

@@ -17,7 +17,7 @@ _ARGUMENTS = "|".join(
     ("too_long", "chunk_tokens", "global_attention", "early_stopping", *OPTIONS, *_WITH_VALUE, *_TRAINING)
 )
 _WORDS = "overlap|combine|dtype|weights|encoder|ablate|force|names|stream"
-_WORDS += "|accumulate|batch|epochs|lr|schedule|steps|train|validate|warmup"
+_WORDS += "|engine|gradients|stages|accumulate|batch|epochs|lr|schedule|steps|train|validate|warmup"
 _PARAMS = "|".join(sorted(KNOWN - {"early_stopping", *OPTIONS}))  # those of -p
 _ARGUMENT = re.compile(
     rf"(?<!\.json: )(?<![\w.'/-])(?:({_ARGUMENTS})(?![\w.]\w)"
