@@ -189,6 +189,50 @@ def test_a_bad_program_has_its_verdict_and_breaks_no_run(lines, tiny, tmp_path, 
     assert (judged.verdict, judged.reason[: len(reason)]) == (verdict, reason)
 
 
+REFUSING = {
+    "sys.exit(1)": ["passed", "failed"],
+    "print('the header is bad'); sys.exit(1)": ["passed", "failed"],
+    "print('rule: hole'); sys.exit(1)": ["passed", "failed"],
+    "print('overlap'); sys.exit(1)": ["failed", "failed"],
+    "pass": ["failed", "passed"],
+    "sys.exit(2)": ["failed", "failed"],
+}
+
+
+@pytest.mark.parametrize("lines", REFUSING)
+def test_a_file_is_refused_by_the_exit_status_and_by_the_right_rule(lines, tiny, tmp_path, port):
+    folder = few(tiny, tmp_path, refuse=["hole", "good-nothing"])
+    assert [judged.verdict for judged in grade(folder, port(lines + "\n"))] == REFUSING[lines]
+
+
+GENERATING = """
+scores = np.array(dict(read_safetensors(Path(case, "expected.safetensors")))["scores"])
+arrays = dict(read_safetensors(Path(case, "expected.safetensors")))
+{}
+write_safetensors(Path(out), arrays)
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("", ""),
+        ("del arrays['scores'], arrays['beam_indices']", ""),
+        ("arrays['scores'] = np.nan_to_num(scores, nan=7, neginf=-np.inf)", ""),
+        ("arrays['sequences'] = arrays['sequences'].astype('<i4')", ""),
+        ("del arrays['sequences']", "lacks sequences"),
+        ("arrays['sequences'] = arrays['sequences'] + (np.arange(8) == 3)", "sequences: 13 at [0, 3], expected 12"),
+        ("scores[2, 0, 5] += 1e-3; arrays['scores'] = scores", "scores: "),
+        ("arrays['scores'] = np.maximum(scores, -1e30)", ""),
+        ("arrays['scores'] = np.maximum(scores, -100)", "scores: -100.0 at ["),
+        ("arrays['beam_indices'] = arrays['beam_indices'][:, :3]", "beam_indices: shape (1, 3), expected (1, 7)"),
+    ],
+)
+def test_a_generation_is_compared_step_by_step(lines, reason, tiny, tmp_path, port):
+    (judged,) = grade(few(tiny, tmp_path, generate=["beam-no-repeat-2"]), port(GENERATING.format(lines)))
+    assert judged.reason.startswith(reason) if reason else judged.verdict == "passed", judged
+
+
 @pytest.mark.parametrize("program", ["/nowhere/port", "/", "a\0b"])
 def test_a_program_that_cannot_be_started_fails(program, tiny, tmp_path):
     (judged,) = grade(few(tiny, tmp_path, forward=["length-tall-1"]), Port([program], 60.0))
