@@ -155,17 +155,39 @@ write_safetensors(Path(out), stages)
 """
 
 
+COPYING = """
+arrays = {{name: array.copy() for name, array in read_safetensors(Path(case, "expected.safetensors")).items()}}
+scores = arrays.get("scores")
+{}
+write_safetensors(Path(out), arrays)
+"""
+
+
 def verdicts(folder, port):
     return {verdict.case: verdict for verdict in grade(folder, port)}
 
 
 def test_a_port_passes_and_one_with_a_mistake_fails_where_it_is(tiny, tmp_path, port):
-    folder = few(tiny, tmp_path, forward=["pattern-holes", "decoder-mask"])
+    folder = few(tiny, tmp_path, forward=["pattern-holes", "labels-and-ids"])
     assert {verdict.verdict for verdict in grade(folder, port(GOOD))} == {"passed"}
-    judged = verdicts(folder, port("reference.LAYER_NORM_EPSILON = 1e-3\n" + GOOD))
-    assert [judged[case].first for case in judged] == 2 * ["encoder.layernorm_embedding"]
+    mistake = "gelu = reference.activation\nreference.activation = lambda x, kind: gelu(x, 'gelu_new')\n"
+    judged = verdicts(folder, port(mistake + GOOD))
+    assert {(one.first, one.mistakes) for one in judged.values()} == {
+        ("encoder.layers.0.activation_fn", ("gelu-tanh",))
+    }
     few_stages = GOOD.replace("stages)", "{name: stages[name] for name in stages if 'fc1' in name})")
-    assert "lacks logits" in verdicts(folder, port(few_stages))["decoder-mask"].reason
+    assert "lacks logits" in verdicts(folder, port(few_stages))["pattern-holes"].reason
+
+
+def test_gradients_are_compared_and_those_that_are_zero_may_be_left_out(tiny, tmp_path, port):
+    folder = few(tiny, tmp_path, gradients=["global-none"])
+    zeros = "arrays = {name: array for name, array in arrays.items() if array.any() and name[:3] != 'in.'}"
+    wrong = "arrays['grad.led.encoder.layers.0.fc1.bias'] = 2 * arrays['grad.led.encoder.layers.0.fc1.bias']"
+    lacking = "del arrays['grad.led.encoder.layers.0.fc1.bias']"
+    judged = [verdicts(folder, port(COPYING.format(change)))["global-none"] for change in (zeros, wrong, lacking)]
+    assert [one.verdict for one in judged] == ["passed", "failed", "failed"]
+    assert judged[1].first == "grad.led.encoder.layers.0.fc1.bias"
+    assert judged[2].reason == "lacks grad.led.encoder.layers.0.fc1.bias"
 
 
 BAD = {
@@ -174,8 +196,8 @@ BAD = {
     "import os; os.kill(os.getpid(), 11)": ("failed", "was ended by SIGSEGV"),
     "time.sleep(60)": ("failed", "did not end within 2 seconds"),
     "pass": ("failed", "ended with exit status 0, but wrote nothing at OUT"),
-    "Path(out).write_bytes(b'rubbish rubbish rubbish')": ("failed", "what it wrote cannot be read"),
-    "Path(out).mkdir()": ("failed", "what it wrote cannot be read"),
+    "Path(out).write_bytes(b'rubbish rubbish rubbish')": ("failed", "what it wrote cannot be compared"),
+    "Path(out).mkdir()": ("failed", "what it wrote cannot be compared"),
     "print('x' * 10**8); sys.exit(3)": ("failed", "ended with exit status 3: xxx"),
     "write_safetensors(Path(out), {'logits': np.zeros(3)})": ("failed", "logits"),
     "write_safetensors(Path(out), {'other': np.zeros(3)})": ("failed", ""),
@@ -205,14 +227,6 @@ def test_a_file_is_refused_by_the_exit_status_and_by_the_right_rule(lines, tiny,
     assert [judged.verdict for judged in grade(folder, port(lines + "\n"))] == REFUSING[lines]
 
 
-GENERATING = """
-scores = np.array(dict(read_safetensors(Path(case, "expected.safetensors")))["scores"])
-arrays = dict(read_safetensors(Path(case, "expected.safetensors")))
-{}
-write_safetensors(Path(out), arrays)
-"""
-
-
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
@@ -229,7 +243,7 @@ write_safetensors(Path(out), arrays)
     ],
 )
 def test_a_generation_is_compared_step_by_step(lines, reason, tiny, tmp_path, port):
-    (judged,) = grade(few(tiny, tmp_path, generate=["beam-no-repeat-2"]), port(GENERATING.format(lines)))
+    (judged,) = grade(few(tiny, tmp_path, generate=["beam-no-repeat-2"]), port(COPYING.format(lines)))
     assert judged.reason.startswith(reason) if reason else judged.verdict == "passed", judged
 
 

@@ -248,7 +248,7 @@ class Comparison(Mapping[str, NDArray[Any]]):
         result, is_wrong = measured(row.noted(note), x, t, is_out, kind)
         if result.verdict == "inside":
             return result
-        if axes[-1:] == axes[-2:-1] and measured(row, x.swapaxes(-1, -2), t, is_out, kind)[0].verdict == "inside":
+        if axes[-1:] == axes[-2:-1] != "" and measured(row, x.swapaxes(-1, -2), t, is_out, kind)[0].verdict == "inside":
             return result.noted("its transpose is inside")
         letter = next((letter for letter in axes if letter in "ST" and axes[0] == "B"), None)
         if letter is not None:

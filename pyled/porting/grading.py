@@ -20,15 +20,17 @@ from numpy.typing import NDArray
 
 from ..errors import CheckpointError, InputError, PyledError, brief, one_line
 from ..files import read_json
+from .comparing import check
 from .dumps import Dump, read
 from .kit import FORMAT, PARTS, check_parts
+from .measures import NEVER, Row
 from .refusals import REFUSED as RULES
+from .truths import truth_for
 
 NOT_DONE = 64  # the exit status of a port that does not do a part
 READ, REFUSED = 0, 1  # the exit statuses in the part `refuse`
 TOLD = 65_536  # bytes of what a program prints that are looked at
 SCORE_BUDGET = 2e-6  # of the scores of generation, which are float32
-NEVER = -1e4  # a score below it stands for minus infinity
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,9 @@ def _graded(case: Path, part: str, port: Port) -> dict[str, Any]:
             if (path := _written(out)) is None:
                 return _failed("ended with exit status 0, but wrote nothing at OUT")
             return _COMPARE[part](read(path), read(case / "expected.safetensors"), case)
-        except (PyledError, OSError) as e:
-            return _failed(f"what it wrote cannot be read: {str(e).replace(str(folder), '')}")
+        except Exception as e:  # subtle: whatever a port writes, the run goes on
+            why = e if isinstance(e, PyledError | OSError) else repr(e)
+            return _failed(f"what it wrote cannot be compared: {str(why).replace(str(folder), '')}")
 
 
 def _failed(reason: str, **more: Any) -> dict[str, Any]:
@@ -208,11 +211,23 @@ def _refused(case: Path, ended: Exit) -> dict[str, Any]:
 
 def _stages(theirs: Dump, truth: Dump, case: Path) -> dict[str, Any]:
     """Compare the stages of a forward pass, or gradients: any of them, the results among them."""
-    for name in truth:
-        if name in theirs and (problem := _difference(theirs[name], truth[name])):
-            return _failed(f"{name}: {problem}", first=name)
+    report = check(theirs, truth)
+    if report.first is not None:
+        row = next(row for row in report.stages if row.name == report.first)
+        known = truth_for(case, theirs).weights if case.parent.name == "forward" else None
+        mistakes = () if known is None else tuple(check(theirs, truth, weights=known).mistakes)
+        unwritten = f"; not written, and perhaps wrong: {', '.join(report.missing[:3])}" if report.missing else ""
+        return _failed(f"{row.name}: {_words(row)}{unwritten}", first=report.first, mistakes=mistakes)
     missing = [name for name in results(truth) if name not in theirs]
     return _failed(f"lacks {', '.join(missing[:3])}") if missing else {"verdict": "passed"}
+
+
+def _words(row: Row) -> str:
+    """Return in words how a stage is wrong."""
+    if row.error is None:
+        return row.note
+    note = f"; {row.note}" if row.note else ""
+    return f"is off by {row.error:.2g} at {list(row.worst or ())}, its budget is {row.budget:.2g}{note}"
 
 
 def results(truth: Mapping[str, NDArray[Any]]) -> list[str]:
