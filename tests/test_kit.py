@@ -168,7 +168,7 @@ def verdicts(folder, port):
 
 
 def test_a_port_passes_and_one_with_a_mistake_fails_where_it_is(tiny, tmp_path, port):
-    folder = few(tiny, tmp_path, forward=["pattern-holes", "labels-and-ids"])
+    folder = few(tiny, tmp_path, forward=["pattern-holes", "labels-and-ids", "classification"])
     assert {verdict.verdict for verdict in grade(folder, port(GOOD))} == {"passed"}
     mistake = "gelu = reference.activation\nreference.activation = lambda x, kind: gelu(x, 'gelu_new')\n"
     judged = verdicts(folder, port(mistake + GOOD))

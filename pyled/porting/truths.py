@@ -80,8 +80,8 @@ def _traced(directory: Path, theirs: Mapping[str, NDArray[Any]], names: Names | 
 
 def _weights(stated: Mapping[str, Any], model: str) -> dict[str, Floats]:
     """Return the weights of a model: by the recipe, where its configuration has the seed, or from a directory."""
-    if "weights_seed" in stated:
-        weights = make_weights(stated, stated["weights_seed"], np.float64)
-        return {name.removeprefix("led."): array for name, array in weights.items()}
     config = LEDConfig.from_dict(dict(stated))
+    if "weights_seed" in stated:
+        weights = make_weights({**stated, "num_labels": config.num_labels}, stated["weights_seed"], np.float64)
+        return {name.removeprefix("led."): array for name, array in weights.items()}
     return checkpoint.load(Path(model), config, head_of(config), dtype="float64")[0]
