@@ -347,3 +347,16 @@ def test_a_trace_without_its_weights_is_compared_but_no_mistake_is_tried(traced,
     assert truth.weights is None and "without the weights" in truth.notes[0]
     with pytest.raises(CheckpointError, match="absent"):
         truth_for(tmp_path / "absent", theirs)
+
+
+def test_a_case_of_a_kit_brings_its_weights_by_the_recipe(run, tmp_path):
+    config = json.loads((DUMPS / "config.json").read_text()) | {"weights_seed": 0}
+    inputs = {"input_ids": np.array([[0, 5, 6, 2]]), "decoder_input_ids": np.array([[2, 7]])}
+    write_trace(model_of(config), inputs, tmp_path / "expected.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    truth = read(tmp_path / "expected.safetensors")
+    name = "decoder.embed_tokens"
+    np.savez(tmp_path / "theirs.npz", **ours(truth, **{name: (truth[name] * 21**0.5).astype(np.float32)}))
+    status, out, _ = run("check", tmp_path / "theirs.npz", "--against", tmp_path, "--format", "json")
+    answer = json.loads(out)
+    assert (status, answer["first"], answer["mistakes"][:1]) == (1, name, ["embedding-scale"])
