@@ -6,7 +6,7 @@ A document is written as a string, a letter for each token:
     g  a real, global token          G  masked, with a global mark
     e  a real token that is the end token; in a model for classification no other is
 
-A target: `.` for each token, or `1` and `0` of decoder_attention_mask. Labels: `.` a label, `x` an ignored one, -100.
+A target: `.` for each token, or `1` and `0` of decoder_attention_mask. Labels: `.` a label, `x` an ignored one, -100, `p` that of padding.
 A mask is passed only where a letter needs it. Ids come from the recipe, by the name of the case. Cases that golden/ has
 too, asked of the reference, have the same names there.
 """
@@ -100,9 +100,10 @@ class Case:
         if np.isin(letters, ["g", "G"]).any():
             arrays["global_attention_mask"] = np.isin(letters, ["g", "G"]).astype(np.int64)
         if self.labels:
-            is_ignored = np.array([list(row) for row in self.labels]) == "x"
-            labels = integers(f"{self.name}/labels", 0, is_ignored.shape, 0, V)
-            arrays["labels"] = np.where(is_ignored, IGNORED_LABEL, labels)
+            signs = np.array([list(row) for row in self.labels])
+            labels = integers(f"{self.name}/labels", 0, signs.shape, 0, V)
+            labels = np.where(signs == "p", ids_of["pad_token_id"], labels)
+            arrays["labels"] = np.where(signs == "x", IGNORED_LABEL, labels)
         if isinstance(self.targets, str):
             start, pad = ids_of["decoder_start_token_id"], ids_of["pad_token_id"]
             arrays["decoder_input_ids"] = np.stack([shift_right(row, start, pad) for row in arrays[self.targets]])
@@ -131,6 +132,7 @@ def forward_cases() -> list[Case]:
         Case("decoder-all-masked", "a source wholly masked", WIDE, ("-----", short), ("...", "...")),
         Case("labels", "targets made of labels", WIDE, (real, short), "labels", ("..x.", ".xxx")),
         Case("labels-and-ids", "labels beside other targets", WIDE, (real, short), ("...", "..."), ("x..", "...")),
+        Case("labels-padding", "labels that are padding count", WIDE, (real, short), ("...", "..."), ("..p", "p.x")),
         Case("labels-ignored", "every label -100: the loss is NaN", WIDE, (real,), "labels", ("xxx",)),
         Case("labels-first-ignored", "the first label -100", WIDE | OTHER_IDS, (real,), "labels", ("x..",)),
         Case("untied", "embeddings of their own, other special ids", WIDE | OTHER_IDS, (real, short), ("...", "...")),
