@@ -6,9 +6,9 @@ A document is written as a string, a letter for each token:
     g  a real, global token          G  masked, with a global mark
     e  a real token that is the end token; in a model for classification no other is
 
-A target: `.` for each token, or `1` and `0` of decoder_attention_mask. Labels: `.` a label, `x` an ignored one, -100, `p` that of padding.
-A mask is passed only where a letter needs it. Ids come from the recipe, by the name of the case. Cases that golden/ has
-too, asked of the reference, have the same names there.
+A target: `.` for each token, or `1` and `0` of decoder_attention_mask. Labels: `.` a label, `x` an ignored one, -100,
+`p` that of padding. A mask is passed only where a letter needs it. Ids come from the recipe, by the name of the case.
+Cases that golden/ has too, asked of the reference, have the same names there.
 """
 
 from collections.abc import Mapping
@@ -132,7 +132,7 @@ def forward_cases() -> list[Case]:
         Case("decoder-all-masked", "a source wholly masked", WIDE, ("-----", short), ("...", "...")),
         Case("labels", "targets made of labels", WIDE, (real, short), "labels", ("..x.", ".xxx")),
         Case("labels-and-ids", "labels beside other targets", WIDE, (real, short), ("...", "..."), ("x..", "...")),
-        Case("labels-padding", "labels that are padding count", WIDE, (real, short), ("...", "..."), ("..p", "p.x")),
+        Case("labels-padding", "labels that are padding count", WIDE, (real, short), ("...",) * 2, ("..p", "p.x")),
         Case("labels-ignored", "every label -100: the loss is NaN", WIDE, (real,), "labels", ("xxx",)),
         Case("labels-first-ignored", "the first label -100", WIDE | OTHER_IDS, (real,), "labels", ("x..",)),
         Case("untied", "embeddings of their own, other special ids", WIDE | OTHER_IDS, (real, short), ("...", "...")),
