@@ -49,7 +49,11 @@ def problems(python: str, checkpoint: Path, seed: int, has_target: bool) -> list
         files = [str(Path(folder) / name) for name in ("inputs.npz", "theirs.npz", "trace.npz")]
         np.savez(files[0], **inputs)
         arguments = [python, str(HERE / "dump.py"), str(checkpoint), files[0], files[1]]
-        print(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.strip(), end=": ")
+        done = subprocess.run(arguments, capture_output=True, text=True)
+        if "has no attribute LEDForSequenceClassification" in done.stderr:  # 5.23.0
+            return []
+        assert done.returncode == 0, done.stderr
+        print(done.stdout.strip(), end=": ")
         write_trace(checkpoint, inputs, files[2])
         about = read(files[2]).about
         truth = dict(read(files[2]))

@@ -80,6 +80,7 @@ def test_numbers_that_a_narrower_type_has_are_of_that_type():
     x = RNG.normal(size=500)
     halves = {"a": x.astype(np.float16).astype(np.float64), "b": np.zeros(9, np.float32)}
     assert common_type(halves, halves) == "float16"
+    assert common_type({"a": x.astype(np.float16)}, ["a"]) is None  # it is stored as what it is
     brain = (x.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
     assert common_type({"a": brain}, ["a"]) == "bfloat16"
     assert common_type({"a": x.astype(np.float32).astype(np.float64)}, ["a"]) == "float32"
@@ -241,6 +242,18 @@ def test_rows_of_padding_may_be_left_out_and_that_is_said(upstream):
     assert row.verdict == "outside" and "only rows of padding are wrong" in row.note
     packed = check({name: truth[name][is_real]}, truth)
     assert packed.first is None and "rows of padding left out" in [row.layout for row in packed.stages]
+
+
+def test_scores_before_the_mask_are_inside_if_the_probabilities_are(upstream):
+    _, truth = upstream
+    scores, probs = "decoder.layers.0.self_attn.scores", "decoder.layers.0.self_attn.probs"
+    bare = np.where(np.isneginf(truth[scores]), 0.5, truth[scores])
+    report = check({scores: bare, probs: truth[probs]}, truth)
+    assert report.first is None
+    assert "dumped before the mask, which the probabilities have" in [row.note for row in report.stages]
+    assert check({scores: bare}, truth).first == scores
+    assert check({scores: bare, probs: truth[probs] + 0.1}, truth).first == scores
+    assert check({scores: bare + 0.1, probs: truth[probs]}, truth).first == scores
 
 
 def test_exchanged_tokens_are_a_mistake_and_exchanged_axes_a_layout(upstream):

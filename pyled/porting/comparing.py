@@ -17,7 +17,7 @@ from ..errors import InputError, brief
 from ..files import parse_json, read_file
 from .diagnosis import diagnose
 from .layouts import Laid, layouts, upstream_attentions
-from .measures import BITS, Row, budget, common_type, measured, type_of
+from .measures import BITS, NEVER, Row, budget, common_type, measured, type_of
 from .stages import Stage, stages_of
 
 SHIPPED = Path(__file__).parent / "names"
@@ -108,6 +108,7 @@ def check(
     for name in comparison.stages:
         rows = [comparison.row(name, their_name) for their_name in matched.get(name, [])]
         report.stages += rows or ([] if name.startswith("in.") else [Row(name)])
+    report.stages = [comparison.excused(row, report.stages) for row in report.stages]
     _find_first(report, comparison.stages)
     if weights is not None and report.first is not None and not report.first.startswith("in."):
         explaining = diagnose(report.first, comparison, truth, weights, comparison.config, comparison.errors)
@@ -258,6 +259,20 @@ class Comparison(Mapping[str, NDArray[Any]]):
             if len(wrong) == 1 < len(kinds):
                 return result.noted(f"only rows of {wrong[0]} are wrong")
         return result
+
+    def excused(self, row: Row, rows: Sequence[Row]) -> Row:
+        """Return the row; one of scores that are dumped before the mask is inside, if the probabilities are."""
+        probs = row.name.replace(".scores", ".probs")
+        are_inside = {other.verdict for other in rows if other.name == probs} == {"inside"}
+        if row.verdict != "outside" or row.name not in self or probs == row.name or not are_inside:
+            return row
+        x, t = self[row.name], self.truth[row.name]
+        is_out = np.isnan(x) | np.isneginf(t)
+        result, _ = measured(replace(row, note=""), np.where(is_out, 0, x), np.where(is_out, 0, t), is_out, "float64")
+        if (x < NEVER).any() or result.verdict == "outside":
+            return row
+        del self._chosen[row.name]  # what comes of it is not what comes of the truth's scores
+        return result.noted("dumped before the mask, which the probabilities have")
 
     def _kinds_of_rows(self, letter: str, shape: tuple[int, ...]) -> dict[str, Bools]:
         """Return which tokens of the source S, or the target T, are of which kind: (B, S) or (B, T) each."""

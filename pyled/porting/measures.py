@@ -65,7 +65,8 @@ def common_type(arrays: Mapping[str, NDArray[Any]], names: Iterable[str]) -> str
     kinds, distinct = ["bfloat16", "float16", "float32"], 0
     for name in names:
         if (array := arrays[name]).dtype.kind == "f":
-            kinds = [kind for kind in kinds if kind != type_of(arrays, name) and _is_exact(array, kind)]
+            bits = BITS[type_of(arrays, name)][0]
+            kinds = [kind for kind in kinds if BITS[kind][0] < bits and _is_exact(array, kind)]
             distinct += len(np.unique(array))
     return kinds[0] if kinds and distinct >= FEW else None
 
