@@ -788,6 +788,14 @@ OF_FILE = {
         ("step-of-batch-means", "The batches of a step count alike, however many tokens they have.",
          "count=count", "count=None", of("test_training", "test_a_step_of_several_batches_is_that_of_one")),
     ],
+    "porting/comparing.py": [
+        ("check-padding", "No row of padding is compared, also where a port has computed it.",
+         "np.moveaxis(is_out, at, 1)[is_out_row] = True", "np.moveaxis(is_out, at, 1)[is_padding] = True",
+         of("test_check", "test_rows_of_padding_may_be_left_out_and_that_is_said")),
+        ("check-layout-by-chance", "Of several layouts the one that agrees best is taken, though all are wrong.",
+         "or errors[best] < errors[0] / 4 else 0", "or errors[best] < errors[0] else 0",
+         of("test_check", "test_wrong_numbers_keep_the_simplest_layout")),
+    ],
     "training/optimizer.py": [
         ("step-beside-the-model", "A step changes a copy of the weights, and the model never sees it.",
          "view if array is shown else array", "array",

@@ -264,6 +264,18 @@ def test_exchanged_tokens_are_a_mistake_and_exchanged_axes_a_layout(upstream):
     assert check({"encoder.layers.0.fc2": truth["encoder.layers.0.fc2"].swapaxes(1, 2)}, truth).first is None
 
 
+def test_wrong_numbers_keep_the_simplest_layout(upstream):
+    _, truth = upstream
+    name = "encoder.layers.0.fc2"
+    square = {**{n: truth[n] for n in truth}, name: truth[name][:, :, :7]}  # S is 7, too
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        report = check({name: rng.normal(size=(2, 7, 7))}, square, about=truth.about)
+        assert [row.layout for row in report.stages if row.theirs] == [""]
+    report = check({name: square[name].swapaxes(1, 2)}, square, about=truth.about)
+    assert [(row.layout, row.verdict) for row in report.stages if row.theirs] == [("transposed (B, E, S)", "inside")]
+
+
 def test_tokens_may_differ_where_two_are_as_likely(upstream):
     _, truth = upstream
     logits, other = truth["logits"].copy(), truth["tokens"].copy()
