@@ -784,6 +784,16 @@ OF_FILE = {
          "is_counted = ids != pad", "is_counted = ids >= 0",
          of("test_gradients_encoder", "test_tied_weights_share_a_sum_and_padding_is_not_looked_up")),
     ],
+    "porting/recipe.py": [
+        ("recipe-wide", "Wide matrices of the recipe are as large as narrow ones, so that roundings decide.",
+         "value / 2 ** halvings(shape[1])", "value",
+         of("test_kit", "test_the_weights_of_a_kit_are_those_of_the_recipe")),
+    ],
+    "porting/grading.py": [
+        ("port-outlives", "What a port has started goes on when its time is over.",
+         'os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()', "process.kill()",
+         of("test_kit", "test_an_interrupt_ends_the_port_and_what_it_started")),
+    ],
     "training/loop.py": [
         ("step-of-batch-means", "The batches of a step count alike, however many tokens they have.",
          "count=count", "count=None", of("test_training", "test_a_step_of_several_batches_is_that_of_one")),

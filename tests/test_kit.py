@@ -17,10 +17,10 @@ import golden
 from pyled.checkpoint import read_safetensors
 from pyled.errors import CheckpointError
 from pyled.porting import kit
-from pyled.porting.cases import BASE
+from pyled.porting.cases import BASE, SMALL
 from pyled.porting.dumps import read
 from pyled.porting.grading import Port, grade
-from pyled.porting.recipe import halvings
+from pyled.porting.recipe import halvings, make_weights
 
 ROOT = Path(kit.__file__).parents[2]
 PORT = f"""
@@ -142,6 +142,8 @@ def test_the_weights_of_a_kit_are_those_of_the_recipe(tiny):
         tied = golden.WEIGHTS.TIED[1:] if stated.get("tie_word_embeddings", True) else ()
         assert set(stored) == set(made) - set(tied)
         assert all(np.array_equal(array, made[name]) for name, array in stored.items())
+    name, wide = "led.encoder.layers.0.fc2.weight", {**SMALL, "encoder_ffn_dim": 65}
+    assert np.array_equal(make_weights(wide, 0)[name], golden.WEIGHTS.reals(name, 0, (6, 65)) / 2)
     shapes = golden.WEIGHTS.shapes(BASE)
     assert shapes["led.encoder.layers.0.fc2.weight"] == (768, 3072)
     halved = {768: 4, 3072: 8, 64: 1, 65: 2, 256: 2, 257: 4}
@@ -266,7 +268,7 @@ def test_an_interrupt_ends_the_port_and_what_it_started(number, tiny, tmp_path):
     process.send_signal(number)
     assert process.wait(30) == 130
     grandchild = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")
-    wait_for(lambda: not grandchild.exists() or grandchild.read_text().split()[2] == "Z")
+    wait_for(lambda: not grandchild.exists() or grandchild.read_text().split()[2] == "Z", 10)
     assert [*(tmp_path / "scratch").iterdir()] == []
 
 
