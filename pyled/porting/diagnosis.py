@@ -16,7 +16,7 @@ import numpy as np
 from ..arrays import Floats, Weights
 from ..errors import PyledWarning
 from .mistakes import MISTAKES, TYPES, Mistake, Way, changed_functions, rounded, weights_with
-from .replay import ANYWHERE, NAMED, Replay, Scope, Stages, part_of, reached
+from .replay import ANYWHERE, NAMED, ROWS, Replay, Scope, Stages, part_of, reached
 from .stages import stages_of
 
 FLOAT64_BUDGET, FLOAT32_FLOOR = 1e-10, 1e-6
@@ -24,6 +24,8 @@ COARSER = {"bfloat16": 2**16, "float16": 2**13, "float32": 1}  # than float32
 LEFT_OVER = 0.2  # of the difference, at most, is left over by a mistake that explains it: the root of the mean square
 WORK = 1e12  # multiplications that are spent on a question: a minute or two of two cores
 ROUNDINGS = {mistake.name for mistake in MISTAKES if mistake.where == TYPES}
+BEHIND = (".fc1", ".activation_fn", ".fc2", ".final_layer_norm")  # the stages of a layer's feed-forward
+LARGE = 2**18  # numbers of a state from which on a question is answered in float32, which is as exact as most dumps
 ENOUGH = 50  # numbers that show in which type they were computed
 
 
@@ -66,6 +68,7 @@ class _Question:
     ) -> None:
         self.first, self.truth, self.weights, self.config = first, truth, weights, config
         self.float32_error = float32_error
+        self.budgets: dict[tuple[str, int], float] = {}
         inputs = {name.removeprefix("in."): truth[name] for name in truth if name.startswith("in.")}
         stages = {stage.name: stage for stage in stages_of(config, inputs)}
         order = [name for name in stages if not name.startswith("in.")]
@@ -75,6 +78,12 @@ class _Question:
         self.after = [name for name in order[place:] if name in theirs and name != "tokens"]
         parts = list(dict.fromkeys(map(part_of, order)))
         self.stop = part_of(first)
+        is_large = truth["in.input_ids"].size * config.d_model > LARGE and first in theirs
+        self.is_rough = is_large and _is_of("float32")(np.asarray(theirs[first]))
+        if self.is_rough:
+            arrays = {id(array): array for array in weights.values()}
+            narrow = {number: np.asarray(array).astype(np.float32) for number, array in arrays.items()}
+            self.weights = weights = {name: narrow[id(array)] for name, array in weights.items()}
         self.given, self.right = (theirs, truth, weights, config), right
         self.replay = Replay(*self.given, right, set(self.after), parts)
         self.usual = self.replay.run(stop=self.stop)
@@ -165,7 +174,7 @@ class _Question:
         if len(fits) == 1 or self.replay.work > WORK:
             return list(fits)
         whole = Replay(*self.given, set(), {*self.right, *self.after}, ())
-        usual = whole.run()
+        self.budgets, usual = {}, whole.run()
         scores = {}
         for name, (_, way, scope) in fits.items():
             runs = [whole.run(way, one) for one in (scope, Scope(self.stop))]
@@ -202,6 +211,9 @@ class _Question:
                 theirs = theirs[: len(array)]  # behind those of this document are none, or those of no token
             if theirs.shape != array.shape:
                 return None
+            is_cut = self.replay.rows is not None and part_of(name) == self.stop and name.endswith(BEHIND)
+            if is_cut and len(array) > ROWS:
+                array, theirs = array[self.replay.rows], theirs[self.replay.rows]
             distance = np.where(array == theirs, 0.0, np.abs(array - theirs))  # the same infinity is no distance
             distance = np.where(np.isnan(distance), np.inf, distance)
             is_number, is_none = ~np.isnan(theirs), np.isnan(array)
@@ -212,12 +224,14 @@ class _Question:
 
     def budget(self, name: str, usual: Stages) -> float:
         """Return how far the port's numbers of a stage may be from the right ones."""
-        numbers = [*usual[name], *(self.replay.theirs(name, b) for b in range(len(usual[name])))]
-        size = max(np.max(np.abs(x), where=np.isfinite(x), initial=1.0) for x in numbers)
-        kind = self.kind(name, usual)
-        if kind == "float64":
-            return FLOAT64_BUDGET * size
-        return 2 * max(self.float32_error.get(name, 0.0), FLOAT32_FLOOR) * COARSER[kind] * size
+        if (name, id(usual)) not in self.budgets:
+            numbers = [*usual[name], *(self.replay.theirs(name, b) for b in range(len(usual[name])))]
+            size = max(np.max(np.abs(x), where=np.isfinite(x), initial=1.0) for x in numbers)
+            kind = self.kind(name, usual)
+            of_float32 = 2 * max(self.float32_error.get(name, 0.0), FLOAT32_FLOOR) * COARSER.get(kind, 1)
+            budget = FLOAT64_BUDGET if kind == "float64" else of_float32 * (1 + self.is_rough)
+            self.budgets[name, id(usual)] = float(budget * size)
+        return self.budgets[name, id(usual)]
 
     def kind(self, name: str, usual: Stages) -> str:
         """Return the narrowest type that has all the port's numbers of a stage, and not the definition's by chance."""

@@ -19,7 +19,13 @@ from .mistakes import Way, changed_functions, definition_with, weights_with
 
 PARTS = ("embed", "encoder_layer", "decoder_layer")  # functions of the definition whose result is a state
 NAMED = {"linear": 2, "layer_norm": 2, "add_norm": 3, "decoder_attention": 5}  # the argument that names the call
-COSTLY = {"encoder_attention": 5, "decoder_attention": 4, "feed_forward": 1}  # the argument `weights`; then the name
+COSTLY = {
+    "encoder_attention": 5,
+    "decoder_attention": 4,
+    "feed_forward": 1,
+    "linear": 1,
+}  # the argument `weights`; then the name
+ROWS = 128  # of a feed-forward tell what is wrong with a layer: more are not computed
 NEVER = -1e4  # a score below stands for minus infinity
 
 Stages = dict[str, list[Floats]]  # by name, one array per document
@@ -115,6 +121,7 @@ class Replay:
 
     right: the stages that take the port's numbers
     wanted: the stages that are reported
+    rows: those that the last feed-forward has, where a text is long
     past: the parts that are not run
     names: the stages of the first run
     work: multiplications with an addition, about, that were done
@@ -136,11 +143,14 @@ class Replay:
         self._reach = reached()
         self._usual = definition_with((), config)
         for function in COSTLY:
-            setattr(self._usual, function, self._remembering(function))
+            setattr(self._usual, function, self._remembering(function, getattr(self._usual, function)))
         self._arguments: dict[tuple[int, str], tuple[Any, ...]] = {}
         self._memory: dict[Any, tuple[list[tuple[str, Floats]], Floats]] = {}
         self._numbers: dict[str, Floats] = {}
         self._is_first = True
+        S = len(self._documents[0].ids)
+        places = np.linspace(0, S - 1, ROWS).astype(int), *(np.flatnonzero(d.is_global)[:ROWS] for d in self._documents)
+        self.rows = np.unique(np.concatenate(places)) if S > ROWS else None
         self.past: set[str] = set()
         for side in ("encoder", "decoder"):
             of_side = [part for part in parts if part.startswith(side)]
@@ -215,6 +225,8 @@ class Replay:
         for function in COSTLY:
             if self._reach[function].isdisjoint(changed):
                 setattr(definition, function, getattr(self._usual, function))
+        if self.rows is not None and "layer_norm" not in changed:  # which might mix rows
+            definition.__dict__["feed_forward"] = self._of_rows(definition.feed_forward, stop)
         for function in PARTS:
             setattr(definition, function, self._gated(function, getattr(definition, function), scope, stop, b, see))
         for function, place in NAMED.items():
@@ -222,6 +234,26 @@ class Replay:
                 both = getattr(definition, function), getattr(self._usual, function)
                 setattr(definition, function, _of_call(*both, place, scope.call))
         return definition
+
+    def _of_rows(self, feed_forward: Callable[..., Floats], stop: str | None) -> Callable[..., Floats]:
+        """Return a feed-forward that computes some rows in the part `stop`, and no numbers in the others."""
+
+        def of_rows(x: Floats, weights: Weights, name: str, kind: str, see: Callable[[str, Floats], None]) -> Floats:
+            if name != stop or len(x) <= ROWS:
+                return feed_forward(x, weights, name, kind, see)
+
+            def spread(rows: Floats) -> Floats:
+                whole = np.full((len(x), rows.shape[1]), np.nan, rows.dtype)
+                whole[self.rows] = rows
+                return whole
+
+            def see_rows(stage: str, rows: Floats) -> None:
+                see(stage, whole := spread(rows))
+                rows[:] = whole[self.rows]
+
+            return spread(feed_forward(x[self.rows], weights, name, kind, see_rows))
+
+        return of_rows
 
     def _gated(
         self,
@@ -261,9 +293,9 @@ class Replay:
         theirs = self.theirs(name, b)
         return np.where(np.isnan(theirs), self._truth[name][b] if name in self._truth else 0.0, theirs)
 
-    def _remembering(self, function: str) -> Callable[..., Floats]:
+    def _remembering(self, function: str, usual: Callable[..., Floats]) -> Callable[..., Floats]:
         """Return a function of the definition that does not run again on what it had in the first run."""
-        usual, place = getattr(definition_with((), self._config), function), COSTLY[function]
+        place = COSTLY[function]
 
         def remembering(*arguments: Any) -> Floats:
             *plain, see = arguments
@@ -276,12 +308,11 @@ class Replay:
                 for stage, array in reports:
                     see(stage, array.copy())
                 return result.copy()
-            S, E = arguments[0].shape
-            if function == "feed_forward":
-                self.work += S * weights[f"{name}.fc1.weight"].size * 2
-            else:
-                rows = S if function == "encoder_attention" else len(arguments[1])
-                self.work += 3 * (S + rows) * E * E + 2 * S * rows * E
+            S, E = arguments[0].shape[-2:] if arguments[0].ndim > 1 else (1, len(arguments[0]))
+            if function == "linear":
+                self.work += S * weights[f"{name}.weight"].size
+            elif function != "feed_forward":
+                self.work += 4 * S * E * (S if function == "encoder_attention" else len(arguments[1]))
             if not self._is_first:
                 return usual(*arguments)
             reports = []
