@@ -246,3 +246,13 @@ def test_what_is_not_in_the_list_is_not_named(name, change, granularity):
 def test_two_mistakes_at_one_stage_are_not_taken_for_a_third(two, case_name, granularity):
     _, names = examined(case_name, granularity, mistakes=two)
     assert set(names) <= set(two)
+
+
+def test_the_decoders_input_is_diagnosed_and_other_inputs_and_gradients_are_not():
+    case, inputs, truth, weights = traced("labels")
+    ids = np.where(np.arange(truth["in.decoder_input_ids"].shape[1]) == 0, 0, truth["in.decoder_input_ids"])
+    for first, names in (("in.decoder_input_ids", ["decoder-start-token"]), ("in.input_ids", []), ("grad.logits", [])):
+        mistakes = diagnose(
+            first, {**truth, "in.decoder_input_ids": ids}, truth, weights, case.config, case.float32_error
+        )
+        assert [mistake.name for mistake in mistakes] == names

@@ -110,7 +110,7 @@ def check(
         report.stages += rows or ([] if name.startswith("in.") else [Row(name)])
     report.stages = [comparison.excused(row, report.stages) for row in report.stages]
     _find_first(report, comparison.stages)
-    if weights is not None and report.first is not None and not report.first.startswith("in."):
+    if weights is not None and report.first is not None:
         explaining = diagnose(report.first, comparison, truth, weights, comparison.config, comparison.errors)
         report.mistakes = [mistake.name for mistake in explaining]
     return report

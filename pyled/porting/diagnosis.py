@@ -17,7 +17,7 @@ from ..arrays import Floats, Weights
 from ..errors import PyledWarning
 from .mistakes import MISTAKES, TYPES, Mistake, Way, changed_functions, rounded, weights_with
 from .replay import ANYWHERE, NAMED, ROWS, Replay, Scope, Stages, part_of, reached
-from .stages import stages_of
+from .stages import Stage, stages_of
 
 FLOAT64_BUDGET, FLOAT32_FLOOR = 1e-10, 1e-6
 COARSER = {"bfloat16": 2**16, "float16": 2**13, "float32": 1}  # than float32
@@ -48,8 +48,12 @@ def diagnose(
 
     Warns with PyledWarning where the text is so long that not every mistake was tried.
     """
+    inputs = {name.removeprefix("in."): truth[name] for name in truth if name.startswith("in.")}
+    stages = stages_of(config, inputs) if inputs.keys() >= {"input_ids", "decoder_input_ids"} else []
+    if all(stage.name != first for stage in stages) or (first.startswith("in.") and first != "in.decoder_input_ids"):
+        return []  # a gradient, or an input
     with np.errstate(all="ignore"):
-        question = _Question(first, theirs, truth, weights, config, float32_error)
+        question = _Question(first, theirs, truth, weights, config, float32_error, stages)
         names = question.answer() if question.first in question.usual else []
     return [mistake for name in names for mistake in MISTAKES if mistake.name == name]
 
@@ -65,12 +69,12 @@ class _Question:
         weights: Weights,
         config: Any,
         float32_error: Mapping[str, float],
+        computed: list[Stage],
     ) -> None:
         self.first, self.truth, self.weights, self.config = first, truth, weights, config
         self.float32_error = float32_error
         self.budgets: dict[tuple[str, int], float] = {}
-        inputs = {name.removeprefix("in."): truth[name] for name in truth if name.startswith("in.")}
-        stages = {stage.name: stage for stage in stages_of(config, inputs)}
+        stages = {stage.name: stage for stage in computed}
         order = [name for name in stages if not name.startswith("in.")]
         order.insert(order.index("decoder.embed_tokens"), "in.decoder_input_ids")
         place = order.index(first)
