@@ -698,7 +698,7 @@ OF_FILE = {
         ("global-first-missing", "<s> is not global when a text is summarized.",
          "is_global[:, 0] = 1", "pass", of("test_tasks", "test_each_chunk_has_the_global_tokens_asked_for")),
         ("global-doc-sep-missing", "<doc-sep> is not global where documents are summarized together.",
-         "is_global[row == self.tokenizer.convert_tokens_to_ids(DOC_SEP)] = 1", "pass",
+         "is_global[ids == self.tokenizer.convert_tokens_to_ids(DOC_SEP)] = 1", "pass",
          of("test_tasks", "test_doc_sep_counts_where_the_vocabulary_has_it")),
     ],
     "tasks/answering.py": [

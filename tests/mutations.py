@@ -1,6 +1,6 @@
 """Mutation testing: every mistake and every flip, one at a time, must make a test fail.
 
-    python tests/mutations.py [--only TEXT] [--half COMMIT] [--jobs J] [--names]
+    python tests/mutations.py [--only TEXT] [--third COMMIT] [--jobs J] [--names]
 
 The mistakes stand in `mistakes.py`; the flips are made from the code by `flips.py`. Each worker has a copy of pyled/.
 A mutation changes one place of it, and the tests that must notice it run in a fresh process, without compilation. The
@@ -178,7 +178,7 @@ def main() -> int:
     """Run the mutations; the exit status."""
     parser = argparse.ArgumentParser(description="Every mutation must make one of its tests fail.")
     parser.add_argument("--only", metavar="TEXT", default="", help="those with TEXT in their name, file or part")
-    parser.add_argument("--half", metavar="COMMIT", help="all mistakes, and half of the flips: for each commit another")
+    parser.add_argument("--third", metavar="COMMIT", help="all mistakes, and a third of the flips, by the commit")
     parser.add_argument("--jobs", metavar="J", type=int, default=os.cpu_count(), help="how many at a time")
     parser.add_argument("--names", action="store_true", help="print the names, and run nothing")
     asked = parser.parse_args()
@@ -186,8 +186,9 @@ def main() -> int:
     chosen = [one for one in every if asked.only in f"{one.part} {one.name} {one.file}"]
     if not chosen:
         parser.error(f"no mutation has {asked.only} in its name: --names lists all")
-    if asked.half:
-        chosen = [one for one in chosen if one.part == CLASSIC or zlib.crc32(f"{asked.half} {one.name}".encode()) % 2]
+    if asked.third:
+        numbers = {one.name: zlib.crc32(f"{asked.third} {one.name}".encode()) for one in chosen}
+        chosen = [one for one in chosen if one.part == CLASSIC or numbers[one.name] % 3 == 0]
     if asked.names:
         print(*(one.name for one in chosen), sep="\n")
         return 0

@@ -530,34 +530,6 @@ def test_exp_is_0_for_what_is_masked_and_good_to_a_unit_and_a_half_elsewhere():
     assert np.max(np.abs(got - truth) / truth) <= 1.5 * 2.0**-23
 
 
-SPECIALISATIONS = """
-import sys
-import numpy as np
-import pyled
-from pyled.kernels import adamw, banded, banded_back, dropout, grouped, jit, products, rounded, rows
-ids = np.arange(60).reshape(2, 30) % 20 + 4
-mask, marks = np.ones_like(ids), np.zeros_like(ids)
-mask[0, 3], mask[1, 8:], marks[:, 0], marks[0, 5] = 0, 0, 1, 1
-for dtype in ("float32", "float64"):
-    load = pyled.LEDForConditionalGeneration.from_pretrained
-    models = [load(sys.argv[1], dtype=dtype, mmap=mmap) for mmap in (True, False)]
-    for model in [*models, pyled.LEDForConditionalGeneration(models[0].config, dtype=dtype)]:
-        for T in (1, 2):
-            model(ids, mask, ids[:, :T], global_attention_mask=marks, output_attentions=T == 2)
-        model.generate(ids, attention_mask=mask, global_attention_mask=marks, max_length=4)
-    model.config.attention_dropout = 0.1
-    for batch, training, policy in ((1, False, "keep"), (2, True, "recompute"), (2, True, "selective")):
-        some = {"attention_mask": mask[:batch], "global_attention_mask": marks[:batch], "labels": ids[:batch]}
-        model.checkpointing = policy
-        _, gradients = model.loss_and_gradients(ids[:batch], **some, training=training)
-        pyled.AdamW(model).step(gradients)
-for module in (adamw, banded, banded_back, dropout, grouped, rounded, products, rows):
-    for name, function in vars(module).items():
-        if hasattr(function, "parallel") and function.parallel.signatures:  # others: of rounded weights
-            print(name, *[signature[0].dtype for signature in function.parallel.signatures])
-"""
-
-
 @pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set: there is nothing compiled to count")
 def test_models_have_each_kernel_compiled_once_per_float_type_and_without_allocations():
     """The band's also with the logarithms of sums, with dropout, and with both; its backward with dropout.
@@ -566,7 +538,8 @@ def test_models_have_each_kernel_compiled_once_per_float_type_and_without_alloca
 
     Machine code that cannot allocate leaves its task undone, and nobody is told: it names no function that allocates.
     """
-    lines = output_of(SPECIALISATIONS, TINY).splitlines()
+    code = (Path(__file__).parent / "specialisations.py").read_text(encoding="utf-8")
+    lines = output_of(code, TINY, "float32", "float64").splitlines()
     of_model = ("_banded", "_grouped", "_add_norm", "select_past", "gelu_rows")
     of_training = ("_banded_back", "_add_norm_back", "gelu_back", "_back", "_drop", "_adamw")
     kernels = (*of_model, *of_training, "_few_rows", "_many_rows", "_by_head", "_weighted_sums")
