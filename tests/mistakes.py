@@ -64,6 +64,7 @@ BRANCHES = of(PROPERTIES, "test_a_continuation_keeps_its_tokens_when_the_same_pa
 BAND = of("test_kernels", "test_banded_is_dense_attention_within_the_band")
 TOGETHER = of("test_kernels", "test_banded_documents_one_behind_the_other_have_the_bits_that_each_has_alone")
 INT16_TOGETHER = of("test_banded_int16", "test_int16_documents_one_behind_the_other_have_the_bits_that_each_has_alone")
+TRACED = of("test_trace", "test_both_engines_give_the_same_stages_as_announced")
 SMOOTHED = of("test_model", "test_smoothed_labels_have_the_loss_that_the_reference_computes_for_training")
 DROPPED = of("test_network_dropout", "test_a_forward_pass_with_dropout_is_the_definition_with_the_same_numbers_dropped")
 BAND_BACK = of("test_banded_back", "test_the_band_and_its_gradients_are_those_of_dense_softmax")
@@ -106,6 +107,8 @@ OF_FILE = {
          "context[places] = attend_to_all(", "attend_to_all(", GLOBALS),
         ("global-mask-missing", "",
          "scores[:, ~document.is_real] = -np.inf", "pass", TO_ALL),
+        ("global-scores-without-bias", "Scores of few global queries lack what the keys' bias adds to them.",
+         "scores.reshape(H, G, -1) + of_bias", "scores.reshape(H, G, -1)", TRACED),
         ("global-scale-missing", "",
          "scores /= math.sqrt(D)", "pass", TO_ALL),
         ("global-columns-missing", "",
@@ -385,6 +388,10 @@ OF_FILE = {
          'weights["final_logits_bias"][0] * 0', DECODER),
         ("classification-tanh-missing", "",
          "np.tanh(inner)", "inner", stored("classification-alone")),
+    ],
+    "porting/tracing.py": [
+        ("trace-band-mirrored", "In a trace a token has the scores of the neighbour on its other side.",
+         "ahead = column - K // 2", "ahead = K // 2 - column", TRACED),
     ],
     "network/losses.py": [
         ("loss-without-padding", "",

@@ -2,7 +2,7 @@
 
 To be read in this order: dispatch; in shared/ exit_status, parser, settings, words, interrupts, console, loading,
 inputs, forms, places, outputs, results, chunks, dry_run; summarize, answer, classify, inspect, tokenize; pairs and
-records in shared/, evaluate; train; convert.
+records in shared/, evaluate; train; convert; trace, check, kit.
 """
 
 
