@@ -14,7 +14,7 @@ from pyled import reference
 from pyled.config import ACTIVATIONS
 from pyled.gradients import layers
 from pyled.gradients.encoder import encoder as encoder_back
-from pyled.gradients.keeping import Kept, lowest_layer
+from pyled.gradients.keeping import Kept, kept_numbers, lowest_layer
 from pyled.gradients.sums import Sums
 from pyled.kernels.jit import set_threads
 from pyled.models import LEDModel
@@ -285,3 +285,13 @@ def test_the_derivative_of_an_activation(kind):
         layers.activate(d_zero := np.ones((1, 1)), np.zeros((1, 1)), kind)
         assert d_zero == 0
     assert (d_x[x < -100] == 0).all() and (d_x[x > 100] == upstream[x > 100]).all()
+
+
+@pytest.mark.parametrize("policy", ["keep", "selective", "recompute"])
+def test_a_layer_keeps_the_numbers_that_memory_is_forecast_from(policy):
+    case = Case(1, (9, 5))
+    E, F, H = case.config.d_model, case.config.encoder_ffn_dim, case.config.encoder_attention_heads
+    kept = Kept(policy, {"encoder": range(case.config.encoder_layers)})
+    case.states(see=kept)
+    rows = sum(map(len, case.is_real)) * case.config.encoder_layers
+    assert sum(array.size for array in kept.values()) == rows * kept_numbers(policy, E, F, H)

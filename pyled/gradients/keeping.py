@@ -34,6 +34,16 @@ ENDINGS: dict[Policy, tuple[str, ...]] = {
 }
 
 
+def kept_numbers(policy: Policy, E: int, F: int, H: int) -> int:
+    """Return how many numbers of a token an encoder layer keeps: the table above."""
+    return {"recompute": E, "selective": 5 * E + H, "keep": 8 * E + F + H}[policy]
+
+
+def products_again(policy: Policy, E: int, F: int) -> float:
+    """Return the part of an encoder layer's products that is computed again: of E x E four, and of E x F two."""
+    return {"recompute": 1.0, "selective": (E + 2 * F) / (4 * E + 2 * F), "keep": 0.0}[policy]
+
+
 class Kept(Stages):
     """An observer of a forward pass that keeps copies of the stages that the policy says, of some layers.
 

@@ -1,14 +1,15 @@
 """5. What a step takes, in seconds and bytes, before there is any: from the shapes, as in `tasks/cost.py`.
 
-Letters: S source tokens, T target tokens, E model size, F feed-forward size.
+Letters: S source tokens, T target tokens, E model size, F feed-forward size, H heads, V vocabulary.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..arrays import physical_memory
 from ..config import LEDConfig
+from ..gradients.keeping import Policy, kept_numbers, products_again
 from ..models import LEDForConditionalGeneration
 from ..network.layers import SLICE_ROWS
 from ..tasks.cost import (
@@ -24,16 +25,10 @@ from ..tasks.cost import (
 from .examples import Example, Order
 from .optimizer import shared_weights
 
-Checkpointing = Literal["keep", "selective", "recompute"]
-POLICIES: tuple[Checkpointing, ...] = ("keep", "selective", "recompute")  # the fastest first
+POLICIES: tuple[Policy, ...] = ("keep", "selective", "recompute")  # the fastest first
 
 SAMPLED = 50  # steps whose times are averaged
 SHARE = 0.8  # the part of the machine's memory that `auto` fills
-# What a layer of the encoder keeps, in states of E numbers for each token; `keep` has two of F numbers besides.
-_STATES = {"keep": 8, "selective": 6, "recompute": 1}
-# Which part of a forward pass is computed once more.
-_AGAIN_PRODUCTS = {"keep": 0.0, "selective": 0.5, "recompute": 1.0}
-_AGAIN_BAND = {"keep": 0.0, "selective": 0.0, "recompute": 1.0}
 BACK_PRODUCTS = 2  # of a product: one for its input, one for its weight
 BACK_BAND = 2.5  # of attention: its scores once more, and the gradients of probabilities, query, key and value
 
@@ -54,7 +49,7 @@ class Forecast:
 def forecast(
     config: LEDConfig,
     batches: Sequence[Sequence[tuple[int, int]]],
-    policy: Checkpointing,
+    policy: Policy,
     rates: Rates,
     *,
     size: int,
@@ -68,41 +63,47 @@ def forecast(
     batches: for each, the source tokens and the target tokens of its documents
     size: bytes of a number; weights, trained: the numbers of all weights, and of those that are trained
     """
-    products = band = 0.0
-    E = config.d_model
-    again_products, again_band = _AGAIN_PRODUCTS[policy], _AGAIN_BAND[policy]
+    products, band, E = 0.0, 0.0, config.d_model
+    again_products, again_band = products_again(policy, E, config.encoder_ffn_dim), float(policy == "recompute")
+    of_decoder = policy != "keep"  # all of it is computed again
     for S, T in (pair for batch in batches for pair in batch):
         encoder = product_operations(config, S, global_tokens), band_operations(config, S, global_tokens)
         target = 2 * T * step_weights(config), 4 * E * config.decoder_layers * T * (S + T / 2)
         products += encoder[0] * (1 + (BACK_PRODUCTS + again_products if trains_encoder else 0))
         band += encoder[1] * (1 + (BACK_BAND + again_band if trains_encoder else 0))
-        products += target[0] * (1 + BACK_PRODUCTS + again_products) + key_operations(config, S) * (1 + BACK_PRODUCTS)
-        band += target[1] * (1 + BACK_BAND + again_band)
+        products += (target[0] + key_operations(config, S)) * (1 + BACK_PRODUCTS + of_decoder)
+        band += target[1] * (1 + BACK_BAND + of_decoder)
     seconds = products / (rates.products * PRODUCTS) + band / (rates.products * BAND)
     seconds += trained * size * 7 / rates.reading  # the optimizer reads four arrays, and writes three
-    moments = [_moment(config, batch, policy, size, trains_encoder) for batch in batches]
-    activations = max(moments, key=lambda parts: sum(parts.values()))
-    held = {"program": PROGRAM, "weights": weights * size, "gradients": trained * size, "optimizer": 2 * trained * size}
-    if len(batches) > 1:
-        held["gradients"] *= 2  # those of a batch, and their sum
-    return Forecast(seconds, held | activations)
+    held = {"program": PROGRAM, "weights": weights * size, "optimizer": 2 * trained * size}
+    moments = [one for batch in batches for one in _moments(config, batch, policy, size, trained, trains_encoder)]
+    # the first step of the optimizer: the file of the weights is in memory, until all of them are copied
+    moments.append({"gradients": trained * size, "file": weights * size})
+    most = max(moments, key=lambda parts: sum(parts.values()))
+    gradients = most["gradients"] + trained * size * (len(batches) > 1)  # those of a batch, and their sum
+    return Forecast(seconds, held | most | {"gradients": gradients})
 
 
-def _moment(
-    config: LEDConfig, batch: Sequence[tuple[int, int]], policy: Checkpointing, size: int, trains_encoder: bool
-) -> dict[str, int]:
-    """Return the bytes of what a batch keeps for its backward pass, and of what a layer needs meanwhile."""
+def _moments(
+    config: LEDConfig, batch: Sequence[tuple[int, int]], policy: Policy, size: int, trained: int, trains_encoder: bool
+) -> list[dict[str, int]]:
+    """Return the bytes of a batch, part by part, when its backward pass begins with the decoder, and with the encoder.
+
+    A layer has its stages that were not kept, and the gradients of input, query, key, value, context and output.
+    """
     S, T = sum(source for source, _ in batch), len(batch) * max(target for _, target in batch)
-    E, F, V = config.d_model, config.encoder_ffn_dim, config.vocab_size
-    of_layer = _STATES[policy] * E + (2 * F if policy == "keep" else 0)
-    depth = config.encoder_layers if trains_encoder else 0
-    return {
-        "kept": (depth * S + config.decoder_layers * T) * of_layer * size + S * E * size,
-        # the states, query, key, value, context and their gradients; the keys and values of the source, and theirs
-        "a layer": (12 if trains_encoder else 7) * S * E * size + 12 * T * E * size,
-        "feed-forward": 3 * min(max(S, T), SLICE_ROWS) * F * size,
-        "logits": 2 * min(T, SLICE_ROWS) * V * size,
-    }
+    E, F, H, V = config.d_model, config.encoder_ffn_dim, config.encoder_attention_heads, config.vocab_size
+    numbers, depth = kept_numbers(policy, E, F, H), config.encoder_layers if trains_encoder else 0
+    keys = 2 * S * E * (config.decoder_layers if policy == "keep" else 0)  # of all layers, which are kept, too
+    states = depth * S * numbers + S * E + keys
+    of_target = config.decoder_layers * T * (12 * E + F if policy == "keep" else E)
+    inner = {"feed-forward": 3 * min(max(S, T), SLICE_ROWS) * F}
+    logits, layer = 2 * min(T, SLICE_ROWS) * V, 12 * T * E + 4 * S * E  # with the keys of the source, and theirs
+    of_encoder, of_head = depth * (7 * E * E + 2 * E * F), V * E  # numbers of weights
+    decoder = {"kept": states + of_target, "a layer": layer, "logits": logits, "gradients": min(trained, of_head)}
+    layer = 6 * S * E + max(0, 8 * E - numbers) * S
+    encoder = {"kept": states, "a layer": layer, "gradients": max(0, trained - of_encoder)}
+    return [{part: count * size for part, count in (moment | inner).items()} for moment in (decoder, encoder)]
 
 
 def forecast_training(
@@ -110,7 +111,7 @@ def forecast_training(
     trained: set[str],
     order: Order,
     examples: Sequence[Example],
-    policy: Checkpointing,
+    policy: Policy,
     rates: Rates,
 ) -> Forecast:
     """Return what a step takes: the mean seconds of some steps of the first epoch, and the bytes of the largest."""
@@ -130,7 +131,7 @@ def forecast_training(
     return Forecast(sum(seconds) / len(seconds), memory)
 
 
-def choose(forecasts: Mapping[Checkpointing, Forecast]) -> Checkpointing:
+def choose(forecasts: Mapping[Policy, Forecast]) -> Policy:
     """Return the fastest policy whose memory this machine has; where none fits, the one that needs least."""
     *others, last = forecasts
     return next((policy for policy in others if forecasts[policy].bytes <= memory_share()), last)
