@@ -10,7 +10,10 @@ from numpy_port import Port, to_bfloat16
 from test_reference import run, target_ids
 
 import golden
+from pyled import reference
 from pyled.porting.diagnosis import diagnose
+from pyled.porting.mistakes import MISTAKES
+from pyled.porting.replay import Replay
 from pyled.porting.stages import stages_of
 
 GRANULARITIES = {
@@ -105,18 +108,26 @@ RIGHT = ["length-tall-1", "pattern-uneven", "pattern-holes", "pattern-suffix", "
 RIGHT += ["decoder-no-key", "untied", "activation-quick_gelu"]
 
 
+def stacked(arrays, count=0):
+    """One array of those of all documents, with rows of 0 behind those that have fewer."""
+    G = max(count, *(len(array) for array in arrays)) if arrays[0].ndim else 0
+    return np.stack([np.concatenate([x, np.zeros((G - len(x), *x.shape[1:]))]) if x.ndim else x for x in arrays])
+
+
 @functools.cache
 def traced(case_name):
     """The inputs of a case, what the definition computes of them, and the weights."""
     case = golden.load(case_name)
     B = case.source_shape[0]
     inputs = {**case.inputs, "decoder_input_ids": np.stack([target_ids(case, b) for b in range(B)])}
+    if "labels" in inputs:  # the last one is no input of the decoder
+        inputs["labels"] = np.concatenate([inputs["labels"][:, :-1], np.full((B, 1), case.config.pad_token_id)], axis=1)
     truth = {f"in.{name}": array for name, array in inputs.items()}
     documents = [run(case, b, np.float64) for b in range(B)]
     for name in documents[0]:
-        arrays = [seen[name] for seen in documents]
-        G = max(len(array) for array in arrays)
-        truth[name] = np.stack([np.concatenate([x, np.zeros((G - len(x), *x.shape[1:]))]) for x in arrays])
+        truth[name] = stacked([seen[name] for seen in documents])
+    if "labels" in inputs and "logits" in truth:
+        truth["loss"] = np.float64(reference.loss(truth["logits"], inputs["labels"]))
     weights = {name.removeprefix("led."): array for name, array in case.weights(np.float64).items()}
     return case, inputs, truth, weights
 
@@ -125,7 +136,7 @@ def first_outside(theirs, truth, case, inputs, budget):
     """The first stage that is outside its budget, in the order of computation."""
     for stage in stages_of(case.config, inputs):
         if stage.name in theirs and truth[stage.name].dtype.kind == "f":
-            x, t = theirs[stage.name], truth[stage.name]
+            x, t = (np.nan_to_num(array[stage.name], neginf=-1e9) for array in (theirs, truth))
             if x.shape != t.shape or not err(*(np.where(x == t, 0, y) for y in (x, t))) <= budget(stage.name):
                 return stage.name
     return None
@@ -256,3 +267,54 @@ def test_the_decoders_input_is_diagnosed_and_other_inputs_and_gradients_are_not(
             first, {**truth, "in.decoder_input_ids": ids}, truth, weights, case.config, case.float32_error
         )
         assert [mistake.name for mistake in mistakes] == names
+
+
+def definition_as_port(case_name, way):
+    """The arrays that the definition computes with a mistake in it."""
+    case, inputs, truth, weights = traced(case_name)
+    names = [stage.name for stage in stages_of(case.config, inputs) if not stage.name.startswith("in.")]
+    replay = Replay({}, truth, weights, case.config, (), names, ())
+    with np.errstate(all="ignore"):
+        replay.run()
+        arrays = replay.run(way)
+    G = {name: truth[name].shape[1] for name in arrays if name.endswith("query_global")}
+    dump = {name: stacked(x, G.get(name, 0)) if name != "loss" else x[0] for name, x in arrays.items()}
+    return {name: array[:, : G[name]] if name in G else array for name, array in dump.items()}
+
+
+OTHERS = {
+    "shift-missing": "labels", "shift-left": "labels", "shift-keeps-ignored": "labels-first-ignored",
+    "global-first-only": "pattern-last", "mask-missing": "pattern-suffix", "position-of-mask": "pattern-holes",
+    "position-of-encoder": "decoder-6", "embedding-tied": "untied", "weights-of-next-layer": "windows-far",
+    "weights-of-previous-layer": "windows-far", "layers-reversed": "windows-far", "probs-transposed": "pattern-far",
+    "global-columns-masked": "pattern-far", "global-columns-of-global-projection": "pattern-far",
+    "global-projection-missing": "pattern-far", "global-projections-swapped": "pattern-far",
+    "window-halved-twice": "windows-none", "window-of-largest": "windows-none", "window-missing": "pattern-far",
+    "band-corners": "pattern-far", "band-mirrored": "pattern-far", "mask-is-zero": "pattern-far",
+    "mask-after-softmax": "pattern-far", "causal-mask-reversed": "decoder-6", "cross-keys-of-one-layer": "decoder-6",
+    "cross-keys-of-target": "decoder-6", "cross-projection-of-self": "decoder-6", "norm-root-missing": "pattern-far",
+    "norm-over-tokens": "pattern-far", "norm-of-attention": "pattern-far", "final-norm-added": "pattern-far",
+    "gelu-exact": "activation-gelu_new", "activation-silu": "pattern-far", "gelu-new-constant": "activation-gelu_new",
+    "gelu-erf-approximate": "pattern-far", "lm-head-tied": "untied", "logits-scaled": "decoder-6",
+    "logits-normed": "decoder-6", "ends-swapped": "qa", "classification-tanh-missing": "classification",
+    "last-token": "classification", "loss-without-padding": "labels", "loss-counts-ignored": "labels",
+    "loss-mean-of-means": "labels", "loss-of-documents": "labels", "loss-sum": "labels", "loss-shifted": "labels",
+    "products-in-tf32": "pattern-far", "products-in-float16": "pattern-far",
+    "probs-in-float16": "pattern-far", "probs-in-bfloat16": "pattern-far", "probs-in-float32": "pattern-far",
+    "bfloat16-accumulation": "pattern-far",
+}  # fmt: skip
+
+
+def test_each_known_mistake_is_tried():
+    exact = {"weights-in-float32"}  # as the weights of the cases are
+    assert {*SHOWN, *OTHERS, *exact} == {mistake.name for mistake in MISTAKES}
+    assert not {*SHOWN} & {*OTHERS}
+
+
+@pytest.mark.parametrize("mistake", OTHERS)
+def test_a_mistake_in_the_definition_is_named(mistake):
+    case, inputs, truth, weights = traced(OTHERS[mistake])
+    (ways,) = (one.ways for one in MISTAKES if one.name == mistake)
+    dump = definition_as_port(OTHERS[mistake], ways[0])
+    first, names = explained(case, inputs, truth, weights, dump, np.float64)
+    assert mistake in names, (first, names)
