@@ -14,6 +14,7 @@ infinity must stand where the truth has one. Integers are equal.
 """
 
 import math
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -97,14 +98,14 @@ def passes(tokens: int) -> range:
 
 
 def nudged(name: str, weight: Floats, seed: int) -> Floats:
-    """Return a weight for the pass `seed`: all of them but the first have other roundings from the first norm on.
+    """Return a weight for the pass `seed`: in all but the first its numbers are 2^-22 larger or smaller, at random.
 
-    There the scales of the norm of embeddings are one unit in the last place higher or lower, at random.
+    This stands for the roundings of another port, whose sums have another order. Tables of tokens are as they are.
     """
-    if not seed or not name.endswith("layernorm_embedding.weight"):
+    if not seed or name == "lm_head.weight" or name.endswith(("shared.weight", "embed_tokens.weight")):
         return weight
-    ends = np.where(np.random.default_rng(seed).integers(0, 2, weight.shape) == 1, np.inf, -np.inf)
-    return np.nextafter(weight, ends.astype(weight.dtype))
+    is_up = np.random.default_rng([seed, zlib.crc32(name.encode())]).random(weight.shape, np.float32) < 0.5
+    return weight * np.where(is_up, np.float32(1 + 2**-22), np.float32(1 - 2**-22))
 
 
 def measured(row: Row, x: Floats, t: Floats, is_out: Bools, kind: str | None) -> tuple[Row, Bools]:
