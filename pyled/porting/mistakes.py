@@ -49,11 +49,11 @@ def rounded(x: Floats, kind: str) -> Floats:
     return (nearest >> np.uint32(bits) << np.uint32(bits)).view(np.float32).astype(x.dtype)
 
 
-def summed(x: Floats, W: Floats, kind: str, rounds: str) -> Floats:
-    """Return x W^T, summed term by term in a narrow type, each term rounded to another type before."""
+def summed(x: Floats, W: Floats, bias: Floats, kind: str, rounds: str) -> Floats:
+    """Return x W^T + bias, summed term by term in a narrow type, each term rounded to another type before."""
     if x.size * len(W) > SUMS:
         raise ValueError(f"{x.size * len(W):,} terms are too many to be summed one by one")
-    total = np.zeros((*x.shape[:-1], len(W)), x.dtype)
+    total = np.broadcast_to(rounded(bias, kind), (*x.shape[:-1], len(W)))
     for i in range(x.shape[-1]):
         total = rounded(total + rounded(x[..., i, None] * W[:, i], rounds), kind)
     return total
@@ -207,6 +207,16 @@ def _products(kind: str) -> Way:
     )  # fmt: skip
 
 
+def _sums(kind: str) -> list[Way]:
+    """Return the ways to sum in a narrow type: from 0 or the bias on, with terms of that type or a wider one."""
+    W, b = 'weights[f"{name}.weight"]', 'weights[f"{name}.bias"]'
+    return [
+        (("linear", f"{LINEAR} + {b}", f'summed(x, {W}, {first}, "{kind}", "{terms}"){rest}'),)
+        for first, rest in ((f"0 * {b}", f" + {b}"), (b, ""))
+        for terms in (kind, "float32")
+    ]
+
+
 def _in_attention(old: str, new: str) -> list[Way]:
     """Return a change of the encoder's and one of the decoder's attention."""
     return [((function, old, new),) for function in (IN_ENCODER, IN_DECODER)]
@@ -306,6 +316,10 @@ _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
       _renamed(r"self_attn\.v_proj", "self_attn.k_proj"),
       (IN_ENCODER, "context = probs @ split_heads(v, H)", "context = probs @ split_heads(k, H)"),
       (IN_DECODER, "probs @ split_heads(v, H)", "probs @ split_heads(k, H)")]),
+    ("key-value-swapped", "Keys come from the projection of values, and values from that of keys. Shows at the "
+     "projections, or at the scores.", WEIGHTS,
+     [_swapped(".key", ".value"), _swapped(".k_proj", ".v_proj"), _swapped(".key_global", ".value_global"),
+      (IN_ENCODER, '("query", "key", "value")', '("query", "value", "key")')]),
     ("value-output-swapped", "The matrices of values and of the output are taken for each other: both have the same "
      "shape. Shows at the projection of values.", WEIGHTS,
      [_swapped(".longformer_self_attn.value", ".output"), _swapped("self_attn.v_proj", "self_attn.out_proj"),
@@ -370,6 +384,8 @@ _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
      [(IN_ENCODER, "softmax(scores[:, is_real])", "softmax(scores.swapaxes(1, 2)).swapaxes(1, 2)[:, is_real]"),
       (IN_DECODER, "softmax(scores)", "softmax(scores.swapaxes(1, 2)).swapaxes(1, 2)"),
       (IN_ENCODER, "softmax(scores[:, is_real])", "softmax(scores.swapaxes(0, 2)).swapaxes(0, 2)[:, is_real]")]),
+    ("softmax-base-2", "The softmax has powers of 2 in the place of powers of e: where a chip has exp2 alone, scores "
+     "are multiplied by log2(e) before. Shows at the probs.", WINDOW, [("softmax", "np.exp(", "np.exp2(")]),
     ("probs-transposed", "The values are summed by the columns of the probabilities, not by their rows. Shows at the "
      "context.", WINDOW, _in_attention("probs @ split_heads(v, H)", "probs.swapaxes(1, 2) @ split_heads(v, H)")),
     # The encoder's pattern
@@ -419,6 +435,8 @@ _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
          f".{match[1]}{'' if match[2] else '_global'}."), name)]]),
     ("global-query-first", "The first tokens ask in place of the global ones. Shows at query_global.", GLOBALS,
      [(IN_ENCODER, "linear(hidden[is_global],", "linear(hidden[: is_global.sum()],")]),
+    ("global-columns-first", "The first tokens are seen by all in the place of the global ones. Shows at the scores.",
+     GLOBALS, [("may_attend", SEEN, SEEN.replace("is_global[j]", "(j < is_global.sum())"))]),
     ("global-mask-missing", "Global queries see padding. Shows at the scores of global tokens.", MASKS,
      [("may_attend", SEEN, SEEN.replace("is_real[j]", "(is_real[j] | is_global[i])"))]),
     ("band-one-short", "The window lacks its last token, on one side or on both. Shows at the scores.", WINDOW,
@@ -462,7 +480,8 @@ _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
       ("may_attend", SEEN, SEEN.replace("is_real[j]", "(is_real[j] | ~is_global[i])"))]),
     ("mask-on-padding-queries", "The context of padding is not 0: its rows attend like others, or to all alike. Shows "
      "at the context in rows of padding, and nowhere else.", MASKS,
-     [[("may_attend", SEEN, SEEN.replace("is_real[i] & ", "")), (IN_ENCODER, ROWS, "probs = softmax(scores)")],
+     [[("may_attend", SEEN, SEEN.replace("is_real[i] & ", "")),
+       (IN_ENCODER, ROWS, "scores[:, ~is_seen.any(axis=1)] = 0; probs = softmax(scores)")],
       (IN_ENCODER, ROWS, ROWS + "; probs[:, ~is_real] = 1 / S")]),
     ("mask-is-zero", "A masked score becomes 0, not -inf: the mask is a factor. Shows at the scores.", MASKS,
      [(IN_ENCODER, "scores[:, ~is_seen] = -np.inf", "scores[:, ~is_seen] = 0"),
@@ -490,6 +509,10 @@ _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
      DECODER, [("decoder", "if target_is_real is not None and T > 1:", "if False:")]),
     ("cross-mask-missing", "The decoder sees the source's padding. Shows at the scores of encoder_attn.", CROSS,
      [("decoder", "np.broadcast_to(source_is_real, (T, len(states)))", "np.ones((T, len(states)), bool)")]),
+    ("cross-mask-causal", "The cross-attention is causal, as the decoder's self-attention is: a token does not see "
+     "what stands behind its own place in the source. Shows at the scores of encoder_attn.", CROSS,
+     [("decoder", "is_source_key = np.broadcast_to(source_is_real, (T, len(states)))",
+       "is_source_key = source_is_real & np.tri(T, len(states), dtype=bool)")]),
     ("cross-value-is-key", "The source's values come from the projection of its keys. Shows at encoder_attn.v_proj.",
      CROSS, [_renamed(r"encoder_attn\.v_proj", "encoder_attn.k_proj")]),
     ("cross-keys-of-one-layer", "All layers see the source by the projections of the first. Shows at "
@@ -534,7 +557,8 @@ _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
      [("layer_norm", MEAN, "(centred * centred).sum(axis=-1, keepdims=True) / (x.shape[-1] - 1)")]),
     ("epsilon-wrong", "Epsilon is that of another model, BERT's 1e-12 or T5's 1e-6; LED's is 1e-5. Shows at a norm, in "
      "rows of small variance.", NORMS,
-     [("layer_norm", "LAYER_NORM_EPSILON", epsilon) for epsilon in ("1e-12", "1e-6", "1e-8", "0", "1e-3", "1e-7")]),
+     [("layer_norm", "LAYER_NORM_EPSILON", epsilon)
+      for epsilon in ("1e-12", "1e-6", "1e-8", "0", "1e-3", "1e-7", "1e-4", "1e-9", "1e-10")]),
     ("epsilon-outside-root", "Epsilon is added to the deviation, not to the variance. Shows at a norm.", NORMS,
      [("layer_norm", "np.sqrt(variance + LAYER_NORM_EPSILON)", "(np.sqrt(variance) + LAYER_NORM_EPSILON)")]),
     ("norm-root-missing", "Rows are divided by their variance, not by its root. Shows at a norm.", NORMS,
@@ -581,6 +605,8 @@ _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
      [("activation", "0.044715", "0.44715")]),
     ("gelu-erf-unscaled", "The argument of erf is not divided by sqrt(2). Shows at activation_fn.", FORWARD,
      [("activation", "erf(x / math.sqrt(2))", "erf(x)")]),
+    ("gelu-half-missing", "GELU is x (1 + erf(x / sqrt(2))), without its division by 2. Shows at activation_fn.",
+     FORWARD, [("activation", "return x * (1 + erf(x / math.sqrt(2))) / 2", "return x * (1 + erf(x / math.sqrt(2)))")]),
     ("gelu-erf-approximate", "erf is a formula that is off by 1e-7, where a language has no erf. Shows at "
      "activation_fn in float64 alone.", FORWARD,
      [("activation", "erf = np.vectorize(math.erf, otypes=[x.dtype])", "erf = rough_erf")]),
@@ -645,12 +671,10 @@ _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
      _in_attention('see(f"{name}.probs", probs)', 'probs = rounded(probs, "float32"); see(f"{name}.probs", probs)')),
     ("float16-accumulation", "Sums are computed in float16: the numbers are all of that type, and off by what it "
      "rounds away. Shows at the first stage that is computed.", TYPES,
-     [("linear", LINEAR, f'summed(x, weights[f"{{name}}.weight"], "float16", "{rounds}")')
-      for rounds in ("float16", "float32")]),
+     _sums("float16")),
     ("bfloat16-accumulation", "Sums are computed in bfloat16: the numbers are all of that type, and off by what it "
      "rounds away. Shows at the first stage that is computed.", TYPES,
-     [("linear", LINEAR, f'summed(x, weights[f"{{name}}.weight"], "bfloat16", "{rounds}")')
-      for rounds in ("bfloat16", "float32")]),
+     _sums("bfloat16")),
 ]  # fmt: skip
 
 
