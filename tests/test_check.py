@@ -244,6 +244,29 @@ def test_rows_of_padding_may_be_left_out_and_that_is_said(upstream):
     assert packed.first is None and "rows of padding left out" in [row.layout for row in packed.stages]
 
 
+def test_rows_that_a_port_must_compute_are_not_padding(tmp_path):
+    """Those of masked targets, those of a source that is wholly padding; columns of padding are no rows."""
+    about = json.loads((DUMPS / "config.json").read_text())
+    source = {"input_ids": np.full((2, 5), 4), "attention_mask": np.array([[1, 1, 1, 0, 0], [0] * 5])}
+    target = {"decoder_input_ids": np.full((2, 3), 4), "decoder_attention_mask": np.array([[1, 1, 0], [1, 0, 0]])}
+    write_trace(model_of(about), source | target, tmp_path / "trace.npz")
+    truth = read(tmp_path / "trace.npz")
+    is_target, is_source = (mask[..., None] == 1 for mask in (target["decoder_attention_mask"], source["attention_mask"]))
+    is_source[1, 0] = True  # the other rows of the document are 0
+    cross = "decoder.layers.0.encoder_attn"
+    seen = np.where(np.isneginf(truth[f"{cross}.scores"]), 0, truth[f"{cross}.scores"])
+    for wrong in (
+        {"logits": np.where(is_target, truth["logits"], 0)},
+        {"logits": np.where(is_target, truth["logits"], np.nan)},
+        {"encoder.layers.0.fc1": np.where(is_source, truth["encoder.layers.0.fc1"], 0)},
+        {f"{cross}.scores": seen},
+    ):
+        assert check(wrong, truth).first in wrong, wrong.keys()
+    is_source[1] = True  # rows of padding beside real ones may be 0
+    x = np.where(is_source, truth["encoder.layers.0.fc1"], 0)
+    assert check({"encoder.layers.0.fc1": x}, truth).first is None
+
+
 def test_scores_before_the_mask_are_inside_if_the_probabilities_are(upstream):
     _, truth = upstream
     scores, probs = "decoder.layers.0.self_attn.scores", "decoder.layers.0.self_attn.probs"

@@ -225,9 +225,11 @@ class Comparison(Mapping[str, NDArray[Any]]):
         """Return the places of an array that are not compared, and in words which rows of padding are not."""
         is_out = np.zeros(x.shape, bool) if laid.is_absent is None else laid.is_absent.copy()
         axes, note = self.stages[name].axes, ""
-        letter = next((letter for letter in axes if letter in self.is_real), None)
-        if letter is not None and axes[0] == "B":
-            at, is_padding = axes.index(letter), ~self.is_real[letter]
+        # Rows of the source alone: a target's mask hides keys, and the decoder reads a source that is wholly padding.
+        letter = next((letter for letter in axes if letter in "ST"), "")
+        if letter == "S" and letter in self.is_real and axes[0] == "B":
+            is_real = self.is_real[letter]
+            at, is_padding = axes.index(letter), ~is_real & is_real.any(axis=1, keepdims=True)
             rows, truth = (
                 np.moveaxis(a, at, 1)[is_padding].reshape(is_padding.sum(), -1) for a in (x, self.truth[name])
             )
