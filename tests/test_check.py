@@ -251,7 +251,7 @@ def test_rows_that_a_port_must_compute_are_not_padding(tmp_path):
     target = {"decoder_input_ids": np.full((2, 3), 4), "decoder_attention_mask": np.array([[1, 1, 0], [1, 0, 0]])}
     write_trace(model_of(about), source | target, tmp_path / "trace.npz")
     truth = read(tmp_path / "trace.npz")
-    is_target, is_source = (mask[..., None] == 1 for mask in (target["decoder_attention_mask"], source["attention_mask"]))
+    is_target, is_source = target["decoder_attention_mask"][..., None] == 1, source["attention_mask"][..., None] == 1
     is_source[1, 0] = True  # the other rows of the document are 0
     cross = "decoder.layers.0.encoder_attn"
     seen = np.where(np.isneginf(truth[f"{cross}.scores"]), 0, truth[f"{cross}.scores"])
