@@ -162,7 +162,7 @@ def test_inputs_that_cannot_be_read_are_told(run, pairs, tmp_path):
     assert (status, out) == (1, "")
     assert err.splitlines() == [
         f"pyled: {tmp_path}/none: cannot be read: No such file or directory",
-        f"pyled: {empty}: is empty: there is nothing to evaluate",
+        f"pyled: {empty}: is empty: it has no document with a summary",
         f"pyled: {tmp_path}: cannot be read: Is a directory",
         "pyled: 3 of 3 documents failed",
     ]

@@ -1,6 +1,8 @@
 """`pyled train`: what it reads and tells, what it leaves when it is stopped or killed, and the exit status."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import time
@@ -125,6 +127,24 @@ def test_what_diverges_is_told_and_its_state_is_there(train, pairs, tmp_path):
     assert (status, out) == (1, "") and "of '" in err
     assert "lower the learning rate" in err and f"{tmp_path}/out has the state before it\n" in err
     assert (tmp_path / "out" / STATE).exists()
+
+
+def test_steps_are_not_lost_where_the_checkpoint_cannot_be_written(train, pairs, tmp_path, monkeypatch):
+    def is_full(loaded, folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "model.safetensors"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pyled.training.loop.write_checkpoint", is_full)
+        status, out, err = train(pairs, "--steps", 2)
+    reason = "model.safetensors: cannot be written: No space left on device"
+    assert (status, out) == (1, "") and err.endswith(f"{reason}; {tmp_path}/out has the state\n")
+    status, _, err = train(pairs, "--steps", 2)
+    assert status == 0 and f"{tmp_path}/out: goes on from step 2\n" in err
+
+
+def test_a_directory_that_cannot_be_made_is_told_before_the_first_step(run, pairs):
+    status, out, err = run("train", pairs, "-m", TINY, *QUICK, "--steps", 1, "-o", "/proc/out")
+    assert (status, out) == (1, "") and err.count("/proc/out: cannot be written: ") == 1
 
 
 COMPILED = {"NUMBA_DISABLE_JIT": "0"}

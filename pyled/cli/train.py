@@ -145,7 +145,8 @@ def train(arguments: argparse.Namespace, console: Console) -> int:
         console.error(f"{in_words(e)}; {folder} has the state before it")
         return FAILED
     except OSError as e:
-        raise OutputError(f"{e.filename or folder}: cannot be written: {e.strerror}") from None
+        state = f"; {folder} has the state" if training.place.step and training.save() else ""
+        raise OutputError(f"{e.filename or folder}: cannot be written: {e.strerror}{state}") from None
     put(f"{one_line(str(folder))}\n")
     return max(each.report() for each in pairs)
 

@@ -157,11 +157,12 @@ class Training:
 
         seconds: between two states
 
-        Raises DivergedError, and OSError where the checkpoint cannot be written.
+        Raises DivergedError, and OSError where the folder cannot be made, or the checkpoint not be written.
         """
         rate = schedule(self.settings.schedule, self.settings.warmup, self.steps)
         saved = self._began = time.monotonic()
         self._first = self.place.step
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._save()  # from now on the same command goes on here
         self._validate()
         for step, batches in takewhile(lambda each: each[0] < self.steps, self.order.after(self.place.step)):
@@ -186,7 +187,6 @@ class Training:
             return self._is_saved
         self._is_busy = True
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             write_state(self.folder, self.place, self.optimizer)
             self._is_saved = True
         except OSError as e:

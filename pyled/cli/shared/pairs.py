@@ -47,7 +47,7 @@ class Pairs(Tally):
         try:
             rows = list(_rows(read_text(name, may_be_blank=True)))
             if not rows:
-                raise InputError("is empty: there is nothing to evaluate")
+                raise InputError("is empty: it has no document with a summary")
             _fields(*rows[0], self._keys)
         except InputError as e:
             self.fail(input, e)
