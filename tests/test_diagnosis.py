@@ -284,7 +284,8 @@ def definition_as_port(case_name, way):
 
 OTHERS = {
     "key-value-swapped": "pattern-far", "softmax-base-2": "pattern-far", "global-columns-first": "pattern-far",
-    "cross-mask-causal": "decoder-6", "gelu-half-missing": "pattern-far", "shift-missing": "labels", "shift-left": "labels", "shift-keeps-ignored": "labels-first-ignored",
+    "cross-mask-causal": "decoder-6", "gelu-half-missing": "pattern-far", "shift-missing": "labels",
+    "shift-left": "labels", "shift-keeps-ignored": "labels-first-ignored",
     "global-first-only": "pattern-last", "mask-missing": "pattern-suffix", "position-of-mask": "pattern-holes",
     "position-of-encoder": "decoder-6", "embedding-tied": "untied", "weights-of-next-layer": "windows-far",
     "weights-of-previous-layer": "windows-far", "layers-reversed": "windows-far", "probs-transposed": "pattern-far",
