@@ -15,12 +15,11 @@ import numpy as np
 
 from ..arrays import Floats, Weights
 from ..errors import PyledWarning
+from .measures import FLOAT32_FLOOR, FLOAT64_BUDGET, LOST
 from .mistakes import MISTAKES, TYPES, Mistake, Way, changed_functions, rounded, weights_with
 from .replay import ANYWHERE, NAMED, ROWS, Replay, Scope, Stages, part_of, reached
 from .stages import Stage, stages_of
 
-FLOAT64_BUDGET, FLOAT32_FLOOR = 1e-10, 1e-6
-COARSER = {"bfloat16": 2**16, "float16": 2**13, "float32": 1}  # than float32
 LEFT_OVER = 0.2  # of the difference, at most, is left over by a mistake that explains it: the root of the mean square
 WORK = 1e12  # multiplications that are spent on a question: a minute or two of two cores
 ROUNDINGS = {mistake.name for mistake in MISTAKES if mistake.where == TYPES}
@@ -233,7 +232,7 @@ class _Question:
             numbers = [*usual[name], *(self.replay.theirs(name, b) for b in range(len(usual[name])))]
             size = max(np.max(np.abs(x), where=np.isfinite(x), initial=1.0) for x in numbers)
             kind = self.kind(name, usual)
-            of_float32 = 2 * max(self.float32_error.get(name, 0.0), FLOAT32_FLOOR) * COARSER.get(kind, 1)
+            of_float32 = 2 * max(self.float32_error.get(name, 0.0), FLOAT32_FLOOR) * LOST.get(kind, 1)
             budget = FLOAT64_BUDGET if kind == "float64" else of_float32 * (1 + self.is_rough)
             self.budgets[name, id(usual)] = float(budget * size)
         return self.budgets[name, id(usual)]
@@ -241,7 +240,7 @@ class _Question:
     def kind(self, name: str, usual: Stages) -> str:
         """Return the narrowest type that has all the port's numbers of a stage, and not the definition's by chance."""
         arrays = [self.replay.theirs(name, b) for b in range(len(usual[name]))]
-        for kind in COARSER:
+        for kind in reversed(LOST):  # the narrowest first
             is_of = _is_of(kind)
             is_known = kind == "float32" or (
                 not all(map(is_of, usual[name])) and len(np.unique(np.concatenate(arrays, axis=None))) > ENOUGH
@@ -265,7 +264,7 @@ class _Question:
                 is_narrow, is_always = (
                     np.mean(np.abs(x - rounded(x, kind)) <= 2.0**-21 * np.abs(x)) > 0.99 for x in (sums, as_usual)
                 )
-                if is_narrow and not is_always and error <= 2 * FLOAT32_FLOOR * COARSER[kind]:
+                if is_narrow and not is_always and error <= 2 * FLOAT32_FLOOR * LOST[kind]:
                     return [f"{kind}-accumulation"]
         return []
 

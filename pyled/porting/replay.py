@@ -15,18 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import Bools, Floats, Ids, Weights
+from .measures import NEVER
 from .mistakes import Way, changed_functions, definition_with, weights_with
 
 PARTS = ("embed", "encoder_layer", "decoder_layer")  # functions of the definition whose result is a state
 NAMED = {"linear": 2, "layer_norm": 2, "add_norm": 3, "decoder_attention": 5}  # the argument that names the call
-COSTLY = {
-    "encoder_attention": 5,
-    "decoder_attention": 4,
-    "feed_forward": 1,
-    "linear": 1,
-}  # the argument `weights`; then the name
+# The place of the argument `weights`, behind which is the name, in functions that are worth remembering.
+COSTLY = {"encoder_attention": 5, "decoder_attention": 4, "feed_forward": 1, "linear": 1}
 ROWS = 128  # of a feed-forward tell what is wrong with a layer: more are not computed
-NEVER = -1e4  # a score below stands for minus infinity
 
 Stages = dict[str, list[Floats]]  # by name, one array per document
 
