@@ -11,6 +11,7 @@ from test_reference import run, target_ids
 
 import golden
 from pyled import reference
+from pyled.porting.comparing import check
 from pyled.porting.diagnosis import diagnose
 from pyled.porting.mistakes import MISTAKES
 from pyled.porting.replay import Replay
@@ -320,3 +321,122 @@ def test_a_mistake_in_the_definition_is_named(mistake):
     dump = definition_as_port(OTHERS[mistake], ways[0])
     first, names = explained(case, inputs, truth, weights, dump, np.float64)
     assert mistake in names, (first, names)
+
+
+class ByModules(Port):
+    """What hooks on modules show: of a norm its own output, before a residual is added."""
+
+    def added(self, x, y, name):
+        return x + self.shows(name, self.norm(y, name))
+
+
+class NormedBefore(Port):
+    """GPT-2's order, as hooks on modules show it."""
+
+    def normed(self, x, name):
+        return self.shows(name, self.norm(x, name))
+
+    def added(self, x, y, name):
+        return x + y
+
+    def feed(self, x, name):
+        return super().feed(self.normed(x, f"{name}.final_layer_norm"), name)
+
+    def encoder_attention(self, x, w, real, is_global, name):
+        return super().encoder_attention(self.normed(x, f"{name}_layer_norm"), w, real, is_global, name)
+
+    def decoder_attention(self, x, source, seen, name):
+        normed = self.normed(x, f"{name}_layer_norm")
+        return super().decoder_attention(normed, normed if source is x else source, seen, name)
+
+
+class GlobalsApart(Port):
+    """A port whose code for the rows of global tokens is another, and right."""
+
+    def global_rows(self, context, x, real, is_global, *rest):
+        mistakes, self.mistakes = self.mistakes, ()
+        super().global_rows(context, x, real, is_global, *rest)
+        self.mistakes = mistakes
+        rows = context[is_global]  # which are joined as others are
+        context[is_global] = rows.reshape(len(rows), *rows.shape[:0:-1]).swapaxes(1, 2)
+
+
+class OfTarget(Port):
+    """Its cross-attention reads the decoder's states; its dump has as many rows as the truth."""
+
+    def decoder_attention(self, x, source, seen, name):
+        output = super().decoder_attention(x, x, np.tri(x.shape[1], dtype=bool)[None], name)
+        for part in ("k_proj", "v_proj"):
+            self.dump[f"{name}.{part}"] = self.dump[f"{name}.{part}"][:, : source.shape[1]]
+        return output
+
+
+@pytest.mark.parametrize(
+    ("kind", "mistakes", "case_name", "granularity", "stage", "name"),
+    [
+        (ByModules, [], "pattern-far", "modules", f"{LAYER}.self_attn_layer_norm", "norm-before"),
+        (NormedBefore, [], "pattern-far", "layers", f"{LAYER}.final_layer_norm", "norm-before"),
+        (GlobalsApart, ["heads-interleaved"], "pattern-far", "modules", ATTENTION, "heads-interleaved"),
+        (OfTarget, [], "decoder-6", "modules", f"{CROSS}.k_proj", "cross-keys-of-target"),
+    ],
+)
+def test_a_mistake_shows_in_a_port_of_another_build(kind, mistakes, case_name, granularity, stage, name):
+    case, inputs, truth, weights = traced(case_name)
+    dump = kind(weights, case.config, mistakes=mistakes).run(inputs)
+    dump = {n: x for n, x in dump.items() if GRANULARITIES[granularity](n)}
+    assert explained(case, inputs, truth, weights, dump) == (stage, [name])
+
+
+@pytest.mark.parametrize("mistake", ["global-query-first", "global-projection-query"])
+def test_global_queries_are_laid_out_as_the_others_where_there_are_as_many_as_documents(mistake):
+    case, inputs, truth, weights = traced("pattern-holes")  # two documents, one with two global tokens
+    dump = Port(weights, case.config, mistakes=[mistake]).run(inputs)
+    dump = {n: x.swapaxes(0, 1) if ".longformer_self_attn." in n else x for n, x in dump.items()}
+    dump = {n: x for n, x in dump.items() if GRANULARITIES["modules"](n)}
+    about = {"config": case.config.to_dict(), "float32_error": case.float32_error}
+    report = check(dump, truth, about=about, weights=weights)
+    assert (report.first, report.mistakes[:1]) == (f"{ATTENTION}.query_global", [mistake])
+
+
+@pytest.mark.parametrize("mistake", ["mask-on-padding-keys", "mask-at-document-end", "global-mask-missing"])
+@pytest.mark.parametrize("granularity", ["modules", "layers"])
+def test_a_mask_that_is_forgotten_on_padding_which_the_port_itself_appends(mistake, granularity):
+    case, inputs, truth, weights = traced("pattern-far")  # 11 tokens, and windows of 4
+    ids = inputs["input_ids"]
+    S, padding = ids.shape[1], ((0, 0), (0, 1))
+    longer = {
+        "input_ids": np.pad(ids, padding, constant_values=case.config.pad_token_id),
+        "attention_mask": np.pad(np.ones_like(ids), padding),
+        "global_attention_mask": np.pad(inputs["global_attention_mask"], padding),
+    }
+    dump = Port(weights, case.config, mistakes=[mistake]).run({**inputs, **longer})
+    dump = {n: x[:, :S] if x.shape[1] == S + 1 else x for n, x in dump.items() if GRANULARITIES[granularity](n)}
+    first, names = explained(case, inputs, truth, weights, dump)
+    assert first == (ATTENTION if granularity == "modules" else f"{LAYER}.final_layer_norm")
+    assert names[:1] == [mistake]
+
+
+def test_the_decoders_query_and_key_are_taken_for_each_other_behind_their_projections():
+    case, inputs, truth, weights = traced("decoder-6")
+    dump = Port(weights, case.config, mistakes=["query-key-swapped"], only=SELF).run(inputs)
+    dump = {n: x for n, x in dump.items() if GRANULARITIES["modules"](n)}
+    q, k = f"{SELF}.q_proj", f"{SELF}.k_proj"
+    dump[q], dump[k] = dump[k], dump[q]
+    assert explained(case, inputs, truth, weights, dump) == (f"{SELF}.out_proj", ["query-key-swapped"])
+
+
+def test_wrong_ids_of_the_decoder_are_explained_as_a_stage_is_and_right_ones_do_not_hide_what_embeds_others():
+    case, inputs, truth, weights = traced("labels")
+    labels = inputs["labels"]
+    for mistake, ids in (
+        ("decoder-start-token", np.where(np.arange(labels.shape[1]) == 0, 0, inputs["decoder_input_ids"])),
+        ("shift-missing", np.where(labels == -100, case.config.pad_token_id, labels)),
+    ):
+        dump = Port(weights, case.config).run({**inputs, "decoder_input_ids": ids})
+        dump = {n: x for n, x in dump.items() if GRANULARITIES["modules"](n)}
+        about = {"config": case.config.to_dict(), "float32_error": case.float32_error}
+        for shown, first in ((ids, "in.decoder_input_ids"), (inputs["decoder_input_ids"], "decoder.embed_tokens")):
+            theirs = {**dump, "in.decoder_input_ids": shown}
+            report = check(theirs, truth, about=about, weights=weights)
+            if mistake == "decoder-start-token" or first == "decoder.embed_tokens":
+                assert (report.first, report.mistakes) == (first, [mistake])

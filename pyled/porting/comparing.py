@@ -177,6 +177,7 @@ class Comparison(Mapping[str, NDArray[Any]]):
         self.is_real = {letter: mask == 1 for letter, mask in masks.items() if (mask != 1).any()}
         self.is_global: Bools = (flags > 0) & self.is_real.get("S", np.array(True))
         self._chosen: dict[str, tuple[str, int]] = {}  # their name, and which of its layouts
+        self._words: dict[str, str] = {}  # that say which layout it is
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         their_name, i = self._chosen[name]
@@ -205,6 +206,10 @@ class Comparison(Mapping[str, NDArray[Any]]):
         best = min(range(len(rows)), key=errors.__getitem__)
         # subtle: numbers that are wrong agree with some other layout a little better, by chance
         best = best if laid[0].layout or errors[best] < errors[0] / 4 else 0
+        # subtle: where B is G its shape says nothing; global queries are laid out as the others are
+        if name.endswith(".query_global") and "(S, B," in self._words.get(name.removesuffix("_global"), ""):
+            best = next((i for i, one in enumerate(laid) if "(G, B," in one.layout), best)
+        self._words[name] = laid[best].layout
         self._chosen.setdefault(name, (their_name, best))
         return rows[best]
 

@@ -8,7 +8,7 @@ less than what the port has wrong. Where no mistake does that, none is named: no
 import itertools
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from ..arrays import Floats, Weights
 from ..errors import PyledWarning
 from .measures import FLOAT32_FLOOR, FLOAT64_BUDGET, LOST
-from .mistakes import MISTAKES, TYPES, Mistake, Way, changed_functions, rounded, weights_with
+from .mistakes import MASKS, MISTAKES, TYPES, Mistake, Way, changed_functions, rounded, weights_with
 from .replay import ANYWHERE, NAMED, ROWS, Replay, Scope, Stages, part_of, reached
 from .stages import Stage, stages_of
 
@@ -54,6 +54,11 @@ def diagnose(
     with np.errstate(all="ignore"):
         question = _Question(first, theirs, truth, weights, config, float32_error, stages)
         names = question.answer() if question.first in question.usual else []
+        if not names and first.startswith("encoder") and (padding := _padding(truth, config)):
+            their_longer, longer = (_Longer(arrays, truth, config, padding) for arrays in (theirs, truth))
+            of_masks = [mistake for mistake in MISTAKES if mistake.where == MASKS]
+            question = _Question(first, their_longer, longer, weights, config, float32_error, stages, of_masks)
+            names = question.answer() if question.first in question.usual else []
     return [mistake for name in names for mistake in MISTAKES if mistake.name == name]
 
 
@@ -69,15 +74,17 @@ class _Question:
         config: Any,
         float32_error: Mapping[str, float],
         computed: list[Stage],
+        mistakes: Sequence[Mistake] = MISTAKES,
     ) -> None:
         self.first, self.truth, self.weights, self.config = first, truth, weights, config
+        self.mistakes = mistakes
         self.float32_error = float32_error
         self.budgets: dict[tuple[str, int], float] = {}
         stages = {stage.name: stage for stage in computed}
         order = [name for name in stages if not name.startswith("in.")]
         order.insert(order.index("decoder.embed_tokens"), "in.decoder_input_ids")
         place = order.index(first)
-        right = {name for name in order[:place] if name in theirs}
+        right = {name for name in order[:place] if name in theirs and not name.startswith("in.")}
         self.after = [name for name in order[place:] if name in theirs and name != "tokens"]
         parts = list(dict.fromkeys(map(part_of, order)))
         self.stop = part_of(first)
@@ -88,7 +95,8 @@ class _Question:
             narrow = {number: np.asarray(array).astype(np.float32) for number, array in arrays.items()}
             self.weights = weights = {name: narrow[id(array)] for name, array in weights.items()}
         self.given, self.right = (theirs, truth, weights, config), right
-        self.replay = Replay(*self.given, right, set(self.after), parts)
+        # subtle: rows that the port does not show are computed, where padding was appended to its source
+        self.replay = Replay(*self.given, right, set(self.after), parts if mistakes is MISTAKES else ())
         self.usual = self.replay.run(stop=self.stop)
         if first not in theirs:  # of a wrong shape: what follows it tells more
             wrong = (
@@ -101,7 +109,7 @@ class _Question:
         self.functions = {"forward"}.union(*(_functions(name, reach) for name in self.between))
         for name in self.between:  # what stands between the encoder and the decoder, or the decoder and its head
             self.functions |= {_side(other) for other in stages[name].inputs} - {_side(name), "in"}
-        if "in.decoder_input_ids" not in right and self.stop != "encoder":
+        if "decoder.embed_tokens" not in right and self.stop != "encoder":
             self.functions.add("shift_right")
 
     def answer(self) -> list[str]:
@@ -123,7 +131,7 @@ class _Question:
     def everywhere(self) -> Iterator[tuple[str, Way, Scope]]:
         """Yield each way to make a mistake that can show at `first`."""
         both_sides = {_side(part) for part in self.parts} >= {"encoder", "decoder"}
-        for mistake in MISTAKES:
+        for mistake in self.mistakes:
             for way in (*mistake.ways, *(_joined(mistake.ways) if both_sides else ())):
                 if self.is_between(way):
                     yield mistake.name, way, ANYWHERE
@@ -213,6 +221,8 @@ class _Question:
             if name.endswith("query_global") and not np.nan_to_num(theirs[len(array) :]).any():
                 theirs = theirs[: len(array)]  # behind those of this document are none, or those of no token
                 array = array[: len(theirs) or None]  # and as many as there should be are compared
+            if array.ndim == 2 and array.shape[1:] == theirs.shape[1:] and len(theirs) >= len(usual[name][b]):
+                array = array[: len(theirs)]  # more rows than the truth has were cut off
             if theirs.shape != array.shape:
                 return None
             is_cut = self.replay.rows is not None and part_of(name) == self.stop and name.endswith(BEHIND)
@@ -267,6 +277,35 @@ class _Question:
                 if is_narrow and not is_always and error <= 2 * FLOAT32_FLOOR * LOST[kind]:
                     return [f"{kind}-accumulation"]
         return []
+
+
+class _Longer(Mapping[str, Floats]):
+    """Arrays whose sources have some tokens of padding more, which many ports append to fill the last window."""
+
+    def __init__(self, arrays: Mapping[str, Floats], truth: Mapping[str, Floats], config: Any, padding: int) -> None:
+        self._arrays, self._padding, self._pad = arrays, padding, config.pad_token_id
+        inputs = {name.removeprefix("in."): truth[name] for name in truth if name.startswith("in.")}
+        self._axes = {stage.name: stage.axes for stage in stages_of(config, inputs)}
+        self._ones = {"in.attention_mask": np.ones_like(truth["in.input_ids"])} if arrays is truth else {}
+
+    def __getitem__(self, name: str) -> Floats:
+        array = self._arrays[name] if name in self._arrays else self._ones[name]
+        of_source = {"in.input_ids": self._pad, "in.attention_mask": 0, "in.global_attention_mask": 0}
+        axes = "BS" if name in of_source else self._axes.get(name, "") if array.dtype.kind == "f" else ""
+        widths = [(0, self._padding * (letter == "S")) for letter in axes]
+        return np.pad(array, widths, constant_values=of_source.get(name, np.nan)) if widths else array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**dict.fromkeys(self._arrays), **self._ones})
+
+    def __len__(self) -> int:
+        return len({*self._arrays, *self._ones})
+
+
+def _padding(truth: Mapping[str, Floats], config: Any) -> int:
+    """Return how many tokens of padding fill the last window, where the table of positions has as many."""
+    S, window = truth["in.input_ids"].shape[1], 2 * max(map(config.one_sided_window, range(config.encoder_layers)))
+    return -S % window if S + -S % window <= config.max_encoder_position_embeddings else 0
 
 
 def _joined(ways: tuple[Way, ...]) -> Iterator[Way]:

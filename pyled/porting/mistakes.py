@@ -82,6 +82,16 @@ def softmax_in_parts(scores: Floats, is_apart: NDArray[np.bool_], *, both: bool)
     return powers / np.where(is_apart, np.where(sums_apart == 0, 1, sums_apart), sums)
 
 
+def interleaved(x: Floats, H: int) -> Floats:
+    """Return heads of every H-th column: (S, E) -> (H, S, D)"""
+    return x.reshape(len(x), -1, H).transpose(2, 0, 1)
+
+
+def neighbouring(x: Floats) -> Floats:
+    """Return heads of neighbours, where those of every H-th column were joined: (H, S, D) -> (H, S, D)"""
+    return x.transpose(1, 2, 0).reshape(x.shape[1], len(x), -1).swapaxes(0, 1)
+
+
 def mirrored(probs: Floats) -> Floats:
     """Return rows turned round the diagonal: what belongs to j stands at 2i - j. (H, S, S) -> (H, S, S)"""
     i, j = np.indices(probs.shape[1:])
@@ -104,7 +114,19 @@ def rough_erf(x: Floats) -> Floats:
 
 
 HELPERS = {
-    f.__name__: f for f in (rounded, summed, seen, softmax_beside, softmax_in_parts, mirrored, log_softmax, rough_erf)
+    f.__name__: f
+    for f in (
+        rounded,
+        summed,
+        seen,
+        softmax_beside,
+        softmax_in_parts,
+        interleaved,
+        neighbouring,
+        mirrored,
+        log_softmax,
+        rough_erf,
+    )
 }
 
 
@@ -174,6 +196,7 @@ TYPES = "docs/porting.md#precision"
 # Texts of reference.py that several entries change.
 LOCAL = "scores = dots(split_heads(q, H), split_heads(k, H)) / math.sqrt(E // H)"
 GLOBAL = "dots(split_heads(q_global, H), split_heads(k_global, H)) / math.sqrt(E // H)"
+LOCAL_SUMS = "context = probs @ split_heads(v, H)"
 NEAR = "abs(i - j) <= w"
 SEEN = "(is_near | is_global[i] | is_global[j]) & is_real[i] & is_real[j]"
 ROWS = "probs[:, is_real] = softmax(scores[:, is_real])"
@@ -185,7 +208,12 @@ AVERAGE, MEAN = "x.mean(axis=-1, keepdims=True)", "(centred * centred).mean(axis
 SPLIT, JOIN = "x.reshape(len(x), H, x.shape[1] // H).swapaxes(0, 1)", "x.swapaxes(0, 1).reshape(x.shape[1], -1)"
 ACTIVATED = "activation(inner, kind)"
 FED, FED_NAME = "add_norm(hidden, fed, ", 'add_norm(hidden, fed, weights, f"{name}.final_layer_norm", see)'
-PRE_NORMED = 'feed_forward(layer_norm(hidden, weights, f"{name}.final_layer_norm"),'
+# The input of the feed-forward is normed, and the result of the layer, or that of the norm, is shown.
+PRE_NORMED = (
+    ('feed_forward(layer_norm(hidden, weights, f"{name}.final_layer_norm"),',
+     'seen(see, f"{name}.final_layer_norm", hidden + fed)'),
+    (f"feed_forward({FED_NAME.replace('fed', '0')},", "hidden + fed"),
+)  # fmt: skip
 FIRST_NORM = 'add_norm(hidden, attended, weights, f"{name}.self_attn_layer_norm", see)'
 CROSS_NORM = 'add_norm(hidden, attended, weights, f"{name}.encoder_attn_layer_norm", see)'
 TWICE = "math.log(2) * (is_global & ~is_global[:, None] & (abs(np.arange(S) - np.arange(S)[:, None]) <= w))"
@@ -220,6 +248,13 @@ def _sums(kind: str) -> list[Way]:
 def _in_attention(old: str, new: str) -> list[Way]:
     """Return a change of the encoder's and one of the decoder's attention."""
     return [((function, old, new),) for function in (IN_ENCODER, IN_DECODER)]
+
+
+def _rounded_probs(kind: str) -> list[Way]:
+    """Return the ways to round probabilities: in either attention, or in the encoder's local rows alone."""
+    shown, text = 'see(f"{name}.probs", probs)', f'rounded(probs, "{kind}")'
+    local = (IN_ENCODER, shown, f"probs = np.where(is_global[:, None], probs, {text}); {shown}")
+    return [*_in_attention(shown, f"probs = {text}; {shown}"), (local,)]
 
 
 _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
@@ -309,7 +344,9 @@ _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
     ("query-key-swapped", "Queries come from the projection of keys, and keys from that of queries. Shows at the "
      "projections, or at the scores, which are transposed.", WEIGHTS,
      [_swapped(".query", ".key"), _swapped(".q_proj", ".k_proj"),
-      (IN_ENCODER, '("query", "key", "value")', '("key", "query", "value")')]),
+      (IN_ENCODER, '("query", "key", "value")', '("key", "query", "value")'),
+      [(IN_DECODER, 'f"{name}.q_proj"', 'f"{name}." + "k_proj"'),
+       (IN_DECODER, 'f"{name}.k_proj"', 'f"{name}." + "q_proj"')]]),
     ("value-is-key", "The keys are summed in place of the values. Shows at the projection of values, or at the "
      "context.", WEIGHTS,
      [_renamed(r"\.value\.", ".key."), _renamed(r"\.value_global\.", ".key_global."),
@@ -334,7 +371,13 @@ _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
      [[("split_heads", SPLIT, "x.reshape(len(x), x.shape[1] // H, H).transpose(2, 0, 1)"),
        ("join_heads", JOIN, "x.transpose(1, 2, 0).reshape(x.shape[1], -1)")],
       ("split_heads", SPLIT, "x.reshape(len(x), x.shape[1] // H, H).transpose(2, 0, 1)"),
-      ("join_heads", JOIN, "x.transpose(1, 2, 0).reshape(x.shape[1], -1)")]),
+      ("join_heads", JOIN, "x.transpose(1, 2, 0).reshape(x.shape[1], -1)"),
+      # where the code of global rows is right
+      [(IN_ENCODER, LOCAL, LOCAL.replace("split_heads", "interleaved")),
+       (IN_ENCODER, LOCAL_SUMS, "context = neighbouring(probs @ interleaved(v, H))")],
+      [(IN_ENCODER, LOCAL, LOCAL.replace("split_heads", "interleaved")),
+       (IN_ENCODER, LOCAL_SUMS, "context = probs @ interleaved(v, H)")],
+      (IN_ENCODER, LOCAL_SUMS, "context = neighbouring(probs @ split_heads(v, H))")]),
     ("heads-not-transposed", "Arrays are reshaped between (S, E) and (H, S, D) without exchanging the axes of tokens "
      "and heads. Shows at the scores, or at the context.", WINDOW,
      [("join_heads", JOIN, "x.reshape(x.shape[1], -1)"),
@@ -529,24 +572,26 @@ _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
      [(IN_DECODER, "probs = softmax(scores)", "probs = softmax(scores) * is_seen.any(axis=1)[:, None]"),
       (IN_DECODER, "scores[:, ~is_seen.any(axis=1)] = 0", "pass")]),
     # Residuals and norms
-    ("norm-before", "The output of a part is normed before the residual is added, or its input is normed as in GPT-2; "
-     "LED norms the sum of both. Shows at self_attn_layer_norm, or at the first projection.", NORMS,
-     [("add_norm", NORMED, f'{NORMED} if "embedding" in name else x + layer_norm(y, weights, name)'),
-      [("encoder_layer", "encoder_attention(hidden,", f"encoder_attention({FIRST_NORM.replace('attended', '0')},"),
-       ("encoder_layer", f"hidden = {FIRST_NORM}", "hidden = hidden + attended"),
-       ("encoder_layer", "feed_forward(hidden,", PRE_NORMED),
-       ("encoder_layer", FED_NAME, 'seen(see, f"{name}.final_layer_norm", hidden + fed)')],
-      [("decoder_layer", "decoder_attention(hidden, hidden,",
-        f"decoder_attention(x := {FIRST_NORM.replace('attended', '0')}, x,"),
-       ("decoder_layer", f"hidden = {FIRST_NORM}", "hidden = hidden + attended"),
-       ("decoder_layer", "decoder_attention(hidden, states,",
-        f"decoder_attention({CROSS_NORM.replace('attended', '0')}, states,"),
-       ("decoder_layer", f"hidden = {CROSS_NORM}", "hidden = hidden + attended"),
-       ("decoder_layer", "feed_forward(hidden,", PRE_NORMED),
-       ("decoder_layer", FED_NAME, 'seen(see, f"{name}.final_layer_norm", hidden + fed)')]]),
     ("residual-missing", "The input of a layer's part is not added to its output. Shows at the norm behind it.",
      NORMS,
      [("add_norm", NORMED, 'layer_norm(x + y if "embedding" in name else y, weights, name)')]),
+    ("norm-before", "The output of a part is normed before the residual is added, or its input is normed as in GPT-2; "
+     "LED norms the sum of both. Shows at self_attn_layer_norm, or at the first projection.", NORMS,
+     [("add_norm", NORMED, f'{NORMED} if "embedding" in name else x + layer_norm(y, weights, name)'),
+      [("add_norm", NORMED, 'layer_norm(x + y if "embedding" in name else y, weights, name)'),
+       ("add_norm", "return hidden", 'return hidden if "embedding" in name else x + hidden')],
+      *([("encoder_layer", "encoder_attention(hidden,", f"encoder_attention({FIRST_NORM.replace('attended', '0')},"),
+         ("encoder_layer", f"hidden = {FIRST_NORM}", "hidden = hidden + attended"),
+         ("encoder_layer", "feed_forward(hidden,", pre_normed),
+         ("encoder_layer", FED_NAME, result)] for pre_normed, result in PRE_NORMED),
+      *([("decoder_layer", "decoder_attention(hidden, hidden,",
+          f"decoder_attention(x := {FIRST_NORM.replace('attended', '0')}, x,"),
+         ("decoder_layer", f"hidden = {FIRST_NORM}", "hidden = hidden + attended"),
+         ("decoder_layer", "decoder_attention(hidden, states,",
+          f"decoder_attention({CROSS_NORM.replace('attended', '0')}, states,"),
+         ("decoder_layer", f"hidden = {CROSS_NORM}", "hidden = hidden + attended"),
+         ("decoder_layer", "feed_forward(hidden,", pre_normed),
+         ("decoder_layer", FED_NAME, result)] for pre_normed, result in PRE_NORMED)]),
     ("residual-of-layer", "The feed-forward's residual is the layer's input, not the normed sum behind the attention. "
      "Shows at final_layer_norm.", NORMS,
      [[(layer, f"hidden = {FIRST_NORM}", f"entering, hidden = hidden, {FIRST_NORM}"),
@@ -662,13 +707,13 @@ _ENTRIES: list[tuple[str, str, str, list[Any]]] = [
     ("products-in-float16", "Products of matrices round their factors to float16, sums are in float32. Shows at the "
      "first projection.", TYPES, [_products("float16"), _products("float16")[:1]]),
     ("probs-in-float16", "The probabilities of the attention are rounded to float16. Shows at probs or context.", TYPES,
-     _in_attention('see(f"{name}.probs", probs)', 'probs = rounded(probs, "float16"); see(f"{name}.probs", probs)')),
+     _rounded_probs("float16")),
     ("probs-in-bfloat16", "The probabilities of the attention are rounded to bfloat16. Shows at probs or context.",
      TYPES,
-     _in_attention('see(f"{name}.probs", probs)', 'probs = rounded(probs, "bfloat16"); see(f"{name}.probs", probs)')),
+     _rounded_probs("bfloat16")),
     ("probs-in-float32", "The probabilities of the attention are rounded to float32, in a port that computes in "
      "float64, as transformers does in the encoder. Shows at probs or context.", TYPES,
-     _in_attention('see(f"{name}.probs", probs)', 'probs = rounded(probs, "float32"); see(f"{name}.probs", probs)')),
+     _rounded_probs("float32")),
     ("float16-accumulation", "Sums are computed in float16: the numbers are all of that type, and off by what it "
      "rounds away. Shows at the first stage that is computed.", TYPES,
      _sums("float16")),
