@@ -235,9 +235,8 @@ class Comparison(Mapping[str, NDArray[Any]]):
         if letter == "S" and letter in self.is_real and axes[0] == "B":
             is_real = self.is_real[letter]
             at, is_padding = axes.index(letter), ~is_real & is_real.any(axis=1, keepdims=True)
-            rows, truth = (
-                np.moveaxis(a, at, 1)[is_padding].reshape(is_padding.sum(), -1) for a in (x, self.truth[name])
-            )
+            flat = (is_padding.sum(), x[0].size // x.shape[at])  # subtle: -1 has no answer where no row is padding
+            rows, truth = (np.moveaxis(a, at, 1)[is_padding].reshape(flat) for a in (x, self.truth[name]))
             is_idle = ((rows == 0).all(axis=1) & (truth != 0).any(axis=1)) | np.isnan(rows).all(axis=1)
             is_out_row = is_padding.copy()
             is_out_row[is_padding] = is_idle
