@@ -88,6 +88,7 @@ def test_the_stages_and_gradients_are_those_of_the_reference(part, tiny):
     for path in cases:
         case = golden.load(path.name) if part == "forward" else golden.load_gradients(path.name)
         truth, inputs = arrays_of(path), arrays_of(path, "inputs")
+        assert inputs.keys() == case.inputs.keys(), path.name
         for name, array in case.inputs.items():
             assert np.array_equal(inputs[name], array), (path.name, name)
         for name, array in case.truth.items():
@@ -179,6 +180,24 @@ def test_a_port_passes_and_one_with_a_mistake_fails_where_it_is(tiny, tmp_path, 
     }
     few_stages = GOOD.replace("stages)", "{name: stages[name] for name in stages if 'fc1' in name})")
     assert "lacks logits" in verdicts(folder, port(few_stages))["pattern-holes"].reason
+
+
+@pytest.mark.parametrize("left_out", ["", "in.decoder_input_ids"])
+def test_targets_are_shifted_by_the_port_itself(left_out, tiny, tmp_path, port):
+    """The decoder's input is not among the arguments of a case with labels, and of the other heads."""
+    lines = f"""
+from pyled.porting.tracing import trace
+inputs = dict(read_safetensors(Path(case, "inputs.safetensors")))
+assert "decoder_input_ids" not in inputs
+ids = read_safetensors(Path(case, "expected.safetensors"))["in.decoder_input_ids"].copy()
+ids[:, 0] = 0
+stages = trace(case, inputs | {{"decoder_input_ids": ids}}, "definition")
+stages.pop("{left_out}", None)
+write_safetensors(Path(out), stages)
+"""
+    judged = verdicts(few(tiny, tmp_path, forward=["labels-first-ignored", "qa"]), port(lines))
+    first = "decoder.embed_tokens" if left_out else "in.decoder_input_ids"
+    assert {(one.first, one.mistakes[:1]) for one in judged.values()} == {(first, ("decoder-start-token",))}, judged
 
 
 def test_gradients_are_compared_and_those_that_are_zero_may_be_left_out(tiny, tmp_path, port):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Ids
-from ..reference import IGNORED_LABEL, shift_right
+from ..reference import IGNORED_LABEL
 from .recipe import architecture, integers
 
 # Sizes are odd; heads and depths differ between encoder and decoder: 3 x 7 and 7 x 3; 5 x 3 and 3 x 5; 1 x 9 and 3 x 3.
@@ -65,7 +65,7 @@ IDS = {"pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}  # whe
 class Case:
     """One call of a model.
 
-    targets: "labels" or "input_ids" where the decoder's input is one of these, shifted right
+    targets: None where the decoder's input is not passed: it is the labels, or else input_ids, shifted right
     of_head: what the loss of another head is computed from
     stages: a pattern of the stages that are stored, where not all are
     settings: of a generation, in place of some of SETTINGS; None for one call
@@ -75,7 +75,7 @@ class Case:
     about: str
     config: Mapping[str, Any]
     rows: tuple[str, ...]
-    targets: tuple[str, ...] | str = ("..",)
+    targets: tuple[str, ...] | None = ("..",)
     labels: tuple[str, ...] | None = None
     of_head: Mapping[str, Any] = field(default_factory=dict)
     stages: str | None = None
@@ -87,7 +87,7 @@ class Case:
         return "base" if self.config is BASE else "tiny"
 
     def inputs(self) -> dict[str, Ids]:
-        """Return the arguments of the call, by Hugging Face's names, the decoder's input among them."""
+        """Return the arguments of the call, by Hugging Face's names."""
         ids_of, V = {**IDS, **self.config}, self.config["vocab_size"]
         letters = np.array([list(row) for row in self.rows])  # (B, S)
         ids = integers(f"{self.name}/input_ids", 0, letters.shape, 0, V)
@@ -104,10 +104,7 @@ class Case:
             labels = integers(f"{self.name}/labels", 0, signs.shape, 0, V)
             labels = np.where(signs == "p", ids_of["pad_token_id"], labels)
             arrays["labels"] = np.where(signs == "x", IGNORED_LABEL, labels)
-        if isinstance(self.targets, str):
-            start, pad = ids_of["decoder_start_token_id"], ids_of["pad_token_id"]
-            arrays["decoder_input_ids"] = np.stack([shift_right(row, start, pad) for row in arrays[self.targets]])
-        elif self.settings is None:
+        if self.targets is not None and self.settings is None:
             shape, targets = (len(self.rows), len(self.targets[0])), np.array([list(row) for row in self.targets])
             arrays["decoder_input_ids"] = integers(f"{self.name}/decoder_input_ids", 0, shape, 0, V)  # (B, T)
             if "." not in targets:
@@ -130,20 +127,20 @@ def forward_cases() -> list[Case]:
         Case("decoder-1-mask", "one target token, masked: without effect", WIDE, (real, short), ("0", "1")),
         Case("decoder-no-key", "target tokens without an allowed key", WIDE, (real, short), ("00110", "00000")),
         Case("decoder-all-masked", "a source wholly masked", WIDE, ("-----", short), ("...", "...")),
-        Case("labels", "targets made of labels", WIDE, (real, short), "labels", ("..x.", ".xxx")),
+        Case("labels", "targets made of labels", WIDE, (real, short), None, ("..x.", ".xxx")),
         Case("labels-and-ids", "labels beside other targets", WIDE, (real, short), ("...", "..."), ("x..", "...")),
         Case("labels-padding", "labels that are padding count", WIDE, (real, short), ("...",) * 2, ("..p", "p.x")),
-        Case("labels-ignored", "every label -100: the loss is NaN", WIDE, (real,), "labels", ("xxx",)),
-        Case("labels-first-ignored", "the first label -100", WIDE | OTHER_IDS, (real,), "labels", ("x..",)),
+        Case("labels-ignored", "every label -100: the loss is NaN", WIDE, (real,), None, ("xxx",)),
+        Case("labels-first-ignored", "the first label -100", WIDE | OTHER_IDS, (real,), None, ("x..",)),
         Case("untied", "embeddings of their own, other special ids", WIDE | OTHER_IDS, (real, short), ("...", "...")),
         *[
             Case(f"activation-{kind}", f"activation_function {kind}", WIDE | {"activation_function": kind}, ("g....",))
             for kind in ("gelu_new", "quick_gelu", "relu", "silu")
         ],
-        Case("qa", "a head for answers", WIDE | QA, ("gg...", short), "input_ids"),
-        Case("classification", "a head for labels", TALL | CLASSES, ("g......e", "g...e---"), "input_ids"),
+        Case("qa", "a head for answers", WIDE | QA, ("gg...", short), None),
+        Case("classification", "a head for labels", TALL | CLASSES, ("g......e", "g...e---"), None),
         Case("classification-last-end", "two ends in each text: the last one counts", TALL | CLASSES,
-             ("ge....e..", "g..ee----"), "input_ids"),
+             ("ge....e..", "g..ee----"), None),
         Case("base-short", "the shape of LED-base: heads of 64", BASE, ("g......", "g...---"), ("...", "..."),
              stages="*embed*,*.layers.[05].*,logits,tokens"),
         Case("base-window", "more tokens than a side of its window has", BASE, ("g" + 551 * "." + "g" + 19 * ".",),
@@ -197,11 +194,11 @@ def gradient_cases() -> list[Case]:
         Case("masked-holes", "holes in the mask", SMALL, ("-.g-..-g.", "..---...."), **three),
         Case("masked-document", "a document wholly masked", SMALL, ("--------", ".g...---"), **three),
         Case("decoder-no-key", "target tokens without a key", SMALL, (real, short), ("0011", "0000"), ("....",) * 2),
-        Case("labels", "targets made of labels", SMALL, (real, short), "labels", ("..x.", ".xxx")),
+        Case("labels", "targets made of labels", SMALL, (real, short), None, ("..x.", ".xxx")),
         Case("untied", "embeddings of their own", SMALL | OTHER_IDS, ("..g..", "..---"), ("...",) * 2, ("...",) * 2),
-        Case("qa-ends", "a head for answers", SMALL | QA, ("gg...", short), "input_ids",
+        Case("qa-ends", "a head for answers", SMALL | QA, ("gg...", short), None,
              of_head={"start_positions": [0, 4], "end_positions": [4, 3]}),
-        Case("classes-single", "a head for labels", SMALL | CLASSES, ("g....e", "g..e--"), "input_ids",
+        Case("classes-single", "a head for labels", SMALL | CLASSES, ("g....e", "g..e--"), None,
              of_head={"labels": [2, 0]}),
     ]  # fmt: skip
 

@@ -104,7 +104,9 @@ def size_of(sizes: Sequence[str], weights: bool) -> int:
     total = 2_000_000  # vocabularies, transcripts and gradients
     for case in forward_cases():
         if case.size in sizes:
-            stages = stages_of(LEDConfig.from_dict(case.config), case.inputs())
+            inputs = case.inputs()
+            inputs.setdefault("decoder_input_ids", inputs.get("labels", inputs["input_ids"]))  # shifted, and as many
+            stages = stages_of(LEDConfig.from_dict(case.config), inputs)
             total += sum(stage.size for stage in stages if is_picked(stage.name, case.stages))
             total += 4 * weights * sum(math.prod(shape) for shape in _stored(case.config).values())
     return total
