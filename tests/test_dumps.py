@@ -115,6 +115,12 @@ def test_bfloat16_is_widened_exactly_from_each_format(tmp_path):
         assert np.array_equal(dump["a"], values) and dump.type_of("a") == "bfloat16"
 
 
+def npy_of_shape(shape):
+    """A .npy file without data, whose header names a shape that no array of NumPy needs to have."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
 def zipped(path, members):
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in members:
@@ -133,6 +139,8 @@ ONES = npy(np.ones(3))
         ("a.npy", b"\x93NUMPY\x01\x00\xff\xff{", "no header of a .npy file"),
         ("a.npy", b"\x93NUMPY\x09\x00\x01\x00{", "no header of a .npy file"),
         ("a.npy", b"hello", "no header of a .npy file"),
+        ("a.npy", npy_of_shape((0,) + 99 * (1,)), "no shape of an array"),
+        ("a.npy", npy_of_shape((0, 2**63 - 1, 9)), "no shape of an array"),
         ("a.npy", npy(np.array([1, "x"], object), allow_pickle=True), "is of object: write float64"),
         ("a.npy", npy(np.ones(2, complex)), "is of complex128: write float64"),
         ("a.npy", ONES.replace(b"(3,)", b"(-3,)").replace(b" \n", b"\n", 1), "damaged"),
