@@ -274,14 +274,25 @@ def test_a_program_that_cannot_be_started_fails(program, tiny, tmp_path):
     assert judged.verdict == "failed" and judged.reason.startswith("cannot be started: ")
 
 
+SLOW = """
+import subprocess, time
+start = subprocess.Popen.__init__
+subprocess.Popen.__init__ = lambda *arguments, **more: (start(*arguments, **more), time.sleep({}))[0]
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_the_port_and_what_it_started(number, tiny, tmp_path):
+def test_an_interrupt_ends_the_port_and_what_it_started(number, seconds, tiny, tmp_path):
+    """Also one that comes when the port runs, and whoever starts it has not heard of it yet: after so many seconds."""
     folder, program = few(tiny, tmp_path, forward=["length-tall-1"]), tmp_path / "port.sh"
     program.write_text('sleep 300 &\necho $! >"$1"\nwait\n')
     (tmp_path / "scratch").mkdir()
+    (tmp_path / "sitecustomize.py").write_text(SLOW.format(seconds))
     command = ["-P", "-m", "pyled", "kit", "run", "--kit", folder, "--", "sh", program, tmp_path / "pid"]
     process = subprocess.Popen(
-        [sys.executable, *command], env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "scratch")}
+        [sys.executable, *command],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "TMPDIR": str(tmp_path / "scratch")},
     )
     wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
     process.send_signal(number)

@@ -71,7 +71,7 @@ QUERY = "real *q = shown_linear(&layer->self.query, h, B, S, out);"
 TEXT = 'sprintf(text, "%llu/%s", (unsigned long long)model->seed, name);'
 CELL = "made[i] = (real)(more + factor * (2.0 * (double)(z >> 52) - 4095) / 8192);"
 CROSSED = 'make_decoder_attention(model, &layer->cross, name, ".encoder_attn");'
-TARGET = 'target = read_numbers(file, "decoder_input_ids");'
+SHIFTED = "i % from->columns == 0 ? model->start : from->ids[i - 1]"
 BEFORE_ROWS = "        for (i = g = 0; i < S; i++) {\n            long place"
 GATHERED = "rows + (b * batch->G + g++) * E, x + (b * batch->S + i) * E, (size_t)E * sizeof(real));"
 GLOBAL_QUERY = 'layer->global.query = make_linear(model, inner, ".query_global", E, E);'
@@ -195,14 +195,9 @@ PUT = [
     ("cross-value-is-key", "decoder-6", f"{CROSS}.v_proj", CROSSED,
      f"{CROSSED} layer->cross.value.weight = layer->cross.key.weight;"
      " layer->cross.value.bias = layer->cross.key.bias;"),
-    ("decoder-start-token", "labels", "decoder.embed_tokens", TARGET,
-     f"{TARGET} for (i = 0; i < target->rows; i++) target->ids[i * target->columns] = 0;"),
-    ("shift-missing", "labels", "decoder.embed_tokens", TARGET,
-     f"{TARGET} labels = read_numbers(file, \"labels\"); for (i = 0; i < labels->rows * labels->columns; i++)"
-     " target->ids[i] = labels->ids[i] == -100 ? model->pad : labels->ids[i];"),
-    ("shift-keeps-ignored", "labels", "decoder.embed_tokens", TARGET,
-     f"{TARGET} labels = read_numbers(file, \"labels\"); for (i = 1; i < labels->rows * labels->columns; i++)"
-     " if (i % labels->columns && labels->ids[i - 1] == -100) target->ids[i] = model->start;"),
+    ("decoder-start-token", "labels", "decoder.embed_tokens", "0 ? model->start : from", "0 ? 0 : from"),
+    ("shift-missing", "labels", "decoder.embed_tokens", SHIFTED, "from->ids[i]"),
+    ("shift-keeps-ignored", "labels", "decoder.embed_tokens", "shifted[i] = model->pad;", "shifted[i] = model->start;"),
     ("last-token", "classification", "classification_head.dense", "== model->eos)\n", "!= model->pad)\n"),
     ("classification-tanh-missing", "classification", "classification_head.out_proj",
      "y[i] = (real)tanh((double)z[i]);\n        z =", "y[i] = z[i];\n        z ="),

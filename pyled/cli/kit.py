@@ -15,7 +15,7 @@ from ..errors import InputError, one_line
 from .shared.console import Console, OutputError, put
 from .shared.exit_status import FAILED, OK
 from .shared.forms import as_json
-from .shared.interrupts import closed, leave_on_termination
+from .shared.interrupts import closed, held, leave_on_termination
 from .shared.parser import Commands, add_command, add_quiet
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
     port = Port(arguments.files, 60.0 if arguments.timeout is None else arguments.timeout)
     leave_on_termination()
     scratch = tempfile.TemporaryDirectory(prefix="pyled-kit-")
-    port.scratch = Path(scratch.name)
+    port.scratch, port.starting = Path(scratch.name), held
     with closed(port.stop), closed(scratch.cleanup):
         folder = Path(arguments.kit or Path(scratch.name) / "kit")
         if arguments.kit is None:

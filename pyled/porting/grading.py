@@ -67,6 +67,7 @@ class Port:
     command: the program and its first arguments
     timeout: seconds that a case may take
     scratch: a folder for what it writes; None for that of the system
+    starting: a block in which it starts, such as one that lets an interrupt wait until `stop` knows the process
 
     Raises InputError for the first two.
     """
@@ -77,15 +78,17 @@ class Port:
         if not 0 < timeout < threading.TIMEOUT_MAX:
             raise InputError(f"timeout is {timeout}: it must be a number of seconds above 0")
         self.command, self.timeout, self.scratch = [*command], timeout, scratch
+        self.starting: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, *arguments: str) -> Exit:
         """Run it once with further arguments, and tell how it ended."""
         try:
-            self._process = process = subprocess.Popen(
-                [*self.command, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, start_new_session=True,
-            )  # fmt: skip
+            with self.starting():
+                self._process = process = subprocess.Popen(
+                    [*self.command, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE, start_new_session=True,
+                )  # fmt: skip
         except (OSError, ValueError) as e:  # ValueError: a NUL in an argument
             return Exit(None, reason=f"cannot be started: {getattr(e, 'strerror', None) or e}")
         printed, said = _Beginning(process.stdout), _Beginning(process.stderr)
