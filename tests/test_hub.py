@@ -459,7 +459,7 @@ def test_each_command_that_runs_a_model_or_a_tokenizer_takes_another_tokenizer_a
     commands = next(action.choices for action in make_parser()._actions if isinstance(action.choices, dict))
     options = {name: set(command._option_string_actions) for name, command in commands.items()}
     assert [name for name in options if "--revision" in options[name] and "--tokenizer" not in options[name]] == [
-        "inspect", "convert"]  # fmt: skip
+        "inspect", "convert", "check"]  # fmt: skip
     assert [name for name in options if "--model" in options[name] and "--revision" not in options[name]] == []
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import LINE_ENDS, escaped
+from ..hub import MODEL, opened
 from .shared.console import Console, put
 from .shared.exit_status import FAILED, OK, UNDONE
 from .shared.forms import as_json
-from .shared.parser import Commands, add_command, add_quiet
+from .shared.parser import Commands, add_command, add_quiet, add_revision
 
 if TYPE_CHECKING:
     from ..porting.comparing import Report
@@ -59,6 +60,7 @@ def add(commands: Commands) -> None:
         metavar="DIR",
         help="the checkpoint whose weights the known mistakes are tried with (default: the one that TRACE names)",
     )
+    add_revision(parser)
     parser.add_argument(
         "--names",
         metavar="FILE",
@@ -74,9 +76,12 @@ def check(arguments: argparse.Namespace, console: Console) -> int:
     from ..porting import comparing, dumps
     from ..porting.truths import truth_for
 
+    model = None
+    if arguments.model is not None or arguments.revision is not None:
+        model = str(opened(arguments.model, {"revision": arguments.revision}, *MODEL)[0])
     theirs = dumps.read(arguments.theirs)
     names = None if arguments.names is None else comparing.read_names(arguments.names)
-    truth = truth_for(Path(arguments.against), theirs, names, arguments.model)
+    truth = truth_for(Path(arguments.against), theirs, names, model)
     report = comparing.check(theirs, truth.arrays, names, about=truth.about, weights=truth.weights)
     for note in (*truth.notes, *report.notes):
         console.note(note)

@@ -137,7 +137,7 @@ def _matched(
     shipped = [path.stem for path in SHIPPED.glob("*.json") if names is None and report.unknown]
     for others in shipped:
         if 4 * sum(renamed(name, read_names(others)) in truth for name in report.unknown) > len(report.unknown):
-            report.notes.append(f"many of its names are those of {others}: pass names={others!r}")
+            report.notes.append(f"many of its names are those of {others}: pass names={brief(others)}")
     if all(name.startswith("in.") for name in matched):
         one, near = next(iter(report.unknown.items()), ("", []))
         hint = f"did you mean {near[0]}? " if near else ""

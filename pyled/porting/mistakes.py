@@ -749,7 +749,7 @@ def _changed(way: Way) -> dict[str, CodeType]:
     texts = dict(_definition()[1])
     for function, old, new in (change for change in way if isinstance(change, tuple)):
         if texts[function].count(old) != 1:
-            raise LookupError(f"{old!r} stands {texts[function].count(old)} times in {function}")
+            raise LookupError(f"{function} has {texts[function].count(old)} times: {old}")
         texts[function] = texts[function].replace(old, new)
     return {f: compile(text, f, "exec") for f, text in texts.items() if text != _definition()[1][f]}
 
