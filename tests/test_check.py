@@ -371,6 +371,15 @@ def test_the_command_names_the_first_stage_and_the_mistake(run, traced, tmp_path
     assert (status, answer["first"]) == (1, "encoder.layers.1.activation_fn") and answer["mistakes"][0] == "gelu-tanh"
 
 
+@pytest.mark.parametrize("scale", [np.inf, 1e300])
+def test_numbers_beyond_all_measure_are_no_known_mistake(traced, scale):
+    truth = truth_for(traced / "trace.npz", {})
+    with np.errstate(invalid="ignore", over="ignore"):
+        theirs = {name: a if name.startswith("in.") else a * scale for name, a in truth.arrays.items()}
+    report = check(theirs, truth.arrays, about=truth.about, weights=truth.weights)
+    assert (report.first, report.mistakes) == ("encoder.embed_tokens", [])
+
+
 def test_the_command_maps_names_and_tells_what_it_cannot_do(run, traced, tmp_path):
     arrays = {f"net-{name}": array for name, array in np.load(traced / "right.npz").items()}
     np.savez(tmp_path / "named.npz", **arrays)

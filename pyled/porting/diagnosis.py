@@ -202,6 +202,8 @@ class _Question:
         rest, whole = (self.distances(name, run, self.usual) for run in (stages, self.usual))
         if rest is None or (rest.max(initial=0.0) > self.budget(name, self.usual) and not is_rounding):
             return False
+        if not np.isfinite(_size(rest)):  # a fifth of an infinite difference is infinite, too
+            return False
         if whole is None:
             return True
         return (

@@ -68,7 +68,7 @@ def common_type(arrays: Mapping[str, NDArray[Any]], names: Iterable[str]) -> str
         if (array := arrays[name]).dtype.kind == "f":
             bits = BITS[type_of(arrays, name)][0]
             kinds = [kind for kind in kinds if BITS[kind][0] < bits and _is_exact(array, kind)]
-            distinct += len(np.unique(array))
+            distinct += len(np.unique(array[np.isfinite(array)]))
     return kinds[0] if kinds and distinct >= FEW else None
 
 
@@ -108,6 +108,11 @@ def nudged(name: str, weight: Floats, seed: int) -> Floats:
     return weight * np.where(is_up, np.float32(1 + 2**-22), np.float32(1 - 2**-22))
 
 
+def _finite(number: float) -> float | None:
+    """Return a number, or None for infinity, which JSON has not."""
+    return number if math.isfinite(number) else None
+
+
 def measured(row: Row, x: Floats, t: Floats, is_out: Bools, kind: str | None) -> tuple[Row, Bools]:
     """Return the row of an array with its measures and its verdict, and the places that are wrong.
 
@@ -135,12 +140,14 @@ def measured(row: Row, x: Floats, t: Floats, is_out: Bools, kind: str | None) ->
     bits, lowest = BITS[kind or "float64"]
     assert row.budget is not None
     is_wrong = is_wrong | (difference > row.budget * scale)
+    with np.errstate(over="ignore"):
+        squares = float((difference**2).sum())
     row = replace(
         row,
         max_abs=max_abs,
         relative=max_abs / largest if largest else None,
-        nmse=float((difference**2).sum() / total) if (total := (t[is_compared] ** 2).sum()) else None,
-        ulp=max_abs / 2.0 ** (max(exponent, lowest) - bits),
+        nmse=_finite(squares / float(total)) if (total := (t[is_compared] ** 2).sum()) else None,
+        ulp=_finite(max_abs / 2.0 ** (max(exponent, lowest) - bits)),
         worst=_place(is_wrong) if notes else worst if max_abs else None,
         error=max_abs / scale,
         verdict="outside" if is_wrong.any() else "inside",
