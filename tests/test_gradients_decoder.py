@@ -297,11 +297,17 @@ def test_tied_embeddings_count_under_the_names_that_are_trained():
     both = apart["led.decoder.embed_tokens.weight"] + apart["lm_head.weight"]
     assert some["lm_head.weight"] is some["led.decoder.embed_tokens.weight"] and "led.shared.weight" not in some
     assert_within("decoder and head", some["lm_head.weight"], both, 0.0)
+    of_encoder = apart["led.encoder.embed_tokens.weight"]
+    for also in ((), ("led.shared.weight",)):  # which has no use of its own
+        names = {"led.encoder.embed_tokens.weight", *also}
+        _, some = tied.loss_and_gradients(**arguments, trained=names.__contains__)
+        assert some.keys() == names
+        assert_within("encoder", some["led.encoder.embed_tokens.weight"], of_encoder, 0.0)
     _, of_all = tied.loss_and_gradients(**arguments)
     _, alone = tied.loss_and_gradients(**arguments, trained=lambda name: name == "led.shared.weight")
     assert alone.keys() == {"led.shared.weight"}
     assert np.array_equal(alone["led.shared.weight"], of_all["led.shared.weight"])
-    assert_within("all", of_all["led.shared.weight"], both + apart["led.encoder.embed_tokens.weight"], 0.0)
+    assert_within("all", of_all["led.shared.weight"], both + of_encoder, 0.0)
     assert (
         len({id(of_all[name]) for name in of_all if "shared" in name or "embed_tokens" in name or "head" in name}) == 1
     )

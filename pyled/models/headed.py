@@ -89,7 +89,7 @@ class HeadedModel(Seq2SeqModel[AnyOutput]):
         inner_names = checkpoint.upstream_names({name: name for name in self.weights}, self.head)
         asked = {inner: trained is None or bool(trained(name)) for name, inner in inner_names.items()}
         shared = [inner for inner, array in self.weights.items() if array is self.weights["shared.weight"]]
-        is_alone = asked["shared.weight"] and sum(asked[inner] for inner in shared) == 1  # a name without a use
+        is_alone = [inner for inner in shared if asked[inner]] == ["shared.weight"]  # a name without a use
         sums = Sums(self.weights, {**asked, **dict.fromkeys(shared if is_alone else (), True)}.__getitem__)
         step = Step(self.weights, sums, dropout[1], count, float(label_smoothing), SEES_NOTHING if see is None else see)
         table = "{}.embed_tokens.weight"
