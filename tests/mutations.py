@@ -198,7 +198,7 @@ def main() -> int:
     os.environ.setdefault("PYLED_EXAMPLES", "25")
     processes.set_forkserver_preload(["numpy", "numba", "regex", "hypothesis", "hypothesis.extra.numpy", "pytest"])
     tests = tuple(sorted({test for one in chosen for test in one.tests}))
-    control = Mutation(UNCHANGED, "no mutation", "version.py", source_of("version.py"), tests, 10 * TIME_LIMIT)
+    control = Mutation(UNCHANGED, "no mutation", "version.py", source_of("version.py"), tests, 20 * TIME_LIMIT)
     counts: Counter[str] = Counter()
     times: Counter[str] = Counter()  # in mutations, by part
     seconds: Counter[str] = Counter()  # of a worker, by part
