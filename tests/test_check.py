@@ -331,16 +331,19 @@ def test_unknown_names_are_listed_with_the_nearest(upstream):
 # The command
 
 
-@pytest.fixture(scope="module")
-def traced(tmp_path_factory):
-    """A folder with a trace of the tiny checkpoint, and a port's dump of the same call in float32."""
-    folder = tmp_path_factory.mktemp("port")
+def write_port(folder):
+    """Write a trace of the tiny checkpoint, and a port's dump of the same call in float32, into a folder."""
     rng = np.random.default_rng(5)
     inputs = {"input_ids": rng.integers(3, 600, (1, 19)), "decoder_input_ids": np.array([[2, 5, 9]])}
     inputs["global_attention_mask"] = np.eye(1, 19, dtype=int)
     write_trace(TINY, inputs, folder / "trace.npz")
     np.savez(folder / "right.npz", **ours(read(folder / "trace.npz")))
     return folder
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory):
+    return write_port(tmp_path_factory.mktemp("port"))
 
 
 def test_the_command_says_that_all_is_inside(run, traced):

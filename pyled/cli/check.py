@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import LINE_ENDS, escaped
+from ..files import replace_files
 from ..hub import MODEL, opened
-from .shared.console import Console, put
+from .shared.console import Console, OutputError, put
 from .shared.exit_status import FAILED, OK, UNDONE
 from .shared.forms import as_json
 from .shared.parser import Commands, add_command, add_quiet, add_revision
+from .shared.places import check_file
 
 if TYPE_CHECKING:
     from ..porting.comparing import Report
@@ -67,6 +69,10 @@ def add(commands: Commands) -> None:
         help='which name of ours each of theirs means: a JSON file of [["regular expression", "replacement"], ...] or '
         '{"their name": "ours", ...}; transformers: the one that comes along',
     )
+    parser.add_argument(
+        "--html", metavar="FILE", help="also write a page with the table and, for each stage, a map of its errors"
+    )
+    parser.add_argument("--force", action="store_true", help="replace the page if it is there already")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="what to print (default: text)")
     add_quiet(parser)
 
@@ -76,6 +82,9 @@ def check(arguments: argparse.Namespace, console: Console) -> int:
     from ..porting import comparing, dumps
     from ..porting.truths import truth_for
 
+    page = None if arguments.html is None else Path(arguments.html)
+    if page is not None:
+        check_file(page, [arguments.theirs, arguments.against, arguments.names], arguments.force)
     model = None
     if arguments.model is not None or arguments.revision is not None:
         model = str(opened(arguments.model, {"revision": arguments.revision}, *MODEL)[0])
@@ -85,15 +94,29 @@ def check(arguments: argparse.Namespace, console: Console) -> int:
     report = comparing.check(theirs, truth.arrays, names, about=truth.about, weights=truth.weights)
     for note in (*truth.notes, *report.notes):
         console.note(note)
+    conclusion = [*_conclusion(report, is_tried=truth.weights is not None)]
+    if page is not None:
+        _write(page, report, [*conclusion, *_unknown(report)])
     if arguments.format == "json":
         for line in _unknown(report):
             console.note(line)
         stages = [asdict(row) for row in report.stages]
         put(as_json({"first": report.first, "mistakes": report.mistakes, "stages": stages}, 2))
     else:
-        lines = (*_table(report), *_conclusion(report, is_tried=truth.weights is not None))
+        lines = (*_table(report), *(line for paragraph in conclusion for line in _wrapped(paragraph)))
         put("".join(f"{escaped(line, LINE_ENDS)}\n" for line in lines))
     return OK if report.first is None else FAILED
+
+
+def _write(path: Path, report: "Report", said: Sequence[str]) -> None:
+    """Write the page, whole or not at all. Raises OutputError."""
+    from ..porting.html import page
+
+    pieces = (piece.encode("utf-8", "backslashreplace") for piece in page(report, [*filter(None, said)]))
+    try:
+        replace_files({path: pieces})
+    except OSError as e:
+        raise OutputError(f"{path}: cannot be written: {e.strerror}") from None
 
 
 def _table(report: "Report") -> Iterator[str]:
@@ -165,14 +188,14 @@ def _conclusion(report: "Report", is_tried: bool) -> Iterator[str]:
         yield f"All {len(judged):,} arrays are inside their budgets{others}."
         return
     row = next(row for row in judged if row.name == report.first and row.verdict == "outside")
-    yield from _wrapped(f"{report.first} is the first stage outside its budget: {_why(row)}.")
+    yield f"{report.first} is the first stage outside its budget: {_why(row)}."
     if report.missing:
         names = ", ".join(report.missing)
-        yield from _wrapped(f"Not dumped, between it and the stages before that are inside: {names}.")
+        yield f"Not dumped, between it and the stages before that are inside: {names}."
     known = {mistake.name: mistake for mistake in MISTAKES}
     for i, name in enumerate(report.mistakes):
         kind = "This known mistake gives these numbers" if i == 0 else "And so does this one"
-        yield from ("", *_wrapped(f"{kind}: {name}. {known[name].says} See {known[name].where}."))
+        yield from ("", f"{kind}: {name}. {known[name].says} See {known[name].where}.")
     if not report.mistakes:
         yield "No known mistake explains it." if is_tried else "No known mistake was tried: there are no weights."
 
@@ -185,4 +208,4 @@ def _why(row: "Row") -> str:
 
 
 def _wrapped(text: str) -> Sequence[str]:
-    return textwrap.wrap(text, _WIDTH, break_on_hyphens=False)
+    return textwrap.wrap(text, _WIDTH, break_on_hyphens=False) or [text]

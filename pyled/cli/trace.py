@@ -13,7 +13,7 @@ from .shared.inputs import read_text, shown
 from .shared.interrupts import held, stop_if_interrupted
 from .shared.loading import use_threads
 from .shared.parser import UNNAMED, Commands, add_command, add_model, add_quiet
-from .shared.places import check_names, check_writable
+from .shared.places import check_file
 from .tokenize import rows_of
 
 if TYPE_CHECKING:
@@ -122,12 +122,7 @@ def _checked_path(arguments: argparse.Namespace) -> Path:
     path = Path(arguments.output)
     if path.suffix not in SUFFIXES:
         raise InputError(f"--output {brief(arguments.output)} ends in neither {' nor '.join(SUFFIXES)}: name it so")
-    check_writable(path, is_folder=False)
-    check_names([one for one in (arguments.text, arguments.target, arguments.inputs) if one], [path], is_folder=False)
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is no regular file: name another output")
-    if path.exists() and not arguments.force:
-        raise InputError(f"{path} is there already: pass --force to replace it")
+    check_file(path, [arguments.text, arguments.target, arguments.inputs], arguments.force)
     return path
 
 

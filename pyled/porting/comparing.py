@@ -17,7 +17,7 @@ from ..errors import InputError, brief
 from ..files import parse_json, read_file
 from .diagnosis import diagnose
 from .layouts import Laid, layouts, upstream_attentions
-from .measures import BITS, NEVER, Row, budget, common_type, measured, type_of
+from .measures import BITS, NEVER, Row, budget, common_type, measured, times_budget, type_of
 from .stages import Stage, stages_of
 
 SHIPPED = Path(__file__).parent / "names"
@@ -34,6 +34,7 @@ _COMMON = (
 class Report:
     """What `check` finds.
 
+    comparison: what was compared, with what, and how
     first: the first stage that is outside its budget although its inputs, as far as they were dumped, are inside
     missing: the stages between them and `first`, which were not dumped: the mistake may be in one of these
     mistakes: names of the known ones that explain it, likeliest first
@@ -42,6 +43,7 @@ class Report:
     notes: what else should be known
     """
 
+    comparison: "Comparison"
     first: str | None = None
     missing: list[str] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
@@ -99,7 +101,8 @@ def check(
 
     Raises InputError where no array is a stage's.
     """
-    report, comparison = Report(), Comparison(theirs, truth, getattr(truth, "about", {}) if about is None else about)
+    comparison = Comparison(theirs, truth, getattr(truth, "about", {}) if about is None else about)
+    report = Report(comparison)
     matched = _matched(theirs, truth, comparison.stages, names, report)
     computed = [own[0] for name, own in matched.items() if not name.startswith("in.") and "embed" not in name]
     comparison.precision = common_type(theirs, computed)
@@ -180,17 +183,27 @@ class Comparison(Mapping[str, NDArray[Any]]):
         self._words: dict[str, str] = {}  # that say which layout it is
 
     def __getitem__(self, name: str) -> NDArray[Any]:
+        array, is_out = self.numbers(name)
+        array[is_out] = np.nan
+        return array
+
+    def numbers(self, name: str) -> tuple[Floats, Bools]:
+        """Return the port's numbers of a stage, and which of them are not compared."""
         their_name, i = self._chosen[name]
         laid = self._layouts(name, self.theirs[their_name])[i]
         array = laid.array.astype(np.float64)
-        array[self._left_out(name, laid, array)[0]] = np.nan
-        return array
+        return array, self._left_out(name, laid, array)[0]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._chosen)
 
     def __len__(self) -> int:
         return len(self._chosen)
+
+    def times_budget(self, row: Row) -> Floats:
+        """Return how far each number of a stage is from the truth, see `measures.times_budget`."""
+        array, is_out = self.numbers(row.name)
+        return times_budget(array, self.truth[row.name].astype(np.float64), is_out, row)
 
     def row(self, name: str, their_name: str) -> Row:
         """Return what is to be said of an array of theirs that is a stage."""
@@ -244,14 +257,14 @@ class Comparison(Mapping[str, NDArray[Any]]):
             note = f"{is_idle.sum():,} rows of padding are not computed" if is_idle.any() else ""
         if axes == "BGE":  # rows that no global token has
             is_out |= (np.arange(x.shape[1]) >= self.is_global.sum(axis=1)[:, None])[:, :, None]
+        if name == "tokens" and "logits" in self.truth:
+            is_out |= self._are_alike(laid.array) & (x != self.truth[name])
         return is_out, note
 
     def _measured(self, row: Row, laid: Laid, kind: str | None) -> Row:
         """Return the row with the measures of one layout."""
         x, t, axes = laid.array.astype(np.float64), self.truth[row.name].astype(np.float64), self.stages[row.name].axes
         is_out, note = self._left_out(row.name, laid, x)
-        if row.name == "tokens" and "logits" in self.truth:
-            is_out |= self._are_alike(laid.array) & (x != t)
         result, is_wrong = measured(row.noted(note), x, t, is_out, kind)
         if result.verdict == "inside":
             return result

@@ -119,16 +119,9 @@ def measured(row: Row, x: Floats, t: Floats, is_out: Bools, kind: str | None) ->
     x, t: of theirs and the truth, in one layout, in float64
     is_out: the places that are not compared
     """
-    is_out = is_out | (np.isnan(t) & np.isnan(x))
-    never, their_never = t == -np.inf, (x < NEVER if row.name.endswith(".scores") else x == -np.inf)
-    is_odd = {
-        "-inf in theirs alone": their_never & ~never & ~is_out,
-        "-inf in the truth alone": never & ~their_never & ~is_out,
-        "NaN or infinite": ~np.isfinite(x) & ~never & ~their_never & ~is_out,
-    }
+    is_odd, is_compared = _told_apart(row.name, x, t, is_out)
     notes = [f"{places.sum():,} numbers are {what}" for what, places in is_odd.items() if places.any()]
     is_wrong = np.logical_or.reduce([*is_odd.values()])
-    is_compared = ~(is_out | never | their_never)
     if not (is_compared | is_wrong).any():
         return replace(row, verdict="inside").noted("nothing of it is compared" if x.size else "empty"), is_wrong
     if not np.isfinite(x[is_compared]).all() or not is_compared.any():
@@ -153,6 +146,33 @@ def measured(row: Row, x: Floats, t: Floats, is_out: Bools, kind: str | None) ->
         verdict="outside" if is_wrong.any() else "inside",
     )
     return row.noted(*notes), is_wrong
+
+
+def times_budget(x: Floats, t: Floats, is_out: Bools, row: Row) -> Floats:
+    """Return how far each number is from the truth, as many times as the budget allows; above 1 is outside.
+
+    NaN is what is not compared; infinity, where one of the two is no number. See `measured`.
+    """
+    is_odd, is_compared = _told_apart(row.name, x, t, is_out)
+    difference = np.abs(np.where(is_compared, x, 0) - np.where(is_compared, t, 0))
+    scale = max(1.0, float(np.abs(t[is_compared]).max(initial=0.0)))
+    with np.errstate(divide="ignore", invalid="ignore"):  # integers have no budget
+        times: Floats = np.where(difference > 0, difference / ((row.budget or 0.0) * scale), 0.0)
+    times[is_out] = np.nan
+    times[np.logical_or.reduce([*is_odd.values()])] = np.inf
+    return times
+
+
+def _told_apart(name: str, x: Floats, t: Floats, is_out: Bools) -> tuple[dict[str, Bools], Bools]:
+    """Return the places where one of the two is no number, by what is odd, and those where both are compared."""
+    is_out = is_out | (np.isnan(t) & np.isnan(x))
+    never, their_never = t == -np.inf, (x < NEVER if name.endswith(".scores") else x == -np.inf)
+    is_odd = {
+        "-inf in theirs alone": their_never & ~never & ~is_out,
+        "-inf in the truth alone": never & ~their_never & ~is_out,
+        "NaN or infinite": ~np.isfinite(x) & ~never & ~their_never & ~is_out,
+    }
+    return is_odd, ~(is_out | never | their_never)
 
 
 def _place(array: NDArray[Any]) -> tuple[int, ...]:
