@@ -4,6 +4,7 @@ Runs in an environment with transformers 5.23.0, the truth for generation, and i
 tokenizer. The cases are those of `pyled/porting/`: modules that need NumPy alone. Writes `golden/kit.npz`: of each
 generation `CASE/NAME`, with the scores of all steps as one array, `scores`; of each list of texts `NAME/ids`,
 `NAME/ids_lengths` and `NAME/offsets`, and `back/text` of ids. `--check` compares: scores within 1e-6, the rest exactly.
+Each setting of a case counts: with the usual value in its place the reference gives another transcript, or this stops.
 """
 
 import sys
@@ -24,13 +25,14 @@ VOCABULARY = Path(__file__).parent.parent / "pyled" / "synopsis"
 Arrays = dict[str, NDArray[np.generic]]
 
 
-def transcript(case: Case) -> Arrays:
+def transcript(case: Case, **changed: object) -> Arrays:
     """Return the fields of a generation by the model in float64; scores are float32, as upstream always has them."""
     import ask
     import torch
     from weights import make_weights
 
-    settings = {**SETTINGS, **(case.settings or {}), "return_dict_in_generate": True, "output_scores": True}
+    of_case = {**SETTINGS, **(case.settings or {}), **changed}
+    settings = {**of_case, "return_dict_in_generate": True, "output_scores": True}
     with ask.float64_softmax():
         model = ask.load(case.config, make_weights(case.config, 0), torch.float64)
         output = model.generate(**ask.tensors(case.inputs(), torch.float64), **settings)
@@ -38,6 +40,16 @@ def transcript(case: Case) -> Arrays:
     if settings["num_beams"] > 1:
         arrays |= {name: output[name].numpy() for name in ("sequences_scores", "beam_indices")}
     return arrays
+
+
+def counting(case: Case) -> Arrays:
+    """Return the transcript of a case. Raises SystemExit for a setting without which it is the same."""
+    told = transcript(case)
+    for name in (case.settings or {}).keys() - {"num_beams"}:
+        others = transcript(case, **{name: SETTINGS[name]})
+        if all(np.array_equal(array, others[field], equal_nan=True) for field, array in told.items()):
+            raise SystemExit(f"{case.name}: {name} has no effect")
+    return told
 
 
 def tokenized() -> dict[str, Arrays]:
@@ -58,7 +70,7 @@ def answers() -> Arrays:
         told = tokenized()
     else:
         assert transformers.__version__ == "5.23.0", "the references are 5.23.0 and 4.57.6"
-        told = {case.name: transcript(case) for case in generation_cases()}
+        told = {case.name: counting(case) for case in generation_cases()}
     return {f"{case}/{name}": array for case, arrays in told.items() for name, array in arrays.items()}
 
 

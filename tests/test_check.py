@@ -226,6 +226,7 @@ def test_the_first_is_the_one_whose_inputs_are_inside(upstream):
     assert [row.note for row in alone.stages if row.theirs] == ["none of its inputs is dumped"]
     other = check(ours(truth, in__input_ids=truth["in.input_ids"] + 1), truth)
     assert other.first == "in.input_ids" and other.mistakes == []
+    assert [row.note for row in other.stages if row.name == "in.input_ids"] == [""]
 
 
 def test_rows_of_padding_may_be_left_out_and_that_is_said(upstream):
@@ -392,6 +393,10 @@ def test_the_command_maps_names_and_tells_what_it_cannot_do(run, traced, tmp_pat
     assert status == 0, err
     status, _, err = run("check", tmp_path / "named.npz", "--against", traced / "trace.npz")
     assert status == 2 and "has the name of a stage" in err and "--names" in err
+    np.savez(tmp_path / "inputs.npz", **{name: array for name, array in np.load(traced / "right.npz").items()
+                                         if name.startswith("in.")})  # fmt: skip
+    status, _, err = run("check", tmp_path / "inputs.npz", "--against", traced / "trace.npz")
+    assert status == 2 and "the dump holds no stage, but 3 other arrays" in err
     np.savez(tmp_path / "bare.npz", logits=np.zeros((1, 3, 600), np.float32))
     status, _, err = run("check", tmp_path / "bare.npz", "--against", TINY)
     assert status == 2 and "holds no in.input_ids" in err

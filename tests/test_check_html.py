@@ -2,17 +2,19 @@
 
 import base64
 import re
+import shutil
 import struct
 import zlib
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from checkpoints import TINY
 from test_check import write_port
 
 from pyled.porting import html
 from pyled.porting.comparing import check
-from pyled.porting.html import EQUAL, LARGEST, NO_NUMBER, NOT_COMPARED, heat_map
+from pyled.porting.html import EQUAL, INSIDE, LARGEST, NO_NUMBER, NOT_COMPARED, heat_map
 from pyled.porting.measures import Row, times_budget
 from pyled.porting.truths import truth_for
 
@@ -100,12 +102,12 @@ def test_the_page_has_each_row_and_the_brightest_cell_is_the_worst(page, traced)
     assert len(head) == 7 and {len(row) for row in rows} == {7}
     truth = truth_for(traced / "trace.npz", {})
     report = check({**np.load(traced / "right.npz"), **wrong(traced)}, truth.arrays, about=truth.about)
-    assert len(rows) == len(report.stages)
+    assert [row[1].startswith(one.name) for row, one in zip(rows, report.stages, strict=True)] == [True] * len(rows)
     (first,) = (row for row in rows if row[0] == "outside" and row[1].startswith(STAGE))
     assert first[6] == "0, 7, 11" and "its inputs are inside" in first[1]
     cells, colours = decoded(parsed.images[STAGE])
     assert cells.shape == (19, 40) and np.argwhere(cells == cells.max()).tolist() == [[7, 11]]
-    assert cells[7, 11] == NO_NUMBER - 1 and (np.delete(cells.reshape(-1), 7 * 40 + 11) <= EQUAL + 7).all()
+    assert cells[7, 11] == NO_NUMBER - 1 and (np.delete(cells.reshape(-1), 7 * 40 + 11) <= EQUAL + len(INSIDE)).all()
     red, blue = colours[cells[7, 11]], colours[EQUAL]
     assert red[0] > red[2] and blue[2] > blue[0]  # what is outside is red, what is equal is blue
     assert parsed.opened == {STAGE}
@@ -129,25 +131,35 @@ def test_right_numbers_have_a_page_too_and_json_stays_as_it_is(page, traced, run
 
 
 def test_names_of_a_dump_are_no_markup(page, traced):
-    text, *_ = page(**wrong(traced), **{"<script>alert(1)</script>": np.zeros(3), "led.logits&<b>": np.zeros(2)})
+    odd = {"<script>alert(1)</script>": np.zeros(3), "led.logits&<b>": np.zeros(2), "a\x1b[2J\u202eb": np.zeros(2)}
+    text, *_ = page(**wrong(traced), **odd)
+    assert "\x1b" not in text and "\u202e" not in text
     parsed = Page(text)
     assert "script" not in parsed.tags and "b" not in parsed.tags and "&lt;script&gt;" in text
 
 
 def test_a_map_shows_no_number_and_what_is_not_compared():
-    times = np.array([[0.0, 1e-9, 0.5, 1.0], [1.0001, 1e9, np.inf, np.nan]])
-    first, second = heat_map(times).tolist()
-    assert first == [EQUAL, EQUAL + 1, EQUAL + 7, EQUAL + 7]
-    assert second == [EQUAL + 8, NO_NUMBER - 1, NO_NUMBER, NOT_COMPARED]
-    assert heat_map(np.array(2.0)).shape == (1, 1) and heat_map(np.zeros((2, 3, 4, 5))).shape == (24, 5)
-    assert heat_map(np.zeros((2, 0, 5))).size == 0
+    times = np.array([[0.0, 1e-9, 0.5, 1.0], [1.0001, 1000.0, np.inf, np.nan]])
+    (first, second), most = heat_map(times)
+    assert first.tolist() == [EQUAL, EQUAL + 1, EQUAL + len(INSIDE), EQUAL + len(INSIDE)] and most == 1000.0
+    assert second.tolist() == [EQUAL + len(INSIDE) + 1, NO_NUMBER - 1, NO_NUMBER, NOT_COMPARED]
+    assert heat_map(np.array(2.0))[0].shape == (1, 1) and heat_map(np.zeros((2, 3, 4, 5)))[0].shape == (24, 5)
+    assert heat_map(np.zeros((2, 0, 5)))[0].size == 0
+
+
+def test_the_worst_is_seen_among_errors_that_are_all_far_outside():
+    times = np.full((4, 6), 1e5)
+    times[2, 3] = 5e9
+    cells, most = heat_map(times)
+    assert most == 5e9 and np.argwhere(cells == cells.max()).tolist() == [[2, 3]] and cells[2, 3] == NO_NUMBER - 1
+    assert EQUAL + len(INSIDE) < cells[0, 0] < NO_NUMBER - 1  # outside, and not the largest
 
 
 def test_a_map_of_a_large_stage_keeps_its_largest_error():
     times = np.zeros((3, 1000, 1024))
     times[2, 777, 300] = 5.0
-    cells = heat_map(times)
-    assert cells.shape == LARGEST and np.count_nonzero(cells == cells.max()) == 1
+    cells, most = heat_map(times)
+    assert cells.shape == LARGEST and np.count_nonzero(cells == cells.max()) == 1 and most == 5.0
     (down, across) = np.unravel_index(int(cells.argmax()), cells.shape)
     assert down == 2777 * LARGEST[0] // 3000 and across == 300 * LARGEST[1] // 1024
 
@@ -173,8 +185,16 @@ def test_a_page_is_never_half_written_and_replaces_nothing_unasked(run, traced, 
     status, out, err = run(*arguments, file)
     assert (status, out, file.read_text()) == (2, "", "mine")
     assert "is there already: pass --force" in err
-    status, _, err = run(*arguments, traced / "right.npz", "--force")
+    for taken in (traced / "right.npz", traced / "trace.npz"):
+        status, _, err = run(*arguments, taken, "--force")
+        assert status == 2 and "is an input" in err
+    shutil.copytree(TINY, tmp_path / "led")
+    status, _, err = run(*arguments, tmp_path / "led" / "config.json", "--force", "-m", tmp_path / "led")
     assert status == 2 and "is an input" in err
+    shutil.rmtree(tmp_path / "led")
+    for odd in ("", "-"):
+        status, _, err = run(*arguments, odd)
+        assert status == 2 and "is no regular file" in err
     status, _, err = run(*arguments, tmp_path / "absent" / "page.html")
     assert status == 2 and "is no directory: make it" in err
 

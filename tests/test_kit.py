@@ -261,6 +261,11 @@ def test_a_file_is_refused_by_the_exit_status_and_by_the_right_rule(lines, tiny,
         ("arrays['scores'] = np.maximum(scores, -1e30)", ""),
         ("arrays['scores'] = np.maximum(scores, -100)", "scores: -100.0 at ["),
         ("arrays['beam_indices'] = arrays['beam_indices'][:, :3]", "beam_indices: shape (1, 3), expected (1, 7)"),
+        ("arrays['beam_indices'] = arrays['beam_indices'][0]", "beam_indices: shape (7,), expected (1, 7)"),
+        (
+            "arrays['sequences'] = np.append(arrays['sequences'] + (np.arange(8) == 3), [[1]], axis=1)",
+            "sequences: 13 at [0, 3], expected 12; shape (1, 9), expected (1, 8)",
+        ),
     ],
 )
 def test_a_generation_is_compared_step_by_step(lines, reason, tiny, tmp_path, port):

@@ -1,7 +1,6 @@
 """`pyled check`: where the numbers of a port differ from the truth first, and which known mistake explains it."""
 
 import argparse
-import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from ..hub import MODEL, opened
 from .shared.console import Console, OutputError, put
 from .shared.exit_status import FAILED, OK, UNDONE
 from .shared.forms import as_json
+from .shared.interrupts import held, stop_if_interrupted
 from .shared.parser import Commands, add_command, add_quiet, add_revision
 from .shared.places import check_file
 
@@ -84,7 +84,7 @@ def check(arguments: argparse.Namespace, console: Console) -> int:
 
     page = None if arguments.html is None else Path(arguments.html)
     if page is not None:
-        check_file(page, [arguments.theirs, arguments.against, arguments.names], arguments.force)
+        check_file(page, _inputs(arguments), arguments.force)
     model = None
     if arguments.model is not None or arguments.revision is not None:
         model = str(opened(arguments.model, {"revision": arguments.revision}, *MODEL)[0])
@@ -96,7 +96,8 @@ def check(arguments: argparse.Namespace, console: Console) -> int:
         console.note(note)
     conclusion = [*_conclusion(report, is_tried=truth.weights is not None)]
     if page is not None:
-        _write(page, report, [*conclusion, *_unknown(report)])
+        said = [*conclusion, *_unknown(report), *truth.notes, *report.notes]
+        _write(page, report, f"{arguments.theirs} against {arguments.against}", said)
     if arguments.format == "json":
         for line in _unknown(report):
             console.note(line)
@@ -108,13 +109,26 @@ def check(arguments: argparse.Namespace, console: Console) -> int:
     return OK if report.first is None else FAILED
 
 
-def _write(path: Path, report: "Report", said: Sequence[str]) -> None:
+def _inputs(arguments: argparse.Namespace) -> Iterator[str]:
+    """Yield the files that are read; those of a folder, which may hold an older page, but for pages."""
+    for name in filter(None, (arguments.theirs, arguments.against, arguments.names, arguments.model)):
+        yield name
+        if Path(name).is_dir():
+            yield from (str(path) for path in Path(name).iterdir() if path.suffix != ".html")
+
+
+def _write(path: Path, report: "Report", title: str, said: Sequence[str]) -> None:
     """Write the page, whole or not at all. Raises OutputError."""
     from ..porting.html import page
 
-    pieces = (piece.encode("utf-8", "backslashreplace") for piece in page(report, [*filter(None, said)]))
+    def pieces() -> Iterator[bytes]:
+        for piece in page(report, title, [*filter(None, said)]):
+            stop_if_interrupted()
+            yield piece.encode("utf-8", "backslashreplace")
+
     try:
-        replace_files({path: pieces})
+        with held():
+            replace_files({path: pieces()})
     except OSError as e:
         raise OutputError(f"{path}: cannot be written: {e.strerror}") from None
 
@@ -150,23 +164,17 @@ def _place(name: str) -> str:
 
 def _lines(row: "Row", is_again: bool, notes: dict[str, int], report: "Report") -> Iterator[str]:
     """Yield the line of a row, with a frame round the first that is outside."""
+    from ..porting.measures import short
+
     said = "; ".join(filter(None, [row.layout, row.note]))
     number = str(notes.setdefault(said, len(notes) + 1)) if said else ""
     is_first = row.name == report.first and row.verdict == "outside"
     name = f"= {row.theirs}" if is_again else row.name.removeprefix(f"{_place(row.name)}.")
     verdict = {"inside": "ok", "outside": "OUTSIDE"}[row.verdict]
-    numbers = "".join(f"{_number(getattr(row, name)):>{8 + (name == 'relative')}}" for name in _MEASURES)
+    numbers = "".join(f"{short(getattr(row, name)):>{8 + (name == 'relative')}}" for name in _MEASURES)
     worst = "" if row.worst is None else ",".join(map(str, row.worst))
     line = f"{verdict:7} {number:>2} {name[:43]:43}{numbers}  {worst}".rstrip()
     yield from (["=" * _WIDTH, line, "=" * _WIDTH] if is_first else [line])
-
-
-def _number(value: float | None) -> str:
-    if value is None or not math.isfinite(value):
-        return "-"
-    if value == 0:
-        return "0"
-    return f"{value:.2g}" if 0.01 <= value < 100 else f"{value:,.0f}" if 100 <= value < 1e5 else f"{value:.0e}"
 
 
 def _unknown(report: "Report") -> Iterator[str]:
@@ -185,7 +193,10 @@ def _conclusion(report: "Report", is_tried: bool) -> Iterator[str]:
     if report.first is None:
         missing = len({row.name for row in report.stages if row.verdict == "not dumped"})
         others = f"; {missing:,} stages were not dumped" if missing else ""
-        yield f"All {len(judged):,} arrays are inside their budgets{others}."
+        said = (
+            f"All {len(judged):,} arrays are inside their budgets" if judged[1:] else "The array is inside its budget"
+        )
+        yield f"{said}{others}."
         return
     row = next(row for row in judged if row.name == report.first and row.verdict == "outside")
     yield f"{report.first} is the first stage outside its budget: {_why(row)}."
@@ -201,10 +212,12 @@ def _conclusion(report: "Report", is_tried: bool) -> Iterator[str]:
 
 
 def _why(row: "Row") -> str:
+    from ..porting.measures import short
+
     if row.error is None:
         return row.note
     note = f"; {row.note}" if row.note else ""
-    return f"its error is {_number(row.error)}, where {_number(row.budget)} is allowed{note}"
+    return f"its error is {short(row.error)}, where {short(row.budget)} is allowed{note}"
 
 
 def _wrapped(text: str) -> Sequence[str]:

@@ -55,9 +55,11 @@ BASE = TALL | {
 }  # fmt: skip
 SETTINGS: dict[str, Any] = {
     "num_beams": 1, "num_return_sequences": 1, "max_length": 12, "min_length": 0, "length_penalty": 1.0,
-    "early_stopping": False, "no_repeat_ngram_size": 0, "forced_bos_token_id": None, "forced_eos_token_id": None,
-    "decoder_start_token_id": 2, "pad_token_id": 1, "eos_token_id": 20,
+    "early_stopping": False, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "bad_words_ids": None,
+    "min_new_tokens": None, "forced_bos_token_id": None, "forced_eos_token_id": None, "suppress_tokens": None,
+    "begin_suppress_tokens": None, "decoder_start_token_id": 2, "pad_token_id": 1, "eos_token_id": 20,
 }  # fmt: skip
+ACTIVATIONS = ("gelu_new", "quick_gelu", "relu", "silu")  # beside gelu
 IDS = {"pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}  # where a configuration does not say
 
 
@@ -135,7 +137,7 @@ def forward_cases() -> list[Case]:
         Case("untied", "embeddings of their own, other special ids", WIDE | OTHER_IDS, (real, short), ("...", "...")),
         *[
             Case(f"activation-{kind}", f"activation_function {kind}", WIDE | {"activation_function": kind}, ("g....",))
-            for kind in ("gelu_new", "quick_gelu", "relu", "silu")
+            for kind in ACTIVATIONS
         ],
         Case("qa", "a head for answers", WIDE | QA, ("gg...", short), None),
         Case("classification", "a head for labels", TALL | CLASSES, ("g......e", "g...e---"), None),
@@ -196,6 +198,11 @@ def gradient_cases() -> list[Case]:
         Case("decoder-no-key", "target tokens without a key", SMALL, (real, short), ("0011", "0000"), ("....",) * 2),
         Case("labels", "targets made of labels", SMALL, (real, short), None, ("..x.", ".xxx")),
         Case("untied", "embeddings of their own", SMALL | OTHER_IDS, ("..g..", "..---"), ("...",) * 2, ("...",) * 2),
+        *[
+            Case(f"activation-{kind}", f"activation_function {kind}", SMALL | {"activation_function": kind},
+                 ("g....",), ("...",), ("...",))
+            for kind in ACTIVATIONS
+        ],
         Case("qa-ends", "a head for answers", SMALL | QA, ("gg...", short), None,
              of_head={"start_positions": [0, 4], "end_positions": [4, 3]}),
         Case("classes-single", "a head for labels", SMALL | CLASSES, ("g....e", "g..e--"), None,
@@ -216,15 +223,34 @@ def generation_cases() -> list[Case]:
         case("greedy-bigrams", "no two tokens a second time", no_repeat_ngram_size=2),
         case("greedy-min-length", "no end before eight tokens", three, min_length=8),
         case("greedy-short", "at most four tokens", max_length=4),
+        case("greedy-ends", "two ends; padding is 0", three, eos_token_id=[20, 21], pad_token_id=0),
+        case("greedy-repetition", "each token once more is less likely", three, repetition_penalty=1.5),
+        case("greedy-bad-words", "a token and two pairs that may not come", three,
+             bad_words_ids=[[33], [21, 21], [12, 12]]),
+        case("greedy-min-new-tokens", "no end among the first six new tokens", three, min_new_tokens=6,
+             eos_token_id=[20, 21]),
+        case("greedy-suppressed", "tokens that may not come, others not at first", three, suppress_tokens=[21],
+             begin_suppress_tokens=[33, 0]),
+        case("greedy-suppressed-second", "at first is behind the forced token", three, forced_bos_token_id=7,
+             begin_suppress_tokens=[33, 21]),
         case("greedy-both-ends", "the first token behind the start, and the last", forced_bos_token_id=7,
              forced_eos_token_id=20),
         case("beam-2", "two beams", num_beams=2),
         case("beam-3-batch", "three beams, three documents", three, num_beams=3),
         case("beam-length-penalty", "longer sequences are better", num_beams=3, length_penalty=2.0),
         case("beam-length-penalty-0", "the sum of scores counts", num_beams=3, length_penalty=0.0),
-        case("beam-early", "the first three that end", three, num_beams=3, early_stopping=True),
+        case("beam-length-penalty-negative", "short sequences are better", three, num_beams=3, length_penalty=-1.0),
+        case("beam-never", "the search goes on while a longer sequence may win; two ends", three, num_beams=2,
+             length_penalty=2.0, early_stopping="never", eos_token_id=[20, 33]),
+        case("beam-ends", "two ends; padding is 0, so rows are filled with the first end", three, num_beams=3,
+             eos_token_id=[33, 20], pad_token_id=0),
+        case("beam-early", "the first three that end", three, num_beams=3, length_penalty=2.0, early_stopping=True,
+             eos_token_id=[20, 33]),
         case("beam-no-repeat-2", "no two tokens a second time", num_beams=3, no_repeat_ngram_size=2),
-        case("beam-min-length", "no end before six tokens", three, num_beams=2, min_length=6),
+        case("beam-min-length", "no end before six tokens", three, num_beams=2, min_length=6, eos_token_id=[20, 21]),
         case("beam-forced", "forced tokens", num_beams=3, forced_bos_token_id=7, forced_eos_token_id=20),
+        case("beam-rules", "rules together", three, num_beams=3, repetition_penalty=1.3, no_repeat_ngram_size=3,
+             bad_words_ids=[[33, 33], [12]], min_new_tokens=3, suppress_tokens=[9], begin_suppress_tokens=[33]),
+        case("beam-returned-2", "two of four beams are returned", three, num_beams=4, num_return_sequences=2),
         case("beam-returned", "all four beams are returned", three, num_beams=4, num_return_sequences=4),
     ]  # fmt: skip

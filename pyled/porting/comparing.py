@@ -142,7 +142,9 @@ def _matched(
         if 4 * sum(renamed(name, read_names(others)) in truth for name in report.unknown) > len(report.unknown):
             report.notes.append(f"many of its names are those of {others}: pass names={brief(others)}")
     if all(name.startswith("in.") for name in matched):
-        one, near = next(iter(report.unknown.items()), ("", []))
+        if not report.unknown:
+            raise InputError(f"the dump holds no stage, but {len(theirs):,} other arrays: dump a stage that is traced")
+        one, near = next(iter(report.unknown.items()))
         hint = f"did you mean {near[0]}? " if near else ""
         said = f"none of {len(theirs):,} arrays has the name of a stage, {brief(one)} for one: {hint}"
         raise InputError(f"{said}pass names='transformers', or a map from yours to those of the trace")
@@ -324,7 +326,8 @@ def _find_first(report: Report, stages: Mapping[str, Stage]) -> None:
             dumped, between = _inputs(row.name, stages, verdicts)
             if all(verdicts[name] == "inside" for name in dumped):
                 where = "its inputs are inside" if dumped else "none of its inputs is dumped"
-                report.stages[i] = row.noted(where)
+                has_inputs = row.name in stages and stages[row.name].inputs  # gradients and inputs have none
+                report.stages[i] = row.noted(where if has_inputs else "")
                 if report.first is None:
                     report.first, report.missing = row.name, between
 

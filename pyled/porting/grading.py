@@ -248,9 +248,15 @@ def _generated(theirs: Dump, truth: Dump, case: Path) -> dict[str, Any]:
 
 
 def _difference(array: NDArray[Any], exact: NDArray[Any]) -> str:
-    """Return where an array differs first, "" if it does not. NaN in `exact` stands for any number."""
-    if array.shape != exact.shape:
-        return f"shape {array.shape}, expected {exact.shape}"
+    """Return where an array differs first, "" if it does not. NaN in `exact` stands for any number.
+
+    Where one is longer, what both have is compared first: a search that chose another token has another length, too.
+    """
+    shapes = f"shape {array.shape}, expected {exact.shape}" if array.shape != exact.shape else ""
+    if array.ndim != exact.ndim:
+        return shapes
+    common = tuple(slice(min(sizes)) for sizes in zip(array.shape, exact.shape, strict=True))
+    array, exact = array[common], exact[common]
     is_other = array != exact
     if exact.dtype.kind == "f":
         limit = SCORE_BUDGET * np.abs(exact[np.isfinite(exact)]).max(initial=1.0)
@@ -258,9 +264,9 @@ def _difference(array: NDArray[Any], exact: NDArray[Any]) -> str:
             is_near = (np.abs(array - exact) <= limit) | (np.isneginf(exact) & (array < NEVER)) | np.isnan(exact)
         is_other &= ~is_near
     if not is_other.any():
-        return ""
+        return shapes
     place = tuple(int(i) for i in np.argwhere(is_other)[0])
-    return f"{array[place]} at {list(place)}, expected {exact[place]}"
+    return "; ".join(filter(None, [f"{array[place]} at {list(place)}, expected {exact[place]}", shapes]))
 
 
 def _tokenized(theirs: Dump, truth: Dump, case: Path) -> dict[str, Any]:

@@ -9,22 +9,27 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Floats
-from .measures import Row
+from ..errors import escaped
+from .measures import Row, short
 
 if TYPE_CHECKING:
     from .comparing import Report
 
 LARGEST = 96, 192  # cells down and across
-STEPS = [10.0 ** (i / 2) for i in range(-6, 7)]  # of colours: errors, in budgets
+INSIDE = 10.0 ** np.arange(-3, 0.5, 0.5)  # where the colours change, in budgets
+RED_STEPS = 7  # from the budget up to the largest error of a stage, or 1,000 budgets
 _BLUE, _WHITE, _RED = np.array([[29, 78, 137], [244, 244, 244], [160, 16, 28]])
-NOT_COMPARED, EQUAL, NO_NUMBER = 0, 1, len(STEPS) + 3  # cells of other kinds; between the last two, one for each step
+NOT_COMPARED, EQUAL = 0, 1  # cells of other kinds: in front of the steps, and behind them
+NO_NUMBER = EQUAL + len(INSIDE) + RED_STEPS + 1
 _MEASURES = ("max_abs", "relative", "nmse", "ulp")
+_LETTERS = ("B documents", "S source tokens", "T target tokens", "G global tokens", "E, F channels", "H heads", "V ids")
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886 }
@@ -42,63 +47,71 @@ small { display: block; opacity: .8 }
 """
 
 
-def page(report: "Report", said: Sequence[str]) -> Iterator[str]:
+def page(report: "Report", title: str, said: Sequence[str]) -> Iterator[str]:
     """Yield the page in pieces, a stage at a time.
 
+    title: what was compared
     said: what is concluded, in paragraphs
     """
-    yield '<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n<title>pyled check</title>\n'
-    yield f"<style>{_STYLE}</style>\n<h1>pyled check</h1>\n"
-    yield from (f"<p>{escape(paragraph)}</p>\n" for paragraph in (*said, *report.notes))
+    yield f'<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{_shown(title)}</title>\n'
+    yield f"<style>{_STYLE}</style>\n<h1>{_shown(title)}</h1>\n"
+    yield from (f"<p>{_shown(paragraph)}</p>\n" for paragraph in said)
     yield (
         "<p>A stage opens, and shows a map: its last axis is across, all others are down, one behind the other. A cell "
         "is the largest error in it, as a part of the budget. Blue is inside, red outside; magenta is NaN or infinite; "
-        "what is not compared has no colour.</p>\n"
-        f'<p class="legend">equal, 0.001 {_image(np.arange(EQUAL, NO_NUMBER)[None])} 1,000 budgets</p>\n'
+        f"what is not compared has no colour. Axes: {', '.join(_LETTERS)}.</p>\n"
+        f'<p class="legend">equal, 0.001 {_image(np.arange(EQUAL, NO_NUMBER)[None])} the largest, or 1,000</p>\n'
         "<table>\n<tr><th>verdict<th>stage<th>max abs<th>relative<th>NMSE<th>ULP<th>worst\n"
     )
     shown: set[str] = set()
-    for row in report.stages:
-        yield _row(row, report, is_again=row.name in shown)
-        shown.add(row.name)
+    for is_dumped, rows in groupby(report.stages, key=lambda row: row.verdict != "not dumped"):
+        if not is_dumped:
+            yield f'<tr class="not"><td>-<td colspan="6">{", ".join(_shown(row.name) for row in rows)}\n'
+        for row in rows if is_dumped else ():
+            yield _row(row, report, is_again=row.name in shown)
+            shown.add(row.name)
     yield "</table>\n</html>\n"
 
 
 def _row(row: Row, report: "Report", is_again: bool) -> str:
     """Return a row of the table; the first of a stage that could be laid out has a map, in a box that opens."""
     comparison, is_first = report.comparison, row.name == report.first and row.verdict == "outside"
-    name, said = escape(row.name), "; ".join(filter(None, [row.layout, row.note]))
-    if row.theirs not in (None, row.name):
-        said = "; ".join(filter(None, [f"theirs: {row.theirs}", said]))
+    theirs = f"theirs: {row.theirs}" if row.theirs != row.name else ""
+    name, said = _shown(row.name), _shown("; ".join(filter(None, [theirs, row.layout, row.note])))
     if not is_again and row.name in comparison:
-        axes, grid = comparison.stages[row.name].axes, heat_map(comparison.times_budget(row))
+        axes, (grid, most) = comparison.stages[row.name].axes, heat_map(comparison.times_budget(row))
         shape = " x ".join(map(str, comparison.truth[row.name].shape)) or "a number"
-        text = f"<small>{axes} {shape}, {grid.shape[0]} x {grid.shape[1]} cells</small>"
+        text = f"<small>{axes} {shape}, {grid.shape[0]} x {grid.shape[1]} cells, up to {short(most)} budgets</small>"
         name = f"<details{' open' * is_first}><summary>{name}</summary>{text}{_image(grid, 4)}</details>"
-    numbers = "".join(f"<td>{_number(getattr(row, measure))}" for measure in _MEASURES)
+    numbers = "".join(f"<td>{short(getattr(row, measure))}" for measure in _MEASURES)
     worst = "" if row.worst is None else ", ".join(map(str, row.worst))
-    kind = f"{row.verdict.split()[0]}{' first' * is_first}"
-    return f'<tr class="{kind}"><td>{row.verdict}<td>{name}<small>{escape(said)}</small>{numbers}<td>{worst}\n'
+    kind = f"{row.verdict}{' first' * is_first}"
+    return f'<tr class="{kind}"><td>{row.verdict}<td>{name}<small>{said}</small>{numbers}<td>{worst}\n'
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2g}"
+def _shown(text: str) -> str:
+    return escape(escaped(text))
 
 
-def heat_map(times: Floats) -> NDArray[np.uint8]:
-    """Return the cells of a map, at most LARGEST of them, from errors in budgets: NaN is what is not compared.
+def heat_map(times: Floats) -> tuple[NDArray[np.uint8], float]:
+    """Return the cells of a map, at most LARGEST of them, and its largest number.
 
-    >>> heat_map(np.array([[0.0, 1.0, np.inf, np.nan]])).tolist() == [[EQUAL, EQUAL + 7, NO_NUMBER, NOT_COMPARED]]
-    True
+    times: errors in budgets; NaN is what is not compared
+
+    >>> cells, most = heat_map(np.array([[0.0, 1.0, 5e9, np.inf, np.nan]]))
+    >>> cells.tolist() == [[EQUAL, EQUAL + len(INSIDE), NO_NUMBER - 1, NO_NUMBER, NOT_COMPARED]], most
+    (True, 5000000000.0)
     """
     times = times.reshape(-1, times.shape[-1] if times.ndim else 1)
     times = np.where(np.isnan(times), -1.0, times)
     for axis, most in enumerate(LARGEST):
         starts = np.unique(np.linspace(0, times.shape[axis], most, endpoint=False).astype(int))
         times = np.maximum.reduceat(times, starts, axis=axis) if times.size else times
-    cells = EQUAL + (times > 0) + np.searchsorted(STEPS, times, side="left")
+    largest = float(np.max(times, where=np.isfinite(times), initial=0.0))
+    steps = [*INSIDE[:-1], *np.geomspace(1.0, max(1000.0, largest), RED_STEPS + 1)[:-1]]
+    cells = EQUAL + (times > 0) + np.searchsorted(steps, times, side="left")
     cells = np.where(np.isinf(times), NO_NUMBER, np.where(times < 0, NOT_COMPARED, cells))
-    return cells.astype(np.uint8)
+    return cells.astype(np.uint8), largest
 
 
 def _palette() -> NDArray[np.uint8]:

@@ -108,6 +108,15 @@ def nudged(name: str, weight: Floats, seed: int) -> Floats:
     return weight * np.where(is_up, np.float32(1 + 2**-22), np.float32(1 - 2**-22))
 
 
+def short(value: float | None) -> str:
+    """Return a measure with two digits, "-" for none."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    if value == 0:
+        return "0"
+    return f"{value:.2g}" if 0.01 <= value < 100 else f"{value:,.0f}" if 100 <= value < 1e5 else f"{value:.0e}"
+
+
 def _finite(number: float) -> float | None:
     """Return a number, or None for infinity, which JSON has not."""
     return number if math.isfinite(number) else None

@@ -2110,13 +2110,22 @@ static void backward(const Model *model, const Batch *batch, const Out *tape, co
 typedef enum { EARLY_FALSE, EARLY_TRUE, EARLY_NEVER } Early;
 
 typedef struct {
-    long beams, returned, longest, shortest, ngram, end_count;
+    long beams, returned, longest, shortest, least_new, ngram, end_count;
     double length_penalty;
+    float repetition_penalty;
     Early early;
+    const Json *words, *never, *never_first; /* bad_words_ids, suppress_tokens, begin_suppress_tokens; NULL is none */
     int64_t first, last; /* forced tokens, or -1 */
     int64_t start, pad;
     int64_t ends[16];
 } Settings;
+
+/* list_of gives the first member of a list, or NULL. */
+static const Json *list_of(const Json *json, const char *name)
+{
+    const Json *value = member(json, name);
+    return value != NULL && value->kind == J_LIST ? value->first : NULL;
+}
 
 static Settings read_settings(const char *folder)
 {
@@ -2128,7 +2137,13 @@ static Settings read_settings(const char *folder)
     s.returned = size_of(json, "num_return_sequences", 1);
     s.longest = size_of(json, "max_length", 20);
     s.shortest = (long)integer_of(json, "min_length", 0);
+    s.least_new = (long)integer_of(json, "min_new_tokens", 0);
     s.ngram = (long)integer_of(json, "no_repeat_ngram_size", 0);
+    s.words = list_of(json, "bad_words_ids");
+    s.never = list_of(json, "suppress_tokens");
+    s.never_first = list_of(json, "begin_suppress_tokens");
+    value = member(json, "repetition_penalty");
+    s.repetition_penalty = value != NULL ? (float)value->number : 1;
     s.first = integer_of(json, "forced_bos_token_id", -1);
     s.last = integer_of(json, "forced_eos_token_id", -1);
     s.start = integer_of(json, "decoder_start_token_id", 2);
@@ -2165,20 +2180,59 @@ static void force(float *scores, long V, int64_t id)
         scores[v] = v == id ? 0 : -(float)INFINITY;
 }
 
+static void forbid(float *scores, long V, int64_t id)
+{
+    if (id >= 0 && id < V)
+        scores[id] = -(float)INFINITY;
+}
+
+/* is_known: whether an id stands among the first ones of a row. */
+static int is_known(const int64_t *ids, long size, int64_t id)
+{
+    while (size > 0)
+        if (ids[--size] == id)
+            return 1;
+    return 0;
+}
+
+/* forbid_word forbids the last id of a word where the row ends with the others. A word that is one end is left out. */
+static void forbid_word(const Settings *s, const Json *word, const int64_t *ids, long size, float *scores, long V)
+{
+    const Json *each;
+    long count = 0, i = 0;
+    for (each = word; each != NULL; each = each->next)
+        count++;
+    if (count == 0 || count - 1 > size || (count == 1 && is_end(s, word->integer)))
+        return;
+    for (each = word; i < count - 1 && ids[size - (count - 1) + i] == each->integer; each = each->next)
+        i++;
+    if (i == count - 1)
+        forbid(scores, V, each->integer);
+}
+
 /* apply_rules changes the scores (V,) of a row that has the given ids. */
 static void apply_rules(const Settings *s, const int64_t *ids, long size, float *scores, long V)
 {
     long i, n = s->ngram;
+    const Json *each;
+    for (i = 0; s->repetition_penalty != 1 && i < size; i++)
+        if (ids[i] >= 0 && ids[i] < V && !is_known(ids, i, ids[i]))
+            scores[ids[i]] = scores[ids[i]] < 0 ? scores[ids[i]] * s->repetition_penalty : scores[ids[i]] / s->repetition_penalty;
     for (i = 0; n > 0 && i + n <= size; i++) /* the n ids at i begin as the last n - 1 ids and the next one would */
-        if (memcmp(ids + i, ids + size - (n - 1), (size_t)(n - 1) * sizeof *ids) == 0 && ids[i + n - 1] >= 0 && ids[i + n - 1] < V)
-            scores[ids[i + n - 1]] = -(float)INFINITY;
-    for (i = 0; i < s->end_count && size < s->shortest; i++)
-        if (s->ends[i] >= 0 && s->ends[i] < V)
-            scores[s->ends[i]] = -(float)INFINITY;
+        if (memcmp(ids + i, ids + size - (n - 1), (size_t)(n - 1) * sizeof *ids) == 0)
+            forbid(scores, V, ids[i + n - 1]);
+    for (each = s->words; each != NULL; each = each->next)
+        forbid_word(s, each->first, ids, size, scores, V);
+    for (i = 0; i < s->end_count && (size < s->shortest || size < 1 + s->least_new); i++)
+        forbid(scores, V, s->ends[i]);
     if (size == 1 && s->first >= 0)
         force(scores, V, s->first);
     if (size == s->longest - 1 && s->last >= 0)
         force(scores, V, s->last);
+    for (each = s->never; each != NULL; each = each->next)
+        forbid(scores, V, each->integer);
+    for (each = size == (s->first >= 0 ? 2 : 1) ? s->never_first : NULL; each != NULL; each = each->next)
+        forbid(scores, V, each->integer);
 }
 
 static void log_softmax(float *row, long V)

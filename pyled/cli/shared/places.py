@@ -70,10 +70,10 @@ def check_writable(path: Path, is_folder: bool) -> None:
 
 def check_file(path: Path, inputs: Iterable[str | None], is_replaced: bool) -> None:
     """Raise InputError where a file cannot be made, is an input or no file, or is there and not to be replaced."""
+    if str(path) == STDIN or (path.exists() and not path.is_file()):
+        raise InputError(f"{path} is no regular file: name another output")
     check_writable(path, is_folder=False)
     check_names(filter(None, inputs), [path], is_folder=False)
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is no regular file: name another output")
     if path.exists() and not is_replaced:
         raise InputError(f"{path} is there already: pass --force to replace it")
 
