@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import golden
 from pyled import LEDConfig, LEDForConditionalGeneration
+from pyled.checkpoint.safetensors import read_safetensors, write_safetensors
 from pyled.errors import CheckpointError, InputError
 from pyled.porting.comparing import check, read_names, renamed
 from pyled.porting.dumps import read
@@ -412,6 +414,17 @@ def test_a_trace_without_its_weights_is_compared_but_no_mistake_is_tried(traced,
     assert truth.weights is None and "without the weights" in truth.notes[0]
     with pytest.raises(CheckpointError, match="absent"):
         truth_for(tmp_path / "absent", theirs)
+
+
+def test_other_weights_than_those_of_the_trace_are_told(traced, tmp_path):
+    theirs, other = read(traced / "right.npz"), tmp_path / "other"
+    assert truth_for(traced / "trace.npz", theirs, None, str(TINY)).notes == []
+    shutil.copytree(TINY, other)
+    weights = read_safetensors(other / "model.safetensors")
+    name = "led.decoder.layers.0.fc1.weight"
+    write_safetensors(other / "model.safetensors", {**weights, name: weights[name] + np.float32(0.5)})
+    truth = truth_for(traced / "trace.npz", theirs, None, str(other))
+    assert truth.weights is None and f"the weights of {other} are not those of the trace" in truth.notes[0]
 
 
 def test_a_case_of_a_kit_brings_its_weights_by_the_recipe(run, tmp_path):

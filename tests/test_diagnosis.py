@@ -11,10 +11,12 @@ from test_reference import run, target_ids
 
 import golden
 from pyled import reference
+from pyled.errors import PyledWarning
+from pyled.porting import diagnosis
 from pyled.porting.comparing import check
 from pyled.porting.diagnosis import diagnose
 from pyled.porting.mistakes import MISTAKES
-from pyled.porting.replay import Replay
+from pyled.porting.replay import ANYWHERE, RUN, Replay
 from pyled.porting.stages import stages_of
 
 GRANULARITIES = {
@@ -182,6 +184,23 @@ def test_it_is_named_by_the_results_of_layers_alone(mistake, dtype):
 @pytest.mark.parametrize("mistake", ["gelu-tanh", "scale-twice", "position-offset-2", "norm-before", "bias-missing"])
 def test_it_is_named_by_the_logits_alone(mistake):
     assert examined("pattern-far", "logits", mistakes=[mistake]) == ("logits", [mistake])
+
+
+def test_places_alone_are_not_tried_for_minutes_where_no_layer_is_dumped(monkeypatch):
+    case, inputs, truth, weights = traced("pattern-far")
+    wrong = {"logits": truth["logits"] + np.random.default_rng(0).normal(size=truth["logits"].shape)}
+    scopes, run_once = [], Replay.run
+
+    def counted(replay, way=(), scope=ANYWHERE, stop=None):
+        scopes.append(scope)
+        return run_once(replay, way, scope, stop)
+
+    monkeypatch.setattr(Replay, "run", counted)
+    monkeypatch.setattr(diagnosis, "NARROW", 20 * RUN)
+    with pytest.warns(PyledWarning, match="parts are too many to try every known mistake in each alone") as told:
+        assert explained(case, inputs, truth, weights, wrong) == ("logits", [])
+    everywhere = [scope for scope in scopes if scope == ANYWHERE]
+    assert len(everywhere) > 200 and 0 < len(scopes) - len(everywhere) <= 21 and len(told) == 1
 
 
 @pytest.mark.parametrize("granularity", ["modules", "layers"])

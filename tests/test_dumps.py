@@ -141,6 +141,7 @@ ONES = npy(np.ones(3))
         ("a.npy", b"hello", "no header of a .npy file"),
         ("a.npy", npy_of_shape((0,) + 99 * (1,)), "no shape of an array"),
         ("a.npy", npy_of_shape((0, 2**63 - 1, 9)), "no shape of an array"),
+        ("a.npy", npy_of_shape((False,)), "no shape of an array"),
         ("a.npy", npy(np.array([1, "x"], object), allow_pickle=True), "is of object: write float64"),
         ("a.npy", npy(np.ones(2, complex)), "is of complex128: write float64"),
         ("a.npy", ONES.replace(b"(3,)", b"(-3,)").replace(b" \n", b"\n", 1), "damaged"),

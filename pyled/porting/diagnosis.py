@@ -22,6 +22,7 @@ from .stages import Stage, stages_of
 
 LEFT_OVER = 0.2  # of the difference, at most, is left over by a mistake that explains it: the root of the mean square
 WORK = 1e12  # multiplications that are spent on a question: a minute or two of two cores
+NARROW = 5e10  # that are spent on mistakes in one place alone, where several layers are not dumped: seconds
 ROUNDINGS = {mistake.name for mistake in MISTAKES if mistake.where == TYPES}
 BEHIND = (".fc1", ".activation_fn", ".fc2", ".final_layer_norm")  # the stages of a layer's feed-forward
 LARGE = 2**18  # numbers of a state from which on a question is answered in float32, which is as exact as most dumps
@@ -114,19 +115,30 @@ class _Question:
 
     def answer(self) -> list[str]:
         """Return the names of the mistakes that fit best, or those of narrow numbers."""
+        limit = WORK
         for scopes in (self.everywhere, self.in_a_part, self.in_a_call):
             fits: dict[str, tuple[int, Way, Scope]] = {}
             for name, way, scope in scopes():
-                if self.replay.work > WORK:
-                    message = f"{self.truth['in.input_ids'].shape[1]:,} tokens are too many to try every known mistake"
-                    warnings.warn(f"{message}: dump a shorter text, or more stages", PyledWarning, stacklevel=4)
+                if self.replay.work > limit:
+                    self.warn(scope)
                     break
                 score = self.score(self.run(way, scope, self.stop), name in ROUNDINGS)
                 if score > fits.get(name, (0,))[0]:
                     fits[name] = score, way, scope
             if fits:
                 return self.best(fits)
+            if self.replay.work > limit:
+                break
+            if scopes == self.everywhere and len(self.parts) > 1:
+                limit = min(WORK, self.replay.work + NARROW)
         return self.narrow_numbers()
+
+    def warn(self, scope: Scope) -> None:
+        """Warn that mistakes are left which are not tried."""
+        why = f"{self.truth['in.input_ids'].shape[1]:,} tokens are too many to try every known mistake"
+        if scope != ANYWHERE and len(self.parts) > 1:
+            why = f"{len(self.parts):,} layers and other parts are too many to try every known mistake in each alone"
+        warnings.warn(f"{why}: dump a shorter text, or more stages", PyledWarning, stacklevel=5)
 
     def everywhere(self) -> Iterator[tuple[str, Way, Scope]]:
         """Yield each way to make a mistake that can show at `first`."""

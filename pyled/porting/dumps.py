@@ -171,7 +171,7 @@ def _from_npy(name: str, data: NDArray[np.uint8]) -> NDArray[Any]:
         raise DamagedError(said, "data-cut-short" if needed > held else "data-left-over")
     try:
         array: NDArray[Any] = np.ndarray(shape, dtype, data[file.tell() :], order="F" if is_fortran else "C")
-    except ValueError as e:  # too many axes, or an empty array whose others are too long
+    except (TypeError, ValueError) as e:  # a size of True, too many axes, or an empty array whose others are too long
         raise DamagedError(f"array {brief(name)}: no shape of an array: {brief(str(e))}", "npy-header") from None
     return array if dtype == BF16 else array.astype(dtype.newbyteorder("="), copy=False)
 

@@ -13,16 +13,17 @@ more; for float16 and bfloat16 it is 2^13 and 2^16 times as much, as they have s
 infinity must stand where the truth has one. Integers are equal.
 """
 
+import hashlib
 import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Bools, Floats
+from ..arrays import Bools, Floats, Weights
 
 FLOAT64_BUDGET, FLOAT32_FLOOR = 1e-10, 1e-6
 LOST = {"float32": 1, "float16": 2**13, "bfloat16": 2**16}  # how much coarser than float32
@@ -187,3 +188,24 @@ def _told_apart(name: str, x: Floats, t: Floats, is_out: Bools) -> tuple[dict[st
 def _place(array: NDArray[Any]) -> tuple[int, ...]:
     """Return where the largest number of an array stands, the first of them."""
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(array)), array.shape))
+
+
+def hash_of(weights: Weights) -> str:
+    """Return the SHA-256 of a model's weights, in the order of their names: each name, and its numbers in float64.
+
+    What is tied to `shared.weight` counts once, under that name.
+    """
+    total, shared = hashlib.sha256(), weights["shared.weight"]
+    for name in sorted(weights):
+        if name == "shared.weight" or weights[name] is not shared:
+            total.update(name.encode())
+            for numbers in pieces_of(weights[name]):
+                total.update(numbers.astype("<f8").tobytes())
+    return total.hexdigest()
+
+
+def pieces_of(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Give all numbers, a million at a time: what is made of them takes little memory."""
+    numbers = array.reshape(-1)
+    for first in range(0, len(numbers), 2**20):
+        yield numbers[first : first + 2**20]

@@ -22,6 +22,7 @@ PARTS = ("embed", "encoder_layer", "decoder_layer")  # functions of the definiti
 NAMED = {"linear": 2, "layer_norm": 2, "add_norm": 3, "decoder_attention": 5}  # the argument that names the call
 # The place of the argument `weights`, behind which is the name, in functions that are worth remembering.
 COSTLY = {"encoder_attention": 5, "decoder_attention": 4, "feed_forward": 1, "linear": 1}
+RUN = 10**7  # multiplications that take as long as what a run does beside them
 ROWS = 128  # of a feed-forward tell what is wrong with a layer: more are not computed
 
 Stages = dict[str, list[Floats]]  # by name, one array per document
@@ -166,6 +167,7 @@ class Replay:
         """Return the wanted stages up to the end of the part `stop`. Raises whatever a mistake leads to."""
         stages: Stages = {}
         logits = []
+        self.work += RUN
         for b, document in enumerate(self._documents):
             with contextlib.suppress(_Stop):
                 logits.append(self._logits(way, scope, stop, b, document, stages))

@@ -9,7 +9,6 @@ import copy
 import difflib
 import fnmatch
 import functools
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +43,7 @@ from ..network.layers import fixed
 from ..network.observe import Stages
 from ..version import __version__
 from .dumps import Writer
-from .measures import nudged, passes
+from .measures import hash_of, nudged, passes, pieces_of
 from .stages import INPUTS, Stage, head_of, stages_of
 
 Engine = Literal["fast", "definition"]
@@ -262,36 +261,15 @@ def _check_pattern(pattern: str | None, names: list[str]) -> None:
             raise InputError(f"stages={brief(part.strip())} matches no stage of this call: {near} is one")
 
 
-def hash_of(weights: Weights) -> str:
-    """Return the SHA-256 of a model's weights, in the order of their names: each name, and its numbers in float64.
-
-    What is tied to `shared.weight` counts once, under that name.
-    """
-    total, shared = hashlib.sha256(), weights["shared.weight"]
-    for name in sorted(weights):
-        if name == "shared.weight" or weights[name] is not shared:
-            total.update(name.encode())
-            for numbers in _pieces(weights[name]):
-                total.update(numbers.astype("<f8").tobytes())
-    return total.hexdigest()
-
-
 def error(numbers: NDArray[Any], truth: NDArray[Any]) -> float:
     """Return the largest difference from the truth where that is finite, divided by its largest number or by 1."""
     most, largest = 0.0, 1.0
-    for got, exact in zip(_pieces(numbers), _pieces(truth), strict=True):
+    for got, exact in zip(pieces_of(numbers), pieces_of(truth), strict=True):
         is_finite = np.isfinite(exact)
         got, exact = got[is_finite].astype(np.float64), exact[is_finite]
         most = float(np.max(np.abs(got - exact), initial=most))
         largest = float(np.max(np.abs(exact), initial=largest))
     return most / largest
-
-
-def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Give all numbers, a million at a time: what is made of them takes little memory."""
-    numbers = array.reshape(-1)
-    for first in range(0, len(numbers), 2**20):
-        yield numbers[first : first + 2**20]
 
 
 # 2. From the engines' arrays to those of a batch

@@ -15,6 +15,7 @@ from ..errors import CheckpointError, InputError, PyledError
 from ..network.observe import Stages
 from .comparing import Names, renamed
 from .dumps import read
+from .measures import hash_of
 from .recipe import make_weights
 from .stages import INPUTS, head_of
 
@@ -57,7 +58,7 @@ def truth_for(
         raise CheckpointError(f"{against}: is no trace: write one with pyled trace", "no-trace")
     truth = Truth(dump, about)
     try:
-        truth.weights = _weights(about["config"], model or str(about.get("checkpoint")))
+        truth.weights = _weights(about["config"], model or str(about.get("checkpoint")), about.get("weights"))
     except PyledError as e:
         truth.notes.append(f"no known mistake is tried without the weights: {e}")
     return truth
@@ -78,10 +79,16 @@ def _traced(directory: Path, theirs: Mapping[str, NDArray[Any]], names: Names | 
     return Truth(arrays, about, _weights(about["config"], str(directory)))
 
 
-def _weights(stated: Mapping[str, Any], model: str) -> dict[str, Floats]:
-    """Return the weights of a model: by the recipe, where its configuration has the seed, or from a directory."""
+def _weights(stated: Mapping[str, Any], model: str, digest: str | None = None) -> dict[str, Floats]:
+    """Return the weights of a model: by the recipe, where its configuration has the seed, or from a directory.
+
+    digest: what `hash_of` the weights from a directory must be, or None. Raises InputError where it is not.
+    """
     config = LEDConfig.from_dict(dict(stated))
     if "weights_seed" in stated:
         weights = make_weights({**stated, "num_labels": config.num_labels}, stated["weights_seed"], np.float64)
         return {name.removeprefix("led."): array for name, array in weights.items()}
-    return checkpoint.load(Path(model), config, head_of(config), dtype="float64")[0]
+    weights = checkpoint.load(Path(model), config, head_of(config), dtype="float64")[0]
+    if digest is not None and hash_of(weights) != digest:
+        raise InputError(f"the weights of {model} are not those of the trace: trace it anew, or name its checkpoint")
+    return weights
