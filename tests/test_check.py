@@ -16,6 +16,7 @@ import golden
 from pyled import LEDConfig, LEDForConditionalGeneration
 from pyled.checkpoint.safetensors import read_safetensors, write_safetensors
 from pyled.errors import CheckpointError, InputError
+from pyled.porting import diagnosis
 from pyled.porting.comparing import check, read_names, renamed
 from pyled.porting.dumps import read
 from pyled.porting.layouts import layouts
@@ -384,6 +385,14 @@ def test_numbers_beyond_all_measure_are_no_known_mistake(traced, scale):
         theirs = {name: a if name.startswith("in.") else a * scale for name, a in truth.arrays.items()}
     report = check(theirs, truth.arrays, about=truth.about, weights=truth.weights)
     assert (report.first, report.mistakes) == ("encoder.embed_tokens", [])
+
+
+def test_the_command_tells_in_a_line_that_not_every_mistake_was_tried(run, traced, tmp_path, monkeypatch):
+    monkeypatch.setattr(diagnosis, "NARROW", 0)
+    np.savez(tmp_path / "logits.npz", logits=np.random.default_rng(1).normal(size=(1, 3, 600)))
+    status, _, err = run("check", tmp_path / "logits.npz", "--against", traced / "trace.npz")
+    (line,) = err.splitlines()
+    assert status == 1 and line.startswith("pyled: ") and line.endswith("dump a shorter text, or more stages")
 
 
 def test_the_command_maps_names_and_tells_what_it_cannot_do(run, traced, tmp_path):

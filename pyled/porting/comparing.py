@@ -3,6 +3,7 @@
 import difflib
 import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Bools, Floats
 from ..config import LEDConfig
-from ..errors import InputError, brief
+from ..errors import InputError, PyledWarning, brief
 from ..files import parse_json, read_file
 from .diagnosis import diagnose
 from .layouts import Laid, layouts, upstream_attentions
@@ -114,7 +115,9 @@ def check(
     report.stages = [comparison.excused(row, report.stages) for row in report.stages]
     _find_first(report, comparison.stages)
     if weights is not None and report.first is not None:
-        explaining = diagnose(report.first, comparison, truth, weights, comparison.config, comparison.errors)
+        with warnings.catch_warnings(record=True, action="always", category=PyledWarning) as told:
+            explaining = diagnose(report.first, comparison, truth, weights, comparison.config, comparison.errors)
+        report.notes += [str(warning.message) for warning in told]
         report.mistakes = [mistake.name for mistake in explaining]
     return report
 

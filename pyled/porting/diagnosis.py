@@ -22,7 +22,7 @@ from .stages import Stage, stages_of
 
 LEFT_OVER = 0.2  # of the difference, at most, is left over by a mistake that explains it: the root of the mean square
 WORK = 1e12  # multiplications that are spent on a question: a minute or two of two cores
-NARROW = 5e10  # that are spent on mistakes in one place alone, where several layers are not dumped: seconds
+NARROW = 2e10  # that are spent on mistakes in one place alone, where several layers are not dumped: seconds
 ROUNDINGS = {mistake.name for mistake in MISTAKES if mistake.where == TYPES}
 BEHIND = (".fc1", ".activation_fn", ".fc2", ".final_layer_norm")  # the stages of a layer's feed-forward
 LARGE = 2**18  # numbers of a state from which on a question is answered in float32, which is as exact as most dumps
@@ -46,7 +46,7 @@ def diagnose(
     truth: a trace, with the inputs
     weights: in float64, by their names without `led.`
 
-    Warns with PyledWarning where the text is so long that not every mistake was tried.
+    Warns with PyledWarning where not every mistake was tried: the text is long, or few stages were dumped.
     """
     inputs = {name.removeprefix("in."): truth[name] for name in truth if name.startswith("in.")}
     stages = stages_of(config, inputs) if inputs.keys() >= {"input_ids", "decoder_input_ids"} else []
