@@ -368,3 +368,9 @@ def test_the_report_card(tiny, tmp_path, run, port):
 def test_wrong_usage_is_told(arguments, status, said, run):
     got, _, told = run("kit", *arguments)
     assert got == status and said in " ".join(told.split())
+
+
+def test_a_folder_that_is_not_ours_is_told_at_once(tmp_path, monkeypatch, run):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    status, out, told = run("kit", "write", "-o", tmp_path / "kit")
+    assert (status, out) == (2, "") and "is not yours to write to: name another output" in " ".join(told.split())

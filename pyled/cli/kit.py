@@ -17,6 +17,7 @@ from .shared.exit_status import FAILED, OK
 from .shared.forms import as_json
 from .shared.interrupts import closed, held, leave_on_termination
 from .shared.parser import Commands, add_command, add_quiet
+from .shared.places import check_writable
 
 if TYPE_CHECKING:
     from ..porting.grading import Verdict
@@ -80,6 +81,7 @@ def _write(arguments: argparse.Namespace, console: Console) -> int:
     if not arguments.output or arguments.files:
         raise InputError("pyled kit write takes a new folder, as -o DIR, and no program: name one")
     folder, sizes = Path(arguments.output), arguments.sizes.split(",")
+    check_writable(folder, is_folder=True)
     check_kit(folder, sizes)
     console.note(f"{folder} takes about {size_of(sizes, arguments.weights) / 1e6:,.0f} MB")
     try:
