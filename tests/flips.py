@@ -255,7 +255,7 @@ FLIPPED = {  # what generates instructions, in kernels/vectors.py, is compiled c
     "network/layers.py": SLICES + ACTIVATIONS + SPLIT + STAGES,
     "network/losses.py": LOSS + HEADS,
     "models/question_answering.py": HEADS,
-    "models/sequence_classification.py": HEADS,
+    "models/sequence_classification.py": HEADS + of("test_gradients_decoder", "test_classes_are_smoothed"),
     "models/tensorflow.py": of("test_tf_model"),
     "gradients/sums.py": ENCODER_BACK,
     "gradients/keeping.py": ENCODER_BACK + DECODER_BACK,

@@ -174,6 +174,13 @@ def test_classification(changed, labels):
     assert_gradients(model_of(CLASSES, seed=7, **changed), arguments, {"labels": np.array(labels)})
 
 
+def test_classes_are_smoothed():
+    arguments = batch_of(7)
+    del arguments["labels"]
+    model = model_of(CLASSES, seed=7, num_labels=3, problem_type="single_label_classification")
+    assert_gradients(model, arguments, {"labels": np.array([2, -100, 0])}, smoothing=0.2)
+
+
 def rates(**changed):
     return {**dict.fromkeys(RATES, 0.3), "encoder_layerdrop": 0.2, "decoder_layerdrop": 0.2, **changed}
 
