@@ -81,8 +81,8 @@ def _write(arguments: argparse.Namespace, console: Console) -> int:
     if not arguments.output or arguments.files:
         raise InputError("pyled kit write takes a new folder, as -o DIR, and no program: name one")
     folder, sizes = Path(arguments.output), arguments.sizes.split(",")
-    check_writable(folder, is_folder=True)
     check_kit(folder, sizes)
+    check_writable(folder, is_folder=True)
     console.note(f"{folder} takes about {size_of(sizes, arguments.weights) / 1e6:,.0f} MB")
     try:
         with closed(partial(shutil.rmtree, unfinished(folder), ignore_errors=True)):
